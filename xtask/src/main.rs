@@ -1,0 +1,2 @@
+//! Set-up, build, run, test, lint, bench and ci.
+fn main() {}
