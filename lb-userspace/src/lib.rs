@@ -1,1 +1,4 @@
 //! The controller of xlvs.
+
+pub mod control;
+pub mod plan;
