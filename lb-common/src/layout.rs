@@ -220,8 +220,8 @@ pub struct Port {
 pub struct Layout {
     /// [`ABI_VERSION`] of the writer.
     pub abi: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The generation the next new real server gets.
+    pub next_generation: u32,
     /// The keys the flow tables are hashed with.
     pub flow_keys: crate::hash::Keys,
 }

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use lb_common::layout::{NextHop, ServerInfo, ServerState};
 
-use crate::plan::{Allocation, Row, ServiceKey, Wanted, mapped};
+use crate::{
+    health::Verdict,
+    plan::{Allocation, Row, ServiceKey, Wanted, mapped},
+};
 
 /// The way to a real server, as the network adapter sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +22,13 @@ pub enum Way {
     None(String),
 }
 
-/// What a health check says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It answers.
-    Up,
-    /// It does not: why.
-    Down(String),
-}
-
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The way to an address changed.
     Way(IpAddr, Way),
     /// A health check came to a verdict.
-    Check(u32, Health),
+    Check(u32, Verdict),
 }
 
 /// A change to make to the maps.
@@ -173,9 +167,9 @@ impl VirtualService {
         let before = server.way.clone();
         match event {
             Event::Way(rip, way) if *rip == server.rip => server.way = way.clone(),
-            Event::Check(check, health) if self.wanted.servers[place].checks.contains(check) => match health {
-                Health::Up => drop(server.failures.remove(check)),
-                Health::Down(reason) => drop(server.failures.insert(*check, reason.clone())),
+            Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => match verdict {
+                Verdict::Up => drop(server.failures.remove(check)),
+                Verdict::Down { reason } => drop(server.failures.insert(*check, reason.clone())),
             },
             Event::Way(..) | Event::Check(..) => return,
         }
@@ -246,7 +240,7 @@ mod tests {
     }
 
     fn failed(last: u8) -> Event {
-        Event::Check(u32::from(last), Health::Down("connection refused".to_owned()))
+        Event::Check(u32::from(last), Verdict::Down { reason: "connection refused".to_owned() })
     }
 
     fn pool(actions: &[Action]) -> Option<Vec<(u16, u16)>> {
@@ -276,7 +270,7 @@ mod tests {
         assert_eq!(pool(&actions), Some(vec![(2, 3), (0, 1)]));
         assert_eq!(states(&actions), [(1, ServerState::Down as u8)]);
         assert_eq!(director.handle(&failed(2)), [], "nothing new");
-        let actions = director.handle(&Event::Check(2, Health::Up));
+        let actions = director.handle(&Event::Check(2, Verdict::Up));
         assert_eq!(pool(&actions), Some(vec![(1, 2), (2, 3), (0, 1)]));
         assert_eq!(states(&actions), [(1, ServerState::Ready as u8)]);
     }

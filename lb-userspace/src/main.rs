@@ -1,2 +1,7 @@
 //! The command line of xlvs.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xlvs::cli::main()
+}

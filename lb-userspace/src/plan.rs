@@ -64,6 +64,16 @@ pub fn unmapped(address: Address) -> IpAddr {
     std::net::Ipv6Addr::from(address.octets).to_canonical()
 }
 
+/// An IP protocol's name as people write it.
+pub const fn protocol_name(protocol: u8) -> &'static str {
+    match protocol {
+        6 => "TCP",
+        17 => "UDP",
+        132 => "SCTP",
+        _ => "?",
+    }
+}
+
 /// More was asked for than one director holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
