@@ -1,1 +1,4 @@
 //! The controller of xlvs.
+
+pub mod health;
+pub mod io;
