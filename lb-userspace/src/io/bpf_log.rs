@@ -8,8 +8,8 @@ use tokio::io::unix::AsyncFd;
 ///
 /// # Errors
 /// A program without a log.
-pub fn forward(ebpf: &mut Ebpf) -> anyhow::Result<()> {
-    let mut logger = AsyncFd::new(EbpfLogger::init(ebpf)?)?;
+pub(super) fn forward(ebpf: &mut Ebpf) -> anyhow::Result<()> {
+    let mut logger = AsyncFd::register(EbpfLogger::init(ebpf)?)?;
     tokio::spawn(async move {
         while let Ok(mut ready) = logger.readable_mut().await {
             ready.get_inner_mut().flush();

@@ -83,7 +83,6 @@ impl Constants {
 }
 
 /// The loaded program, its maps, its place on the interfaces.
-#[derive(Debug)]
 pub struct Datapath {
     ebpf: Ebpf,
     publisher: Publisher,
@@ -96,7 +95,6 @@ pub struct Datapath {
 }
 
 /// Loaded, with rows for every server, not yet attached.
-#[derive(Debug)]
 pub struct Prepared {
     datapath: Datapath,
     settings: Settings,
@@ -181,6 +179,11 @@ impl Prepared {
     /// Makes a change before the first packet.
     pub fn apply(&mut self, action: &Action) {
         self.datapath.publisher.apply(action);
+    }
+
+    /// The program and its maps, for running single packets through it.
+    pub const fn ebpf(&self) -> &Ebpf {
+        &self.datapath.ebpf
     }
 
     /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
