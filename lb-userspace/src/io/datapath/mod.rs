@@ -186,6 +186,11 @@ impl Prepared {
         &self.datapath.ebpf
     }
 
+    /// The data path as it would be attached, for its counts.
+    pub const fn datapath(&self) -> &Datapath {
+        &self.datapath
+    }
+
     /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
     ///
     /// # Errors
