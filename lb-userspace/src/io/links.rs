@@ -143,15 +143,22 @@ async fn run(
     }
 }
 
+/// What was said about a name last.
+enum Reported {
+    Nothing,
+    Absent,
+    Present(Link),
+}
+
 /// The links there are, and what was reported of the watched ones.
 struct Watched {
     links: BTreeMap<u32, Link>,
-    reported: BTreeMap<String, Option<Option<Link>>>,
+    reported: BTreeMap<String, Reported>,
 }
 
 impl Watched {
     fn new(names: impl IntoIterator<Item = String>) -> Self {
-        let reported = names.into_iter().map(|name| (name, None)).collect();
+        let reported = names.into_iter().map(|name| (name, Reported::Nothing)).collect();
         Self { links: BTreeMap::new(), reported }
     }
 
@@ -170,7 +177,11 @@ impl Watched {
     fn change(&self) -> Option<LinkChange> {
         self.reported.iter().find_map(|(name, reported)| {
             let now = self.links.values().find(|link| link.name == *name);
-            let known = matches!(reported, Some(link) if link.as_ref() == now);
+            let known = match reported {
+                Reported::Nothing => false,
+                Reported::Absent => now.is_none(),
+                Reported::Present(link) => now == Some(link),
+            };
             (!known).then(|| LinkChange { name: name.clone(), link: now.cloned() })
         })
     }
@@ -181,7 +192,8 @@ impl Watched {
 
     fn take_change(&mut self) -> Option<LinkChange> {
         let change = self.change()?;
-        self.reported.insert(change.name.clone(), Some(change.link.clone()));
+        let reported = change.link.clone().map_or(Reported::Absent, Reported::Present);
+        self.reported.insert(change.name.clone(), reported);
         Some(change)
     }
 }

@@ -10,15 +10,15 @@ use nix::sched::{CloneFlags, setns};
 static PAIRS: AtomicU32 = AtomicU32::new(0);
 
 /// A director at 10.0.0.1/24 and a server at 10.0.0.9/24, each with its end of the cable as `eth0`.
-pub struct Pair {
+pub(crate) struct Pair {
     /// Name of the director's namespace.
-    pub director: String,
+    pub(crate) director: String,
     /// Name of the server's namespace.
-    pub server: String,
+    pub(crate) server: String,
 }
 
 impl Pair {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "this test makes network namespaces: run it as root");
         let number = PAIRS.fetch_add(1, Ordering::Relaxed);
         let name = |role| format!("xnh{}-{number}{role}", std::process::id());
@@ -35,16 +35,16 @@ impl Pair {
     }
 
     /// Runs `ip` in the director's namespace.
-    pub fn director(&self, arguments: &str) {
+    pub(crate) fn director(&self, arguments: &str) {
         ip_in(&self.director, arguments);
     }
 
     /// Runs `ip` in the server's namespace.
-    pub fn server(&self, arguments: &str) {
+    pub(crate) fn server(&self, arguments: &str) {
         ip_in(&self.server, arguments);
     }
 
-    pub fn server_mac(&self) -> String {
+    pub(crate) fn server_mac(&self) -> String {
         enter(&self.server, || output("ip", &["-br", "link", "show", "eth0"]))
             .split_whitespace()
             .nth(2)
@@ -53,7 +53,7 @@ impl Pair {
     }
 
     /// Makes the director's kernel find out within a second what takes it a minute by default.
-    pub fn quick_neighbours(&self) {
+    pub(crate) fn quick_neighbours(&self) {
         enter(&self.director, || {
             for (name, value) in
                 [("retrans_time_ms", "100"), ("delay_first_probe_time", "1"), ("locktime", "0")]
@@ -74,14 +74,14 @@ impl Drop for Pair {
 }
 
 /// Runs `ip` with arguments that are separated by spaces, inside a namespace.
-pub fn ip_in(namespace: &str, arguments: &str) {
+pub(crate) fn ip_in(namespace: &str, arguments: &str) {
     let mut all = vec!["-n", namespace];
     all.extend(arguments.split_whitespace());
     ip(&all);
 }
 
 /// Runs many `ip` commands, one per line, inside a namespace.
-pub fn ip_batch(namespace: &str, commands: &str) {
+pub(crate) fn ip_batch(namespace: &str, commands: &str) {
     let mut child = Command::new("ip")
         .args(["-n", namespace, "-batch", "-"])
         .stdin(Stdio::piped())
@@ -93,7 +93,7 @@ pub fn ip_batch(namespace: &str, commands: &str) {
 
 /// Runs a future inside a namespace, on a thread and a runtime of its own: sockets belong to the namespace of the
 /// thread that makes them. A panic inside is a panic here.
-pub fn run<F>(namespace: &str, future: F)
+pub(crate) fn run<F>(namespace: &str, future: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -104,7 +104,7 @@ where
 }
 
 /// Runs a function on a thread inside a namespace.
-pub fn enter<F, T>(namespace: &str, function: F) -> T
+pub(crate) fn enter<F, T>(namespace: &str, function: F) -> T
 where
     F: FnOnce() -> T + Send,
     T: Send,

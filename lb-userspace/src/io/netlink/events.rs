@@ -14,7 +14,7 @@ use super::{Error, decode};
 use crate::io::links::Link;
 
 /// Room for a burst of about a thousand neighbour messages. Taken from the kernel's limit if that is smaller.
-const RECEIVE_BUFFER: usize = 1 << 20;
+const RECEIVE_BUFFER: libc::c_int = 1 << 20;
 
 /// `linux/rtnetlink.h`, since 5.3; absent from libc.
 const RTM_NEWNEXTHOP: u16 = 104;
@@ -62,7 +62,7 @@ impl Events {
     fn try_open(group: Group) -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
         let inner = socket.socket_mut();
-        inner.set_rx_buf_sz(RECEIVE_BUFFER as libc::c_int)?;
+        inner.set_rx_buf_sz(RECEIVE_BUFFER)?;
         inner.bind(&SocketAddr::new(0, 0))?;
         let groups: &[u32] = match group {
             Group::Links => &[libc::RTNLGRP_LINK],
