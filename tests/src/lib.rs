@@ -1,1 +1,3 @@
 //! The namespace lab and packet fixtures.
+
+pub mod demo;
