@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::setup::{self, Level, Tools};
 use crate::{build, command, workspace};
 
-/// Sets up what is compared with the sources and runs every check, stopping at the first that fails.
+/// Sets up and runs every check, stopping at the first that fails.
 pub(crate) fn main() -> Result<()> {
     let tools = setup::ensure(Level::Build)?;
     command::run(workspace::cargo("fmt").args(["--all", "--check"]))?;
