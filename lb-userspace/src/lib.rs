@@ -1,1 +1,3 @@
 //! The controller of xlvs.
+
+pub mod config;
