@@ -1,5 +1,6 @@
 //! Owns what can be said about a configuration and how it is shown. Decides nothing about what is right.
 
+use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
@@ -96,11 +97,16 @@ impl Diagnostic {
     }
 }
 
-/// Every diagnostic with the line it speaks of, for a person; empty when there is none.
+/// Every diagnostic with the line it speaks of, for a person; empty when there is none. Of too many to show, the
+/// gravest are shown.
 pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let renderer = Renderer::plain();
     let mut text = String::new();
-    for diagnostic in diagnostics.iter().take(SHOWN) {
+    let mut order: Vec<_> = diagnostics.iter().collect();
+    if order.len() > SHOWN {
+        order.sort_by_key(|diagnostic| Reverse(diagnostic.severity));
+    }
+    for diagnostic in order.into_iter().take(SHOWN) {
         text.push_str(diagnostic.render(sources, &renderer).trim_end());
         text.push_str("\n\n");
     }
@@ -138,12 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_counted() {
+    fn a_flood_is_counted_and_hides_no_error() {
         let mut sources = Sources::default();
         let source = sources.add("x.conf", "word");
         let span = Span { source, start: 0, end: 4, line: 1, column: 1 };
-        let many = vec![Diagnostic::warning(span, "no"); SHOWN + 7];
-        assert!(render(&many, &sources).ends_with("and 7 more\n"));
+        let mut many = vec![Diagnostic::warning(span, "no"); SHOWN + 6];
+        many.push(Diagnostic::error(span, "grave"));
+        let text = render(&many, &sources);
+        assert!(text.starts_with("error: grave") && text.ends_with("and 7 more\n"), "{text}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn set(server: &mut RealServer, setting: &Statement) -> Result<(), Diagnostic> {
     match (setting.name(), value) {
         ("weight", Some(word)) => server.weight = Weight(values::number(word, "a weight", 0..=u16::MAX)?),
         ("inhibit_on_failure", value) => server.inhibit_on_failure = values::switch(value)?,
-        ("lvs_method" | "lb_kind", Some(word)) => server.forwarding = super::service::forwarding(word)?,
+        ("lvs_method", Some(word)) => server.forwarding = super::service::forwarding(word)?,
         _ => {}
     }
     Ok(())

@@ -53,7 +53,6 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
     one("weight").now(),
     maybe("inhibit_on_failure").now(),
     some("lvs_method").now(),
-    some("lb_kind").now(),
     some("notify_up").later(),
     some("notify_down").later(),
     one("uthreshold").later(),

@@ -30,18 +30,13 @@ pub(super) const NOTIFY_AND_TRACK: &[Keyword] = &[
     some("notify_fault"),
     some("notify_stop"),
     some("notify"),
-    any("notify_deleted"),
     any("notify_priority_changes"),
     any("smtp_alert"),
 ];
 
 /// `vrrp_sync_group`.
-pub(super) const SYNC_GROUP: &[Keyword] = &[
-    lines("group"),
-    any("global_tracking"),
-    any("sync_group_tracking_weight"),
-    any("notify_master_rx_lower_pri"),
-];
+pub(super) const SYNC_GROUP: &[Keyword] =
+    &[lines("group"), any("global_tracking"), any("sync_group_tracking_weight")];
 
 /// `vrrp_instance`.
 pub(super) const INSTANCE: &[Keyword] = &[
@@ -93,7 +88,8 @@ pub(super) const INSTANCE: &[Keyword] = &[
     any("preempt"),
     any("skip_check_adv_addr"),
     any("strict_mode"),
-    any("debug"),
-    any("notify_master_rx_lower_pri"),
+    some("debug"),
+    any("notify_deleted"),
+    some("notify_master_rx_lower_pri"),
     any("linkbeat_use_polling"),
 ];
