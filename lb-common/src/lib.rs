@@ -1,2 +1,16 @@
-//! Map layouts and pure algorithms shared by the XDP program and the controller.
+//! What the XDP program and the controller share: the rows of the BPF maps and the pure algorithms.
+//!
+//! Everything here is `no_std`, compiled into the BPF object and tested on the host. There is no clock, no map
+//! and no packet in this crate: callers pass them in.
 #![no_std]
+
+pub mod checksum;
+pub mod counters;
+pub mod flow;
+pub mod hash;
+pub mod layout;
+pub mod sched;
+pub mod tcp;
+
+#[cfg(test)]
+extern crate std;

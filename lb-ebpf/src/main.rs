@@ -1,3 +1,41 @@
-//! The XDP program.
+//! The XDP program: picks a real server for each packet to a virtual service and sends it there.
+//!
+//! `balance.rs` has the order of the stages. This file only turns a verdict into a count and an XDP action.
 #![no_std]
 #![no_main]
+#![expect(internal_features, reason = "core's atomics have no compare and swap on the BPF targets")]
+#![feature(core_intrinsics)]
+
+mod access;
+mod balance;
+mod family;
+mod flow;
+mod link;
+mod maps;
+mod pick;
+mod rewrite;
+mod service;
+mod verdict;
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+
+/// The program's entry: `frags` because only headers are touched, so jumbo frames may come in pieces.
+#[xdp(frags)]
+pub fn xlvs(ctx: XdpContext) -> u32 {
+    let verdict = match balance::balance(&ctx) {
+        Ok(verdict) | Err(verdict) => verdict,
+    };
+    maps::count(verdict.counter);
+    verdict.action
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// What the helpers called here ask for.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,1 +1,8 @@
-//! The controller of xlvs.
+//! The controller of xlvs: reads the configuration, checks real servers, resolves their MAC addresses, and keeps the
+//! maps of the XDP program as they are to be.
+
+pub mod control;
+pub mod health;
+pub mod io;
+pub mod plan;
+pub mod status;

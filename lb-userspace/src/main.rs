@@ -1,2 +1,2 @@
-//! The command line of xlvs.
-fn main() {}
+//! x
+fn main(){}

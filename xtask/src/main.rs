@@ -1,2 +1,52 @@
-//! Set-up, build, run, test, lint, bench and ci.
-fn main() {}
+//! The repository's own commands: one file per subcommand, each of which installs what it needs by itself.
+//!
+//! Nothing here knows how packets are balanced: that is the business of the other packages.
+
+mod build;
+mod ci;
+mod command;
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The repository's own commands.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Find or install what building and testing need; says what it installs
+    Setup(setup::Arguments),
+    /// Build the XDP program and the binary target/release/xlvs that embeds it
+    Build,
+    /// Run the demonstration on an embedded lab, or run on a real interface with --iface
+    Run(run::Arguments),
+    /// Run the whole test suite (needs root)
+    Test(test::Arguments),
+    /// Check formatting, lints, documentation and dependencies
+    Lint,
+    /// setup, lint and test, stopping at the first failure
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Task::parse() {
+        Task::Setup(arguments) => setup::main(&arguments),
+        Task::Build => build::main(),
+        Task::Run(arguments) => run::main(&arguments),
+        Task::Test(arguments) => test::main(&arguments),
+        Task::Lint => lint::main(),
+        Task::Ci => ci::main(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

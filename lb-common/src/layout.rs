@@ -1,0 +1,249 @@
+//! The rows of the BPF maps, as both sides see them and as `bpftool map dump` prints them.
+//!
+//! Every row is plain old data of a fixed size. What the program must see change in one piece sits in one
+//! aligned 64-bit word, which the controller stores at once through the memory-mapped array.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
+pub const ABI_VERSION: u32 = 1;
+
+/// Services in one bucket of the table `services`.
+pub const SERVICE_SLOTS: usize = 4;
+/// The most real servers (rows of `servers`) one director holds.
+pub const MAX_SERVERS: usize = 16_384;
+/// The most virtual services one director holds.
+pub const MAX_SERVICES: usize = 4096;
+/// The most real servers of one service.
+pub const MAX_POOL: usize = 1024;
+/// The most interfaces one director forwards through.
+pub const MAX_PORTS: usize = 16;
+
+/// An IPv4 (mapped, RFC 4291 section 2.5.5.2) or IPv6 address, 16 bytes in network order.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+pub struct Address {
+    /// The bytes as on the wire.
+    pub octets: [u8; 16],
+}
+
+impl Address {
+    /// The mapped form of an IPv4 address given as on the wire.
+    #[inline(always)]
+    pub const fn v4(octets: [u8; 4]) -> Self {
+        let [a, b, c, d] = octets;
+        Self { octets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] }
+    }
+
+    /// The address as four 32-bit words, in memory order.
+    #[inline(always)]
+    pub const fn words(&self) -> [u32; 4] {
+        bytemuck::must_cast(self.octets)
+    }
+
+    /// The address as two 64-bit words, in memory order.
+    #[inline(always)]
+    pub const fn halves(&self) -> [u64; 2] {
+        bytemuck::must_cast(self.octets)
+    }
+}
+
+/// What a virtual service is besides its address: the second word of a [`Service`], stored at once.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ServiceInfo {
+    /// Port in host order.
+    pub port: u16,
+    /// IP protocol number; 0 marks an empty slot.
+    pub protocol: u8,
+    /// A [`crate::sched::Scheduler`] as a number.
+    pub scheduler: u8,
+    /// Row of `cursors`.
+    pub id: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Where the service's real servers stand in `members`: replaced in one piece when the pool changes.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Pool {
+    /// First row in `members`.
+    pub base: u32,
+    /// Number of rows.
+    pub len: u16,
+    /// Another number with every publication of this pool; the cursor carries the same.
+    pub epoch: u16,
+}
+
+/// One virtual service in the table `services`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Service {
+    /// The VIP.
+    pub vip: Address,
+    /// Port, protocol, scheduler, id.
+    pub info: ServiceInfo,
+    /// Its real servers.
+    pub pool: Pool,
+}
+
+/// A row of `services`: the services whose keys hash to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ServiceBucket {
+    /// Empty ones have protocol 0.
+    pub slots: [Service; SERVICE_SLOTS],
+}
+
+/// The words hashed to find a service's bucket.
+#[inline(always)]
+pub const fn service_words(vip: &Address, port: u16, protocol: u8) -> [u32; 5] {
+    let [a, b, c, d] = vip.words();
+    [a, b, c, d, (port as u32) << 16 | protocol as u32]
+}
+
+/// A row of `members`: one real server in the list of one service, in IPVS's order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Member {
+    /// Row of `servers`.
+    pub server: u16,
+    /// Weight divided by the pool's greatest common divisor; 0 takes no new connection.
+    pub weight: u16,
+}
+
+/// What can be done with a packet for a real server.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerState {
+    /// No server has this row.
+    #[default]
+    Vacant = 0,
+    /// Its MAC address is known: rewrite and send.
+    Ready = 1,
+    /// It is this host: pass to the stack.
+    Local = 2,
+    /// Its check failed.
+    Down = 3,
+    /// Its MAC address is not known.
+    Unresolved = 4,
+}
+
+/// The way to a real server, one word: every change is seen whole.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct NextHop {
+    /// The real server's or its gateway's MAC address.
+    pub mac: [u8; 6],
+    /// Row of `ports`: the interface to send through.
+    pub port: u16,
+}
+
+/// What a real server's row says besides the way to it, one word.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ServerInfo {
+    /// Another number whenever the row is given to another server; a flow carries the same.
+    pub generation: u16,
+    /// The weight configured.
+    pub weight: u16,
+    /// Row of `cursors`: the service this server belongs to.
+    pub service: u16,
+    /// A [`ServerState`] as a number.
+    pub state: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// A row of `servers`: one real server of one service.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Server {
+    /// The way to it.
+    pub next_hop: NextHop,
+    /// Generation, weight, service, state.
+    pub info: ServerInfo,
+    /// The RIP.
+    pub rip: Address,
+}
+
+/// A row of the per-CPU map `server_stats`, as IPVS counts: IP packets, IP lengths.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Stats {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets: u64,
+    /// Their bytes from the IP header on.
+    pub bytes: u64,
+}
+
+impl Stats {
+    /// The sum of two.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            connections: self.connections.wrapping_add(other.connections),
+            packets: self.packets.wrapping_add(other.packets),
+            bytes: self.bytes.wrapping_add(other.bytes),
+        }
+    }
+}
+
+/// A row of `cursors`: where the scheduler of a service stands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct CursorRow {
+    /// The word that picks compare and swap.
+    pub cursor: crate::sched::Cursor,
+    /// Keeps two services off one cache line.
+    pub reserved: [u64; 7],
+}
+
+/// One interface the program forwards through: part of the program's constants.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Port {
+    /// Interface index; 0 for none.
+    pub ifindex: u32,
+    /// Its MAC address: what clients' frames must be sent to, and the source of forwarded ones.
+    pub mac: [u8; 6],
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// The row of `layout`: what a new daemon must know before it takes over pinned maps.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Layout {
+    /// [`ABI_VERSION`] of the writer.
+    pub abi: u32,
+    /// The generation the next new real server gets.
+    pub next_generation: u32,
+    /// The keys the flow tables are hashed with.
+    pub flow_keys: crate::hash::Keys,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_the_sizes_the_budget_counts_on() {
+        assert_eq!(size_of::<Service>(), 32);
+        assert_eq!(size_of::<ServiceBucket>(), 128);
+        assert_eq!(size_of::<Server>(), 32);
+        assert_eq!(size_of::<Member>(), 4);
+        assert_eq!(size_of::<CursorRow>(), 64);
+        assert_eq!(size_of::<Port>(), 12);
+    }
+
+    #[test]
+    fn an_ipv4_address_is_mapped() {
+        let address = Address::v4([192, 0, 2, 1]);
+        assert_eq!(std::net::Ipv6Addr::from(address.octets).to_ipv4_mapped(), Some([192, 0, 2, 1].into()));
+        assert_eq!(address.halves()[0], 0);
+    }
+}

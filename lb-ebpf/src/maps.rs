@@ -1,0 +1,131 @@
+//! The maps and the constants the controller sets before it loads the program.
+//!
+//! Sizes stand for the smallest director; the controller sets each map's to what the configuration needs.
+
+use core::cell::UnsafeCell;
+
+use aya_ebpf::{
+    btf_maps::{Array, DevMap, PerCpuArray},
+    macros::btf_map,
+};
+use lb_common::{
+    counters::{Counter, Counters},
+    flow::{Bucket, Key4},
+    hash::{Keys, MAX_WORDS},
+    layout::{CursorRow, Layout, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
+};
+
+/// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
+const MMAPABLE: usize = 1024;
+
+#[btf_map(name = "services")]
+pub(crate) static SERVICES: Array<ServiceBucket, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "members")]
+pub(crate) static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "cursors")]
+pub(crate) static CURSORS: Array<CursorRow, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "servers")]
+pub(crate) static SERVERS: Array<Server, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "flows4")]
+pub(crate) static FLOWS4: Array<Bucket<Key4>, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "server_stats")]
+static SERVER_STATS: PerCpuArray<Stats, 1> = PerCpuArray::new();
+#[btf_map(name = "counters")]
+static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+#[btf_map(name = "ports")]
+pub(crate) static PORT_DEVICES: DevMap<MAX_PORTS> = DevMap::new();
+/// Not read by the program: it travels with the maps for the next daemon.
+#[btf_map(name = "layout")]
+static LAYOUT: Array<Layout, 1> = Array::new();
+
+/// A constant of the loaded program. The compiler must not know its value, so every read is volatile.
+#[repr(transparent)]
+pub(crate) struct Constant<T>(UnsafeCell<T>);
+
+// SAFETY: nobody writes it after the load; the section is read-only.
+unsafe impl<T> Sync for Constant<T> {}
+
+macro_rules! constants {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $zero:expr;)+) => {
+        $($(#[doc = $doc])+
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = ".rodata")]
+        static $name: Constant<$type> = Constant(UnsafeCell::new($zero));)+
+    };
+}
+
+constants! {
+    /// Number of rows of `services` less one.
+    SERVICE_MASK: u32 = 0;
+    /// Number of rows of `flows4` less one.
+    FLOW_MASK: u32 = 0;
+    /// Decisions are logged when it is not 0.
+    DEBUG: u32 = 0;
+    /// Keys of the hash over `services`.
+    SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
+    /// Keys of the hash over `flows4`.
+    FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
+    /// The interfaces, by their rows in `ports`.
+    PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], reserved: 0 }; MAX_PORTS];
+}
+
+#[inline(always)]
+pub(crate) fn service_mask() -> u32 {
+    // SAFETY: a constant of the program.
+    unsafe { SERVICE_MASK.0.get().read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn flow_mask() -> u32 {
+    // SAFETY: a constant of the program.
+    unsafe { FLOW_MASK.0.get().read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn debug() -> bool {
+    // SAFETY: a constant of the program.
+    unsafe { DEBUG.0.get().read_volatile() != 0 }
+}
+
+#[inline(always)]
+pub(crate) fn service_key(at: usize) -> u64 {
+    // SAFETY: a constant of the program; the hash asks for places below MAX_WORDS + 1.
+    unsafe { SERVICE_KEYS.0.get().cast::<u64>().add(at).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn flow_key(at: usize) -> u64 {
+    // SAFETY: as in `service_key`.
+    unsafe { FLOW_KEYS.0.get().cast::<u64>().add(at).read_volatile() }
+}
+
+/// The interface in a row of `ports`, which must be below `MAX_PORTS`.
+#[inline(always)]
+pub(crate) fn port(row: usize) -> *const Port {
+    // SAFETY: callers keep the row below MAX_PORTS.
+    unsafe { PORTS.0.get().cast::<Port>().add(row) }
+}
+
+/// Counts a packet that leaves. A counter that is missing never costs a packet.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    if let Some(row) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: the row has a word for every counter, and this CPU's copy is its own.
+        unsafe {
+            let word = row.cast::<u64>().add(counter as usize);
+            *word += 1;
+        }
+    }
+}
+
+/// Counts a packet to a real server, and its connection when it is the first.
+#[inline(always)]
+pub(crate) fn count_server(server: u16, bytes: u64, is_new: bool) {
+    if let Some(row) = SERVER_STATS.get_ptr_mut(u32::from(server)) {
+        // SAFETY: this CPU's copy of the row is its own.
+        let stats = unsafe { &mut *row };
+        stats.connections += u64::from(is_new);
+        stats.packets += 1;
+        stats.bytes += bytes;
+    }
+}

@@ -1,0 +1,30 @@
+//! `xlvs check FILE`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use crate::config;
+
+/// keepalived's exit code for a file that cannot be run.
+const UNUSABLE: u8 = 6;
+
+/// What `xlvs check` takes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file.
+    file: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    match super::run::read(&arguments.file) {
+        Ok(parsed) => {
+            eprint!("{}", config::render(&parsed));
+            if parsed.config.is_some() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }
+        }
+        Err(error) => {
+            eprintln!("xlvs: {error:#}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! xlvs's own commands.
+
+mod check;
+mod run;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// LVS and keepalived on XDP: a layer-4 load balancer that forwards in the driver.
+#[derive(Debug, Parser)]
+#[command(name = "xlvs", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the director in the foreground; TERM and INT stop it and take the program off.
+    Run(run::Arguments),
+    /// Test a configuration file: 0 when it can be run, 6 when not.
+    Check(check::Arguments),
+    /// Show services, real servers and packet counts of a running director.
+    Status(status::Arguments),
+}
+
+/// Where a daemon keeps its control socket.
+#[derive(Debug, Args)]
+struct StateDir {
+    /// Directory of the control socket, one for each daemon.
+    #[arg(long, value_name = "DIR", env = "XLVS_STATE_DIR", default_value = "/run/xlvs")]
+    state_dir: PathBuf,
+}
+
+/// Runs the command line of the process; problems are one line on stderr.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => return check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xlvs: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

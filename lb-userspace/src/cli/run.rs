@@ -1,0 +1,104 @@
+//! `xlvs run`: checks what can be checked before anything is touched, then hands over to the loop.
+
+use std::{
+    fs::{File, TryLockError},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{self, Config},
+    io::{
+        daemon::{self, Options},
+        datapath::Mode,
+    },
+};
+
+/// What `xlvs run` takes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration, in keepalived's language.
+    #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
+    file: PathBuf,
+    /// Forward through this interface; may be repeated. By default the interfaces of the vrrp_instances.
+    #[arg(long = "iface", value_name = "IF")]
+    interfaces: Vec<String>,
+    /// How the program is attached.
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    #[command(flatten)]
+    state: super::StateDir,
+    /// Directory on a BPF file system for the pinned maps, one for each daemon.
+    #[arg(long, value_name = "DIR", env = "XLVS_PIN_DIR", default_value = "/sys/fs/bpf/xlvs")]
+    pin_dir: PathBuf,
+    /// Flows the table holds at most, rounded up to a power of two; 32 bytes each.
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
+    flow_slots: u32,
+    /// What is logged: error, warn, info, debug, or a filter such as xlvs::io=debug.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+    /// The XDP program logs every new connection (slow).
+    #[arg(long)]
+    debug_bpf: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {}", arguments.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let config = load(&arguments.file)?;
+    if !nix::unistd::geteuid().is_root() {
+        bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
+    }
+    let interfaces = if arguments.interfaces.is_empty() { config.interfaces() } else { arguments.interfaces };
+    if interfaces.is_empty() {
+        bail!(
+            "{} has no vrrp_instance that names an interface: name one with --iface",
+            arguments.file.display()
+        );
+    }
+    let state_dir = arguments.state.state_dir;
+    let _lock = lock(&state_dir)?;
+    let options = Options {
+        config,
+        interfaces,
+        mode: arguments.mode,
+        state_dir,
+        pin_dir: arguments.pin_dir,
+        flow_slots: arguments.flow_slots,
+        debug_bpf: arguments.debug_bpf,
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))
+}
+
+/// Reads and parses a file; its problems are in the result.
+pub(super) fn read(file: &Path) -> anyhow::Result<config::Parsed> {
+    let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{}: is not text in UTF-8", file.display()))?;
+    Ok(config::parse(&file.display().to_string(), &text))
+}
+
+fn load(file: &Path) -> anyhow::Result<Config> {
+    let parsed = read(file)?;
+    eprint!("{}", config::render(&parsed));
+    parsed.config.with_context(|| format!("{}: has errors, nothing was started", file.display()))
+}
+
+/// Keeps a second daemon out of the state directory for as long as the file is open.
+fn lock(state_dir: &Path) -> anyhow::Result<File> {
+    let what = || format!("{}: the state directory cannot be used", state_dir.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(state_dir).with_context(what)?;
+    let path = state_dir.join("lock");
+    let file = File::options().create(true).write(true).truncate(false).open(&path).with_context(what)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another xlvs runs with this state directory; stop it, or give this one its own --state-dir and --pin-dir",
+            state_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(what),
+    }
+}

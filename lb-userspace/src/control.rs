@@ -1,0 +1,310 @@
+//! The director's decisions: events about real servers in, changes to the maps out.
+//!
+//! Nothing here waits, reads a clock or touches a map. The loop in `io` executes the actions in their order.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use lb_common::layout::{NextHop, ServerInfo, ServerState};
+
+use crate::{
+    health::Verdict,
+    plan::{Allocation, Row, ServiceKey, Wanted, mapped},
+};
+
+/// The way to a real server, as the network adapter sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is this host.
+    Local,
+    /// Through this interface to this MAC address.
+    Through(NextHop),
+    /// None: why.
+    None(String),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The way to an address changed.
+    Way(IpAddr, Way),
+    /// A health check came to a verdict.
+    Check(u32, Verdict),
+}
+
+/// A change to make to the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write a row of `servers`.
+    Server {
+        /// The row.
+        row: u16,
+        /// Its way.
+        next_hop: NextHop,
+        /// Its state.
+        info: ServerInfo,
+        /// Its RIP.
+        rip: IpAddr,
+    },
+    /// Publish a service's list of (row of `servers`, weight) in IPVS's order, head first.
+    Pool(ServiceKey, Vec<(u16, u16)>),
+}
+
+/// A real server of one service.
+#[derive(Clone, Debug)]
+pub struct RealServer {
+    /// Its RIP.
+    pub rip: IpAddr,
+    /// Its row and generation.
+    pub row: Row,
+    /// The weight configured.
+    pub weight: u16,
+    inhibit_on_failure: bool,
+    /// Its failed checks and why.
+    failures: BTreeMap<u32, String>,
+    way: Way,
+}
+
+impl RealServer {
+    /// The state its row shows, and the reason when it is not eligible.
+    pub fn state(&self) -> (ServerState, Option<&str>) {
+        let failure = self.failures.values().next().map(String::as_str);
+        match (&self.way, failure) {
+            (_, Some(reason)) if !self.inhibit_on_failure => (ServerState::Down, Some(reason)),
+            (Way::None(reason), _) => (ServerState::Unresolved, Some(reason)),
+            (Way::Local, reason) => (ServerState::Local, reason),
+            (Way::Through(_), reason) => (ServerState::Ready, reason),
+        }
+    }
+
+    /// May new connections go to it?
+    pub fn is_eligible(&self) -> bool {
+        self.effective_weight() > 0
+    }
+
+    /// The way to it.
+    pub const fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// Has a check of it failed?
+    pub fn is_failed(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// In the list, or taken out of it by its check?
+    fn is_listed(&self) -> bool {
+        self.inhibit_on_failure || self.failures.is_empty()
+    }
+
+    fn effective_weight(&self) -> u16 {
+        let reachable = !matches!(self.way, Way::None(_));
+        if reachable && self.failures.is_empty() { self.weight } else { 0 }
+    }
+}
+
+/// A virtual service.
+#[derive(Clone, Debug)]
+pub struct VirtualService {
+    /// What was asked for.
+    pub wanted: Wanted,
+    /// Row of `cursors`.
+    pub id: u16,
+    /// Its real servers in the order of the configuration.
+    pub servers: Vec<RealServer>,
+    /// Places in `servers`, as IPVS lists them: what was added last comes first.
+    list: Vec<usize>,
+}
+
+/// Everything the director knows of its services.
+#[derive(Clone, Debug)]
+pub struct Director {
+    /// By their keys.
+    pub services: BTreeMap<ServiceKey, VirtualService>,
+}
+
+impl Director {
+    /// A director whose real servers all stand in their lists and of whose ways nothing is known yet.
+    pub fn new(wanted: &[Wanted], allocation: &Allocation) -> Self {
+        let service = |service: &Wanted| {
+            let server = |server: &crate::plan::WantedServer| RealServer {
+                rip: server.rip,
+                row: allocation.servers[&(service.key, mapped(server.rip))],
+                weight: server.weight,
+                inhibit_on_failure: server.inhibit_on_failure,
+                failures: BTreeMap::new(),
+                way: Way::None("its MAC address is being resolved".to_owned()),
+            };
+            let servers: Vec<RealServer> = service.servers.iter().map(server).collect();
+            let list = (0..servers.len()).rev().collect();
+            (service.key, VirtualService { wanted: service.clone(), id: allocation.services[&service.key], servers, list })
+        };
+        Self { services: wanted.iter().map(service).collect() }
+    }
+
+    /// Every row and every pool, for maps that are empty.
+    pub fn everything(&self) -> Vec<Action> {
+        let servers = self.services.values().flat_map(|s| s.servers.iter().map(|server| server_action(s.id, server)));
+        let pools = self.services.values().map(VirtualService::pool_action);
+        servers.chain(pools).collect()
+    }
+
+    /// Takes an event in; says what to change.
+    pub fn handle(&mut self, event: &Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for service in self.services.values_mut() {
+            for place in 0..service.servers.len() {
+                service.server_event(place, event, &mut actions);
+            }
+        }
+        actions
+    }
+}
+
+impl VirtualService {
+    fn server_event(&mut self, place: usize, event: &Event, actions: &mut Vec<Action>) {
+        let server = &mut self.servers[place];
+        let (was_listed, weight, state) = (server.is_listed(), server.effective_weight(), server.state().0);
+        let before = server.way.clone();
+        match event {
+            Event::Way(rip, way) if *rip == server.rip => server.way = way.clone(),
+            Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => match verdict {
+                Verdict::Up => drop(server.failures.remove(check)),
+                Verdict::Down { reason } => drop(server.failures.insert(*check, reason.clone())),
+            },
+            Event::Way(..) | Event::Check(..) => return,
+        }
+        if (server.state().0, &server.way) != (state, &before) {
+            actions.push(server_action(self.id, server));
+        }
+        match (was_listed, server.is_listed()) {
+            (true, false) => self.list.retain(|&listed| listed != place),
+            (false, true) => self.list.insert(0, place),
+            (true, true) if weight != server.effective_weight() => {}
+            (true, true) | (false, false) => return,
+        }
+        actions.push(self.pool_action());
+    }
+
+    fn pool_action(&self) -> Action {
+        let member = |&place: &usize| (self.servers[place].row.row, self.servers[place].effective_weight());
+        Action::Pool(self.wanted.key, self.list.iter().map(member).collect())
+    }
+}
+
+fn server_action(service: u16, server: &RealServer) -> Action {
+    let next_hop = match server.way {
+        Way::Through(hop) => hop,
+        Way::Local | Way::None(_) => NextHop::default(),
+    };
+    let info = ServerInfo {
+        generation: server.row.generation,
+        weight: server.weight,
+        service,
+        state: server.state().0 as u8,
+        reserved: 0,
+    };
+    Action::Server { row: server.row.row, next_hop, info, rip: server.rip }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_common::{layout::Address, sched::Scheduler};
+
+    use super::*;
+    use crate::plan::WantedServer;
+
+    const KEY: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
+
+    fn rip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn director(inhibit_on_failure: bool) -> Director {
+        let server = |last: u8| WantedServer {
+            rip: rip(last),
+            weight: u16::from(last),
+            inhibit_on_failure,
+            checks: vec![u32::from(last)],
+        };
+        let wanted = [Wanted { key: KEY, scheduler: Scheduler::Wrr, servers: (1..=3).map(server).collect() }];
+        let allocation = Allocation::default().assign(&wanted).expect("small");
+        let mut director = Director::new(&wanted, &allocation);
+        for last in 1..=3 {
+            director.handle(&resolved(last));
+        }
+        director
+    }
+
+    fn resolved(last: u8) -> Event {
+        Event::Way(rip(last), Way::Through(NextHop { mac: [2, 0, 0, 0, 0, last], port: 0 }))
+    }
+
+    fn failed(last: u8) -> Event {
+        Event::Check(u32::from(last), Verdict::Down { reason: "connection refused".to_owned() })
+    }
+
+    fn pool(actions: &[Action]) -> Option<Vec<(u16, u16)>> {
+        actions.iter().find_map(|action| match action {
+            Action::Pool(_, list) => Some(list.clone()),
+            Action::Server { .. } => None,
+        })
+    }
+
+    fn states(actions: &[Action]) -> Vec<(u16, u8)> {
+        let state = |action: &Action| match action {
+            Action::Server { row, info, .. } => Some((*row, info.state)),
+            Action::Pool(..) => None,
+        };
+        actions.iter().filter_map(state).collect()
+    }
+
+    #[test]
+    fn the_list_is_in_ipvs_order() {
+        assert_eq!(pool(&director(false).everything()), Some(vec![(2, 3), (1, 2), (0, 1)]));
+    }
+
+    #[test]
+    fn a_failed_server_leaves_and_comes_back_at_the_head() {
+        let mut director = director(false);
+        let actions = director.handle(&failed(2));
+        assert_eq!(pool(&actions), Some(vec![(2, 3), (0, 1)]));
+        assert_eq!(states(&actions), [(1, ServerState::Down as u8)]);
+        assert_eq!(director.handle(&failed(2)), [], "nothing new");
+        let actions = director.handle(&Event::Check(2, Verdict::Up));
+        assert_eq!(pool(&actions), Some(vec![(1, 2), (2, 3), (0, 1)]));
+        assert_eq!(states(&actions), [(1, ServerState::Ready as u8)]);
+    }
+
+    #[test]
+    fn an_inhibited_server_keeps_its_place_and_its_flows() {
+        let mut director = director(true);
+        let actions = director.handle(&failed(2));
+        assert_eq!(pool(&actions), Some(vec![(2, 3), (1, 0), (0, 1)]));
+        assert_eq!(states(&actions), [], "its flows go on");
+    }
+
+    #[test]
+    fn an_unresolved_server_keeps_its_place_and_gets_nothing() {
+        let mut director = director(false);
+        let actions = director.handle(&Event::Way(rip(3), Way::None("no answer".to_owned())));
+        assert_eq!(pool(&actions), Some(vec![(2, 0), (1, 2), (0, 1)]));
+        assert_eq!(states(&actions), [(2, ServerState::Unresolved as u8)]);
+        assert_eq!(pool(&director.handle(&resolved(3))), Some(vec![(2, 3), (1, 2), (0, 1)]));
+    }
+
+    #[test]
+    fn another_mac_address_changes_the_row_only() {
+        let mut director = director(false);
+        let moved = Event::Way(rip(1), Way::Through(NextHop { mac: [6; 6], port: 1 }));
+        let actions = director.handle(&moved);
+        assert_eq!((states(&actions), pool(&actions)), (vec![(0, ServerState::Ready as u8)], None));
+        assert_eq!(director.handle(&moved), []);
+    }
+
+    #[test]
+    fn events_of_strangers_change_nothing() {
+        let mut director = director(false);
+        assert_eq!(director.handle(&failed(9)), []);
+        assert_eq!(director.handle(&resolved(9)), []);
+    }
+}

@@ -1,0 +1,191 @@
+//! Owns when a real server is probed and when enough probes have passed or failed to call it up or down.
+//! Refuses sockets, clocks and randomness: time and random numbers are parameters, probes are outputs.
+
+use std::time::{Duration, Instant};
+
+#[cfg(test)]
+mod tests;
+
+/// The timing of one check; every duration may be zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// From the end of one conclusive probe to the start of the next.
+    pub delay_loop: Duration,
+    /// Failed probes that are forgiven before a server that is up goes down.
+    pub retry: u32,
+    /// From a forgiven failure to the next probe.
+    pub delay_before_retry: Duration,
+    /// How long one probe may take; handed on with [`Output::Probe`].
+    pub timeout: Duration,
+    /// The first probe comes after a random part of this.
+    pub warmup: Duration,
+}
+
+impl Default for Settings {
+    /// What keepalived does for a `TCP_CHECK` without options in a `virtual_server` without `delay_loop`.
+    fn default() -> Self {
+        Self {
+            delay_loop: Duration::from_mins(1),
+            retry: 1,
+            delay_before_retry: Duration::from_secs(1),
+            timeout: Duration::from_secs(5),
+            warmup: Duration::from_mins(1),
+        }
+    }
+}
+
+/// What a check says about its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The probe passed.
+    Up,
+    /// The probes failed and the retries are used up.
+    Down {
+        /// Why the last probe failed, for people: `connection refused`.
+        reason: String,
+    },
+}
+
+/// The result of the probe that [`Output::Probe`] asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The server answered as it should.
+    Passed,
+    /// The server did not.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The probe could not be made for a reason that says nothing about the server.
+    Inconclusive,
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Probe the server now and answer with exactly one [`Input`].
+    Probe {
+        /// A probe that takes longer has failed.
+        timeout: Duration,
+    },
+    /// The standing of the server changed, or is known for the first time.
+    Verdict(Verdict),
+}
+
+/// The check of one real server.
+///
+/// Without a verdict the server counts as up, but the first probe decides alone: it is not retried.
+#[derive(Debug, Clone)]
+pub struct Check {
+    settings: Settings,
+    standing: Standing,
+    phase: Phase,
+    verdict: Option<Verdict>,
+    probe: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unknown,
+    Up { failures: u32 },
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Resting { since: Instant, until: Instant },
+    Probing,
+}
+
+impl Check {
+    /// A check whose first probe is `random / 2^32` of the warm-up away.
+    pub fn new(now: Instant, settings: Settings, random: u32) -> Self {
+        let until = now + fraction(settings.warmup, random);
+        Self {
+            settings,
+            standing: Standing::Unknown,
+            phase: Phase::Resting { since: now, until },
+            verdict: None,
+            probe: None,
+        }
+    }
+
+    /// Takes other timing and keeps what is known; a rest ends no later than the new timing allows.
+    pub fn retune(&mut self, settings: Settings) {
+        self.settings = settings;
+        if let Phase::Resting { since, until } = &mut self.phase {
+            let longest = match self.standing {
+                Standing::Unknown => settings.warmup,
+                Standing::Up { failures: 0 } | Standing::Down => settings.delay_loop,
+                Standing::Up { .. } => settings.delay_before_retry,
+            };
+            *until = (*until).min(*since + longest);
+        }
+    }
+
+    /// Takes the result of a probe; one that nobody asked for is ignored.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.phase != Phase::Probing {
+            return;
+        }
+        let rest = match input {
+            Input::Passed => self.passed(),
+            Input::Failed { reason } => self.failed(reason),
+            Input::Inconclusive => self.settings.delay_loop,
+        };
+        self.phase = Phase::Resting { since: now, until: now + rest };
+    }
+
+    /// Starts the probe that is due at `now`, if one is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.next_deadline().is_some_and(|at| at <= now) {
+            self.phase = Phase::Probing;
+            self.probe = Some(self.settings.timeout);
+        }
+    }
+
+    /// When [`Check::handle_timeout`] wants to be called; nothing while a probe is under way.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Resting { until, .. } => Some(until),
+            Phase::Probing => None,
+        }
+    }
+
+    /// The next thing to do; call until it is `None` after every `handle` and `handle_timeout`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(verdict) = self.verdict.take() {
+            return Some(Output::Verdict(verdict));
+        }
+        self.probe.take().map(|timeout| Output::Probe { timeout })
+    }
+
+    fn passed(&mut self) -> Duration {
+        if !matches!(self.standing, Standing::Up { .. }) {
+            self.verdict = Some(Verdict::Up);
+        }
+        self.standing = Standing::Up { failures: 0 };
+        self.settings.delay_loop
+    }
+
+    fn failed(&mut self, reason: String) -> Duration {
+        match self.standing {
+            Standing::Up { failures } if failures < self.settings.retry => {
+                self.standing = Standing::Up { failures: failures + 1 };
+                self.settings.delay_before_retry
+            }
+            Standing::Unknown | Standing::Up { .. } => {
+                self.standing = Standing::Down;
+                self.verdict = Some(Verdict::Down { reason });
+                self.settings.delay_loop
+            }
+            Standing::Down => self.settings.delay_loop,
+        }
+    }
+}
+
+/// `random / 2^32` of `whole`, without rounding through floats.
+fn fraction(whole: Duration, random: u32) -> Duration {
+    let nanos = (whole.as_nanos() * u128::from(random)) >> 32;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}

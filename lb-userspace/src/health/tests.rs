@@ -1,0 +1,230 @@
+//! The transition table, random operations, and a check beside a scripted server on one virtual clock.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SETTINGS: Settings = Settings {
+    delay_loop: Duration::from_secs(6),
+    retry: 2,
+    delay_before_retry: Duration::from_secs(1),
+    timeout: Duration::from_secs(3),
+    warmup: Duration::from_secs(6),
+};
+
+fn refused() -> Input {
+    Input::Failed { reason: "connection refused".into() }
+}
+
+fn down() -> Verdict {
+    Verdict::Down { reason: "connection refused".into() }
+}
+
+fn verdict(check: &mut Check) -> Option<Verdict> {
+    match check.poll_output() {
+        Some(Output::Verdict(verdict)) => Some(verdict),
+        None => None,
+        Some(probe @ Output::Probe { .. }) => panic!("unexpected {probe:?}"),
+    }
+}
+
+fn in_standing(now: Instant, standing: Standing) -> Check {
+    let mut check = Check::new(now, SETTINGS, 0);
+    check.handle_timeout(now);
+    assert_eq!(check.poll_output(), Some(Output::Probe { timeout: SETTINGS.timeout }));
+    check.standing = standing;
+    check
+}
+
+#[test]
+fn transition_table() {
+    use Standing::{Down, Unknown, Up};
+    let loop_ = SETTINGS.delay_loop;
+    let retry = SETTINGS.delay_before_retry;
+    let rows = [
+        (Unknown, Input::Passed, Up { failures: 0 }, Some(Verdict::Up), loop_),
+        (Unknown, refused(), Down, Some(down()), loop_),
+        (Unknown, Input::Inconclusive, Unknown, None, loop_),
+        (Up { failures: 0 }, Input::Passed, Up { failures: 0 }, None, loop_),
+        (Up { failures: 0 }, refused(), Up { failures: 1 }, None, retry),
+        (Up { failures: 1 }, refused(), Up { failures: 2 }, None, retry),
+        (Up { failures: 2 }, refused(), Down, Some(down()), loop_),
+        (Up { failures: 2 }, Input::Passed, Up { failures: 0 }, None, loop_),
+        (Up { failures: 1 }, Input::Inconclusive, Up { failures: 1 }, None, loop_),
+        (Down, Input::Passed, Up { failures: 0 }, Some(Verdict::Up), loop_),
+        (Down, refused(), Down, None, loop_),
+        (Down, Input::Inconclusive, Down, None, loop_),
+    ];
+    let now = Instant::now();
+    for (before, input, after, said, rest) in rows {
+        let row = format!("{before:?} + {input:?}");
+        let mut check = in_standing(now, before);
+        check.handle(now, input);
+        assert_eq!(check.standing, after, "{row}");
+        assert_eq!(verdict(&mut check), said, "{row}");
+        assert_eq!(check.next_deadline(), Some(now + rest), "{row}");
+    }
+}
+
+#[test]
+fn answers_while_resting_are_ignored() {
+    let now = Instant::now();
+    for input in [Input::Passed, refused(), Input::Inconclusive] {
+        let mut check = Check::new(now, SETTINGS, u32::MAX);
+        let before = check.next_deadline();
+        check.handle(now, input);
+        assert_eq!(check.standing, Standing::Unknown);
+        assert_eq!(check.next_deadline(), before);
+        assert_eq!(check.poll_output(), None);
+    }
+}
+
+#[test]
+fn a_timeout_too_early_or_while_probing_does_nothing() {
+    let now = Instant::now();
+    let mut check = Check::new(now, SETTINGS, 1 << 31);
+    check.handle_timeout(now);
+    assert_eq!(check.poll_output(), None);
+    check.handle_timeout(now + SETTINGS.warmup);
+    assert!(check.poll_output().is_some());
+    check.handle_timeout(now + SETTINGS.warmup * 9);
+    assert_eq!(check.poll_output(), None);
+}
+
+#[test]
+fn the_first_probe_falls_within_the_warmup() {
+    let now = Instant::now();
+    let first = |random| Check::new(now, SETTINGS, random).next_deadline().unwrap() - now;
+    assert_eq!(first(0), Duration::ZERO);
+    assert_eq!(first(1 << 31), Duration::from_secs(3));
+    assert!(first(u32::MAX) < Duration::from_secs(6) && first(u32::MAX) > Duration::from_millis(5999));
+}
+
+#[test]
+fn retuning_keeps_the_standing_and_shortens_a_rest() {
+    let now = Instant::now();
+    let mut check = in_standing(now, Standing::Down);
+    check.handle(now, refused());
+    check.retune(Settings { delay_loop: Duration::from_secs(2), ..SETTINGS });
+    assert_eq!(check.standing, Standing::Down);
+    assert_eq!(check.next_deadline(), Some(now + Duration::from_secs(2)));
+    check.retune(SETTINGS);
+    assert_eq!(check.next_deadline(), Some(now + Duration::from_secs(2)));
+}
+
+/// A server that answers `true` or `false` from given seconds on.
+fn run(script: &[(u64, bool)], settings: Settings, seconds: u64) -> Vec<(u64, Verdict)> {
+    let start = Instant::now();
+    let end = start + Duration::from_secs(seconds);
+    let mut check = Check::new(start, settings, 0);
+    let mut now = start;
+    let mut said = Vec::new();
+    while let Some(at) = check.next_deadline().filter(|at| *at <= end) {
+        now = now.max(at);
+        check.handle_timeout(now);
+        while let Some(output) = check.poll_output() {
+            match output {
+                Output::Verdict(verdict) => said.push(((now - start).as_secs(), verdict)),
+                Output::Probe { timeout } => {
+                    let at = (now - start).as_secs();
+                    let alive = script.iter().rev().find(|(from, _)| *from <= at).is_some_and(|(_, up)| *up);
+                    if !alive {
+                        now += timeout;
+                    }
+                    check.handle(now, if alive { Input::Passed } else { refused() });
+                }
+            }
+        }
+    }
+    said
+}
+
+#[test]
+fn a_server_that_dies_and_returns_on_the_virtual_clock() {
+    // Probes at 0, 6, 12 pass; 18 (+3 lost), 22 (+3), 26 (+3) fail: down at 29. Next at 35, which passes.
+    let said = run(&[(0, true), (13, false), (30, true)], SETTINGS, 60);
+    assert_eq!(said, [(0, Verdict::Up), (29, down()), (35, Verdict::Up)]);
+}
+
+#[test]
+fn a_server_that_is_dead_at_start_goes_down_at_once() {
+    let said = run(&[(0, false)], SETTINGS, 600);
+    assert_eq!(said, [(3, down())]);
+}
+
+#[test]
+fn losses_within_the_retries_are_forgiven() {
+    let said = run(&[(0, true), (6, false), (13, true)], SETTINGS, 60);
+    assert_eq!(said, [(0, Verdict::Up)]);
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Wait(u64),
+    Answer(Input),
+    Retune(u64, u32),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (0..10_000u64).prop_map(Operation::Wait),
+        prop_oneof![Just(Input::Passed), Just(refused()), Just(Input::Inconclusive)]
+            .prop_map(Operation::Answer),
+        (0..10_000u64, 0..4u32).prop_map(|(delay, retry)| Operation::Retune(delay, retry)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn random_operations(random: u32, operations in prop::collection::vec(operation(), 1..200)) {
+        let mut now = Instant::now();
+        let mut check = Check::new(now, SETTINGS, random);
+        let mut settings = SETTINGS;
+        let mut probing = false;
+        let mut failures = 0;
+        let mut last: Option<Verdict> = None;
+        for operation in operations {
+            match operation {
+                Operation::Wait(millis) => now += Duration::from_millis(millis),
+                Operation::Answer(input) => {
+                    match &input {
+                        Input::Passed if probing => failures = 0,
+                        Input::Failed { .. } if probing => failures += 1,
+                        _ => {}
+                    }
+                    check.handle(now, input);
+                    probing = false;
+                }
+                Operation::Retune(delay, retry) => {
+                    settings = Settings { delay_loop: Duration::from_millis(delay), retry, ..settings };
+                    check.retune(settings);
+                }
+            }
+            let due = check.next_deadline().is_some_and(|at| at <= now);
+            check.handle_timeout(now);
+            while let Some(output) = check.poll_output() {
+                match output {
+                    Output::Probe { .. } => {
+                        prop_assert!(due && !probing, "only a due probe, and one at a time");
+                        probing = true;
+                    }
+                    Output::Verdict(verdict) => {
+                        prop_assert_ne!(last.as_ref(), Some(&verdict), "verdicts alternate");
+                        match &verdict {
+                            Verdict::Up => prop_assert_eq!(failures, 0),
+                            Verdict::Down { .. } => prop_assert!(last.is_none() || failures > settings.retry),
+                        }
+                        last = Some(verdict);
+                    }
+                }
+            }
+            prop_assert_eq!(check.next_deadline().is_none(), probing, "a deadline or a probe, never neither");
+            if let Some(at) = check.next_deadline() {
+                let longest = settings.delay_loop.max(SETTINGS.delay_loop).max(Duration::from_secs(10));
+                prop_assert!(at <= now + longest);
+            }
+        }
+    }
+}

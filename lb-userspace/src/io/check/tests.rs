@@ -1,0 +1,150 @@
+//! Checks against real sockets on the loopback interface.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc::Receiver;
+
+use super::*;
+
+const FAST: Settings = Settings {
+    delay_loop: Duration::from_millis(20),
+    retry: 1,
+    delay_before_retry: Duration::from_millis(10),
+    timeout: Duration::from_secs(5),
+    warmup: Duration::ZERO,
+};
+
+fn spec(id: u32, address: SocketAddr) -> CheckSpec {
+    CheckSpec { id, target: Target { address, bind: None }, settings: FAST }
+}
+
+async fn next(verdicts: &mut Receiver<(u32, Verdict)>) -> (u32, Verdict) {
+    let waited = tokio::time::timeout(Duration::from_secs(10), verdicts.recv()).await;
+    waited.expect("no verdict within 10 s").expect("the checks ended")
+}
+
+fn down(reason: &str) -> Verdict {
+    Verdict::Down { reason: reason.into() }
+}
+
+/// A port that answers with a reset: bound, so nobody else gets it, but nobody listens.
+fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+#[tokio::test]
+async fn accepted_is_up_and_refused_is_down() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (_closed, refused) = refusing();
+    let (checks, mut verdicts) = Checks::start();
+    checks.set(vec![spec(1, listener.local_addr().unwrap()), spec(2, refused)]);
+    let mut said = [next(&mut verdicts).await, next(&mut verdicts).await];
+    said.sort_by_key(|(id, _)| *id);
+    assert_eq!(said, [(1, Verdict::Up), (2, down("connection refused"))]);
+}
+
+#[tokio::test]
+async fn a_server_that_begins_to_listen_comes_back() {
+    let (closed, address) = refusing();
+    let (checks, mut verdicts) = Checks::start();
+    checks.set(vec![spec(7, address)]);
+    assert_eq!(next(&mut verdicts).await, (7, down("connection refused")));
+    let listener = closed.listen(16).unwrap();
+    assert_eq!(next(&mut verdicts).await, (7, Verdict::Up));
+    drop(listener);
+    assert_eq!(next(&mut verdicts).await, (7, down("connection refused")));
+}
+
+#[tokio::test]
+async fn ipv6_and_a_local_address_to_bind_to() {
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
+    let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut bound = spec(2, v4.local_addr().unwrap());
+    bound.target.bind = Some(Ipv4Addr::new(127, 0, 0, 9).into());
+    let mut wrong = spec(3, v4.local_addr().unwrap());
+    wrong.target.bind = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+    let (checks, mut verdicts) = Checks::start();
+    checks.set(vec![spec(1, listener.local_addr().unwrap()), bound, wrong]);
+    let mut said = [next(&mut verdicts).await, next(&mut verdicts).await, next(&mut verdicts).await];
+    said.sort_by_key(|(id, _)| *id);
+    let nowhere = down("cannot bind to 192.0.2.1: no interface has this address");
+    assert_eq!(said, [(1, Verdict::Up), (2, Verdict::Up), (3, nowhere)]);
+    loop {
+        let (_stream, peer) = v4.accept().await.unwrap();
+        if peer.ip() == Ipv4Addr::new(127, 0, 0, 9) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_backlog_times_out() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Connections that nobody accepts fill the queue; the kernel then drops further SYNs.
+    let mut filling = Vec::new();
+    loop {
+        let connect = tokio::net::TcpStream::connect(address);
+        match tokio::time::timeout(Duration::from_millis(300), connect).await {
+            Ok(stream) => filling.push(stream.unwrap()),
+            Err(_) => break,
+        }
+    }
+    let (checks, mut verdicts) = Checks::start();
+    let mut slow = spec(4, address);
+    slow.settings.timeout = Duration::from_millis(50);
+    checks.set(vec![slow]);
+    assert_eq!(next(&mut verdicts).await, (4, down("timed out after 0.05 s")));
+}
+
+#[tokio::test]
+async fn replacing_the_set_keeps_what_is_unchanged() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (_closed, refused) = refusing();
+    let up = listener.local_addr().unwrap();
+    let (checks, mut verdicts) = Checks::start();
+    checks.set(vec![spec(1, up)]);
+    assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
+    // Id 1 with other timing says nothing again; the new id speaks.
+    let mut slower = spec(1, up);
+    slower.settings.delay_loop = Duration::from_millis(30);
+    checks.set(vec![slower.clone(), spec(2, refused)]);
+    assert_eq!(next(&mut verdicts).await, (2, down("connection refused")));
+    // Another target under the same id starts over, without retries.
+    checks.set(vec![spec(1, refused), spec(2, refused)]);
+    assert_eq!(next(&mut verdicts).await, (1, down("connection refused")));
+    // Without checks nothing is said, and dropping the handle ends the task.
+    checks.set(Vec::new());
+    drop(checks);
+    let ended = tokio::time::timeout(Duration::from_secs(10), verdicts.recv()).await;
+    assert_eq!(ended.expect("the task ends with its handle"), None);
+}
+
+#[tokio::test]
+async fn more_checks_than_probes_and_queue_places() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream);
+        }
+    });
+    let (checks, mut verdicts) = Checks::start();
+    let count = MAX_PROBES as u32 + 500;
+    let settings = Settings { delay_loop: Duration::from_mins(1), ..FAST };
+    checks.set((0..count).map(|id| CheckSpec { settings, ..spec(id, address) }).collect());
+    let mut said = std::collections::BTreeSet::new();
+    while said.len() < count as usize {
+        let (id, verdict) = next(&mut verdicts).await;
+        assert_eq!(verdict, Verdict::Up);
+        assert!(said.insert(id), "check {id} spoke twice");
+    }
+    accepting.abort();
+}

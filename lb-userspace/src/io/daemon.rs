@@ -1,0 +1,218 @@
+//! The director's loop: waits for netlink, checks, questions and signals, and lets `control` decide.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use lb_common::layout::NextHop;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::timeout_at,
+};
+use tracing::{info, warn};
+
+use super::{
+    bpf_log,
+    check::Checks,
+    datapath::{Datapath, Mode, Prepared, Settings},
+    links::{self, Link, LinkChange},
+    nexthop::{NextHops, Resolution},
+    report,
+    socket::{self, Ask},
+    wanted,
+};
+use crate::{
+    config::Config,
+    control::{Action, Director, Event, Way},
+};
+
+/// How long a start waits for the first word about every real server's MAC address.
+const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
+
+/// What a director is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration.
+    pub config: Config,
+    /// Interfaces to forward through.
+    pub interfaces: Vec<String>,
+    /// How the program is attached.
+    pub mode: Mode,
+    /// Directory of the control socket.
+    pub state_dir: PathBuf,
+    /// Directory of the pinned maps.
+    pub pin_dir: PathBuf,
+    /// Flows that the table holds at most.
+    pub flow_slots: u32,
+    /// The program logs its decisions.
+    pub debug_bpf: bool,
+}
+
+/// Runs a director until TERM or INT.
+///
+/// # Errors
+/// Whatever keeps it from starting; then the program is not attached.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (mut daemon, mut inputs) = Daemon::start(options).await?;
+    info!("ready");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
+            Some((check, verdict)) = inputs.verdicts.recv() => daemon.event(&Event::Check(check, verdict)),
+            Some(change) = inputs.links.recv() => daemon.link(&change)?,
+            Some(ask) = inputs.asks.recv() => daemon.answer(ask),
+        }
+    }
+    info!("stopping");
+    daemon.stop();
+    Ok(())
+}
+
+/// Everything the loop waits for. Each channel is bounded; what happens when it is full stands at its sender.
+struct Inputs {
+    ways: mpsc::Receiver<(IpAddr, Resolution)>,
+    verdicts: mpsc::Receiver<(u32, crate::health::Verdict)>,
+    links: mpsc::Receiver<LinkChange>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+struct Daemon {
+    director: Director,
+    datapath: Datapath,
+    interfaces: Vec<Link>,
+    mode: Mode,
+    since: Instant,
+    socket: PathBuf,
+    _next_hops: NextHops,
+    _checks: Checks,
+}
+
+impl Daemon {
+    async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
+        let (wanted, checks) = wanted::from(&options.config);
+        let mut interfaces = Vec::new();
+        for name in options.interfaces.iter().collect::<BTreeSet<_>>() {
+            interfaces.push(links::find(name).await?);
+        }
+        let addresses: BTreeSet<IpAddr> = wanted.iter().flat_map(|s| s.servers.iter().map(|server| server.rip)).collect();
+        let links = links::watch(interfaces.iter().map(|link| link.name.clone()))?;
+        let (next_hops, mut ways) = NextHops::start(addresses.iter().copied())?;
+
+        let settings = Settings {
+            pins: options.pin_dir,
+            mode: options.mode,
+            flow_slots: options.flow_slots,
+            debug: options.debug_bpf,
+            interfaces: interfaces.clone(),
+        };
+        let mut prepared = Prepared::new(settings, &wanted)?;
+        let mut director = Director::new(&wanted, &prepared.allocation);
+        for (address, resolution) in first_resolutions(&mut ways, addresses).await {
+            director.handle(&Event::Way(address, way(&interfaces, resolution)));
+        }
+        director.everything().iter().for_each(|action| prepared.apply(action));
+        let mut datapath = prepared.attach()?;
+        if options.debug_bpf {
+            bpf_log::forward(datapath.ebpf_mut())?;
+        }
+        let (running, verdicts) = Checks::start();
+        running.set(checks);
+        let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
+        let daemon = Self {
+            director,
+            datapath,
+            interfaces,
+            mode: options.mode,
+            since: Instant::now(),
+            socket: socket::path(&options.state_dir),
+            _next_hops: next_hops,
+            _checks: running,
+        };
+        Ok((daemon, Inputs { ways, verdicts, links, asks }))
+    }
+
+    fn way(&mut self, address: IpAddr, resolution: Resolution) {
+        let way = way(&self.interfaces, resolution);
+        self.event(&Event::Way(address, way));
+    }
+
+    fn event(&mut self, event: &Event) {
+        for action in self.director.handle(event) {
+            self.datapath.apply(&action);
+            if let Action::Server { rip, .. } = action {
+                report::server_changed(&self.director, rip);
+            }
+        }
+    }
+
+    /// A MAC address is part of the program's constants and an interface made anew has lost the program: both need
+    /// a new one in its place.
+    fn link(&mut self, change: &LinkChange) -> anyhow::Result<()> {
+        let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else { return Ok(()) };
+        match &change.link {
+            None => warn!(interface = %change.name, "is gone; nothing is forwarded through it"),
+            Some(link) if (link.index, link.mac) != (known.index, known.mac) => {
+                info!(interface = %link.name, "has another MAC address or was made anew: the program is put on it again");
+                *known = link.clone();
+                self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn answer(&self, ask: Ask) {
+        match ask {
+            Ask::Status(answer) => {
+                let status = report::status(&self.director, &self.datapath, &self.interfaces, self.mode, self.since);
+                // A client that went away meanwhile needs no answer.
+                let _gone = answer.send(status);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.datapath.stop();
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            warn!("{}: {error}", self.socket.display());
+        }
+    }
+}
+
+/// Waits until something is known of every address, so that a daemon that takes over does not begin by forgetting.
+async fn first_resolutions(
+    ways: &mut mpsc::Receiver<(IpAddr, Resolution)>,
+    mut missing: BTreeSet<IpAddr>,
+) -> Vec<(IpAddr, Resolution)> {
+    let deadline = tokio::time::Instant::now() + FIRST_RESOLUTION;
+    let mut known = Vec::new();
+    while !missing.is_empty() {
+        let Ok(Some((address, resolution))) = timeout_at(deadline, ways.recv()).await else { break };
+        missing.remove(&address);
+        known.push((address, resolution));
+    }
+    known
+}
+
+/// The way to a real server through the interfaces there are.
+fn way(interfaces: &[Link], resolution: Resolution) -> Way {
+    match resolution {
+        Resolution::Local => Way::Local,
+        Resolution::Resolved { mac, ifindex } => match interfaces.iter().position(|link| link.index == ifindex) {
+            Some(port) => Way::Through(NextHop { mac, port: port as u16 }),
+            None => Way::None(format!(
+                "it is reached through interface {ifindex}, which xlvs does not run on: name it with --iface"
+            )),
+        },
+        Resolution::Unresolved { reason } => Way::None(reason),
+    }
+}

@@ -1,0 +1,347 @@
+//! The program and its maps: loads, takes over, publishes, counts, and removes what it made.
+
+mod attach;
+mod inherit;
+mod publish;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData, PerCpuArray, xdp::DevMap},
+    programs::Xdp,
+};
+use lb_common::{
+    counters::{Counter, Counters},
+    flow::SLOTS,
+    hash::Keys,
+    layout::{ABI_VERSION, Layout, MAX_PORTS, Port, Stats},
+};
+use tracing::{info, warn};
+
+pub use attach::Mode;
+
+use self::{
+    attach::Attached,
+    inherit::Inheritance,
+    publish::{Publisher, Tables},
+    table::Table,
+};
+use super::links::Link;
+use crate::{
+    control::Action,
+    plan::{Allocation, ServiceTable, Wanted},
+};
+
+/// The program's object file, built by `cargo xtask build`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
+
+/// Maps that go on over a restart where their sizes allow it.
+const KEPT: [&str; 3] = ["flows4", "server_stats", "counters"];
+/// Maps that are made anew at every start.
+const FRESH: [&str; 6] = ["services", "servers", "members", "cursors", "ports", "layout"];
+
+/// What the data path is to be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Directory on a BPF file system, this daemon's own.
+    pub pins: PathBuf,
+    /// Native or generic.
+    pub mode: Mode,
+    /// Flows that the table holds at most.
+    pub flow_slots: u32,
+    /// The program logs its decisions.
+    pub debug: bool,
+    /// The interfaces to forward through.
+    pub interfaces: Vec<Link>,
+}
+
+/// What the program is compiled with at its load, besides the interfaces.
+#[derive(Clone, Copy, Debug)]
+struct Constants {
+    service_mask: u32,
+    flow_mask: u32,
+    debug: u32,
+    service_keys: Keys,
+    flow_keys: Keys,
+}
+
+impl Constants {
+    fn loader<'a>(&'a self, ports: &'a [Port; MAX_PORTS]) -> EbpfLoader<'a> {
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("SERVICE_MASK", &self.service_mask, true)
+            .override_global("FLOW_MASK", &self.flow_mask, true)
+            .override_global("DEBUG", &self.debug, true)
+            .override_global("SERVICE_KEYS", &self.service_keys[..], true)
+            .override_global("FLOW_KEYS", &self.flow_keys[..], true)
+            .override_global("PORTS", bytemuck::bytes_of(ports), true);
+        loader
+    }
+}
+
+/// The loaded program, its maps, its place on the interfaces.
+pub struct Datapath {
+    ebpf: Ebpf,
+    publisher: Publisher,
+    stats: PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>,
+    counters: PerCpuArray<MapData, [u64; Counter::ALL.len()]>,
+    attached: Vec<Attached>,
+    constants: Constants,
+    mode: Mode,
+    pins: PathBuf,
+}
+
+/// Loaded, with rows for every server, not yet attached.
+pub struct Prepared {
+    datapath: Datapath,
+    settings: Settings,
+    kept: Vec<&'static str>,
+    layout: Layout,
+    /// Who has which row.
+    pub allocation: Allocation,
+}
+
+impl Prepared {
+    /// Loads the program with maps of the size that `wanted` needs, and takes over what an earlier daemon pinned.
+    ///
+    /// # Errors
+    /// More services or servers than a director holds, a program that the kernel refuses, a directory that is not
+    /// on a BPF file system.
+    pub fn new(settings: Settings, wanted: &[Wanted]) -> anyhow::Result<Self> {
+        let pins = settings.pins.clone();
+        if settings.interfaces.len() > MAX_PORTS {
+            bail!("{} interfaces are named and one director forwards through {MAX_PORTS}", settings.interfaces.len());
+        }
+        std::fs::create_dir_all(&pins)
+            .with_context(|| format!("{}: cannot be made; is a BPF file system mounted there?", pins.display()))?;
+        let old = Inheritance::read(&pins);
+        let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
+        let table = ServiceTable::build(wanted, &allocation, random_keys);
+        let flow_rows = (settings.flow_slots as usize).div_ceil(SLOTS).next_power_of_two();
+
+        let mut kept = Vec::new();
+        if let Some(old) = &old {
+            let same_flows = old.flow_rows == flow_rows;
+            if !same_flows {
+                warn!("the flow table changes from {} to {flow_rows} buckets: connections are forgotten", old.flow_rows);
+            }
+            let same = [same_flows, old.stats_rows == allocation.server_rows(), true];
+            kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
+        }
+        let flow_keys = old.filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
+        let constants = Constants {
+            service_mask: table.buckets.len() as u32 - 1,
+            flow_mask: flow_rows as u32 - 1,
+            debug: u32::from(settings.debug),
+            service_keys: table.keys,
+            flow_keys,
+        };
+        let ports = ports(&settings.interfaces)?;
+        let mut loader = constants.loader(&ports);
+        loader
+            .map_max_entries("services", table.buckets.len() as u32)
+            .map_max_entries("members", publish::member_rows(wanted) as u32)
+            .map_max_entries("cursors", allocation.service_rows() as u32)
+            .map_max_entries("servers", allocation.server_rows() as u32)
+            .map_max_entries("server_stats", allocation.server_rows() as u32)
+            .map_max_entries("flows4", flow_rows as u32);
+        for name in &kept {
+            loader.map_pin_path(name, pins.join(name));
+        }
+        let mut ebpf = loader.load(OBJECT).context("loading the XDP program's maps")?;
+        program(&mut ebpf)?.load().context("the kernel refuses the XDP program")?;
+
+        let tables = Tables {
+            services: Table::open(map_data(&ebpf, "services")?)?,
+            servers: Table::open(map_data(&ebpf, "servers")?)?,
+            members: Table::open(map_data(&ebpf, "members")?)?,
+            cursors: Table::open(map_data(&ebpf, "cursors")?)?,
+        };
+        set_devices(&mut ebpf, &settings.interfaces)?;
+        let layout =
+            Layout { abi: ABI_VERSION, next_generation: u32::from(allocation.next_generation), flow_keys };
+        let datapath = Datapath {
+            publisher: Publisher::new(tables, &table, wanted),
+            stats: PerCpuArray::try_from(own_map(&ebpf, "server_stats")?)?,
+            counters: PerCpuArray::try_from(own_map(&ebpf, "counters")?)?,
+            ebpf,
+            attached: Vec::new(),
+            constants,
+            mode: settings.mode,
+            pins,
+        };
+        Ok(Self { datapath, settings, kept, layout, allocation })
+    }
+
+    /// Makes a change before the first packet.
+    pub fn apply(&mut self, action: &Action) {
+        self.datapath.publisher.apply(action);
+    }
+
+    /// The program and its maps, for running single packets through it.
+    pub const fn ebpf(&self) -> &Ebpf {
+        &self.datapath.ebpf
+    }
+
+    /// The data path as it would be attached, for its counts.
+    pub const fn datapath(&self) -> &Datapath {
+        &self.datapath
+    }
+
+    /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
+    ///
+    /// # Errors
+    /// An interface that refuses the program; then nothing of this start is left, unless it took over an earlier one.
+    pub fn attach(mut self) -> anyhow::Result<Datapath> {
+        let took_over = !self.kept.is_empty();
+        match self.try_attach() {
+            Ok(()) => Ok(self.datapath),
+            Err(error) => {
+                if !took_over {
+                    self.datapath.stop();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn try_attach(&mut self) -> anyhow::Result<()> {
+        let datapath = &mut self.datapath;
+        let (mode, pins) = (self.settings.mode, datapath.pins.clone());
+        inherit::write_layout(own_map(&datapath.ebpf, "layout")?, &self.layout)?;
+        for link in &self.settings.interfaces {
+            let attached = Attached::new(program(&mut datapath.ebpf)?, link, mode, &pins)?;
+            datapath.attached.push(attached);
+        }
+        attach::drop_others(&pins, &datapath.attached)?;
+        let anew = KEPT.into_iter().chain(FRESH).filter(|name| !self.kept.contains(name));
+        for name in anew {
+            pin_over(map_data(&datapath.ebpf, name)?, &pins, name)?;
+        }
+        if !self.kept.is_empty() {
+            info!("took over the connections of an earlier run from {}", pins.display());
+        }
+        Ok(())
+    }
+}
+
+impl Datapath {
+    /// Makes a change.
+    pub fn apply(&mut self, action: &Action) {
+        self.publisher.apply(action);
+    }
+
+    /// Loads the program anew for `interfaces`, as they are now, and puts it in the place of the running one: the
+    /// maps stay.
+    ///
+    /// # Errors
+    /// An interface that refuses the program.
+    pub fn replace(&mut self, interfaces: &[Link]) -> anyhow::Result<()> {
+        let ports = ports(interfaces)?;
+        let constants = self.constants;
+        let mut loader = constants.loader(&ports);
+        for name in KEPT.into_iter().chain(FRESH) {
+            loader.map_pin_path(name, self.pins.join(name));
+        }
+        let mut ebpf = loader.load(OBJECT).context("loading the XDP program's maps")?;
+        program(&mut ebpf)?.load().context("the kernel refuses the XDP program")?;
+        set_devices(&mut ebpf, interfaces)?;
+        let attach = |link| Attached::new(program(&mut ebpf)?, link, self.mode, &self.pins);
+        self.attached = interfaces.iter().map(attach).collect::<anyhow::Result<_>>()?;
+        attach::drop_others(&self.pins, &self.attached)?;
+        self.ebpf = ebpf;
+        Ok(())
+    }
+
+    /// What the program logs, when `debug` was asked for.
+    pub const fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Connections, packets and bytes of a row of `servers`.
+    ///
+    /// # Errors
+    /// A row that does not exist.
+    pub fn stats(&self, row: u16) -> anyhow::Result<Stats> {
+        let values = self.stats.get(&u32::from(row), 0)?;
+        Ok(values.iter().map(|row| bytemuck::must_cast(*row)).fold(Stats::default(), Stats::plus))
+    }
+
+    /// Packets by the way they left.
+    ///
+    /// # Errors
+    /// The kernel's, should the map be gone.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        let values = self.counters.get(&0, 0)?;
+        let rows: Vec<Counters> = values.iter().map(|row| bytemuck::must_cast(*row)).collect();
+        Ok(Counters::sum(&rows))
+    }
+
+    /// Detaches the program and removes every pin.
+    pub fn stop(&mut self) {
+        self.attached.drain(..).for_each(Attached::detach);
+        for name in KEPT.into_iter().chain(FRESH) {
+            remove(&self.pins.join(name));
+        }
+        if let Err(error) = std::fs::remove_dir(&self.pins) {
+            warn!("{}: {error}", self.pins.display());
+        }
+    }
+}
+
+fn remove(pin: &Path) {
+    match std::fs::remove_file(pin) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => warn!("{}: {error}", pin.display()),
+        _ => {}
+    }
+}
+
+/// Pins a map in the place of an older one of the same name, which disappears in the same moment.
+fn pin_over(map: &MapData, pins: &Path, name: &str) -> anyhow::Result<()> {
+    let (new, pin) = (pins.join(format!("new_{name}")), pins.join(name));
+    remove(&new);
+    map.pin(&new).with_context(|| format!("pinning {}", pin.display()))?;
+    std::fs::rename(&new, &pin).with_context(|| format!("pinning {}", pin.display()))
+}
+
+fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut Xdp> {
+    Ok(ebpf.program_mut("xlvs").context("the object has no program xlvs")?.try_into()?)
+}
+
+fn map_data<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a MapData> {
+    match ebpf.map(name) {
+        Some(Map::Array(data) | Map::PerCpuArray(data) | Map::DevMap(data)) => Ok(data),
+        _ => bail!("the object has no map {name}"),
+    }
+}
+
+/// The map under another descriptor, to be kept apart from the object.
+fn own_map(ebpf: &Ebpf, name: &str) -> anyhow::Result<Map> {
+    let fd = map_data(ebpf, name)?.fd();
+    let fd = std::os::fd::AsFd::as_fd(fd).try_clone_to_owned()?;
+    Ok(Map::from_map_data(MapData::from_fd(fd)?)?)
+}
+
+fn set_devices(ebpf: &mut Ebpf, interfaces: &[Link]) -> anyhow::Result<()> {
+    let mut devices = DevMap::try_from(ebpf.map_mut("ports").context("the object has no map ports")?)?;
+    for (row, link) in interfaces.iter().enumerate() {
+        devices.set(row as u32, link.index, None, 0)?;
+    }
+    Ok(())
+}
+
+fn ports(interfaces: &[Link]) -> anyhow::Result<[Port; MAX_PORTS]> {
+    let mut ports = [Port::default(); MAX_PORTS];
+    for (port, link) in ports.iter_mut().zip(interfaces) {
+        let mac = link.mac.with_context(|| format!("{}: is not an Ethernet interface", link.name))?;
+        *port = Port { ifindex: link.index, mac, reserved: 0 };
+    }
+    Ok(ports)
+}
+
+fn random_keys() -> Keys {
+    rand::random()
+}

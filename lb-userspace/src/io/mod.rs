@@ -1,0 +1,12 @@
+//! The adapters: everything that owns a socket, a clock, a map or a task lives below here.
+
+mod bpf_log;
+pub mod check;
+pub mod datapath;
+pub mod links;
+mod netlink;
+pub mod nexthop;
+mod report;
+pub mod socket;
+
+pub use netlink::Error as NetlinkError;

@@ -1,0 +1,186 @@
+//! The stream of the kernel's changes. Its queue is the socket's buffer; what does not fit is lost, and the reader
+//! is told so with [`Event::Overrun`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+
+use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
+
+use super::facts::Neighbour;
+use super::{Error, decode};
+use crate::io::links::Link;
+
+/// Room for a burst of about a thousand neighbour messages. Taken from the kernel's limit if that is smaller.
+const RECEIVE_BUFFER: libc::c_int = 1 << 20;
+
+/// `linux/rtnetlink.h`, since 5.3; absent from libc.
+const RTM_NEWNEXTHOP: u16 = 104;
+const RTM_DELNEXTHOP: u16 = 105;
+
+/// What to hear about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Links.
+    Links,
+    /// Links, neighbours and all that may change a route.
+    All,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A link is new or different.
+    Link(Link),
+    /// A link is gone from this network namespace.
+    LinkGone { index: u32 },
+    /// A neighbour entry is new or different.
+    Neighbour(Neighbour),
+    /// A neighbour entry is gone.
+    NeighbourGone { ifindex: u32, address: IpAddr },
+    /// Routes, rules, next-hop objects or local addresses changed: lookups may have other answers.
+    Routes,
+    /// Changes were lost: only a new look at everything helps.
+    Overrun,
+}
+
+/// A socket that listens to changes.
+pub(crate) struct Events {
+    socket: TokioSocket,
+    ready: VecDeque<Event>,
+}
+
+impl Events {
+    /// Listens from now on. Belongs to the network namespace of the calling thread.
+    pub(crate) fn open(group: Group) -> Result<Self, Error> {
+        Self::try_open(group)
+            .map_err(|source| Error::Socket { what: "open a netlink socket for kernel events", source })
+    }
+
+    fn try_open(group: Group) -> io::Result<Self> {
+        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        let inner = socket.socket_mut();
+        inner.set_rx_buf_sz(RECEIVE_BUFFER)?;
+        inner.bind(&SocketAddr::new(0, 0))?;
+        let groups: &[u32] = match group {
+            Group::Links => &[libc::RTNLGRP_LINK],
+            Group::All => &[
+                libc::RTNLGRP_LINK,
+                libc::RTNLGRP_NEIGH,
+                libc::RTNLGRP_IPV4_IFADDR,
+                libc::RTNLGRP_IPV6_IFADDR,
+                libc::RTNLGRP_IPV4_ROUTE,
+                libc::RTNLGRP_IPV6_ROUTE,
+                libc::RTNLGRP_IPV4_RULE,
+                libc::RTNLGRP_IPV6_RULE,
+                libc::RTNLGRP_NEXTHOP,
+            ],
+        };
+        for group in groups {
+            inner.add_membership(*group)?;
+        }
+        Ok(Self { socket, ready: VecDeque::new() })
+    }
+
+    /// The next change. Loses nothing when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            match self.socket.recv_from_full().await {
+                // Only the kernel, port 0, is believed.
+                Ok((datagram, from)) if from.port_number() == 0 => split(&datagram, &mut self.ready),
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Event::Overrun),
+                Err(source) => return Err(Error::Socket { what: "read kernel events", source }),
+            }
+        }
+    }
+}
+
+/// All messages of one datagram; a message that cannot be read counts as lost.
+fn split(mut datagram: &[u8], events: &mut VecDeque<Event>) {
+    while let Ok(message) = NetlinkBuffer::new_checked(datagram) {
+        let length = message.length() as usize;
+        events.extend(event(message.message_type(), &datagram[..length]));
+        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+fn event(kind: u16, bytes: &[u8]) -> Option<Event> {
+    match kind {
+        // Routes come by the hundred thousand where a routing daemon runs; their contents do not matter here.
+        libc::RTM_NEWROUTE
+        | libc::RTM_DELROUTE
+        | libc::RTM_NEWADDR
+        | libc::RTM_DELADDR
+        | libc::RTM_NEWRULE
+        | libc::RTM_DELRULE
+        | RTM_NEWNEXTHOP
+        | RTM_DELNEXTHOP => return Some(Event::Routes),
+        libc::RTM_NEWLINK | libc::RTM_DELLINK | libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH => {}
+        _ => return None,
+    }
+    let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
+        return Some(Event::Overrun);
+    };
+    let NetlinkPayload::InnerMessage(message) = message.payload else { return None };
+    match message {
+        RouteNetlinkMessage::NewLink(link) => decode::link(&link).map(Event::Link),
+        RouteNetlinkMessage::DelLink(link) => {
+            decode::link(&link).map(|link| Event::LinkGone { index: link.index })
+        }
+        RouteNetlinkMessage::NewNeighbour(entry) => decode::neighbour(&entry).map(Event::Neighbour),
+        RouteNetlinkMessage::DelNeighbour(entry) => decode::neighbour(&entry)
+            .map(|entry| Event::NeighbourGone { ifindex: entry.ifindex, address: entry.address }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn two_messages_in_one_datagram() {
+        let mut datagram = Vec::new();
+        for kind in [libc::RTM_NEWROUTE, libc::RTM_DELADDR, libc::RTM_NEWTFILTER] {
+            datagram.extend(18u32.to_ne_bytes());
+            datagram.extend(kind.to_ne_bytes());
+            datagram.extend([0; 10 + 2 + 2]);
+        }
+        let mut events = VecDeque::new();
+        split(&datagram, &mut events);
+        assert_eq!(events, [Event::Routes, Event::Routes]);
+    }
+
+    #[test]
+    fn an_unreadable_neighbour_counts_as_lost() {
+        let mut datagram = Vec::new();
+        datagram.extend(17u32.to_ne_bytes());
+        datagram.extend(libc::RTM_NEWNEIGH.to_ne_bytes());
+        datagram.extend([0; 11]);
+        let mut events = VecDeque::new();
+        split(&datagram, &mut events);
+        assert_eq!(events, [Event::Overrun]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(
+            kind in 0u16..120, payload in prop::collection::vec(any::<u8>(), 0..200), tail in any::<[u8; 8]>()
+        ) {
+            let mut datagram = Vec::new();
+            datagram.extend((16 + payload.len() as u32).to_ne_bytes());
+            datagram.extend(kind.to_ne_bytes());
+            datagram.extend([0; 10]);
+            datagram.extend(payload);
+            datagram.extend(tail);
+            split(&datagram, &mut VecDeque::new());
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Owns where frames to each real server go: the MAC address and the link, kept current by netlink.
+//! Refuses to decide what an unresolved server means for forwarding, and writes no map.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use self::table::{Output, Table};
+use super::netlink::facts::Route;
+use super::netlink::{Error, Event, Events, Group, Requests};
+
+mod table;
+
+/// Changes that may wait for the reader. When it is full, each address waits with its newest resolution and those
+/// between are never reported.
+const CHANGE_QUEUE: usize = 256;
+
+/// From a failure of netlink itself to the next try.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
+
+/// Where frames to an address go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// Nowhere: the address is this host's own.
+    Local,
+    /// To a neighbour, which is the address itself or its gateway.
+    Resolved {
+        /// The neighbour's Ethernet address.
+        mac: [u8; 6],
+        /// The link on which it is.
+        ifindex: u32,
+    },
+    /// It is not known.
+    Unresolved {
+        /// Why, for people: `10.0.0.9 does not answer ARP on eth0`.
+        reason: String,
+    },
+}
+
+/// The resolutions that are kept current; ends when this or the receiver is dropped.
+#[derive(Debug)]
+pub struct NextHops {
+    wanted: watch::Sender<BTreeSet<IpAddr>>,
+}
+
+impl NextHops {
+    /// Begins to resolve `addresses`. Each resolution is sent once it is known first, and then when it changes.
+    ///
+    /// Needs a Tokio runtime with time and I/O. The sockets are opened in the network namespace of the calling
+    /// thread; should netlink break, they are opened again on the thread that runs the task.
+    ///
+    /// # Errors
+    /// When the netlink sockets cannot be made.
+    pub fn start(
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<(Self, mpsc::Receiver<(IpAddr, Resolution)>), Error> {
+        let sockets = Sockets::open()?;
+        let (wanted, changes) = watch::channel(addresses.into_iter().collect());
+        let (reports, reader) = mpsc::channel(CHANGE_QUEUE);
+        tokio::spawn(run(sockets, changes, reports));
+        Ok((Self { wanted }, reader))
+    }
+
+    /// Replaces the set of addresses. A new one is reported as at the start; nothing more is said about one that is
+    /// gone, except what is in the channel already.
+    pub fn set(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.wanted.send_replace(addresses.into_iter().collect());
+    }
+}
+
+struct Sockets {
+    events: Events,
+    requests: Requests,
+}
+
+impl Sockets {
+    fn open() -> Result<Self, Error> {
+        Ok(Self { events: Events::open(Group::All)?, requests: Requests::open()? })
+    }
+}
+
+async fn run(
+    sockets: Sockets,
+    mut wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    reports: mpsc::Sender<(IpAddr, Resolution)>,
+) {
+    let mut table = Table::default();
+    table.set(&wanted.borrow_and_update());
+    let mut sockets = Ok(sockets);
+    loop {
+        let ended = match sockets {
+            Ok(mut sockets) => follow(&mut sockets, &mut table, &mut wanted, &reports).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended else { return };
+        error!(%error, "next hops may be out of date; trying again in 1 s");
+        tokio::time::sleep(REOPEN_DELAY).await;
+        sockets = Sockets::open();
+    }
+}
+
+/// Runs until nobody wants to know any more, or until netlink fails.
+async fn follow(
+    sockets: &mut Sockets,
+    table: &mut Table,
+    wanted: &mut watch::Receiver<BTreeSet<IpAddr>>,
+    reports: &mpsc::Sender<(IpAddr, Resolution)>,
+) -> Result<(), Error> {
+    table.replace(sockets.requests.snapshot().await?);
+    loop {
+        table.handle_timeout(Instant::now());
+        while let Some(output) = table.poll_output() {
+            perform(&sockets.requests, table, output).await?;
+        }
+        let changed = table.has_change();
+        tokio::select! {
+            event = sockets.events.next() => match event? {
+                Event::Overrun => {
+                    warn!("kernel events were lost; looking at all links and neighbours again");
+                    table.replace(sockets.requests.snapshot().await?);
+                }
+                event => table.handle(Instant::now(), event),
+            },
+            set = wanted.changed() => {
+                if set.is_err() {
+                    return Ok(());
+                }
+                table.set(&wanted.borrow_and_update());
+            }
+            permit = reports.reserve(), if changed => {
+                let Ok(permit) = permit else { return Ok(()) };
+                if let Some((address, resolution)) = table.take_change() {
+                    info!(%address, ?resolution, "next hop");
+                    permit.send((address, resolution));
+                }
+            }
+            () = reports.closed() => return Ok(()),
+            () = sleep_until(table.next_deadline()) => {}
+        }
+    }
+}
+
+/// Asks the kernel what the table wants to know. A refusal is an answer; only a broken socket is an error.
+async fn perform(requests: &Requests, table: &mut Table, output: Output) -> Result<(), Error> {
+    match output {
+        Output::LookUp(address) => {
+            let route = match requests.route(address).await {
+                Ok(route) => route,
+                Err(error) if error.errno().is_some() => {
+                    warn!(%address, %error, "no route");
+                    Route::None("the kernel refuses to look it up")
+                }
+                Err(error) => return Err(error),
+            };
+            table.routed(address, route);
+        }
+        Output::Solicit { ifindex, neighbour } => match requests.solicit(ifindex, neighbour).await {
+            Ok(Some(entry)) => table.handle(Instant::now(), Event::Neighbour(entry)),
+            Ok(None) => {}
+            // The link may have gone since; its event follows.
+            Err(error) if error.errno().is_some() => debug!(%neighbour, ifindex, %error, "not asked for"),
+            Err(error) => return Err(error),
+        },
+    }
+    Ok(())
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,123 @@
+//! What the daemon tells about itself: the status document and the lines about real servers.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+
+use lb_common::{
+    counters::{Counter, Counters},
+    layout::{ServerState as RowState, Stats},
+};
+use tracing::{info, warn};
+
+use super::{
+    datapath::{Datapath, Mode},
+    links::Link,
+};
+use crate::{
+    control::{Director, RealServer, VirtualService, Way},
+    plan::{protocol_name, unmapped},
+    status::{self, ServerState, Status},
+};
+
+/// The status document of this moment. Counts that cannot be read are 0 and said in the log.
+pub(super) fn status(
+    director: &Director,
+    datapath: &Datapath,
+    interfaces: &[Link],
+    mode: Mode,
+    since: Instant,
+) -> Status {
+    let counters = datapath.counters().unwrap_or_else(|error| {
+        warn!("the packet counters cannot be read: {error:#}");
+        Counters::default()
+    });
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: since.elapsed().as_secs(),
+        mode: mode.to_string(),
+        interfaces: interfaces
+            .iter()
+            .map(|link| status::Interface { name: link.name.clone(), index: link.index })
+            .collect(),
+        services: director.services.values().map(|service| service_status(service, datapath, interfaces)).collect(),
+        counters: Counter::ALL
+            .iter()
+            .map(|counter| (counter.name().to_owned(), counter.of(&counters)))
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn service_status(service: &VirtualService, datapath: &Datapath, interfaces: &[Link]) -> status::Service {
+    let key = service.wanted.key;
+    let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
+    let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
+    let servers = service.servers.iter().zip(&stats);
+    status::Service {
+        address: unmapped(key.vip),
+        port: key.port,
+        protocol: protocol_name(key.protocol).to_owned(),
+        scheduler: service.wanted.scheduler.name().to_owned(),
+        connections: total.connections,
+        packets: total.packets,
+        bytes: total.bytes,
+        servers: servers.map(|(server, stats)| server_status(server, key.port, *stats, interfaces)).collect(),
+    }
+}
+
+fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
+    datapath.stats(server.row.row).unwrap_or_else(|error| {
+        warn!(server = %server.rip, "its counts cannot be read: {error:#}");
+        Stats::default()
+    })
+}
+
+fn server_status(server: &RealServer, port: u16, stats: Stats, interfaces: &[Link]) -> status::RealServer {
+    let (state, reason) = server.state();
+    let hop = match server.way() {
+        Way::Through(hop) => Some(*hop),
+        Way::Local | Way::None(_) => None,
+    };
+    let interface = hop.and_then(|hop| interfaces.get(usize::from(hop.port)));
+    status::RealServer {
+        address: server.rip,
+        port,
+        weight: server.weight,
+        state: state_name(server, state),
+        reason: reason.map(str::to_owned),
+        eligible: server.is_eligible(),
+        local: matches!(server.way(), Way::Local),
+        mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
+        interface: interface.map(|link| link.name.clone()),
+        connections: stats.connections,
+        packets: stats.packets,
+        bytes: stats.bytes,
+    }
+}
+
+fn state_name(server: &RealServer, state: RowState) -> ServerState {
+    match state {
+        _ if server.is_failed() => ServerState::Down,
+        RowState::Unresolved => ServerState::Unresolved,
+        RowState::Ready | RowState::Local | RowState::Down | RowState::Vacant => ServerState::Up,
+    }
+}
+
+/// One line about every service's real server at `rip`.
+pub(super) fn server_changed(director: &Director, rip: IpAddr) {
+    for service in director.services.values() {
+        let key = service.wanted.key;
+        for server in service.servers.iter().filter(|server| server.rip == rip) {
+            let (vip, port, protocol) = (unmapped(key.vip), key.port, protocol_name(key.protocol));
+            let (state, reason) = server.state();
+            match (state_name(server, state), reason) {
+                (ServerState::Up, _) => info!(server = %rip, %vip, port, protocol, "real server is up"),
+                (ServerState::Down, reason) => {
+                    warn!(server = %rip, %vip, port, protocol, reason, "real server is down");
+                }
+                (ServerState::Unresolved, reason) => {
+                    warn!(server = %rip, %vip, port, protocol, reason, "real server is unresolved");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The control socket: HTTP over a Unix socket, for the owner of the daemon only.
+
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::{Request, body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+};
+use tracing::warn;
+
+use crate::status::Status;
+
+/// A question to the loop that owns everything; it answers through the channel.
+#[derive(Debug)]
+pub enum Ask {
+    /// What `xlvs status` prints.
+    Status(oneshot::Sender<Status>),
+}
+
+/// Questions that may wait; a client beyond them waits for its turn.
+const QUEUE: usize = 16;
+/// The longest answer a command reads, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The socket's place in the state directory.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("control.sock")
+}
+
+/// Listens until the returned receiver is dropped. A socket that a killed daemon left is replaced.
+///
+/// # Errors
+/// A directory that cannot be written to.
+pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
+    let path = path(state_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing the old {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener = bind_private(&path).with_context(|| format!("listening on {}", path.display()))?;
+    let (asks, reader) = mpsc::channel(QUEUE);
+    let router = Router::new().route("/status", get(status)).with_state(asks);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            warn!("the control socket ended: {error}");
+        }
+    });
+    Ok(reader)
+}
+
+/// Nobody else can connect at any moment: the socket is made under another name and moved when its mode is set.
+fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
+    let staging = path.with_extension("new");
+    let _absent = std::fs::remove_file(&staging);
+    let listener = UnixListener::bind(&staging)?;
+    std::fs::set_permissions(&staging, Permissions::from_mode(0o600))?;
+    std::fs::rename(&staging, path)?;
+    Ok(listener)
+}
+
+async fn status(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Status>, StatusCode> {
+    let (answer, waiting) = oneshot::channel();
+    asks.send(Ask::Status(answer)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    waiting.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// Asks the daemon of `state_dir` for its status.
+///
+/// # Errors
+/// No daemon, no permission, an answer that is none.
+pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
+    let path = path(state_dir);
+    let stream = UnixStream::connect(&path).await.with_context(|| {
+        format!("{}: no daemon answers; is `xlvs run` running with this state directory?", path.display())
+    })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get("/status").header("host", "xlvs").body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?;
+    anyhow::ensure!(answer.status().is_success(), "the daemon answers {}", answer.status());
+    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
+    serde_json::from_slice(&body.to_bytes()).context("the daemon's answer is not a status")
+}

@@ -1,0 +1,316 @@
+//! From the services wanted to rows of the maps: who gets which row, and where each service stands in its table.
+//!
+//! Rows outlive the daemon: an allocation is read back from pinned maps, and a real server that is still wanted
+//! keeps its row and generation, so that its flows keep their server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use lb_common::{
+    hash::{Keys, multilinear},
+    layout::{
+        Address, MAX_POOL, MAX_SERVERS, MAX_SERVICES, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, service_words,
+    },
+    sched::Scheduler,
+};
+
+/// What identifies a virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// The VIP.
+    pub vip: Address,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Port, host order.
+    pub port: u16,
+}
+
+/// A virtual service that is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which.
+    pub key: ServiceKey,
+    /// How it picks.
+    pub scheduler: Scheduler,
+    /// Its real servers in the order of the configuration.
+    pub servers: Vec<WantedServer>,
+}
+
+/// A real server of a service that is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedServer {
+    /// Its RIP.
+    pub rip: IpAddr,
+    /// Its weight.
+    pub weight: u16,
+    /// A failed check takes its weight and not its place.
+    pub inhibit_on_failure: bool,
+    /// Its health checks, numbered by the order they have in the whole configuration.
+    pub checks: Vec<u32>,
+}
+
+/// An address as the maps hold it.
+pub fn mapped(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(v4) => Address::v4(v4.octets()),
+        IpAddr::V6(v6) => Address { octets: v6.octets() },
+    }
+}
+
+/// An address of the maps as people write it.
+pub fn unmapped(address: Address) -> IpAddr {
+    std::net::Ipv6Addr::from(address.octets).to_canonical()
+}
+
+/// An IP protocol's name as people write it.
+pub const fn protocol_name(protocol: u8) -> &'static str {
+    match protocol {
+        6 => "TCP",
+        17 => "UDP",
+        132 => "SCTP",
+        _ => "?",
+    }
+}
+
+/// More was asked for than one director holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Too many virtual services.
+    #[error("{0} virtual servers are configured and one director holds {MAX_SERVICES}: split them over directors")]
+    Services(usize),
+    /// Too many real servers in one service.
+    #[error("{vip} port {port} has {count} real servers and a service holds {MAX_POOL}: split the service")]
+    Pool {
+        /// The VIP.
+        vip: IpAddr,
+        /// The port.
+        port: u16,
+        /// Real servers asked for.
+        count: usize,
+    },
+    /// Too many real servers in all.
+    #[error("the configuration needs {0} rows of real servers and one director holds {MAX_SERVERS}: split it")]
+    Servers(usize),
+}
+
+/// A real server's row and the generation it was given with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Row of `servers`.
+    pub row: u16,
+    /// Differs from that of every server that had the row before.
+    pub generation: u16,
+}
+
+/// Who has which row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allocation {
+    /// Rows of `cursors` by service.
+    pub services: BTreeMap<ServiceKey, u16>,
+    /// Rows of `servers` by service and RIP.
+    pub servers: BTreeMap<(ServiceKey, Address), Row>,
+    /// The generation the next new server gets.
+    pub next_generation: u16,
+}
+
+impl Allocation {
+    /// The allocation for `wanted` that keeps every row of `self` that is still wanted.
+    ///
+    /// # Errors
+    /// [`PlanError`] when there are more than a director holds.
+    pub fn assign(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
+        let mut next = Self { next_generation: self.next_generation, ..Self::default() };
+        if wanted.len() > MAX_SERVICES {
+            return Err(PlanError::Services(wanted.len()));
+        }
+        let mut service_rows = Free::without(wanted.iter().filter_map(|service| self.services.get(&service.key)));
+        let keys = || wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
+        let kept: Vec<u16> = keys().filter_map(|key| self.servers.get(&key)).map(|row| row.row).collect();
+        let mut server_rows = Free::without(&kept);
+        for service in wanted {
+            if service.servers.len() > MAX_POOL {
+                let ServiceKey { vip, port, .. } = service.key;
+                return Err(PlanError::Pool { vip: unmapped(vip), port, count: service.servers.len() });
+            }
+            let row = self.services.get(&service.key).copied().unwrap_or_else(|| service_rows.take());
+            next.services.insert(service.key, row);
+        }
+        for key in keys() {
+            let row = self.servers.get(&key).copied().unwrap_or_else(|| {
+                let generation = next.next_generation;
+                next.next_generation = generation.wrapping_add(1);
+                Row { row: server_rows.take(), generation }
+            });
+            next.servers.insert(key, row);
+        }
+        match next.server_rows() {
+            rows if rows > MAX_SERVERS => Err(PlanError::Servers(rows)),
+            _ => Ok(next),
+        }
+    }
+
+    /// Rows that `servers` must have.
+    pub fn server_rows(&self) -> usize {
+        self.servers.values().map(|row| usize::from(row.row) + 1).max().unwrap_or(1)
+    }
+
+    /// Rows that `cursors` must have.
+    pub fn service_rows(&self) -> usize {
+        self.services.values().map(|row| usize::from(*row) + 1).max().unwrap_or(1)
+    }
+}
+
+/// Row numbers nobody has, lowest first.
+struct Free {
+    taken: BTreeSet<u16>,
+    next: u16,
+}
+
+impl Free {
+    fn without<'a>(taken: impl IntoIterator<Item = &'a u16>) -> Self {
+        Self { taken: taken.into_iter().copied().collect(), next: 0 }
+    }
+
+    fn take(&mut self) -> u16 {
+        while self.taken.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+/// The table `services`: every service in the bucket its key hashes to.
+#[derive(Clone, Debug)]
+pub struct ServiceTable {
+    /// The keys of the hash, chosen so that no bucket overflows.
+    pub keys: Keys,
+    /// The rows; their number is a power of two.
+    pub buckets: Vec<ServiceBucket>,
+}
+
+impl ServiceTable {
+    /// Places the services, trying hash keys from `random` and, where those do not serve, more buckets.
+    pub fn build(wanted: &[Wanted], allocation: &Allocation, mut random: impl FnMut() -> Keys) -> Self {
+        let mut buckets = wanted.len().div_ceil(SERVICE_SLOTS).next_power_of_two();
+        loop {
+            for _attempt in 0..16 {
+                let table = Self { keys: random(), buckets: vec![ServiceBucket::default(); buckets] };
+                if let Some(table) = table.filled(wanted, allocation) {
+                    return table;
+                }
+            }
+            buckets *= 2;
+        }
+    }
+
+    fn filled(mut self, wanted: &[Wanted], allocation: &Allocation) -> Option<Self> {
+        for service in wanted {
+            let bucket = self.bucket_of(&service.key);
+            let slot = self.buckets[bucket].slots.iter_mut().find(|slot| slot.info.protocol == 0)?;
+            *slot = Service {
+                vip: service.key.vip,
+                info: ServiceInfo {
+                    port: service.key.port,
+                    protocol: service.key.protocol,
+                    scheduler: service.scheduler as u8,
+                    id: allocation.services[&service.key],
+                    reserved: 0,
+                },
+                ..Service::default()
+            };
+        }
+        Some(self)
+    }
+
+    fn bucket_of(&self, key: &ServiceKey) -> usize {
+        let hash = multilinear(|at| self.keys[at], service_words(&key.vip, key.port, key.protocol));
+        hash as usize & (self.buckets.len() - 1)
+    }
+
+    /// Bucket and slot of a service.
+    pub fn place_of(&self, key: &ServiceKey) -> Option<(usize, usize)> {
+        let bucket = self.bucket_of(key);
+        let slots = &self.buckets[bucket].slots;
+        let is_it = |slot: &Service| {
+            slot.vip == key.vip && slot.info.port == key.port && slot.info.protocol == key.protocol
+        };
+        Some((bucket, slots.iter().position(is_it)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(port: u16) -> ServiceKey {
+        ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port }
+    }
+
+    fn service(port: u16, servers: &[u8]) -> Wanted {
+        let server = |last: &u8| WantedServer {
+            rip: IpAddr::from([10, 0, 0, *last]),
+            weight: 1,
+            inhibit_on_failure: false,
+            checks: Vec::new(),
+        };
+        Wanted { key: key(port), scheduler: Scheduler::Rr, servers: servers.iter().map(server).collect() }
+    }
+
+    fn row(allocation: &Allocation, port: u16, last: u8) -> Row {
+        allocation.servers[&(key(port), Address::v4([10, 0, 0, last]))]
+    }
+
+    fn random() -> impl FnMut() -> Keys {
+        let mut seed = 1u64;
+        move || {
+            core::array::from_fn(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed ^ (seed >> 29)
+            })
+        }
+    }
+
+    #[test]
+    fn what_stays_keeps_its_row_and_what_comes_gets_a_new_generation() {
+        let first = Allocation::default().assign(&[service(80, &[1, 2, 3])]).expect("small");
+        assert_eq!((row(&first, 80, 1).row, row(&first, 80, 3).row, first.server_rows()), (0, 2, 3));
+        let second = first.assign(&[service(443, &[9]), service(80, &[3, 4])]).expect("small");
+        assert_eq!(row(&second, 80, 3), row(&first, 80, 3));
+        assert_eq!(second.services[&key(80)], 0);
+        for (port, last) in [(443, 9), (80, 4)] {
+            let new = row(&second, port, last);
+            assert!(new.row < 2, "a free row is used first");
+            assert!(first.servers.values().all(|old| old.generation != new.generation));
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let many: Vec<u8> = (0..=255).collect();
+        let mut big = service(80, &many);
+        big.servers = (0..=MAX_POOL as u32)
+            .map(|n| WantedServer { rip: IpAddr::from(n.to_be_bytes()), ..big.servers[0].clone() })
+            .collect();
+        let error = Allocation::default().assign(&[big]).expect_err("over the limit").to_string();
+        assert!(error.contains("1025") && error.contains("10.0.0.100"), "{error}");
+    }
+
+    #[test]
+    fn every_service_has_its_slot_up_to_the_limit() {
+        for count in [0, 1, 4, 5, 100, MAX_SERVICES] {
+            let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
+            let allocation = Allocation::default().assign(&wanted).expect("within the limits");
+            let table = ServiceTable::build(&wanted, &allocation, random());
+            assert!(table.buckets.len() <= (count * 2).next_power_of_two(), "{count}: {}", table.buckets.len());
+            for service in &wanted {
+                let (bucket, slot) = table.place_of(&service.key).expect("placed");
+                let found = table.buckets[bucket].slots[slot];
+                assert_eq!(found.info.id, allocation.services[&service.key]);
+            }
+            assert_eq!(table.place_of(&key(65_000)), None);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What `xlvs status` tells: the document that the daemon sends and the command prints.
+
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
+
+use lb_common::counters::Counter;
+use serde::{Deserialize, Serialize};
+
+/// The whole document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it was ready.
+    pub uptime_seconds: u64,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// Where the program is attached.
+    pub interfaces: Vec<Interface>,
+    /// The virtual services.
+    pub services: Vec<Service>,
+    /// Packets by the way they left the program.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// An interface the program is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+}
+
+/// A virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The VIP.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `TCP` or `UDP`.
+    pub protocol: String,
+    /// The name in `lb_algo`.
+    pub scheduler: String,
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets: u64,
+    /// Their bytes from the IP header on.
+    pub bytes: u64,
+    /// Its real servers in the order of the configuration.
+    pub servers: Vec<RealServer>,
+}
+
+/// A real server of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealServer {
+    /// The RIP.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The weight configured.
+    pub weight: u16,
+    /// Up, down or unresolved.
+    pub state: ServerState,
+    /// Why it takes no new connections, if it does not.
+    pub reason: Option<String>,
+    /// May new connections go to it?
+    pub eligible: bool,
+    /// Is it this host?
+    pub local: bool,
+    /// Its or its gateway's MAC address.
+    pub mac: Option<String>,
+    /// The interface towards it.
+    pub interface: Option<String>,
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets: u64,
+    /// Their bytes from the IP header on.
+    pub bytes: u64,
+}
+
+/// How a real server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// Its checks pass and the way to it is known.
+    Up,
+    /// A check failed.
+    Down,
+    /// Its MAC address is not known.
+    Unresolved,
+}
+
+impl ServerState {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
+impl Status {
+    /// One screen for people.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let interfaces: Vec<&str> = self.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        let Self { version, pid, uptime_seconds, mode, .. } = self;
+        let on = interfaces.join(", ");
+        let _infallible = writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
+        for service in &self.services {
+            service.write_text(&mut text);
+        }
+        text.push_str("\nPackets\n");
+        for counter in Counter::ALL {
+            if let Some(count @ 1..) = self.counters.get(counter.name()) {
+                let _infallible = writeln!(text, "  {count:>12} {:<26} {}", counter.name(), counter.explanation());
+            }
+        }
+        text
+    }
+}
+
+impl Service {
+    fn write_text(&self, text: &mut String) {
+        let Self { protocol, scheduler, connections, packets, bytes, .. } = self;
+        let at = endpoint(self.address, self.port);
+        let _infallible = writeln!(
+            text,
+            "\n{protocol} {at} {scheduler}: {connections} connections, {packets} packets, {bytes} bytes"
+        );
+        for server in &self.servers {
+            let at = endpoint(server.address, server.port);
+            let way = match (&server.mac, &server.interface) {
+                _ if server.local => "this host".to_owned(),
+                (Some(mac), Some(interface)) => format!("{mac} on {interface}"),
+                _ => "-".to_owned(),
+            };
+            let _infallible = writeln!(
+                text,
+                "  -> {at:<26} weight {:<5} {:<10} {:>10} connections {:>12} packets {:>14} bytes  {way}{}",
+                server.weight,
+                server.state.name(),
+                server.connections,
+                server.packets,
+                server.bytes,
+                server.reason.as_ref().map(|reason| format!("  ({reason})")).unwrap_or_default()
+            );
+        }
+    }
+}
+
+fn endpoint(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_screen_names_what_an_operator_asks_for() {
+        let server = RealServer {
+            address: IpAddr::from([10, 0, 0, 1]),
+            port: 80,
+            weight: 1,
+            state: ServerState::Down,
+            reason: Some("connection refused".into()),
+            eligible: false,
+            local: false,
+            mac: Some("02:00:00:00:00:01".into()),
+            interface: Some("eth1".into()),
+            connections: 3,
+            packets: 12,
+            bytes: 900,
+        };
+        let status = Status {
+            version: "1.2.3".into(),
+            pid: 7,
+            uptime_seconds: 60,
+            mode: "native".into(),
+            interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
+            services: vec![Service {
+                address: IpAddr::from([10, 0, 0, 100]),
+                port: 80,
+                protocol: "TCP".into(),
+                scheduler: "rr".into(),
+                connections: 3,
+                packets: 12,
+                bytes: 900,
+                servers: vec![server],
+            }],
+            counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
+        };
+        let text = status.to_text();
+        for part in ["native XDP on eth1", "TCP 10.0.0.100:80 rr", "down", "(connection refused)", "12 forwarded_tx"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("drop_ttl"), "what never happened is not shown");
+        let json = serde_json::to_string(&status).expect("serialises");
+        assert_eq!(serde_json::from_str::<Status>(&json).expect("parses"), status);
+    }
+}

@@ -1,0 +1,108 @@
+//! Frames for single-packet tests: well-formed by default, every field open to damage.
+
+use lb_common::checksum;
+
+/// An Ethernet frame in the making.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Destination MAC address.
+    pub to: [u8; 6],
+    /// Source MAC address.
+    pub from: [u8; 6],
+    /// VLAN tags, outermost first: tag protocol and VLAN id.
+    pub tags: Vec<(u16, u16)>,
+    /// EtherType behind the tags.
+    pub ethertype: u16,
+    /// Everything behind the EtherType.
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// The bytes on the wire, padded to Ethernet's minimum.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = [self.to, self.from].concat();
+        for (protocol, id) in &self.tags {
+            bytes.extend(protocol.to_be_bytes());
+            bytes.extend(id.to_be_bytes());
+        }
+        bytes.extend(self.ethertype.to_be_bytes());
+        bytes.extend(&self.payload);
+        bytes.resize(bytes.len().max(60), 0);
+        bytes
+    }
+
+    /// Offset of the network header.
+    pub fn network(&self) -> usize {
+        14 + 4 * self.tags.len()
+    }
+
+    /// The same frame behind one more VLAN tag.
+    #[must_use]
+    pub fn tagged(mut self, protocol: u16, id: u16) -> Self {
+        self.tags.push((protocol, id));
+        self
+    }
+
+    /// The same frame to another MAC address.
+    #[must_use]
+    pub const fn to(mut self, mac: [u8; 6]) -> Self {
+        self.to = mac;
+        self
+    }
+}
+
+/// An IPv4 packet in the making.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Source address and port.
+    pub client: ([u8; 4], u16),
+    /// Destination address and port.
+    pub service: ([u8; 4], u16),
+    /// IP protocol number.
+    pub protocol: u8,
+    /// TCP flags.
+    pub flags: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// Flags and fragment offset.
+    pub fragment: u16,
+    /// IP options, a multiple of 4 bytes.
+    pub options: Vec<u8>,
+    /// Bytes behind the transport header.
+    pub data: usize,
+}
+
+impl Packet {
+    /// A TCP segment.
+    pub const fn tcp(client: ([u8; 4], u16), service: ([u8; 4], u16), flags: u8) -> Self {
+        Self { client, service, protocol: 6, flags, ttl: 64, fragment: 0x4000, options: Vec::new(), data: 0 }
+    }
+
+    /// A UDP datagram of 10 bytes.
+    pub const fn udp(client: ([u8; 4], u16), service: ([u8; 4], u16)) -> Self {
+        Self { client, service, protocol: 17, flags: 0, ttl: 64, fragment: 0, options: Vec::new(), data: 10 }
+    }
+
+    /// The IP packet with right checksums in its IP header.
+    pub fn bytes(&self) -> Vec<u8> {
+        let ports = [self.client.1.to_be_bytes(), self.service.1.to_be_bytes()].concat();
+        let mut transport = match self.protocol {
+            6 => [&ports[..], &[0; 8], &[0x50, self.flags], &[0xff, 0xff, 0, 0, 0, 0]].concat(),
+            _ => [&ports[..], &(8 + self.data as u16).to_be_bytes(), &[0, 0]].concat(),
+        };
+        transport.extend(vec![0xda; self.data]);
+        let header_len = 20 + self.options.len();
+        let total = (header_len + transport.len()) as u16;
+        let mut header = vec![0x40 | (header_len / 4) as u8, 0];
+        header.extend(total.to_be_bytes());
+        header.extend([0x12, 0x34]);
+        header.extend(self.fragment.to_be_bytes());
+        header.extend([self.ttl, self.protocol, 0, 0]);
+        header.extend(self.client.0);
+        header.extend(self.service.0);
+        header.extend(&self.options);
+        let check = checksum::internet(&header);
+        header[10..12].copy_from_slice(&check.to_be_bytes());
+        [header, transport].concat()
+    }
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask build`: the XDP program, then the binary that embeds it.
+
+use std::env::consts::ARCH;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::setup::{self, Level, Tools};
+use crate::{command, workspace};
+
+/// Sets up and builds.
+pub(crate) fn main() -> Result<()> {
+    all(&setup::ensure(Level::Build)?)?;
+    println!("built {}", workspace::binary().display());
+    Ok(())
+}
+
+/// Builds the XDP program and the binary.
+pub(crate) fn all(tools: &Tools) -> Result<()> {
+    program(tools)?;
+    command::run(workspace::cargo("build").args(["--release", "--package", "lb-userspace"]))
+}
+
+/// Builds the XDP program's object.
+pub(crate) fn program(tools: &Tools) -> Result<()> {
+    command::run(bpf_cargo(tools, "build").arg("--bins"))?;
+    let object = workspace::object();
+    ensure!(object.exists(), "lb-ebpf was built, but there is no {}", object.display());
+    Ok(())
+}
+
+/// A cargo subcommand on the XDP program, for its target and with its flags.
+pub(crate) fn bpf_cargo(tools: &Tools, subcommand: &str) -> Command {
+    let mut cargo = tools.compiler.cargo();
+    cargo.current_dir(workspace::root()).arg(subcommand);
+    cargo.args(["--release", "--package", "lb-ebpf", "--target", workspace::BPF_TARGET, "-Zbuild-std=core"]);
+    cargo.arg("--target-dir").arg(workspace::bpf_target_directory());
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&tools.linker)).env_remove("RUSTFLAGS");
+    cargo
+}
+
+/// The flags as cargo wants them in one variable, separated by the unit separator.
+fn rustflags(linker: &Path) -> String {
+    let linker = format!("-Clinker={}", linker.display());
+    // aya-ebpf chooses the layout of kernel structures such as pt_regs by this.
+    let kernel = format!("--cfg=bpf_target_arch=\"{ARCH}\"");
+    [&*kernel, "-Cdebuginfo=2", &linker, "-Ctarget-cpu=v3", "-Clink-arg=--btf"].join("\x1f")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_separated_so_that_a_path_may_have_spaces() {
+        let flags = rustflags(Path::new("/home/a user/bin/bpf-linker"));
+        assert_eq!(flags.split('\x1f').count(), 5);
+        assert!(flags.split('\x1f').any(|flag| flag == "-Clinker=/home/a user/bin/bpf-linker"));
+    }
+}

@@ -1,0 +1,113 @@
+//! Installing Debian packages without starting or enabling the services that they bring.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::announce;
+use crate::command;
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const POLICY_MARK: &str = "# written by `cargo xtask setup` while it installs packages";
+
+/// Packages that bring a service of the same name.
+const SERVICES: [&str; 2] = ["nginx", "keepalived"];
+
+/// The package manager; refreshes its lists once, and only when something must be installed.
+#[derive(Default)]
+pub(super) struct Apt {
+    refreshed: bool,
+}
+
+impl Apt {
+    /// Installs the packages, or fails with the command that would.
+    pub(super) fn install(&mut self, packages: &[&str], purpose: &str) -> Result<()> {
+        let by_hand = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+        if command::find("apt-get").is_none() {
+            bail!(
+                "{purpose} needs {}, and there is no apt-get here: install the like of `{by_hand}`",
+                packages.join(", ")
+            );
+        }
+        if !command::is_root() {
+            bail!("{purpose} needs {}, and only root may install: run `sudo {by_hand}`", packages.join(", "));
+        }
+        announce(&format!("installing for {purpose} with apt-get: {}", packages.join(" ")));
+        if !self.refreshed {
+            // One unreachable third-party source must not stop the installation from another.
+            if let Err(error) = command::output(apt_get().arg("update")) {
+                announce(&format!("going on with the package lists that are there: {error:#}"));
+            }
+            self.refreshed = true;
+        }
+        let policy = ServicePolicy::forbid_starting()?;
+        command::output(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
+            .with_context(|| format!("{purpose} is not installed; by hand: `sudo {by_hand}`"))?;
+        drop(policy);
+        disable_services(packages)
+    }
+}
+
+fn apt_get() -> Command {
+    let mut apt = command::clean("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive").env("NEEDRESTART_SUSPEND", "1");
+    apt.args(["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]);
+    apt
+}
+
+/// The lab starts its own instances: at the next boot these must not come up by themselves either.
+fn disable_services(packages: &[&str]) -> Result<()> {
+    if !Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    for service in SERVICES.iter().filter(|service| packages.contains(service)) {
+        command::output(command::clean("systemctl").args(["disable", "--quiet", service]))?;
+        announce(&format!(
+            "left the service {service} disabled; `systemctl enable --now {service}` starts it"
+        ));
+    }
+    Ok(())
+}
+
+/// While it lives, installed packages may not start their services; a policy of the machine's own stays as it is.
+struct ServicePolicy {
+    ours: bool,
+}
+
+impl ServicePolicy {
+    fn forbid_starting() -> Result<Self> {
+        if fs::read_to_string(POLICY).is_ok_and(|text| text.contains(POLICY_MARK)) {
+            fs::remove_file(POLICY)
+                .with_context(|| format!("cannot remove {POLICY}, left by an interrupted set-up"))?;
+        }
+        // Somebody who kills us may not leave a machine on which no service starts: the script asks for our process.
+        let script =
+            format!("#!/bin/sh\n{POLICY_MARK}\n[ -d /proc/{} ] || exit 0\nexit 101\n", std::process::id());
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
+        match file {
+            Ok(mut file) => {
+                let policy = Self { ours: true };
+                file.set_permissions(fs::Permissions::from_mode(0o755))
+                    .and_then(|()| file.write_all(script.as_bytes()))
+                    .with_context(|| format!("cannot write {POLICY}"))?;
+                Ok(policy)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) => Err(error).with_context(|| format!("cannot write {POLICY}")),
+        }
+    }
+}
+
+impl Drop for ServicePolicy {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            announce(&format!("remove {POLICY} by hand: {error}"));
+        }
+    }
+}

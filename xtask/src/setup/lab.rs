@@ -1,0 +1,36 @@
+//! The programs that the test lab runs.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::apt::Apt;
+use crate::command;
+
+/// Each program and the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("bpftool", "bpftool"),
+    ("curl", "curl"),
+    ("ethtool", "ethtool"),
+    ("ip", "iproute2"),
+    ("keepalived", "keepalived"),
+    ("nginx", "nginx"),
+    ("ping", "iputils-ping"),
+    ("tcpdump", "tcpdump"),
+    ("wrk", "wrk"),
+];
+
+/// Installs the packages of the programs that are missing.
+pub(super) fn ensure(apt: &mut Apt) -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| command::find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() { Ok(()) } else { apt.install(&missing, "the test lab") }
+}
+
+/// The programs that are there, with their paths.
+pub(super) fn found() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    PROGRAMS.iter().filter_map(|(program, _)| Some((*program, command::find(program)?)))
+}

@@ -1,0 +1,29 @@
+//! `cargo xtask test`: the whole suite, with the binary and the XDP program that were just built.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::setup::{self, Level};
+use crate::{build, command, workspace};
+
+/// Arguments of `cargo xtask test`.
+#[derive(Args, Default)]
+pub(crate) struct Arguments {
+    /// Arguments for `cargo test`, such as the name of a test
+    #[arg(last = true)]
+    cargo: Vec<String>,
+}
+
+/// Sets up, builds and tests.
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    command::require_root("cargo xtask test")?;
+    build::all(&setup::ensure(Level::Lab)?)?;
+    suite(&arguments.cargo)
+}
+
+fn suite(arguments: &[String]) -> Result<()> {
+    let mut cargo = workspace::cargo("test");
+    cargo.args(["--workspace", "--exclude", "lb-ebpf", "--release"]).args(arguments);
+    cargo.env(workspace::BINARY_VARIABLE, workspace::binary());
+    command::run(&mut cargo)
+}
