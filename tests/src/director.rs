@@ -69,7 +69,7 @@ impl Director {
         self.daemon = Some(Running::start("xlvs", &mut command)?);
         wait::until("xlvs to be ready", READY_BOUND, || {
             if let Some(status) = self.exited()? {
-                bail!("it ended with {status}: {}", self.log()[already..].trim());
+                bail!("xlvs ended with {status} before it was ready: {}", self.log()[already..].trim());
             }
             if !self.log()[already..].contains("ready") {
                 return Ok(ControlFlow::Continue("it has not logged so".into()));

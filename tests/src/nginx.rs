@@ -50,7 +50,7 @@ impl Nginx {
         let what = format!("nginx of {} to answer", self.name);
         wait::until(&what, BOUND, || {
             if let Some(status) = running.exited()? {
-                bail!("it ended with {status}");
+                bail!("nginx ended with {status}");
             }
             Ok(match netns.enter(|| http::get(own.into(), "/health")) {
                 Ok(_) => ControlFlow::Break(()),
