@@ -1,0 +1,154 @@
+//! The client's side: who answers through the virtual address.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::http::{Connection, Download, get};
+use crate::netns::Netns;
+use crate::wait;
+
+const THREADS: usize = 8;
+
+/// The namespace requests come from.
+#[derive(Debug)]
+pub struct Client {
+    netns: Netns,
+}
+
+impl Client {
+    pub(crate) fn new(netns: Netns) -> Self {
+        Self { netns }
+    }
+
+    /// The namespace itself.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Who answers `GET /`.
+    ///
+    /// # Errors
+    /// When nobody does.
+    pub fn who(&self, server: impl Into<SocketAddr>) -> Result<String> {
+        let server = server.into();
+        self.netns.enter(|| get(server, "/"))
+    }
+
+    /// Who answers each of `count` requests made one after the other.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub fn sequence(&self, server: impl Into<SocketAddr>, count: usize) -> Result<Vec<String>> {
+        let server = server.into();
+        self.netns.enter(|| {
+            (1..=count)
+                .map(|number| {
+                    wait::check_interrupt()?;
+                    get(server, "/").with_context(|| format!("request {number} of {count}"))
+                })
+                .collect()
+        })
+    }
+
+    /// Opens `count` connections, sends on all of them only when all are open, and counts the answers by name.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn concurrent(&self, server: impl Into<SocketAddr>, count: usize) -> Result<BTreeMap<String, usize>> {
+        let server = server.into();
+        allow_open_files(count as u64 + 256)?;
+        let shares: Vec<usize> =
+            (0..THREADS).map(|n| count / THREADS + usize::from(n < count % THREADS)).collect();
+        let opened =
+            self.on_threads(shares, |share| (0..share).map(|_| Connection::open(server)).collect())?;
+        let answers = self.on_threads(opened, |mut connections: Vec<Connection>| {
+            connections.iter_mut().try_for_each(|connection| connection.request("/"))?;
+            connections.into_iter().map(Connection::answer).collect::<Result<Vec<_>>>()
+        })?;
+        Ok(tally(&answers.concat()))
+    }
+
+    /// Begins a download; the connection stays in the client's namespace wherever it is read.
+    ///
+    /// # Errors
+    /// When it does not begin.
+    pub fn download(&self, server: impl Into<SocketAddr>, path: &str) -> Result<Download> {
+        let server = server.into();
+        self.netns.enter(|| Download::start(server, path))
+    }
+
+    /// Who answers `count` datagrams, each from a port of its own.
+    ///
+    /// # Errors
+    /// When an answer does not come, or not from the address that was asked.
+    pub fn datagrams(&self, server: impl Into<SocketAddr>, count: usize) -> Result<Vec<String>> {
+        let server = server.into();
+        self.netns.enter(|| (0..count).map(|_| datagram(server)).collect())
+    }
+
+    /// Sends three echo requests and wants three answers.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn ping(&self, address: std::net::Ipv4Addr) -> Result<()> {
+        let answer =
+            self.netns.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "2", &address.to_string()])?;
+        ensure!(answer.contains("3 received"), "{answer}");
+        Ok(())
+    }
+
+    fn on_threads<I: Send, T: Send>(
+        &self,
+        work: Vec<I>,
+        job: impl Fn(I) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let job = &job;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = work
+                .into_iter()
+                .map(|item| {
+                    scope.spawn(move || {
+                        self.netns.join()?;
+                        job(item)
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        })
+    }
+}
+
+/// Counts equal names.
+pub fn tally(names: &[String]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name.clone()).or_default() += 1;
+    }
+    counts
+}
+
+fn datagram(server: SocketAddr) -> Result<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    socket.connect(server)?;
+    socket.send(b"who")?;
+    let mut answer = [0; 64];
+    let length = socket.recv(&mut answer).with_context(|| format!("no answer from {server}/udp"))?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+fn allow_open_files(wanted: u64) -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted))
+            .context("raise the limit of open files")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! The director: its namespace, and the `xlvs` daemon started, asked, stopped and killed in it.
+
+use std::fs::{self, File};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use crate::netns::Netns;
+use crate::process::{self, Running};
+use crate::status::Status;
+use crate::wait;
+
+const READY_BOUND: Duration = Duration::from_secs(20);
+const STOP_BOUND: Duration = Duration::from_secs(10);
+
+/// The director's namespace and the daemon in it.
+#[derive(Debug)]
+pub struct Director {
+    netns: Netns,
+    binary: PathBuf,
+    interfaces: Vec<String>,
+    dir: PathBuf,
+    state_dir: PathBuf,
+    pin_dir: PathBuf,
+    daemon: Option<Running>,
+}
+
+impl Director {
+    pub(crate) fn new(
+        netns: Netns,
+        binary: PathBuf,
+        interfaces: Vec<String>,
+        dir: &Path,
+        pin_dir: PathBuf,
+    ) -> Self {
+        let (dir, state_dir) = (dir.to_owned(), dir.join("state"));
+        Self { netns, binary, interfaces, dir, state_dir, pin_dir, daemon: None }
+    }
+
+    /// The namespace.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Where the daemon pins its maps.
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
+    /// The daemon's process id, while it was not stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Running::pid)
+    }
+
+    /// Starts the daemon on `config` and waits until it is ready and answers.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time.
+    pub fn start(&mut self, config: &str) -> Result<Status> {
+        ensure!(self.daemon.is_none(), "the director already runs a daemon");
+        let mut command = self.command(&self.write_config(config)?, &self.interfaces)?;
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let already = self.log().len();
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.daemon = Some(Running::start("xlvs", &mut command)?);
+        wait::until("xlvs to be ready", READY_BOUND, || {
+            if let Some(status) = self.exited()? {
+                bail!("xlvs ended with {status} before it was ready: {}", self.log()[already..].trim());
+            }
+            if !self.log()[already..].contains("ready") {
+                return Ok(ControlFlow::Continue("it has not logged so".into()));
+            }
+            Ok(match self.status() {
+                Ok(status) if Some(status.pid) == self.pid() => ControlFlow::Break(status),
+                Ok(status) => ControlFlow::Continue(format!("process {} answers", status.pid)),
+                Err(error) => ControlFlow::Continue(format!("{error:#}")),
+            })
+        })
+    }
+
+    /// Runs the daemon on a configuration it must refuse; returns what it printed once it has ended.
+    ///
+    /// # Errors
+    /// When it still runs after the bound.
+    pub fn refused(&self, config: &Path, interfaces: &[&str]) -> Result<Output> {
+        let interfaces: Vec<String> = interfaces.iter().map(|&name| name.to_owned()).collect();
+        self.finished(self.command(config, &interfaces)?)
+    }
+
+    /// Runs `command` to its end, with a bound.
+    ///
+    /// # Errors
+    /// When it still runs after the bound.
+    pub fn finished(&self, mut command: Command) -> Result<Output> {
+        let (out, err) = (self.dir.join("refused.out"), self.dir.join("refused.err"));
+        command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?);
+        let mut running = Running::start("xlvs", &mut command)?;
+        let status = running.ended("with a refusal", STOP_BOUND)?;
+        Ok(Output { status, stdout: fs::read(out)?, stderr: fs::read(err)? })
+    }
+
+    /// The command line of the daemon for `config` on `interfaces`, inside the namespace.
+    ///
+    /// # Errors
+    /// When the namespace is gone.
+    pub fn command(&self, config: &Path, interfaces: &[String]) -> Result<Command> {
+        let mut command = self.netns.command(&self.binary)?;
+        command.arg("run").arg("-f").arg(config);
+        for interface in interfaces {
+            command.args(["--iface", interface]);
+        }
+        command.arg("--state-dir").arg(&self.state_dir).arg("--pin-dir").arg(&self.pin_dir);
+        Ok(command)
+    }
+
+    /// Writes the text to the director's configuration file and returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_config(&self, text: &str) -> Result<PathBuf> {
+        let path = self.dir.join("keepalived.conf");
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+
+    /// Asks the daemon.
+    ///
+    /// # Errors
+    /// When it does not answer, or not in the promised form.
+    pub fn status(&self) -> Result<Status> {
+        let text = process::output(&mut self.ask(&["--json"]))?;
+        serde_json::from_str(&text).with_context(|| format!("status is not as promised: {text}"))
+    }
+
+    /// Waits until `condition` holds for the daemon's status, and returns that status.
+    ///
+    /// # Errors
+    /// When it does not hold in time; the message ends with the last status seen.
+    pub fn wait_status(
+        &self,
+        what: &str,
+        bound: Duration,
+        condition: impl Fn(&Status) -> bool,
+    ) -> Result<Status> {
+        wait::until(what, bound, || {
+            let status = self.status()?;
+            Ok(if condition(&status) {
+                ControlFlow::Break(status)
+            } else {
+                ControlFlow::Continue(format!("last status {:?}", status.services))
+            })
+        })
+    }
+
+    /// Stops the daemon by SIGTERM.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn term(&mut self) -> Result<ExitStatus> {
+        self.take()?.stop(Signal::SIGTERM, STOP_BOUND)
+    }
+
+    /// Kills the daemon by SIGKILL.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.take()?.stop(Signal::SIGKILL, STOP_BOUND).map(drop)
+    }
+
+    /// What is left of a daemon: attached programs, pinned files, the control socket. Empty after a clean exit.
+    ///
+    /// # Errors
+    /// When the interfaces cannot be listed.
+    pub fn traces(&self) -> Result<Vec<String>> {
+        let mut traces: Vec<String> =
+            self.netns.xdp_links()?.into_iter().map(|(name, _)| format!("XDP program on {name}")).collect();
+        if self.pin_dir.exists() {
+            traces.push(format!("{} with {:?}", self.pin_dir.display(), self.pins()));
+        }
+        let socket = self.state_dir.join("control.sock");
+        if socket.exists() {
+            traces.push(socket.display().to_string());
+        }
+        Ok(traces)
+    }
+
+    /// Names in the pin directory, sorted.
+    pub fn pins(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.pin_dir) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// `bpftool -j map dump` of a pinned map.
+    ///
+    /// # Errors
+    /// When there is no such map.
+    pub fn dump(&self, map: &str) -> Result<serde_json::Value> {
+        let text = process::output(
+            Command::new("bpftool").args(["-j", "map", "dump", "pinned"]).arg(self.pin_dir.join(map)),
+        )?;
+        serde_json::from_str(&text).with_context(|| format!("bpftool's dump of {map}"))
+    }
+
+    /// `bpftool net` as seen in the director's namespace.
+    ///
+    /// # Errors
+    /// When bpftool fails.
+    pub fn bpftool_net(&self) -> Result<String> {
+        self.netns.run("bpftool", &["net"])
+    }
+
+    /// What the daemon has logged since the lab was built.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The command line that asks for the status.
+    pub fn ask(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("status").args(arguments).arg("--state-dir").arg(&self.state_dir);
+        command
+    }
+
+    fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        self.daemon.as_mut().map_or(Ok(None), Running::exited)
+    }
+
+    fn take(&mut self) -> Result<Running> {
+        self.daemon.take().context("the director runs no daemon")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("xlvs.log")
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        self.daemon = None;
+        // After a kill the pins are what keeps the program attached.
+        if let Err(error) = fs::remove_dir_all(&self.pin_dir)
+            && self.pin_dir.exists()
+        {
+            eprintln!("lab: {}: {error}", self.pin_dir.display());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A plain HTTP/1.0 client on real sockets: one connection for each request.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+
+const BOUND: Duration = Duration::from_secs(10);
+const BLOCK: usize = 64 * 1024;
+
+/// An open connection, before or after its request.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+}
+
+impl Connection {
+    /// Opens a connection from the calling thread's namespace.
+    ///
+    /// # Errors
+    /// When nobody accepts it within ten seconds.
+    pub fn open(server: SocketAddr) -> Result<Self> {
+        let stream =
+            TcpStream::connect_timeout(&server, BOUND).with_context(|| format!("connect to {server}"))?;
+        stream.set_read_timeout(Some(BOUND))?;
+        stream.set_write_timeout(Some(BOUND))?;
+        Ok(Self { stream })
+    }
+
+    /// Sends a GET.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn request(&mut self, path: &str) -> Result<()> {
+        let request = format!("GET {path} HTTP/1.0\r\nHost: lab\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).with_context(|| format!("send GET {path}"))
+    }
+
+    /// Reads a small answer and returns its body without the line end.
+    ///
+    /// # Errors
+    /// When the connection breaks or the answer is not 200.
+    pub fn answer(mut self) -> Result<String> {
+        self.skip_header()?;
+        let mut body = String::new();
+        self.stream.read_to_string(&mut body).context("read the body")?;
+        Ok(body.trim_end().to_owned())
+    }
+
+    fn skip_header(&mut self) -> Result<()> {
+        let mut header = Vec::new();
+        while !header.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).context("read the header")?;
+            header.push(byte[0]);
+        }
+        let header = String::from_utf8_lossy(&header);
+        let first = header.lines().next().unwrap_or_default();
+        ensure!(first.split(' ').nth(1) == Some("200"), "answered {first:?}");
+        Ok(())
+    }
+}
+
+/// One whole request for a small body.
+///
+/// # Errors
+/// When any part of it fails.
+pub fn get(server: SocketAddr, path: &str) -> Result<String> {
+    let mut connection = Connection::open(server)?;
+    connection.request(path)?;
+    connection.answer()
+}
+
+/// The bytes of the large file: every block carries its number, then a pattern.
+#[derive(Debug)]
+pub struct Block(Vec<u8>);
+
+impl Block {
+    /// The pattern, to be numbered.
+    pub fn pattern() -> Self {
+        Self((0..=u8::MAX).cycle().take(BLOCK).collect())
+    }
+
+    /// The bytes of block `number`.
+    pub fn numbered(&mut self, number: usize) -> &[u8] {
+        self.0[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        &self.0
+    }
+}
+
+/// Number of blocks in a file of `megabytes`.
+pub fn blocks(megabytes: usize) -> usize {
+    megabytes * 1024 * 1024 / BLOCK
+}
+
+/// A download that advances only when asked and compares every byte with what was to come.
+#[derive(Debug)]
+pub struct Download {
+    connection: Connection,
+    next: usize,
+}
+
+impl Download {
+    /// Asks for the large file.
+    ///
+    /// # Errors
+    /// When the answer does not begin.
+    pub fn start(server: SocketAddr, path: &str) -> Result<Self> {
+        let mut connection = Connection::open(server)?;
+        connection.request(path)?;
+        connection.skip_header()?;
+        Ok(Self { connection, next: 0 })
+    }
+
+    /// Reads on until `megabytes` have come.
+    ///
+    /// # Errors
+    /// When the connection breaks or a byte is wrong.
+    pub fn advance_to(&mut self, megabytes: usize) -> Result<()> {
+        let (mut got, mut expected) = (vec![0; BLOCK], Block::pattern());
+        while self.next < blocks(megabytes) {
+            self.connection.stream.read_exact(&mut got).with_context(|| format!("block {}", self.next))?;
+            if got != expected.numbered(self.next) {
+                bail!("block {} of the download is damaged", self.next);
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes sure the file ends here.
+    ///
+    /// # Errors
+    /// When more bytes come or the connection was cut.
+    pub fn finish(mut self) -> Result<()> {
+        match self.connection.stream.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(anyhow!("the download is longer than the file")),
+            Err(error) => Err(error).context("end of the download"),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! nginx as a real server: foreground, one process, everything it writes in a directory of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+
+use crate::http;
+use crate::netns::Netns;
+use crate::process::Running;
+use crate::wait;
+
+const BOUND: Duration = Duration::from_secs(10);
+
+/// A web server that answers `/` with its name and `/big` with a file.
+#[derive(Debug)]
+pub struct Nginx {
+    name: String,
+    dir: PathBuf,
+    running: Option<Running>,
+}
+
+impl Nginx {
+    /// Prepares `dir` for a server called `name`; `big` is the file behind `/big`.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn prepare(name: &str, dir: &Path, big: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        fs::write(dir.join("nginx.conf"), configuration(name, dir, big))?;
+        Ok(Self { name: name.to_owned(), dir: dir.to_owned(), running: None })
+    }
+
+    /// Starts it inside `netns` and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(&mut self, netns: &Netns) -> Result<()> {
+        let mut command = netns.command("nginx")?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.join("output.log"))?;
+        command.arg("-p").arg(&self.dir).arg("-c").arg(self.dir.join("nginx.conf"));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let running = self.running.insert(Running::start(&self.name, &mut command)?);
+        let own = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
+        let what = format!("nginx of {} to answer", self.name);
+        wait::until(&what, BOUND, || {
+            if let Some(status) = running.exited()? {
+                bail!("nginx ended with {status}");
+            }
+            Ok(match netns.enter(|| http::get(own.into(), "/health")) {
+                Ok(_) => ControlFlow::Break(()),
+                Err(error) => ControlFlow::Continue(format!("{error:#}")),
+            })
+        })
+        .with_context(|| self.log())
+    }
+
+    /// Stops it at once, open connections included.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(mut running) = self.running.take() {
+            running.stop(Signal::SIGTERM, BOUND)?;
+        }
+        Ok(())
+    }
+
+    /// The name it answers with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many requests for `/` its access log shows.
+    pub fn served(&self) -> usize {
+        let log = fs::read_to_string(self.dir.join("access.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("\"GET / HTTP")).count()
+    }
+
+    /// What it printed and logged as errors.
+    pub fn log(&self) -> String {
+        ["output.log", "error.log"]
+            .map(|file| fs::read_to_string(self.dir.join(file)).unwrap_or_default())
+            .concat()
+    }
+}
+
+fn configuration(name: &str, dir: &Path, big: &Path) -> String {
+    let (dir, big) = (dir.display(), big.display());
+    // One process without a master: nothing is left behind when it is killed.
+    format!(
+        "daemon off;
+master_process off;
+worker_rlimit_nofile 8192;
+pid {dir}/nginx.pid;
+error_log {dir}/error.log notice;
+events {{ worker_connections 4096; }}
+http {{
+    access_log {dir}/access.log;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
+    default_type text/plain;
+    keepalive_timeout 0;
+    server {{
+        listen 80 backlog=4096;
+        location = / {{ return 200 \"{name}\\n\"; }}
+        location = /health {{ access_log off; return 200 \"ok\\n\"; }}
+        location = /big {{ alias {big}; }}
+    }}
+}}
+"
+    )
+}

@@ -1,0 +1,93 @@
+//! Child processes: started, signalled by their own id, and never left behind.
+
+use std::ops::ControlFlow;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::wait;
+
+/// A running child, killed when the value goes out of scope.
+#[derive(Debug)]
+pub struct Running {
+    what: String,
+    child: Child,
+}
+
+impl Running {
+    /// Starts `command`; `what` names it in messages.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(what: &str, command: &mut Command) -> Result<Self> {
+        let child = command.spawn().with_context(|| format!("{what}: cannot start {command:?}"))?;
+        Ok(Self { what: what.to_owned(), child })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The exit status, once there is one.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say.
+    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Sends `signal` and waits for the end.
+    ///
+    /// # Errors
+    /// When the process is still there after `bound`.
+    pub fn stop(&mut self, signal: Signal, bound: Duration) -> Result<ExitStatus> {
+        if let Some(status) = self.exited()? {
+            bail!("{} had already ended by itself: {status}", self.what);
+        }
+        kill(self.raw_pid(), signal).with_context(|| format!("{}: {signal}", self.what))?;
+        self.ended(&format!("after {signal}"), bound)
+    }
+
+    /// Waits until the process has ended; `when` completes "to end ...".
+    ///
+    /// # Errors
+    /// When it is still there after `bound`.
+    pub fn ended(&mut self, when: &str, bound: Duration) -> Result<ExitStatus> {
+        let what = format!("{} to end {when}", self.what);
+        wait::until(&what, bound, || {
+            Ok(self
+                .exited()?
+                .map_or_else(|| ControlFlow::Continue("it still runs".into()), ControlFlow::Break))
+        })
+    }
+
+    fn raw_pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An unreaped child keeps its id, so neither call can reach a stranger.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `command` to its end and hands back what it printed.
+///
+/// # Errors
+/// When it cannot be started or ends with another code than 0; the message carries its standard error.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| {
+        format!("cannot run {}: is it installed? (cargo xtask setup)", command.get_program().display())
+    })?;
+    if !output.status.success() {
+        bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

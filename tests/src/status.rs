@@ -1,0 +1,109 @@
+//! What `xlvs status --json` says, as far as tests read it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::{Result, anyhow};
+use serde::Deserialize;
+
+/// The whole answer.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// Where the program is attached.
+    pub interfaces: Vec<Interface>,
+    /// Virtual servers.
+    pub services: Vec<Service>,
+    /// Data-plane counters by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// One interface with the program.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index in the director's namespace.
+    pub index: u32,
+}
+
+/// One virtual server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Service {
+    /// Virtual address.
+    pub address: IpAddr,
+    /// Virtual port.
+    pub port: u16,
+    /// `TCP` or `UDP`.
+    pub protocol: String,
+    /// `rr`, `wrr`, ...
+    pub scheduler: String,
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Bytes forwarded, by IP length.
+    pub bytes: u64,
+    /// Real servers.
+    pub servers: Vec<Server>,
+}
+
+/// One real server of one virtual server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its weight.
+    pub weight: u32,
+    /// `up`, `down`, `unresolved` or `removed`.
+    pub state: String,
+    /// Why it is not up.
+    pub reason: Option<String>,
+    /// Whether it receives new connections.
+    pub eligible: bool,
+    /// Whether it is the director itself.
+    pub local: bool,
+    /// Its link-layer address.
+    pub mac: Option<String>,
+    /// The interface it is reached through.
+    pub interface: Option<String>,
+    /// Connections scheduled to it.
+    pub connections: u64,
+    /// Packets forwarded to it.
+    pub packets: u64,
+    /// Bytes forwarded to it.
+    pub bytes: u64,
+}
+
+impl Status {
+    /// The only virtual server.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub fn service(&self) -> Result<&Service> {
+        match self.services.as_slice() {
+            [service] => Ok(service),
+            others => Err(anyhow!("status lists {} services, expected one", others.len())),
+        }
+    }
+
+    /// The real server at `address` of the only virtual server.
+    ///
+    /// # Errors
+    /// When it is not listed.
+    pub fn server(&self, address: impl Into<IpAddr>) -> Result<&Server> {
+        let address = address.into();
+        let servers = &self.service()?.servers;
+        servers
+            .iter()
+            .find(|server| server.address == address)
+            .ok_or_else(|| anyhow!("status does not list {address}"))
+    }
+}

@@ -1,0 +1,8 @@
+//! Real packets through the `xlvs` binary in network namespaces. Needs root; without it every test fails and says so.
+
+mod balancing;
+mod health;
+mod inspection;
+mod lifecycle;
+mod paths;
+mod refusals;
