@@ -26,6 +26,7 @@ use crate::director::Director;
 use crate::http;
 use crate::netns::{self, Netns};
 use crate::nginx::Nginx;
+use crate::polling::Polling;
 use crate::process;
 use crate::status::Status;
 
@@ -137,6 +138,7 @@ pub struct Lab {
     pub servers: Vec<RealServer>,
     client: Client,
     switch: Netns,
+    _polling: Polling,
     vip: Ipv4Addr,
     dir: TempDir,
 }
@@ -167,7 +169,9 @@ impl Lab {
         let servers = (1..=plan.servers)
             .map(|number| build_server(&name, number, plan.legs, &switch, vip, dir.path(), &big))
             .collect::<Result<_>>()?;
-        Ok(Self { director, servers, client: Client::new(client), switch, vip, dir })
+        let ports: Vec<String> = director.interfaces().iter().map(|interface| port_of(interface)).collect();
+        let polling = Polling::start(&switch, &ports)?;
+        Ok(Self { director, servers, client: Client::new(client), switch, _polling: polling, vip, dir })
     }
 
     /// The virtual address.
@@ -311,6 +315,11 @@ fn connect(
     Ok(())
 }
 
+/// The switch's end of a director's interface.
+fn port_of(interface: &str) -> String {
+    format!("dir-{interface}")
+}
+
 fn build_director(name: &str, plan: &Plan, switch: &Netns, vip: Ipv4Addr, dir: &Path) -> Result<Director> {
     let netns = Netns::create(&format!("{name}-director"))?;
     let legs: &[_] = match plan.legs {
@@ -318,10 +327,7 @@ fn build_director(name: &str, plan: &Plan, switch: &Netns, vip: Ipv4Addr, dir: &
         Legs::Two => &[("wan", "wan0", "10.78.0.2/24"), ("lan", "lan0", "10.77.0.2/24")],
     };
     for (bridge, interface, address) in legs {
-        let port = format!("dir-{interface}");
-        connect(switch, bridge, &port, &netns, interface, address)?;
-        // A veth takes frames from XDP only while its peer polls.
-        switch.run("ethtool", &["-K", &port, "gro", "on"])?;
+        connect(switch, bridge, &port_of(interface), &netns, interface, address)?;
     }
     netns.ip(&format!("addr add {vip}/32 dev {}", legs[0].1))?;
     let interfaces = legs.iter().map(|(_, interface, _)| (*interface).to_owned()).collect();
