@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Severity},
     io::{
         daemon::{self, Options},
         datapath::Mode,
@@ -96,10 +97,23 @@ pub(super) fn read(file: &Path) -> anyhow::Result<config::Parsed> {
     Ok(config::parse(&file.display().to_string(), &text))
 }
 
+/// The configuration of a file. Warnings go to the log; the first error is the outcome.
 fn load(file: &Path) -> anyhow::Result<Config> {
     let parsed = read(file)?;
-    eprint!("{}", config::render(&parsed));
-    parsed.config.with_context(|| format!("{}: has errors, nothing was started", file.display()))
+    let lines = |severity| {
+        let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
+        those.map(|diagnostic| diagnostic.one_line(&parsed.sources))
+    };
+    let mut errors = lines(Severity::Error);
+    if let Some(first) = errors.next() {
+        match errors.count() {
+            0 => bail!("{first}"),
+            more => bail!("{first} (and {more} more: see `xlvs check {}`)", file.display()),
+        }
+    }
+    lines(Severity::Warning).for_each(|line| warn!("{line}"));
+    lines(Severity::Note).for_each(|line| info!("{line}"));
+    parsed.config.with_context(|| format!("{}: is no configuration", file.display()))
 }
 
 /// Keeps a second daemon out of the state directory for as long as the file is open.

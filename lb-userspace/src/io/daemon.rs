@@ -61,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
-    info!("ready");
+    info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -139,6 +139,10 @@ impl Daemon {
             _checks: running,
         };
         Ok((daemon, Inputs { ways, verdicts, links, asks }))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.interfaces.iter().map(|link| link.name.as_str()).collect()
     }
 
     fn way(&mut self, address: IpAddr, resolution: Resolution) {
