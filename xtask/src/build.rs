@@ -40,12 +40,15 @@ pub(crate) fn bpf_cargo(tools: &Tools, subcommand: &str) -> Command {
     cargo
 }
 
+/// Headers lie at any address in a frame: read them in one load instead of byte by byte.
+const FEATURES: &str = "-Ctarget-feature=+allows-misaligned-mem-access";
+
 /// The flags as cargo wants them in one variable, separated by the unit separator.
 fn rustflags(linker: &Path) -> String {
     let linker = format!("-Clinker={}", linker.display());
     // aya-ebpf chooses the layout of kernel structures such as pt_regs by this.
     let kernel = format!("--cfg=bpf_target_arch=\"{ARCH}\"");
-    [&*kernel, "-Cdebuginfo=2", &linker, "-Ctarget-cpu=v3", "-Clink-arg=--btf"].join("\x1f")
+    [&*kernel, "-Cdebuginfo=2", &linker, "-Ctarget-cpu=v3", FEATURES, "-Clink-arg=--btf"].join("\x1f")
 }
 
 #[cfg(test)]
@@ -55,7 +58,7 @@ mod tests {
     #[test]
     fn flags_are_separated_so_that_a_path_may_have_spaces() {
         let flags = rustflags(Path::new("/home/a user/bin/bpf-linker"));
-        assert_eq!(flags.split('\x1f').count(), 5);
+        assert_eq!(flags.split('\x1f').count(), 6);
         assert!(flags.split('\x1f').any(|flag| flag == "-Clinker=/home/a user/bin/bpf-linker"));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows how packets are balanced: that is the business of the other packages.
 
+mod bench;
 mod build;
 mod ci;
 mod command;
@@ -27,6 +28,8 @@ enum Task {
     Run(run::Arguments),
     /// Run the whole test suite (needs root)
     Test(test::Arguments),
+    /// Packets per second of the established path beside bare XDP programs (needs root)
+    Bench(bench::Arguments),
     /// Check formatting, lints, documentation and dependencies
     Lint,
     /// setup, lint and test, stopping at the first failure
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Build => build::main(),
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
+        Task::Bench(arguments) => bench::main(&arguments),
         Task::Lint => lint::main(),
         Task::Ci => ci::main(),
     };
