@@ -99,13 +99,13 @@ impl Family for V4 {
             key: Key4 {
                 client: header.src_addr,
                 vip: header.dst_addr,
-                client_port: transport.source,
-                vip_port: transport.destination,
+                client_port: transport.source.to_ne_bytes(),
+                vip_port: transport.destination.to_ne_bytes(),
                 protocol,
                 reserved: [0; 3],
             },
             vip: Address::v4(header.dst_addr),
-            port: u16::from_be_bytes(transport.destination),
+            port: u16::from_be(transport.destination),
             protocol,
             flags: transport.flags,
             offset,
@@ -134,8 +134,10 @@ impl Family for V4 {
 
 /// The transport header, the same under both families: ports and TCP flags.
 struct Transport {
-    source: [u8; 2],
-    destination: [u8; 2],
+    /// Source port, network order.
+    source: u16,
+    /// Destination port, network order.
+    destination: u16,
     flags: u8,
 }
 
@@ -155,8 +157,8 @@ impl Transport {
             // SAFETY: `at` checked the bounds of the whole header; bytes have no alignment.
             unsafe {
                 Ok(Self {
-                    source: (&raw const (*header).source).read(),
-                    destination: (&raw const (*header).dest).read(),
+                    source: u16::from_ne_bytes((&raw const (*header).source).read()),
+                    destination: u16::from_ne_bytes((&raw const (*header).dest).read()),
                     flags: header.cast::<u8>().add(TCP_FLAGS).read(),
                 })
             }
@@ -165,7 +167,11 @@ impl Transport {
             if len < UdpHdr::LEN {
                 return Err(truncated);
             }
-            Ok(Self { source: header.src, destination: header.dst, flags: 0 })
+            Ok(Self {
+                source: u16::from_ne_bytes(header.src),
+                destination: u16::from_ne_bytes(header.dst),
+                flags: 0,
+            })
         }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Sizes stand for the smallest director; the controller sets each map's to what the configuration needs.
 
-use core::cell::UnsafeCell;
-
 use aya_ebpf::{
     btf_maps::{Array, DevMap, PerCpuArray},
     macros::btf_map,
@@ -38,72 +36,62 @@ pub(crate) static PORT_DEVICES: DevMap<MAX_PORTS> = DevMap::new();
 #[btf_map(name = "layout")]
 static LAYOUT: Array<Layout, 1> = Array::new();
 
-/// A constant of the loaded program. The compiler must not know its value, so every read is volatile.
-#[repr(transparent)]
-pub(crate) struct Constant<T>(UnsafeCell<T>);
+// The constants of the loaded program. The compiler sees zeros, so every read is volatile.
 
-// SAFETY: nobody writes it after the load; the section is read-only.
-unsafe impl<T> Sync for Constant<T> {}
-
-macro_rules! constants {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $zero:expr;)+) => {
-        $($(#[doc = $doc])+
-        #[unsafe(no_mangle)]
-        #[unsafe(link_section = ".rodata")]
-        static $name: Constant<$type> = Constant(UnsafeCell::new($zero));)+
-    };
-}
-
-constants! {
-    /// Number of rows of `services` less one.
-    SERVICE_MASK: u32 = 0;
-    /// Number of rows of `flows4` less one.
-    FLOW_MASK: u32 = 0;
-    /// Decisions are logged when it is not 0.
-    DEBUG: u32 = 0;
-    /// Keys of the hash over `services`.
-    SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
-    /// Keys of the hash over `flows4`.
-    FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
-    /// The interfaces, by their rows in `ports`.
-    PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], reserved: 0 }; MAX_PORTS];
-}
+/// Number of rows of `services` less one.
+#[unsafe(no_mangle)]
+static SERVICE_MASK: u32 = 0;
+/// Number of rows of `flows4` less one.
+#[unsafe(no_mangle)]
+static FLOW_MASK: u32 = 0;
+/// Decisions are logged when it is not 0.
+#[unsafe(no_mangle)]
+static DEBUG: u32 = 0;
+/// Keys of the hash over `services`.
+#[unsafe(no_mangle)]
+static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
+/// Keys of the hash over `flows4`.
+#[unsafe(no_mangle)]
+static FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
+/// The interfaces, by their rows in `ports`.
+#[unsafe(no_mangle)]
+static PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], reserved: 0 }; MAX_PORTS];
 
 #[inline(always)]
 pub(crate) fn service_mask() -> u32 {
-    // SAFETY: a constant of the program.
-    unsafe { SERVICE_MASK.0.get().read_volatile() }
+    // SAFETY: a valid static.
+    unsafe { (&raw const SERVICE_MASK).read_volatile() }
 }
 
 #[inline(always)]
 pub(crate) fn flow_mask() -> u32 {
-    // SAFETY: a constant of the program.
-    unsafe { FLOW_MASK.0.get().read_volatile() }
+    // SAFETY: a valid static.
+    unsafe { (&raw const FLOW_MASK).read_volatile() }
 }
 
 #[inline(always)]
 pub(crate) fn debug() -> bool {
-    // SAFETY: a constant of the program.
-    unsafe { DEBUG.0.get().read_volatile() != 0 }
+    // SAFETY: a valid static.
+    unsafe { (&raw const DEBUG).read_volatile() != 0 }
 }
 
 #[inline(always)]
 pub(crate) fn service_key(at: usize) -> u64 {
-    // SAFETY: a constant of the program; the hash asks for places below MAX_WORDS + 1.
-    unsafe { SERVICE_KEYS.0.get().cast::<u64>().add(at).read_volatile() }
+    // SAFETY: the hash asks for places below MAX_WORDS + 1.
+    unsafe { (&raw const SERVICE_KEYS).cast::<u64>().add(at).read_volatile() }
 }
 
 #[inline(always)]
 pub(crate) fn flow_key(at: usize) -> u64 {
     // SAFETY: as in `service_key`.
-    unsafe { FLOW_KEYS.0.get().cast::<u64>().add(at).read_volatile() }
+    unsafe { (&raw const FLOW_KEYS).cast::<u64>().add(at).read_volatile() }
 }
 
 /// The interface in a row of `ports`, which must be below `MAX_PORTS`.
 #[inline(always)]
 pub(crate) fn port(row: usize) -> *const Port {
     // SAFETY: callers keep the row below MAX_PORTS.
-    unsafe { PORTS.0.get().cast::<Port>().add(row) }
+    unsafe { (&raw const PORTS).cast::<Port>().add(row) }
 }
 
 /// Counts a packet that leaves. A counter that is missing never costs a packet.

@@ -1,10 +1,13 @@
 //! A new connection: the scheduler picks a real server, the flow table keeps the choice.
 
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_loop;
 use lb_common::{
     counters::Counter,
     flow::{Atomic as _, Hit, Inserted},
-    layout::{MAX_POOL, Member, Pool, ServerState},
-    sched::{self, Cursor, Scheduler},
+    layout::{Pool, ServerState},
+    sched::{Cursor, Scheduler, Walk},
 };
 
 use crate::{
@@ -60,24 +63,50 @@ fn pick(service: &Found) -> Option<u16> {
             // The controller is about to publish another pool: this pick takes the old one from its head.
             cursor = Cursor { place: 0, threshold: 1, highest: 1, epoch: pool.epoch };
         }
-        let pick = sched::pick(scheduler, cursor, pool.len.min(MAX_POOL as u16), |at| {
-            member(pool, at).map_or(0, |member| member.weight)
-        })?;
-        picked = member(pool, pick.place).map(|member| member.server);
-        let new: u64 = bytemuck::must_cast(pick.cursor);
+        let (server, cursor) = Search::run(scheduler, cursor, pool)?;
+        picked = Some(server);
+        let new: u64 = bytemuck::must_cast(cursor);
         // SAFETY: as for the load.
-        if !is_current || unsafe { Bpf::compare_exchange(cursor_word, old, new) } == old {
-            // The pool's rows may have been given to its next publication while they were read.
-            if service.pool() == pool {
-                return picked;
-            }
+        let is_stored = !is_current || unsafe { Bpf::compare_exchange(cursor_word, old, new) } == old;
+        // The pool's rows may have been given to its next publication while they were read.
+        if is_stored && service.pool() == pool {
+            break;
         }
         attempt += 1;
     }
     picked
 }
 
-#[inline(always)]
-fn member(pool: Pool, place: u16) -> Option<Member> {
-    maps::MEMBERS.get(pool.base + u32::from(place)).copied()
+/// A walk over a pool's rows, in the kernel's loop helper: the verifier sees one step and not a thousand.
+struct Search {
+    walk: Walk,
+    base: u32,
+    server: u16,
+    taken: Option<Cursor>,
+}
+
+impl Search {
+    #[inline(always)]
+    fn run(scheduler: Scheduler, cursor: Cursor, pool: Pool) -> Option<(u16, Cursor)> {
+        let walk = Walk::new(scheduler, cursor, pool.len)?;
+        let steps = walk.steps();
+        let mut search = Self { walk, base: pool.base, server: 0, taken: None };
+        // SAFETY: the helper calls `step` with the search, which outlives the call.
+        unsafe { bpf_loop(steps, step as *mut c_void, (&raw mut search).cast(), 0) };
+        search.taken.map(|cursor| (search.server, cursor))
+    }
+}
+
+/// One step of a search; 1 ends it.
+///
+/// # Safety
+/// `search` is what [`Search::run`] gave to the helper.
+#[inline(never)]
+unsafe extern "C" fn step(_index: u32, search: *mut Search) -> i64 {
+    // SAFETY: the contract.
+    let search = unsafe { &mut *search };
+    let Some(member) = maps::MEMBERS.get(search.base + u32::from(search.walk.place())) else { return 1 };
+    search.server = member.server;
+    search.taken = search.walk.offer(member.weight);
+    i64::from(search.taken.is_some())
 }

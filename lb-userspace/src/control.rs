@@ -136,14 +136,23 @@ impl Director {
             };
             let servers: Vec<RealServer> = service.servers.iter().map(server).collect();
             let list = (0..servers.len()).rev().collect();
-            (service.key, VirtualService { wanted: service.clone(), id: allocation.services[&service.key], servers, list })
+            (
+                service.key,
+                VirtualService {
+                    wanted: service.clone(),
+                    id: allocation.services[&service.key],
+                    servers,
+                    list,
+                },
+            )
         };
         Self { services: wanted.iter().map(service).collect() }
     }
 
     /// Every row and every pool, for maps that are empty.
     pub fn everything(&self) -> Vec<Action> {
-        let servers = self.services.values().flat_map(|s| s.servers.iter().map(|server| server_action(s.id, server)));
+        let servers =
+            self.services.values().flat_map(|s| s.servers.iter().map(|server| server_action(s.id, server)));
         let pools = self.services.values().map(VirtualService::pool_action);
         servers.chain(pools).collect()
     }
@@ -167,10 +176,12 @@ impl VirtualService {
         let before = server.way.clone();
         match event {
             Event::Way(rip, way) if *rip == server.rip => server.way = way.clone(),
-            Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => match verdict {
-                Verdict::Up => drop(server.failures.remove(check)),
-                Verdict::Down { reason } => drop(server.failures.insert(*check, reason.clone())),
-            },
+            Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => {
+                match verdict {
+                    Verdict::Up => drop(server.failures.remove(check)),
+                    Verdict::Down { reason } => drop(server.failures.insert(*check, reason.clone())),
+                }
+            }
             Event::Way(..) | Event::Check(..) => return,
         }
         if (server.state().0, &server.way) != (state, &before) {

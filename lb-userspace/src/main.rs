@@ -1,2 +1,7 @@
-//! x
-fn main(){}
+//! The command line of xlvs.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xlvs::cli::main()
+}

@@ -11,7 +11,8 @@ use std::{
 use lb_common::{
     hash::{Keys, multilinear},
     layout::{
-        Address, MAX_POOL, MAX_SERVERS, MAX_SERVICES, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, service_words,
+        Address, MAX_POOL, MAX_SERVERS, MAX_SERVICES, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo,
+        service_words,
     },
     sched::Scheduler,
 };
@@ -78,7 +79,9 @@ pub const fn protocol_name(protocol: u8) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// Too many virtual services.
-    #[error("{0} virtual servers are configured and one director holds {MAX_SERVICES}: split them over directors")]
+    #[error(
+        "{0} virtual servers are configured and one director holds {MAX_SERVICES}: split them over directors"
+    )]
     Services(usize),
     /// Too many real servers in one service.
     #[error("{vip} port {port} has {count} real servers and a service holds {MAX_POOL}: split the service")]
@@ -91,7 +94,9 @@ pub enum PlanError {
         count: usize,
     },
     /// Too many real servers in all.
-    #[error("the configuration needs {0} rows of real servers and one director holds {MAX_SERVERS}: split it")]
+    #[error(
+        "the configuration needs {0} rows of real servers and one director holds {MAX_SERVERS}: split it"
+    )]
     Servers(usize),
 }
 
@@ -125,7 +130,8 @@ impl Allocation {
         if wanted.len() > MAX_SERVICES {
             return Err(PlanError::Services(wanted.len()));
         }
-        let mut service_rows = Free::without(wanted.iter().filter_map(|service| self.services.get(&service.key)));
+        let mut service_rows =
+            Free::without(wanted.iter().filter_map(|service| self.services.get(&service.key)));
         let keys = || wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
         let kept: Vec<u16> = keys().filter_map(|key| self.servers.get(&key)).map(|row| row.row).collect();
         let mut server_rows = Free::without(&kept);
@@ -304,7 +310,11 @@ mod tests {
             let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
             let allocation = Allocation::default().assign(&wanted).expect("within the limits");
             let table = ServiceTable::build(&wanted, &allocation, random());
-            assert!(table.buckets.len() <= (count * 2).next_power_of_two(), "{count}: {}", table.buckets.len());
+            assert!(
+                table.buckets.len() <= (count * 2).next_power_of_two(),
+                "{count}: {}",
+                table.buckets.len()
+            );
             for service in &wanted {
                 let (bucket, slot) = table.place_of(&service.key).expect("placed");
                 let found = table.buckets[bucket].slots[slot];

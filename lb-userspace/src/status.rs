@@ -112,14 +112,16 @@ impl Status {
         let interfaces: Vec<&str> = self.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         let Self { version, pid, uptime_seconds, mode, .. } = self;
         let on = interfaces.join(", ");
-        let _infallible = writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
+        let _infallible =
+            writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
         for service in &self.services {
             service.write_text(&mut text);
         }
         text.push_str("\nPackets\n");
         for counter in Counter::ALL {
             if let Some(count @ 1..) = self.counters.get(counter.name()) {
-                let _infallible = writeln!(text, "  {count:>12} {:<26} {}", counter.name(), counter.explanation());
+                let _infallible =
+                    writeln!(text, "  {count:>12} {:<26} {}", counter.name(), counter.explanation());
             }
         }
         text
@@ -198,7 +200,9 @@ mod tests {
             counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
         };
         let text = status.to_text();
-        for part in ["native XDP on eth1", "TCP 10.0.0.100:80 rr", "down", "(connection refused)", "12 forwarded_tx"] {
+        for part in
+            ["native XDP on eth1", "TCP 10.0.0.100:80 rr", "down", "(connection refused)", "12 forwarded_tx"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("drop_ttl"), "what never happened is not shown");

@@ -13,6 +13,7 @@ pub mod http;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+mod pass;
 pub mod process;
 pub mod status;
 pub mod wait;

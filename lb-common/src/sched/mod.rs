@@ -1,7 +1,7 @@
 //! The IPVS schedulers, pure: from a pool and a cursor to a pick and the next cursor.
 //!
-//! The pool is a list in IPVS's order, where a destination added later stands nearer the head. Weights come
-//! through a function, so that the program reads them from its map and a test from a slice.
+//! The pool is a list in IPVS's order, where a destination added later stands nearer the head. Its weights are
+//! offered one by one, so that the program reads them from its map and a test from a slice.
 
 mod rr;
 mod wrr;
@@ -56,23 +56,64 @@ pub struct Cursor {
     pub epoch: u16,
 }
 
-/// A pick: the place in the pool, and the cursor after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pick {
-    /// Place in the pool's list.
-    pub place: u16,
-    /// What to store if nobody else picked meanwhile.
-    pub cursor: Cursor,
+/// A search for a server: the caller offers the weight at [`Walk::place`] until one is taken.
+///
+/// One step at a time, because the BPF verifier wants the loop outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    scheduler: Scheduler,
+    cursor: Cursor,
+    len: u16,
 }
 
-/// Picks from a pool of `len` servers, at most [`MAX_POOL`]; `weight` gives the weight at a place.
-///
-/// `None` when no server has a weight. The work is bounded: two walks over the pool at most.
-#[inline(always)]
-pub fn pick(scheduler: Scheduler, cursor: Cursor, len: u16, weight: impl Fn(u16) -> u16) -> Option<Pick> {
-    match scheduler {
-        Scheduler::Rr => rr::pick(cursor, len, weight),
-        Scheduler::Wrr => wrr::pick(cursor, len, weight),
+impl Walk {
+    /// Begins at `cursor` over a pool of `len` servers; `None` if nobody can be found there.
+    #[inline(always)]
+    pub const fn new(scheduler: Scheduler, cursor: Cursor, len: u16) -> Option<Self> {
+        if len == 0 || len as usize > MAX_POOL {
+            return None;
+        }
+        let cursor = if cursor.place < len {
+            cursor
+        } else {
+            match scheduler {
+                Scheduler::Rr => rr::around(cursor),
+                Scheduler::Wrr => wrr::around(cursor),
+            }
+        };
+        Some(Self { scheduler, cursor, len })
+    }
+
+    /// The place whose weight is to be offered next, below the pool's length.
+    #[inline(always)]
+    pub const fn place(&self) -> u16 {
+        self.cursor.place
+    }
+
+    /// How many offers decide: once around the pool, and under wrr once more at the next threshold. Then nobody
+    /// has a weight.
+    #[inline(always)]
+    pub const fn steps(&self) -> u32 {
+        2 * self.len as u32
+    }
+
+    /// Takes the server at [`Walk::place`] if its `weight` suffices: the cursor after it. Else moves on.
+    #[inline(always)]
+    pub const fn offer(&mut self, weight: u16) -> Option<Cursor> {
+        let takes = match self.scheduler {
+            Scheduler::Rr => rr::takes(weight),
+            Scheduler::Wrr => wrr::takes(self.cursor, weight),
+        };
+        let next = Cursor { place: self.cursor.place + 1, ..self.cursor };
+        if takes {
+            return Some(next);
+        }
+        self.cursor = match self.scheduler {
+            _ if next.place < self.len => next,
+            Scheduler::Rr => rr::around(next),
+            Scheduler::Wrr => wrr::around(next),
+        };
+        None
     }
 }
 
@@ -93,9 +134,6 @@ pub fn rebase<Id: PartialEq>(
     };
     Cursor { epoch, ..next }
 }
-
-/// Bound of a walk over the pool for the verifier's sake: once around from any place, twice.
-const STEPS: u16 = 2 * MAX_POOL as u16;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -125,11 +163,15 @@ pub(crate) mod tests {
         pub(crate) fn pick(&mut self) -> Option<char> {
             let weights = normalised(self.list.iter().map(|&(_, weight)| weight));
             let weights: Vec<u16> = weights.collect();
-            let pick = super::pick(self.scheduler, self.cursor, self.list.len() as u16, |at| {
-                weights[usize::from(at)]
-            })?;
-            self.cursor = pick.cursor;
-            Some(self.list[usize::from(pick.place)].0)
+            let mut walk = Walk::new(self.scheduler, self.cursor, self.list.len() as u16)?;
+            for _step in 0..walk.steps() {
+                let place = usize::from(walk.place());
+                if let Some(cursor) = walk.offer(weights[place]) {
+                    self.cursor = cursor;
+                    return Some(self.list[place].0);
+                }
+            }
+            None
         }
 
         pub(crate) fn picks(&mut self, count: usize) -> std::string::String {

@@ -1,22 +1,17 @@
 //! Round robin: the next server with a weight after the last one picked.
 
-use super::{Cursor, Pick, STEPS};
+use super::Cursor;
 
+/// Any server with a weight will do.
 #[inline(always)]
-pub(super) fn pick(cursor: Cursor, len: u16, weight: impl Fn(u16) -> u16) -> Option<Pick> {
-    let mut place = cursor.place;
-    let mut step = 0;
-    while step < STEPS / 2 && step < len {
-        if place >= len {
-            place = 0;
-        }
-        if weight(place) > 0 {
-            return Some(Pick { place, cursor: Cursor { place: place + 1, ..cursor } });
-        }
-        place += 1;
-        step += 1;
-    }
-    None
+pub(super) const fn takes(weight: u16) -> bool {
+    weight > 0
+}
+
+/// The cursor at the list's end goes to its head.
+#[inline(always)]
+pub(super) const fn around(cursor: Cursor) -> Cursor {
+    Cursor { place: 0, ..cursor }
 }
 
 /// The search goes on behind the server that was picked last, or behind its predecessor if that one is gone.

@@ -4,28 +4,19 @@
 //! IPVS lowers the threshold by the weights' greatest common divisor. Here the weights are divided by it once,
 //! when the pool is published, which gives the same sequence with a step of 1.
 
-use super::{Cursor, Pick, STEPS};
+use super::Cursor;
 
+/// A server is taken whose weight reaches the threshold.
 #[inline(always)]
-pub(super) fn pick(cursor: Cursor, len: u16, weight: impl Fn(u16) -> u16) -> Option<Pick> {
-    let Cursor { mut place, mut threshold, highest, epoch } = cursor;
-    if highest == 0 {
-        return None;
-    }
-    let mut step = 0;
-    while step < STEPS && step <= 2 * len {
-        if place >= len {
-            place = 0;
-            threshold = if threshold > 1 { threshold - 1 } else { highest };
-        }
-        let own = weight(place);
-        if own >= threshold && own > 0 {
-            return Some(Pick { place, cursor: Cursor { place: place + 1, threshold, highest, epoch } });
-        }
-        place += 1;
-        step += 1;
-    }
-    None
+pub(super) const fn takes(cursor: Cursor, weight: u16) -> bool {
+    weight > 0 && weight >= cursor.threshold
+}
+
+/// The cursor at the list's end goes to its head, one lower; from the bottom to the top.
+#[inline(always)]
+pub(super) const fn around(cursor: Cursor) -> Cursor {
+    let threshold = if cursor.threshold > 1 { cursor.threshold - 1 } else { cursor.highest };
+    Cursor { place: 0, threshold, ..cursor }
 }
 
 /// A change starts at the list's head; the threshold stays where it was as far as the new weights have it.

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
     }
-    let interfaces = if arguments.interfaces.is_empty() { config.interfaces() } else { arguments.interfaces };
+    let interfaces = if arguments.interfaces.is_empty() { config.interfaces().into_iter().map(str::to_owned).collect() } else { arguments.interfaces };
     if interfaces.is_empty() {
         bail!(
             "{} has no vrrp_instance that names an interface: name one with --iface",

@@ -9,7 +9,8 @@ use tokio::io::unix::AsyncFd;
 /// # Errors
 /// A program without a log.
 pub(super) fn forward(ebpf: &mut Ebpf) -> anyhow::Result<()> {
-    let mut logger = AsyncFd::register(EbpfLogger::init(ebpf)?)?;
+    // SAFETY: the logger keeps its descriptor open and the same for as long as it lives, and the AsyncFd owns it.
+    let mut logger = unsafe { AsyncFd::register(EbpfLogger::init(ebpf)?) }?;
     tokio::spawn(async move {
         while let Ok(mut ready) = logger.readable_mut().await {
             ready.get_inner_mut().flush();

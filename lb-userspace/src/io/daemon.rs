@@ -20,11 +20,11 @@ use super::{
     bpf_log,
     check::Checks,
     datapath::{Datapath, Mode, Prepared, Settings},
+    effective::effective,
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
     report,
     socket::{self, Ask},
-    wanted,
 };
 use crate::{
     config::Config,
@@ -98,7 +98,7 @@ struct Daemon {
 
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
-        let (wanted, checks) = wanted::from(&options.config);
+        let (wanted, checks) = effective(&options.config);
         let mut interfaces = Vec::new();
         for name in options.interfaces.iter().collect::<BTreeSet<_>>() {
             interfaces.push(links::find(name).await?);

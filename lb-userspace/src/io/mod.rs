@@ -2,7 +2,9 @@
 
 mod bpf_log;
 pub mod check;
+pub mod daemon;
 pub mod datapath;
+mod effective;
 pub mod links;
 mod netlink;
 pub mod nexthop;

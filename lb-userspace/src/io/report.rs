@@ -39,7 +39,11 @@ pub(super) fn status(
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
-        services: director.services.values().map(|service| service_status(service, datapath, interfaces)).collect(),
+        services: director
+            .services
+            .values()
+            .map(|service| service_status(service, datapath, interfaces))
+            .collect(),
         counters: Counter::ALL
             .iter()
             .map(|counter| (counter.name().to_owned(), counter.of(&counters)))

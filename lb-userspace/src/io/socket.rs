@@ -89,6 +89,7 @@ pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
     let request = Request::get("/status").header("host", "xlvs").body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
     anyhow::ensure!(answer.status().is_success(), "the daemon answers {}", answer.status());
-    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
+    let body =
+        Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
     serde_json::from_slice(&body.to_bytes()).context("the daemon's answer is not a status")
 }

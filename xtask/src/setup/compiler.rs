@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::announce;
 use super::apt::Apt;
@@ -104,25 +104,10 @@ pub(super) fn ensure(apt: &mut Apt) -> Result<Compiler> {
     if let Some(compiler) = rustup.into_iter().chain(debian()).find(Compiler::has_core_sources) {
         return Ok(compiler);
     }
-    let by_rustup = install_with_rustup(nightly);
-    match by_rustup {
-        Ok(compiler) => Ok(compiler),
-        Err(error) => {
-            announce(&format!("no compiler from rustup: {error:#}"));
-            apt.install(&DEBIAN_PACKAGES, "compiling the XDP program").with_context(|| {
-                format!(
-                    "no compiler has its own core sources; with rustup: \
-                     `rustup toolchain install {NIGHTLY} --component rust-src --profile minimal`"
-                )
-            })?;
-            debian().filter(Compiler::has_core_sources).with_context(|| {
-                format!(
-                    "{} were installed, but {DEBIAN_RUSTC} is not fit for the XDP program",
-                    DEBIAN_PACKAGES.join(", ")
-                )
-            })
-        }
-    }
+    install_with_rustup(nightly).or_else(|error| {
+        announce(&format!("no compiler from rustup: {error:#}"));
+        install_with_apt(apt)
+    })
 }
 
 fn debian() -> Option<Compiler> {
@@ -162,11 +147,24 @@ fn install_with_rustup(nightly: Option<Origin>) -> Result<Compiler> {
         NIGHTLY.to_owned()
     };
     announce(&format!("installing a compiler with core sources: {}", command::line(&rustup)));
-    command::output(&mut rustup)?;
+    command::output(rustup.env_remove("RUST_BACKTRACE"))?;
     let compiler =
         Origin::Rustup { toolchain: toolchain.clone() }.inspect().filter(Compiler::has_core_sources);
     compiler
         .with_context(|| format!("the toolchain {toolchain} was completed, but cannot build the XDP program"))
+}
+
+/// Installs Debian's compiler, which comes with its sources in a package of its own.
+fn install_with_apt(apt: &mut Apt) -> Result<Compiler> {
+    apt.install(&DEBIAN_PACKAGES, "compiling the XDP program").map_err(|error| {
+        anyhow!("{error:#}, or `rustup toolchain install {NIGHTLY} --component rust-src --profile minimal`")
+    })?;
+    debian().filter(Compiler::has_core_sources).with_context(|| {
+        format!(
+            "{} were installed, but {DEBIAN_RUSTC} cannot build the XDP program",
+            DEBIAN_PACKAGES.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

@@ -63,8 +63,11 @@ impl Attached {
                 }
             }
         }
-        let id = program.attach_to_if_index(link.index, mode.to_xdp()).map_err(|error| refusal(link, mode, &error))?;
-        let fd: FdLink = program.take_link(id)?.try_into().context("the kernel has no BPF links for XDP (Linux 5.9)")?;
+        let id = program
+            .attach_to_if_index(link.index, mode.to_xdp())
+            .map_err(|error| refusal(link, mode, &error))?;
+        let fd: FdLink =
+            program.take_link(id)?.try_into().context("the kernel has no BPF links for XDP (Linux 5.9)")?;
         let pinned = fd.pin(&pin).with_context(|| format!("pinning {}", pin.display()))?;
         info!(interface = %link.name, %mode, "attached");
         Ok(Self { pin, _link: pinned.into() })

@@ -113,10 +113,14 @@ impl Prepared {
     pub fn new(settings: Settings, wanted: &[Wanted]) -> anyhow::Result<Self> {
         let pins = settings.pins.clone();
         if settings.interfaces.len() > MAX_PORTS {
-            bail!("{} interfaces are named and one director forwards through {MAX_PORTS}", settings.interfaces.len());
+            bail!(
+                "{} interfaces are named and one director forwards through {MAX_PORTS}",
+                settings.interfaces.len()
+            );
         }
-        std::fs::create_dir_all(&pins)
-            .with_context(|| format!("{}: cannot be made; is a BPF file system mounted there?", pins.display()))?;
+        std::fs::create_dir_all(&pins).with_context(|| {
+            format!("{}: cannot be made; is a BPF file system mounted there?", pins.display())
+        })?;
         let old = Inheritance::read(&pins);
         let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
         let table = ServiceTable::build(wanted, &allocation, random_keys);
@@ -126,12 +130,16 @@ impl Prepared {
         if let Some(old) = &old {
             let same_flows = old.flow_rows == flow_rows;
             if !same_flows {
-                warn!("the flow table changes from {} to {flow_rows} buckets: connections are forgotten", old.flow_rows);
+                warn!(
+                    "the flow table changes from {} to {flow_rows} buckets: connections are forgotten",
+                    old.flow_rows
+                );
             }
             let same = [same_flows, old.stats_rows == allocation.server_rows(), true];
             kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
         }
-        let flow_keys = old.filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
+        let flow_keys =
+            old.filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
             flow_mask: flow_rows as u32 - 1,

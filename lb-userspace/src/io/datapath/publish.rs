@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, mem::offset_of};
 
 use lb_common::{
-    layout::{CursorRow, Member, Pool, Server, Service, ServiceBucket, ServerState},
+    layout::{CursorRow, Member, Pool, Server, ServerState, Service, ServiceBucket},
     sched::{self, Cursor, Scheduler},
 };
 
@@ -90,7 +90,6 @@ impl Publisher {
             }
         }
     }
-
 }
 
 impl Published {
@@ -107,7 +106,8 @@ impl Published {
         tables.cursors.set_word(usize::from(self.id), offset_of!(CursorRow, cursor), &cursor);
         let pool = Pool { base, len: list.len() as u16, epoch };
         let (bucket, slot) = self.slot;
-        let offset = offset_of!(ServiceBucket, slots) + slot * size_of::<Service>() + offset_of!(Service, pool);
+        let offset =
+            offset_of!(ServiceBucket, slots) + slot * size_of::<Service>() + offset_of!(Service, pool);
         tables.services.set_word(bucket, offset, &pool);
         (self.epoch, self.list) = (epoch, list.to_vec());
     }

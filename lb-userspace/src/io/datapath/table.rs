@@ -70,7 +70,8 @@ impl<T: Pod> Table<T> {
     /// Writes one word of a row at `offset` bytes: readers see the old one or the new one.
     pub(super) fn set_word<W: Pod>(&self, row: usize, offset: usize, value: &W) {
         assert!(offset.is_multiple_of(8) && size_of::<W>() == 8, "only whole words are seen in one piece");
-        self.words(row)[offset / 8].store(bytemuck::pod_read_unaligned(bytemuck::bytes_of(value)), Ordering::Release);
+        self.words(row)[offset / 8]
+            .store(bytemuck::pod_read_unaligned(bytemuck::bytes_of(value)), Ordering::Release);
     }
 
     /// One word of a row at `offset` bytes.

@@ -4,22 +4,22 @@ use lb_common::checksum;
 
 /// An Ethernet frame in the making.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Destination MAC address.
-    pub to: [u8; 6],
+    pub(crate) to: [u8; 6],
     /// Source MAC address.
-    pub from: [u8; 6],
+    pub(crate) from: [u8; 6],
     /// VLAN tags, outermost first: tag protocol and VLAN id.
-    pub tags: Vec<(u16, u16)>,
+    pub(crate) tags: Vec<(u16, u16)>,
     /// EtherType behind the tags.
-    pub ethertype: u16,
+    pub(crate) ethertype: u16,
     /// Everything behind the EtherType.
-    pub payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
     /// The bytes on the wire, padded to Ethernet's minimum.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = [self.to, self.from].concat();
         for (protocol, id) in &self.tags {
             bytes.extend(protocol.to_be_bytes());
@@ -32,20 +32,20 @@ impl Frame {
     }
 
     /// Offset of the network header.
-    pub fn network(&self) -> usize {
+    pub(crate) fn network(&self) -> usize {
         14 + 4 * self.tags.len()
     }
 
     /// The same frame behind one more VLAN tag.
     #[must_use]
-    pub fn tagged(mut self, protocol: u16, id: u16) -> Self {
+    pub(crate) fn tagged(mut self, protocol: u16, id: u16) -> Self {
         self.tags.push((protocol, id));
         self
     }
 
     /// The same frame to another MAC address.
     #[must_use]
-    pub const fn to(mut self, mac: [u8; 6]) -> Self {
+    pub(crate) const fn to(mut self, mac: [u8; 6]) -> Self {
         self.to = mac;
         self
     }
@@ -53,38 +53,38 @@ impl Frame {
 
 /// An IPv4 packet in the making.
 #[derive(Clone, Debug)]
-pub struct Packet {
+pub(crate) struct Packet {
     /// Source address and port.
-    pub client: ([u8; 4], u16),
+    pub(crate) client: ([u8; 4], u16),
     /// Destination address and port.
-    pub service: ([u8; 4], u16),
+    pub(crate) service: ([u8; 4], u16),
     /// IP protocol number.
-    pub protocol: u8,
+    pub(crate) protocol: u8,
     /// TCP flags.
-    pub flags: u8,
+    pub(crate) flags: u8,
     /// Time to live.
-    pub ttl: u8,
+    pub(crate) ttl: u8,
     /// Flags and fragment offset.
-    pub fragment: u16,
+    pub(crate) fragment: u16,
     /// IP options, a multiple of 4 bytes.
-    pub options: Vec<u8>,
+    pub(crate) options: Vec<u8>,
     /// Bytes behind the transport header.
-    pub data: usize,
+    pub(crate) data: usize,
 }
 
 impl Packet {
     /// A TCP segment.
-    pub const fn tcp(client: ([u8; 4], u16), service: ([u8; 4], u16), flags: u8) -> Self {
+    pub(crate) const fn tcp(client: ([u8; 4], u16), service: ([u8; 4], u16), flags: u8) -> Self {
         Self { client, service, protocol: 6, flags, ttl: 64, fragment: 0x4000, options: Vec::new(), data: 0 }
     }
 
     /// A UDP datagram of 10 bytes.
-    pub const fn udp(client: ([u8; 4], u16), service: ([u8; 4], u16)) -> Self {
+    pub(crate) const fn udp(client: ([u8; 4], u16), service: ([u8; 4], u16)) -> Self {
         Self { client, service, protocol: 17, flags: 0, ttl: 64, fragment: 0, options: Vec::new(), data: 10 }
     }
 
     /// The IP packet with right checksums in its IP header.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let ports = [self.client.1.to_be_bytes(), self.service.1.to_be_bytes()].concat();
         let mut transport = match self.protocol {
             6 => [&ports[..], &[0; 8], &[0x50, self.flags], &[0xff, 0xff, 0, 0, 0, 0]].concat(),

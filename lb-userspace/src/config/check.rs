@@ -1,0 +1,217 @@
+//! Owns the comparison of a tree with the keyword table: unknown and misplaced keywords, missing and surplus values,
+//! blocks where none belong, and what is known but does nothing yet. Reads no values.
+
+use super::diagnostics::{Diagnostic, quoted};
+use super::keywords::{self, BlockKind, Body, Effect, Keyword};
+use super::tree::{Statement, Word};
+
+/// Everything there is to say about the keywords of `statements`.
+pub(super) fn check(statements: &[Statement], problems: &mut Vec<Diagnostic>) {
+    level(statements, BlockKind::Root, problems);
+}
+
+fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnostic>) {
+    for (index, statement) in statements.iter().enumerate() {
+        if let Some(problem) = language(statement) {
+            problems.push(problem);
+            continue;
+        }
+        let Some(keyword) = keywords::lookup(kind, statement.name()) else {
+            problems.push(unknown(statement, kind));
+            continue;
+        };
+        arguments(statement, keyword, problems);
+        body(statement, keyword, problems);
+        if keyword.effect == Effect::Later {
+            let message = format!("{} is not yet in effect", quoted(keyword.name));
+            problems.push(
+                Diagnostic::warning(statement.header(), message)
+                    .hint("it is read, and nothing is done with it"),
+            );
+        }
+        if is_single(keyword)
+            && let Some(first) = statements[..index].iter().find(|other| other.name() == keyword.name)
+        {
+            let message =
+                format!("{} was given in line {} already", quoted(keyword.name), first.keyword.span.line);
+            problems.push(Diagnostic::warning(statement.header(), message).hint("the last one counts"));
+        }
+    }
+}
+
+/// A value that a block has one of, so that a second one hides the first.
+fn is_single(keyword: &Keyword) -> bool {
+    keyword.effect == Effect::Now && keyword.body == Body::None && keyword.arguments.1 == 1
+}
+
+/// What the language has besides keywords; none of it is read yet, and to pass over it would change what the file says.
+fn language(statement: &Statement) -> Option<Diagnostic> {
+    let name = statement.name();
+    let what = if let Some(rest) = name.strip_prefix("include") {
+        ["", "r", "m", "w", "b", "a"].contains(&rest).then_some("includes of other files")
+    } else if name.starts_with('@') {
+        Some("lines for one configuration id only (`@id`)")
+    } else if name.starts_with('$') && (name.contains('=') || starts_with_equals(&statement.arguments)) {
+        Some("definitions of variables")
+    } else {
+        statement.arguments.iter().chain([&statement.keyword]).find_map(|word| generator(&word.text))
+    }?;
+    Some(
+        Diagnostic::error(statement.header(), format!("{what} are not yet supported"))
+            .hint("write out what is meant; nothing of the file is used until then"),
+    )
+}
+
+fn starts_with_equals(arguments: &[Word]) -> bool {
+    arguments.first().is_some_and(|word| word.text.starts_with('='))
+}
+
+fn generator(word: &str) -> Option<&'static str> {
+    if word.contains("~SEQ(") || word.contains("~LST(") {
+        Some("lines made from lists (`~SEQ`, `~LST`)")
+    } else if word.contains("${_") {
+        Some("built-in variables")
+    } else {
+        None
+    }
+}
+
+fn unknown(statement: &Statement, kind: BlockKind) -> Diagnostic {
+    let name = statement.name();
+    let what = if statement.block.is_some() { "block" } else { "keyword" };
+    let homes = keywords::homes(name);
+    if let Some((first, rest)) = homes.split_first() {
+        let homes = rest.iter().fold(first.to_string(), |homes, home| format!("{homes}, {home}"));
+        let message = format!("the {what} {} does not belong in {kind}; it is ignored", quoted(name));
+        return Diagnostic::warning(statement.header(), message).hint(format!("it belongs in {homes}"));
+    }
+    let message = format!("unknown {what} {} in {kind}; it is ignored", quoted(name));
+    let problem = Diagnostic::warning(statement.keyword.span, message);
+    match keywords::nearest(kind, name) {
+        Some(nearest) => problem.hint(format!("the nearest known one is `{nearest}`")),
+        None => problem.hint("remove it, or check its spelling"),
+    }
+}
+
+fn arguments(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagnostic>) {
+    let given = statement.arguments.len();
+    let (fewest, most) = keyword.arguments;
+    if given < fewest {
+        let message = format!("{} has no value", quoted(keyword.name));
+        problems.push(Diagnostic::error(statement.keyword.span, message).hint("write the value behind it"));
+    }
+    if given > most
+        && let Some(surplus) = statement.arguments.get(most)
+    {
+        let message =
+            format!("{} does not take {}; it is ignored", quoted(keyword.name), quoted(&surplus.text));
+        let hint = if most == 0 { "it takes no value" } else { "one statement stands on a line" };
+        problems.push(Diagnostic::warning(surplus.span, message).hint(hint));
+    }
+}
+
+fn body(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagnostic>) {
+    match (&statement.block, keyword.body) {
+        (Some(block), Body::Block(kind)) => level(&block.statements, kind, problems),
+        (Some(block), Body::Lines | Body::MaybeLines) => {
+            problems.extend(block.statements.iter().filter_map(language));
+        }
+        (None, Body::None | Body::MaybeLines) => {}
+        (None, Body::Block(_) | Body::Lines) => problems.push(
+            Diagnostic::error(statement.header(), format!("{} has no block", quoted(keyword.name)))
+                .hint("write `{` behind it, its contents, and `}`"),
+        ),
+        (Some(block), Body::None) => problems.push(
+            Diagnostic::error(block.open, format!("{} takes no block", quoted(keyword.name)))
+                .hint("remove the braces, or write the block's own keyword before them"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{config, said, says, server, service};
+
+    const SERVER: &str = "real_server 10.0.0.2 80 {\n }\n";
+
+    #[test]
+    fn an_unknown_keyword_is_warned_of_with_the_nearest_one() {
+        let text = server("wieght 1");
+        says(
+            &text,
+            "t:6:2: warning: unknown keyword `wieght` in real_server; it is ignored; the nearest known one is `weight`",
+        );
+        assert_eq!(config(&text).served().count(), 1);
+        says(
+            "frobnicate\n",
+            "t:1:1: warning: unknown keyword `frobnicate` in the outermost level; it is ignored",
+        );
+    }
+
+    #[test]
+    fn an_unknown_block_is_passed_over_whole() {
+        let text = server("FOO_CHECK {\n weight 1\n nonsense {\n }\n }");
+        says(&text, "t:6:2: warning: unknown block `FOO_CHECK` in real_server");
+        assert_eq!(config(&text).served().count(), 1);
+    }
+
+    #[test]
+    fn a_keyword_in_the_wrong_block_is_told_where_it_belongs() {
+        let text = service(&format!("advert_int 3\n {SERVER}"));
+        says(
+            &text,
+            "t:5:2: warning: the keyword `advert_int` does not belong in virtual_server; it is ignored; it belongs in vrrp_instance",
+        );
+    }
+
+    #[test]
+    fn known_words_without_effect_yet_are_warned_of() {
+        let text = service(&format!("quorum 2\n {SERVER}"));
+        says(&text, "t:5:2: warning: `quorum` is not yet in effect");
+        let text = service(&format!("sorry_server 10.0.0.9 80\n {SERVER}"));
+        says(&text, "t:5:2: warning: `sorry_server` is not yet in effect");
+    }
+
+    #[test]
+    fn values_are_counted() {
+        says(&service(&format!("delay_loop\n {SERVER}")), "t:5:2: error: `delay_loop` has no value");
+        says(
+            &service(&format!("delay_loop 6 7\n {SERVER}")),
+            "t:5:15: warning: `delay_loop` does not take `7`",
+        );
+        let text = service(&format!("delay_loop 6\n delay_loop 7\n {SERVER}"));
+        says(&text, "t:6:2: warning: `delay_loop` was given in line 5 already; the last one counts");
+        assert_eq!(config(&text).virtual_servers[0].delay_loop.as_secs(), 7);
+    }
+
+    #[test]
+    fn blocks_stand_where_they_belong() {
+        says(
+            &service(&format!("delay_loop 6 {{\n a b\n }}\n {SERVER}")),
+            "t:5:15: error: `delay_loop` takes no block",
+        );
+        assert!(
+            said("virtual_server 10.0.0.1 80\n")[0]
+                .starts_with("t:1:1: error: `virtual_server` has no block")
+        );
+    }
+
+    #[test]
+    fn what_the_language_has_besides_is_refused_and_not_passed_over() {
+        for line in [
+            "include x.conf",
+            "includea x",
+            "$A=1",
+            "$A = 1",
+            "@one router_id X",
+            "~SEQ(i, 1, 3) x",
+            "x ${_PWD}",
+        ] {
+            let said = said(&format!("global_defs {{\n {line}\n}}\n"));
+            assert!(
+                said[0].starts_with("t:2:2: error:") && said[0].contains("not yet supported"),
+                "{said:#?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Owns what can be said about a configuration and how it is shown. Decides nothing about what is right.
+
+use std::cmp::Reverse;
+use std::fmt::{self, Write as _};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use super::source::{Sources, Span};
+
+/// More problems than this are counted, not shown.
+const SHOWN: usize = 100;
+/// A word is shown up to this many characters.
+const WORD: usize = 40;
+
+/// How much a [`Diagnostic`] matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// The file loads, but something in it is not done as written.
+    Warning,
+    /// The file does not load.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// One thing to be said about one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The place.
+    pub span: Span,
+    /// What is the matter, in one line.
+    pub message: String,
+    /// What to do about it, in one line.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    pub(super) fn error(span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, span, message: message.into(), hint: None }
+    }
+
+    pub(super) fn warning(span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, span, message: message.into(), hint: None }
+    }
+
+    pub(super) fn note(span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, span, message: message.into(), hint: None }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The diagnostic on one line, as a log wants it: `name:line:column: severity: message; hint`.
+    pub fn one_line(&self, sources: &Sources) -> String {
+        let mut line = format!("{}: {}: {}", sources.locate(self.span), self.severity, self.message);
+        if let Some(hint) = &self.hint {
+            let _ = write!(line, "; {hint}");
+        }
+        line
+    }
+
+    fn render(&self, sources: &Sources, renderer: &Renderer) -> String {
+        let level = match self.severity {
+            Severity::Note => Level::NOTE,
+            Severity::Warning => Level::WARNING,
+            Severity::Error => Level::ERROR,
+        };
+        let (Some(source), Some((line, offset))) = (sources.get(self.span.source), sources.line(self.span))
+        else {
+            return self.one_line(sources);
+        };
+        let start = (self.span.start - offset).min(line.len());
+        let end = self.span.end.saturating_sub(offset).clamp(start, line.len());
+        let mut group = level.primary_title(self.message.as_str()).element(
+            Snippet::source(line)
+                .line_start(usize::try_from(self.span.line).unwrap_or(usize::MAX))
+                .path(source.name.as_str())
+                .annotation(AnnotationKind::Primary.span(start..end)),
+        );
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.message(hint.as_str()));
+        }
+        renderer.render(&[group])
+    }
+}
+
+/// Every diagnostic with the line it speaks of, for a person; empty when there is none. Of too many to show, the
+/// gravest are shown.
+pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let renderer = Renderer::plain();
+    let mut text = String::new();
+    let mut order: Vec<_> = diagnostics.iter().collect();
+    if order.len() > SHOWN {
+        order.sort_by_key(|diagnostic| Reverse(diagnostic.severity));
+    }
+    for diagnostic in order.into_iter().take(SHOWN) {
+        text.push_str(diagnostic.render(sources, &renderer).trim_end());
+        text.push_str("\n\n");
+    }
+    if diagnostics.len() > SHOWN {
+        let _ = writeln!(text, "and {} more", diagnostics.len() - SHOWN);
+    }
+    text
+}
+
+/// A word of the file as it stands in a message: in backquotes, printable, not too long.
+pub(super) fn quoted(word: &str) -> String {
+    let mut text: String = word.chars().take(WORD).flat_map(char::escape_debug).collect();
+    if word.chars().nth(WORD).is_some() {
+        text.push('…');
+    }
+    format!("`{}`", text.replace("\\\"", "\"").replace("\\'", "'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_message_and_hint_are_all_shown() {
+        let mut sources = Sources::default();
+        let source = sources.add("x.conf", "first\n  weight abc\n");
+        let span = Span { source, start: 15, end: 18, line: 2, column: 10 };
+        let diagnostic = Diagnostic::error(span, "bad weight").hint("give a number");
+        assert_eq!(diagnostic.one_line(&sources), "x.conf:2:10: error: bad weight; give a number");
+        let text = render(&[diagnostic], &sources);
+        assert!(text.starts_with("error: bad weight\n"), "{text}");
+        assert!(text.contains("x.conf:2:10"), "{text}");
+        assert!(text.contains("^^^"), "{text}");
+        assert!(text.contains("give a number"), "{text}");
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_hides_no_error() {
+        let mut sources = Sources::default();
+        let source = sources.add("x.conf", "word");
+        let span = Span { source, start: 0, end: 4, line: 1, column: 1 };
+        let mut many = vec![Diagnostic::warning(span, "no"); SHOWN + 6];
+        many.push(Diagnostic::error(span, "grave"));
+        let text = render(&many, &sources);
+        assert!(text.starts_with("error: grave") && text.ends_with("and 7 more\n"), "{text}");
+    }
+
+    #[test]
+    fn words_are_made_printable_and_short() {
+        assert_eq!(quoted("a\u{1b}[1m"), "`a\\u{1b}[1m`");
+        assert_eq!(quoted(&"x".repeat(50)), format!("`{}…`", "x".repeat(WORD)));
+        assert_eq!(quoted("\"a\""), "`\"a\"`");
+    }
+}

@@ -1,0 +1,312 @@
+//! Owns what is known of every keyword of keepalived.conf: its block, what it takes, and whether it does anything yet.
+//! Reads no values.
+//!
+//! The words and their shapes are those of keepalived 2.2 and 2.4, with what older files still carry.
+
+mod global;
+mod lvs;
+mod vrrp;
+
+use std::fmt;
+
+/// A kind of block, or the outermost level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum BlockKind {
+    Root,
+    GlobalDefs,
+    GarpGroup,
+    TrackGroup,
+    TrackFile,
+    TrackProcess,
+    BfdInstance,
+    Ssl,
+    VrrpScript,
+    VrrpSyncGroup,
+    VrrpInstance,
+    Authentication,
+    VirtualServer,
+    RealServer,
+    TcpCheck,
+    HttpGet,
+    SslGet,
+    Url,
+    SmtpCheck,
+    SmtpHost,
+    DnsCheck,
+    MiscCheck,
+    UdpCheck,
+    PingCheck,
+    FileCheck,
+    BfdCheck,
+}
+
+impl fmt::Display for BlockKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Root => "the outermost level",
+            Self::GlobalDefs => "global_defs",
+            Self::GarpGroup => "garp_group",
+            Self::TrackGroup => "track_group",
+            Self::TrackFile => "track_file",
+            Self::TrackProcess => "vrrp_track_process",
+            Self::BfdInstance => "bfd_instance",
+            Self::Ssl => "SSL",
+            Self::VrrpScript => "vrrp_script",
+            Self::VrrpSyncGroup => "vrrp_sync_group",
+            Self::VrrpInstance => "vrrp_instance",
+            Self::Authentication => "authentication",
+            Self::VirtualServer => "virtual_server",
+            Self::RealServer => "real_server",
+            Self::TcpCheck => "TCP_CHECK",
+            Self::HttpGet => "HTTP_GET",
+            Self::SslGet => "SSL_GET",
+            Self::Url => "url",
+            Self::SmtpCheck => "SMTP_CHECK",
+            Self::SmtpHost => "host",
+            Self::DnsCheck => "DNS_CHECK",
+            Self::MiscCheck => "MISC_CHECK",
+            Self::UdpCheck => "UDP_CHECK",
+            Self::PingCheck => "PING_CHECK",
+            Self::FileCheck => "FILE_CHECK",
+            Self::BfdCheck => "BFD_CHECK",
+        })
+    }
+}
+
+/// What stands behind the arguments of a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// No block.
+    None,
+    /// A block of keywords.
+    Block(BlockKind),
+    /// A block whose lines are values.
+    Lines,
+    /// A block of values, or none.
+    MaybeLines,
+}
+
+/// What a keyword does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It does what it says, or what is to be said is said where its value is read.
+    Now,
+    /// Nothing yet, and each use is warned of.
+    Later,
+    /// Nothing yet; said once for the block around it, or of no consequence for the service.
+    Silent,
+}
+
+/// One keyword of one kind of block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keyword {
+    pub(super) name: &'static str,
+    /// Fewest and most arguments.
+    pub(super) arguments: (usize, usize),
+    pub(super) body: Body,
+    pub(super) effect: Effect,
+}
+
+impl Keyword {
+    const fn new(name: &'static str, fewest: usize, most: usize, body: Body) -> Self {
+        Self { name, arguments: (fewest, most), body, effect: Effect::Silent }
+    }
+
+    const fn now(self) -> Self {
+        Self { effect: Effect::Now, ..self }
+    }
+
+    const fn later(self) -> Self {
+        Self { effect: Effect::Later, ..self }
+    }
+}
+
+/// Takes nothing.
+const fn flag(name: &'static str) -> Keyword {
+    Keyword::new(name, 0, 0, Body::None)
+}
+
+/// Takes one value.
+const fn one(name: &'static str) -> Keyword {
+    Keyword::new(name, 1, 1, Body::None)
+}
+
+/// Takes one value or none.
+const fn maybe(name: &'static str) -> Keyword {
+    Keyword::new(name, 0, 1, Body::None)
+}
+
+/// Takes one value or more.
+const fn some(name: &'static str) -> Keyword {
+    Keyword::new(name, 1, usize::MAX, Body::None)
+}
+
+/// Takes any number of values.
+const fn any(name: &'static str) -> Keyword {
+    Keyword::new(name, 0, usize::MAX, Body::None)
+}
+
+/// Takes a block of values.
+const fn lines(name: &'static str) -> Keyword {
+    Keyword::new(name, 0, 0, Body::Lines)
+}
+
+/// Takes a block of keywords and no value.
+const fn block(name: &'static str, kind: BlockKind) -> Keyword {
+    Keyword::new(name, 0, 0, Body::Block(kind))
+}
+
+/// Takes one value, the block's name, and a block of keywords.
+const fn named(name: &'static str, kind: BlockKind) -> Keyword {
+    Keyword::new(name, 1, 1, Body::Block(kind))
+}
+
+/// Every kind of block with its keywords; several rows of one kind add up.
+const TABLE: &[(BlockKind, &[Keyword])] = &[
+    (BlockKind::Root, global::ROOT),
+    (BlockKind::GlobalDefs, global::GLOBAL_DEFS),
+    (BlockKind::GarpGroup, global::GARP_GROUP),
+    (BlockKind::TrackGroup, global::TRACK_GROUP),
+    (BlockKind::TrackFile, global::TRACK_FILE),
+    (BlockKind::TrackProcess, global::TRACK_PROCESS),
+    (BlockKind::BfdInstance, global::BFD_INSTANCE),
+    (BlockKind::Ssl, global::SSL),
+    (BlockKind::VrrpScript, vrrp::SCRIPT),
+    (BlockKind::VrrpSyncGroup, vrrp::SYNC_GROUP),
+    (BlockKind::VrrpSyncGroup, vrrp::NOTIFY_AND_TRACK),
+    (BlockKind::VrrpInstance, vrrp::INSTANCE),
+    (BlockKind::VrrpInstance, vrrp::NOTIFY_AND_TRACK),
+    (BlockKind::Authentication, vrrp::AUTHENTICATION),
+    (BlockKind::VirtualServer, lvs::TIMING),
+    (BlockKind::VirtualServer, lvs::VIRTUAL_SERVER),
+    (BlockKind::RealServer, lvs::TIMING),
+    (BlockKind::RealServer, lvs::REAL_SERVER),
+    (BlockKind::TcpCheck, lvs::TIMING),
+    (BlockKind::TcpCheck, lvs::TCP_CHECK),
+    (BlockKind::HttpGet, lvs::TIMING),
+    (BlockKind::HttpGet, lvs::CONNECT),
+    (BlockKind::HttpGet, lvs::HTTP_GET),
+    (BlockKind::SslGet, lvs::TIMING),
+    (BlockKind::SslGet, lvs::CONNECT),
+    (BlockKind::SslGet, lvs::HTTP_GET),
+    (BlockKind::SslGet, lvs::SSL_GET),
+    (BlockKind::Url, lvs::URL),
+    (BlockKind::SmtpCheck, lvs::TIMING),
+    (BlockKind::SmtpCheck, lvs::CONNECT),
+    (BlockKind::SmtpCheck, lvs::SMTP_CHECK),
+    (BlockKind::SmtpHost, lvs::CONNECT),
+    (BlockKind::DnsCheck, lvs::TIMING),
+    (BlockKind::DnsCheck, lvs::CONNECT),
+    (BlockKind::DnsCheck, lvs::DNS_CHECK),
+    (BlockKind::MiscCheck, lvs::TIMING),
+    (BlockKind::MiscCheck, lvs::MISC_CHECK),
+    (BlockKind::UdpCheck, lvs::TIMING),
+    (BlockKind::UdpCheck, lvs::CONNECT),
+    (BlockKind::UdpCheck, lvs::UDP_CHECK),
+    (BlockKind::PingCheck, lvs::TIMING),
+    (BlockKind::PingCheck, lvs::CONNECT),
+    (BlockKind::FileCheck, lvs::FILE_CHECK),
+    (BlockKind::BfdCheck, lvs::BFD_CHECK),
+];
+
+/// The keyword `name` of a block of kind `kind`.
+pub(super) fn lookup(kind: BlockKind, name: &str) -> Option<&'static Keyword> {
+    of(kind).find(|keyword| keyword.name == name)
+}
+
+/// The kind of block of keywords that `name` opens in a block of kind `kind`.
+pub(super) fn opens(kind: BlockKind, name: &str) -> Option<BlockKind> {
+    match lookup(kind, name)?.body {
+        Body::Block(inner) => Some(inner),
+        Body::None | Body::Lines | Body::MaybeLines => None,
+    }
+}
+
+/// The kinds of block that know `name`, each once.
+pub(super) fn homes(name: &str) -> Vec<BlockKind> {
+    let mut kinds: Vec<_> = TABLE
+        .iter()
+        .filter(|(_, keywords)| keywords.iter().any(|keyword| keyword.name == name))
+        .map(|(kind, _)| *kind)
+        .collect();
+    kinds.dedup();
+    kinds
+}
+
+/// The keyword of a block of kind `kind` that is spelt most like `name`, if one is near enough to be meant.
+pub(super) fn nearest(kind: BlockKind, name: &str) -> Option<&'static str> {
+    let length = name.chars().count();
+    // The distance is quadratic in the length, and no keyword is this long.
+    if length > 64 {
+        return None;
+    }
+    of(kind)
+        .map(|keyword| {
+            (strsim::osa_distance(&keyword.name.to_lowercase(), &name.to_lowercase()), keyword.name)
+        })
+        .min()
+        .filter(|(distance, _)| *distance <= (length / 3).max(1))
+        .map(|(_, nearest)| nearest)
+}
+
+fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
+    TABLE.iter().filter(move |(row, _)| *row == kind).flat_map(|(_, keywords)| keywords.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_keyword_is_there_twice_in_a_block() {
+        let mut seen = BTreeSet::new();
+        for (kind, keywords) in TABLE {
+            for keyword in *keywords {
+                assert!(seen.insert((kind, keyword.name)), "{} twice in {kind}", keyword.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_block_is_opened_somewhere() {
+        let opened: BTreeSet<_> = TABLE
+            .iter()
+            .flat_map(|(_, keywords)| keywords.iter())
+            .filter_map(|keyword| match keyword.body {
+                Body::Block(kind) => Some(kind),
+                Body::None | Body::Lines | Body::MaybeLines => None,
+            })
+            .collect();
+        for (kind, _) in TABLE {
+            assert!(*kind == BlockKind::Root || opened.contains(kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_keyword_is_one_of_the_block() {
+        assert_eq!(nearest(BlockKind::RealServer, "wieght"), Some("weight"));
+        assert_eq!(nearest(BlockKind::RealServer, "tcp_check"), Some("TCP_CHECK"));
+        assert_eq!(nearest(BlockKind::VirtualServer, "lb_alg"), Some("lb_algo"));
+        assert_eq!(nearest(BlockKind::VirtualServer, "frobnicate"), None);
+        assert_eq!(nearest(BlockKind::VirtualServer, &"l".repeat(1000)), None);
+    }
+
+    #[test]
+    fn a_keyword_knows_its_blocks() {
+        assert_eq!(homes("advert_int"), [BlockKind::VrrpInstance]);
+        assert_eq!(
+            homes("weight"),
+            [
+                BlockKind::TrackFile,
+                BlockKind::TrackProcess,
+                BlockKind::BfdInstance,
+                BlockKind::VrrpScript,
+                BlockKind::RealServer,
+                BlockKind::FileCheck,
+            ]
+        );
+        assert!(homes("frobnicate").is_empty());
+    }
+}

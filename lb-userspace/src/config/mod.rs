@@ -1,0 +1,152 @@
+//! Owns the step from the text of a keepalived.conf to a typed model, and all that is to be said about the text.
+//! Opens no file, and reads no clock and no socket.
+//!
+//! A text goes through `lexer` (words and braces), `tree` (statements and blocks), `check` (against the table in
+//! `keywords`) and `assemble` (values and the rules between blocks). All problems of a text are found in one run,
+//! except that one whose words or braces are wrong goes no further.
+
+mod assemble;
+mod check;
+mod diagnostics;
+mod instance;
+mod keywords;
+mod lexer;
+pub mod model;
+mod real_server;
+mod service;
+mod source;
+#[cfg(test)]
+mod testing;
+mod timing;
+mod tree;
+mod values;
+
+pub use diagnostics::{Diagnostic, Severity};
+pub use model::Config;
+pub use source::{Location, Source, SourceId, Sources, Span};
+
+/// What came of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The configuration; `None` when there is an error, so that a broken text never takes effect in part.
+    pub config: Option<Config>,
+    /// Everything to be said, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The text itself, for showing places in it.
+    pub sources: Sources,
+}
+
+impl Parsed {
+    /// Whether the text does not load.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many diagnostics are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+}
+
+/// Reads `text`, which messages call `name`.
+pub fn parse(name: &str, text: &str) -> Parsed {
+    let mut sources = Sources::default();
+    let source = sources.add(name, text);
+    let (tokens, mut diagnostics) = lexer::tokens(source, text);
+    let (statements, in_tree) = tree::grow(tokens);
+    diagnostics.extend(in_tree);
+    let mut config = None;
+    if diagnostics.is_empty() {
+        check::check(&statements, &mut diagnostics);
+        config = Some(assemble::assemble(&statements, &mut diagnostics));
+    }
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.span.source, diagnostic.span.start));
+    diagnostics.dedup();
+    let parsed = Parsed { config, diagnostics, sources };
+    if parsed.has_errors() { Parsed { config: None, ..parsed } } else { parsed }
+}
+
+/// Every diagnostic with the line it speaks of, for a person to read; empty when there is none.
+pub fn render(parsed: &Parsed) -> String {
+    diagnostics::render(&parsed.diagnostics, &parsed.sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::testing::{said, server};
+    use super::*;
+
+    #[test]
+    fn nothing_is_a_configuration() {
+        assert_eq!(parse("t", "").config, Some(Config::default()));
+        assert_eq!(render(&parse("t", "\n! nothing\n")), "");
+    }
+
+    #[test]
+    fn all_problems_are_found_in_one_run_and_in_order() {
+        let text = server("weight x\n TCP_CHECK {\n connect_port 0\n retyr 1\n }").replace("rr", "rrr");
+        let places: Vec<_> =
+            said(&text).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+        assert_eq!(places, ["t:2:10", "t:6:9", "t:8:15", "t:9:2"]);
+        assert_eq!(parse("t", &text).config, None);
+    }
+
+    #[test]
+    fn wrong_braces_do_not_bring_a_flood() {
+        let text = server("weight x").replacen('}', "", 1) + &server("weight x");
+        assert_eq!(said(&text).len(), 1, "{:#?}", said(&text));
+    }
+
+    #[test]
+    fn line_ends_and_a_byte_order_mark_do_not_matter() {
+        let text = server("weight 3");
+        let other = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        let weight = |text: &str| parse("t", text).config.unwrap().virtual_servers[0].real_servers[0].weight;
+        assert_eq!(weight(&text), weight(&other));
+        assert_eq!(said(&other), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_an_error() {
+        let deep = "virtual_server 10.0.0.1 80 {\n".repeat(100_000);
+        let huge = format!("virtual_server 10.0.0.1 {} {{\n}}\n", "9".repeat(100_000));
+        for text in
+            ["virtual_server 10.0.0.1 80 {\n", "}\n", "{", "\0", "a\0b", "\"", deep.as_str(), huge.as_str()]
+        {
+            let parsed = parse("t", text);
+            assert!(parsed.has_errors() && parsed.config.is_none(), "{text:.40}");
+            assert!(render(&parsed).contains("t:"), "{text:.40}");
+        }
+    }
+
+    /// Words of the language in any order come further than random bytes.
+    fn soup() -> impl Strategy<Value = String> {
+        let words = "virtual_server real_server TCP_CHECK vrrp_instance virtual_ipaddress global_defs weight lb_algo rr \
+                     lb_kind DR protocol 10.0.0.1 10.0.0.2/24 ::1 80 0 -1 1.5 { } { } \" ' # $A ${B} include @x nat_mask \
+                     255.255.255.0 fwmark 99999999999999999999 nb_get_retry persistence_timeout dev é \\";
+        let breaks = ["\n", "\n", "\n", "\t", "\r", "\u{1b}[2J"];
+        let words: Vec<_> = words.split_whitespace().chain(breaks).collect();
+        prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let parsed = parse("t", &String::from_utf8_lossy(&bytes));
+            render(&parsed);
+            prop_assert_eq!(parsed.has_errors(), parsed.config.is_none());
+        }
+
+        #[test]
+        fn random_words_never_panic(text in soup()) {
+            let parsed = parse("t", &text);
+            render(&parsed);
+            prop_assert_eq!(parsed.has_errors(), parsed.config.is_none());
+            for diagnostic in &parsed.diagnostics {
+                prop_assert!(text.get(diagnostic.span.start..diagnostic.span.end).is_some());
+            }
+        }
+    }
+}

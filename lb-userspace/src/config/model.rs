@@ -1,0 +1,309 @@
+//! Owns what a configuration says, in types with units. Reads no text.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::source::Span;
+
+/// A whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `router_id` of `global_defs`; without it the host's name is meant.
+    pub router_id: Option<String>,
+    /// Every `virtual_server` with an address, in the order of the file; [`Config::served`] are those that can run.
+    pub virtual_servers: Vec<VirtualServer>,
+    /// Every `vrrp_instance`, in the order of the file.
+    pub instances: Vec<VrrpInstance>,
+}
+
+impl Config {
+    /// The virtual servers that can run; the diagnostics say why another one cannot.
+    pub fn served(&self) -> impl Iterator<Item = &VirtualServer> {
+        self.virtual_servers.iter().filter(|service| service.is_available())
+    }
+
+    /// The interfaces of the `vrrp_instance`s, each once.
+    pub fn interfaces(&self) -> BTreeSet<&str> {
+        self.instances.iter().filter_map(|instance| instance.interface.as_deref()).collect()
+    }
+}
+
+/// One `virtual_server`: an address and port, and the real servers behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualServer {
+    /// The virtual address.
+    pub address: IpAddr,
+    /// The port; 0 means every port.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// How a real server is picked for a new connection.
+    pub scheduler: Scheduler,
+    /// How a packet is handed to a real server that says nothing else.
+    pub forwarding: Forwarding,
+    /// How long a client stays with its real server; `None` when each connection is picked anew.
+    pub persistence: Option<Duration>,
+    /// Which clients are one client to `persistence`; `None` when each address is its own.
+    pub granularity: Option<Granularity>,
+    /// Time between two checks of a real server that says nothing else.
+    pub delay_loop: Duration,
+    /// The real servers, in the order of the file, no two of them with the same address and port.
+    pub real_servers: Vec<RealServer>,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+impl VirtualServer {
+    /// Whether this version can serve it.
+    pub fn is_available(&self) -> bool {
+        self.port != 0
+            && self.protocol.is_available()
+            && self.scheduler.is_available()
+            && self.forwarding.is_available()
+            && self.pool().next().is_some()
+    }
+
+    /// The real servers this version can forward to.
+    pub fn pool(&self) -> impl Iterator<Item = &RealServer> {
+        self.real_servers.iter().filter(|server| server.forwarding.is_available())
+    }
+}
+
+impl fmt::Display for VirtualServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.address, self.port, self.protocol)
+    }
+}
+
+/// One `real_server` of a virtual server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// The address.
+    pub address: IpAddr,
+    /// The port; under direct routing always that of the virtual server.
+    pub port: u16,
+    /// Its share of new connections.
+    pub weight: Weight,
+    /// How a packet is handed to it.
+    pub forwarding: Forwarding,
+    /// Its checks: it is up while all of them pass.
+    pub checkers: Vec<Checker>,
+    /// Whether a failed check sets the weight to 0 in place of taking the server out.
+    pub inhibit_on_failure: bool,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// The share of new connections a real server gets, from 0 (none) to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Weight(pub u16);
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+/// The length of the address prefix that makes clients one client, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Granularity(pub u8);
+
+/// A check of a real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checker {
+    /// `TCP_CHECK`: a connection must come about.
+    Tcp(TcpCheck),
+    /// A checker that this version does not run; it counts as passed.
+    Other {
+        /// Its keyword.
+        name: String,
+        /// Where it stands in the file.
+        span: Span,
+    },
+}
+
+/// A `TCP_CHECK` with everything it inherits filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpCheck {
+    /// The address to connect to.
+    pub connect_ip: IpAddr,
+    /// The port to connect to.
+    pub connect_port: u16,
+    /// The address to connect from, if not the system's choice.
+    pub bindto: Option<IpAddr>,
+    /// How long one attempt may take.
+    pub connect_timeout: Duration,
+    /// How many attempts follow a failed one before the server is out.
+    pub retry: u32,
+    /// Time between a failed attempt and the next.
+    pub delay_before_retry: Duration,
+    /// Time between two checks.
+    pub delay_loop: Duration,
+    /// The first check comes after a random time up to this.
+    pub warmup: Duration,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    /// Whether this version forwards it.
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp => true,
+            Self::Sctp => false,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        })
+    }
+}
+
+/// A way to hand a packet to a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Forwarding {
+    /// Direct routing: only the MAC addresses change.
+    Dr,
+    /// Address translation.
+    Nat,
+    /// A tunnel.
+    Tun,
+}
+
+impl Forwarding {
+    /// Whether this version can do it.
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::Dr => true,
+            Self::Nat | Self::Tun => false,
+        }
+    }
+
+    /// What stands for it in the file.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Dr => "DR",
+            Self::Nat => "NAT",
+            Self::Tun => "TUN",
+        }
+    }
+}
+
+/// A rule by which a real server is picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are those of ipvsadm(8), which explains them")]
+pub enum Scheduler {
+    Rr,
+    Wrr,
+    Lc,
+    Wlc,
+    Lblc,
+    Lblcr,
+    Dh,
+    Sh,
+    Mh,
+    Sed,
+    Nq,
+    Fo,
+    Ovf,
+    Twos,
+}
+
+impl Scheduler {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Rr,
+        Self::Wrr,
+        Self::Lc,
+        Self::Wlc,
+        Self::Lblc,
+        Self::Lblcr,
+        Self::Dh,
+        Self::Sh,
+        Self::Mh,
+        Self::Sed,
+        Self::Nq,
+        Self::Fo,
+        Self::Ovf,
+        Self::Twos,
+    ];
+
+    /// Whether this version can do it.
+    pub const fn is_available(self) -> bool {
+        matches!(self, Self::Rr | Self::Wrr)
+    }
+
+    /// What stands for it in the file.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Rr => "rr",
+            Self::Wrr => "wrr",
+            Self::Lc => "lc",
+            Self::Wlc => "wlc",
+            Self::Lblc => "lblc",
+            Self::Lblcr => "lblcr",
+            Self::Dh => "dh",
+            Self::Sh => "sh",
+            Self::Mh => "mh",
+            Self::Sed => "sed",
+            Self::Nq => "nq",
+            Self::Fo => "fo",
+            Self::Ovf => "ovf",
+            Self::Twos => "twos",
+        }
+    }
+}
+
+/// One `vrrp_instance`, as far as the service needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpInstance {
+    /// Its name.
+    pub name: String,
+    /// The interface it runs on.
+    pub interface: Option<String>,
+    /// The number of the virtual router, 1 to 255.
+    pub virtual_router_id: u8,
+    /// The addresses of `virtual_ipaddress`.
+    pub virtual_addresses: Vec<VirtualAddress>,
+    /// The addresses of `virtual_ipaddress_excluded`: owned like the others, but not announced in the adverts.
+    pub excluded_addresses: Vec<VirtualAddress>,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+impl VrrpInstance {
+    /// Whether it owns `address`.
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.virtual_addresses.iter().chain(&self.excluded_addresses).any(|owned| owned.address == address)
+    }
+}
+
+/// An address that a `vrrp_instance` owns while it is master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The length of its prefix; without it the address stands alone.
+    pub prefix: Option<u8>,
+    /// The interface it is put on, if not that of the instance.
+    pub dev: Option<String>,
+}

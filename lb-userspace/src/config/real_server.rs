@@ -1,0 +1,247 @@
+//! Owns the step from a `real_server` block to a [`RealServer`] with its checkers.
+
+use std::net::IpAddr;
+
+use super::diagnostics::{Diagnostic, quoted};
+use super::keywords::{self, BlockKind};
+use super::model::{Checker, Forwarding, RealServer, TcpCheck, Weight};
+use super::timing::Timing;
+use super::tree::{Statement, Word};
+use super::values;
+
+/// What a real server takes from the virtual server around it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outer {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) forwarding: Forwarding,
+    pub(super) inhibit_on_failure: bool,
+    pub(super) timing: Timing,
+}
+
+/// The real server that `statement` describes; without one, `problems` has gained an error.
+pub(super) fn read(
+    statement: &Statement,
+    outer: &Outer,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<RealServer> {
+    let place = place(statement.arguments.first()?, statement.arguments.get(1), outer);
+    let (address, port) = place.map_err(|problem| problems.push(problem)).ok()?;
+    let mut server = RealServer {
+        address,
+        port,
+        weight: Weight::default(),
+        forwarding: outer.forwarding,
+        checkers: Vec::new(),
+        inhibit_on_failure: outer.inhibit_on_failure,
+        span: statement.header(),
+    };
+    for setting in statement.body() {
+        if let Err(problem) = set(&mut server, setting) {
+            problems.push(problem);
+        }
+    }
+    let timing = outer.timing.inside(BlockKind::RealServer, statement.body(), problems);
+    for inner in statement.body() {
+        if let Some(kind) = keywords::opens(BlockKind::RealServer, inner.name()) {
+            let timing = timing.inside(kind, inner.body(), problems);
+            let checker = read_checker(kind, inner, &server, &timing, problems);
+            server.checkers.push(checker);
+        }
+    }
+    reconcile(&mut server, outer, statement, problems);
+    Some(server)
+}
+
+fn place(word: &Word, port: Option<&Word>, outer: &Outer) -> Result<(IpAddr, u16), Diagnostic> {
+    let address = values::address(word)?;
+    let port = port.map_or(Ok(outer.port), values::port)?;
+    if values::width(address) != values::width(outer.address) && outer.forwarding != Forwarding::Tun {
+        let message = format!(
+            "the real server {address} and the virtual address {} are of two families",
+            outer.address
+        );
+        return Err(Diagnostic::error(word.span, message).hint("give it an address of the same family"));
+    }
+    Ok((address, port))
+}
+
+fn set(server: &mut RealServer, setting: &Statement) -> Result<(), Diagnostic> {
+    let value = setting.arguments.first();
+    match (setting.name(), value) {
+        ("weight", Some(word)) => server.weight = Weight(values::number(word, "a weight", 0..=u16::MAX)?),
+        ("inhibit_on_failure", value) => server.inhibit_on_failure = values::switch(value)?,
+        ("lvs_method", Some(word)) => server.forwarding = super::service::forwarding(word)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Under direct routing a packet keeps its port, so the server's is the virtual server's; the checks keep their own.
+fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, problems: &mut Vec<Diagnostic>) {
+    if server.forwarding != Forwarding::Nat && outer.port != 0 && server.port != outer.port {
+        let message = format!(
+            "the port {} of this real server becomes {}, that of its virtual server: {} changes no port",
+            server.port,
+            outer.port,
+            server.forwarding.keyword()
+        );
+        let span = statement.arguments.get(1).map_or(statement.header(), |word| word.span);
+        problems
+            .push(Diagnostic::warning(span, message).hint("the checks still go to the port written here"));
+        server.port = outer.port;
+    }
+    if !server.forwarding.is_available() && outer.forwarding.is_available() {
+        let message =
+            format!("the real server is left out: {} is not yet in effect", server.forwarding.keyword());
+        problems.push(Diagnostic::warning(statement.header(), message).hint("use DR"));
+    }
+}
+
+fn read_checker(
+    kind: BlockKind,
+    statement: &Statement,
+    server: &RealServer,
+    timing: &Timing,
+    problems: &mut Vec<Diagnostic>,
+) -> Checker {
+    if kind == BlockKind::TcpCheck {
+        return Checker::Tcp(tcp_check(statement, server, timing, problems));
+    }
+    let message = format!("{} is not yet in effect; it counts as passed", quoted(statement.name()));
+    problems.push(
+        Diagnostic::warning(statement.header(), message)
+            .hint("use TCP_CHECK to have a dead server taken out"),
+    );
+    Checker::Other { name: statement.name().to_owned(), span: statement.header() }
+}
+
+fn tcp_check(
+    statement: &Statement,
+    server: &RealServer,
+    timing: &Timing,
+    problems: &mut Vec<Diagnostic>,
+) -> TcpCheck {
+    let mut check = TcpCheck {
+        connect_ip: server.address,
+        connect_port: server.port,
+        bindto: None,
+        connect_timeout: timing.connect_timeout(),
+        retry: timing.retry(),
+        delay_before_retry: timing.delay_before_retry(),
+        delay_loop: timing.delay_loop(),
+        warmup: timing.warmup(),
+        span: statement.header(),
+    };
+    for setting in statement.body() {
+        if let Err(problem) = set_tcp(&mut check, setting) {
+            problems.push(problem);
+        }
+        if setting.name() == "nb_get_retry" {
+            let message = "`nb_get_retry` belongs in HTTP_GET; here it is read as `retry`";
+            problems.push(Diagnostic::note(setting.header(), message).hint("write `retry`"));
+        }
+    }
+    if let Some(from) = check.bindto
+        && values::width(from) != values::width(check.connect_ip)
+    {
+        let message = format!("the check cannot connect from {from} to {}: two families", check.connect_ip);
+        problems.push(Diagnostic::error(check.span, message).hint("give addresses of the same family"));
+    }
+    check
+}
+
+fn set_tcp(check: &mut TcpCheck, setting: &Statement) -> Result<(), Diagnostic> {
+    let Some(word) = setting.arguments.first() else { return Ok(()) };
+    match setting.name() {
+        "connect_ip" => check.connect_ip = values::address(word)?,
+        "connect_port" => check.connect_port = values::port(word)?,
+        "bindto" => check.bindto = Some(values::address(word)?),
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{checks, config, said, says, server, service};
+
+    #[test]
+    fn a_real_server_has_its_values() {
+        let text = service(
+            "inhibit_on_failure\n real_server 10.0.0.2 80 {\n weight 65535\n }\n real_server 10.0.0.3 { inhibit_on_failure off }\n",
+        );
+        let service = &config(&text).virtual_servers[0];
+        let [first, second] = service.real_servers.as_slice() else { panic!("{service:?}") };
+        assert_eq!((first.port, first.weight, first.inhibit_on_failure), (80, Weight(65535), true));
+        assert_eq!((second.port, second.weight, second.inhibit_on_failure), (80, Weight(1), false));
+        assert_eq!(said(&text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_tcp_check_may_go_elsewhere() {
+        let text = server("TCP_CHECK {\n connect_ip 10.0.0.9\n connect_port 81\n bindto 10.0.0.8\n }");
+        let check = &checks(&text)[0];
+        assert_eq!((check.connect_ip.to_string().as_str(), check.connect_port), ("10.0.0.9", 81));
+        assert_eq!(check.bindto, Some("10.0.0.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn under_direct_routing_the_port_is_the_virtual_one_and_the_check_keeps_its_own() {
+        let text = service("real_server 10.0.0.2 8080 {\n TCP_CHECK {\n }\n }\n");
+        says(&text, "t:5:23: warning: the port 8080 of this real server becomes 80");
+        assert_eq!(config(&text).virtual_servers[0].real_servers[0].port, 80);
+        assert_eq!(checks(&text)[0].connect_port, 8080);
+    }
+
+    #[test]
+    fn other_checkers_are_kept_by_name() {
+        let text = server("HTTP_GET {\n url {\n path /\n }\n nb_get_retry 3\n }");
+        says(&text, "t:6:2: warning: `HTTP_GET` is not yet in effect; it counts as passed");
+        let servers = &config(&text).virtual_servers[0].real_servers;
+        assert!(matches!(&servers[0].checkers[..], [Checker::Other { name, .. }] if name == "HTTP_GET"));
+    }
+
+    #[test]
+    fn the_retries_of_an_http_check_are_understood_in_a_tcp_check() {
+        let text = server("TCP_CHECK {\n nb_get_retry 3\n }");
+        says(&text, "t:7:2: note: `nb_get_retry` belongs in HTTP_GET; here it is read as `retry`");
+        assert_eq!(checks(&text)[0].retry, 3);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_forwarded_to_is_left_out() {
+        let text =
+            service("real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 81 {\n lvs_method NAT\n }\n");
+        says(&text, "t:7:2: warning: the real server is left out: NAT is not yet in effect");
+        assert_eq!(config(&text).virtual_servers[0].pool().count(), 1);
+    }
+
+    #[test]
+    fn wrong_values_are_errors() {
+        says(&server("weight abc"), "t:6:9: error: `abc` is not a weight");
+        says(&server("weight -1"), "t:6:9: error: `-1` is not a weight");
+        says(&server("weight 65536"), "t:6:9: error: `65536` is out of range for a weight");
+        says(&server("weight"), "t:6:2: error: `weight` has no value");
+        says(&server("inhibit_on_failure maybe"), "t:6:21: error: `maybe` is neither yes nor no");
+        says(&server("TCP_CHECK {\n connect_timeout 0\n }"), "t:7:18: error: `0` is out of range");
+        says(&server("TCP_CHECK {\n connect_port 0\n }"), "t:7:15: error: `0` is out of range for a port");
+        says(&server("TCP_CHECK {\n bindto fe80::1\n }"), "t:6:2: error: the check cannot connect from");
+        says(
+            &server("HTTP_GET {\n connect_timeout x\n }").replace("HTTP_GET", "TCP_CHECK"),
+            "t:7:18: error:",
+        );
+    }
+
+    #[test]
+    fn wrong_addresses_are_errors() {
+        let at = |place: &str| said(&service(&format!("real_server {place} {{\n }}\n")));
+        assert!(at("10.0.0.300 80")[0].starts_with("t:5:14: error: `10.0.0.300` is not an IPv4"));
+        assert!(at("10.0.0.2 80000")[0].starts_with("t:5:23: error: `80000` is out of range for a port"));
+        assert!(
+            at("fe80::1 80")[0].starts_with("t:5:14: error: the real server fe80::1 and the virtual address")
+        );
+        assert!(at("")[0].starts_with("t:5:2: error: `real_server` has no value"));
+    }
+}

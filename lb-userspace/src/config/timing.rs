@@ -1,0 +1,118 @@
+//! Owns how checks are timed: what a virtual server, a real server and a checker say, and which of them counts.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::diagnostics::Diagnostic;
+use super::keywords::{self, BlockKind};
+use super::tree::Statement;
+use super::values;
+
+const DEFAULT_DELAY_LOOP: Duration = Duration::from_mins(1);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_DELAY_BEFORE_RETRY: Duration = Duration::from_secs(1);
+const DEFAULT_RETRY: u32 = 1;
+
+const CONNECT_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_micros(1)..=Duration::from_micros(u32::MAX as u64);
+const INTERVALS: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_secs(u32::MAX as u64);
+const DELAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(u32::MAX as u64);
+
+/// What has been said so far about the timing of checks, from the outermost block inwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timing {
+    connect_timeout: Option<Duration>,
+    retry: Option<u32>,
+    delay_before_retry: Option<Duration>,
+    delay_loop: Option<Duration>,
+    warmup: Option<Duration>,
+}
+
+impl Timing {
+    /// What counts inside a block of kind `kind` with these statements, which stands in one where `self` counts.
+    #[must_use]
+    pub(super) fn inside(
+        mut self,
+        kind: BlockKind,
+        statements: &[Statement],
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        for statement in statements.iter().filter(|inner| keywords::lookup(kind, inner.name()).is_some()) {
+            if let Err(problem) = self.take(statement) {
+                problems.push(problem);
+            }
+        }
+        self
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    pub(super) fn retry(&self) -> u32 {
+        self.retry.unwrap_or(DEFAULT_RETRY)
+    }
+
+    pub(super) fn delay_before_retry(&self) -> Duration {
+        self.delay_before_retry.unwrap_or(DEFAULT_DELAY_BEFORE_RETRY)
+    }
+
+    pub(super) fn delay_loop(&self) -> Duration {
+        self.delay_loop.unwrap_or(DEFAULT_DELAY_LOOP)
+    }
+
+    pub(super) fn warmup(&self) -> Duration {
+        self.warmup.unwrap_or(self.delay_loop())
+    }
+
+    fn take(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+        let Some(word) = statement.arguments.first() else { return Ok(()) };
+        match statement.name() {
+            "connect_timeout" => self.connect_timeout = Some(values::seconds(word, CONNECT_TIMEOUTS)?),
+            "delay_before_retry" => self.delay_before_retry = Some(values::seconds(word, DELAYS)?),
+            "delay_loop" => self.delay_loop = Some(values::seconds(word, INTERVALS)?),
+            "warmup" => self.warmup = Some(values::seconds(word, DELAYS)?),
+            "retry" | "nb_get_retry" => {
+                self.retry = Some(values::number(word, "a number of retries", 0..=u32::MAX)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{checks, service};
+
+    #[test]
+    fn a_check_inherits_from_both_blocks_around_it() {
+        let text = service(
+            "retry 7\n connect_timeout 2\n delay_before_retry 0.5\n delay_loop 9\n \
+             real_server 10.0.0.2 80 {\n connect_timeout 3\n TCP_CHECK {\n retry 0\n }\n }\n",
+        );
+        let check = &checks(&text)[0];
+        assert_eq!((check.retry, check.connect_timeout.as_secs(), check.delay_loop.as_secs()), (0, 3, 9));
+        assert_eq!((check.delay_before_retry.as_millis(), check.warmup.as_secs()), (500, 9));
+    }
+
+    #[test]
+    fn what_nobody_says_has_a_default() {
+        let check = &checks(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n"))[0];
+        assert_eq!((check.retry, check.connect_timeout.as_secs(), check.delay_loop.as_secs()), (1, 5, 60));
+        assert_eq!((check.delay_before_retry.as_secs(), check.warmup.as_secs()), (1, 60));
+    }
+
+    #[test]
+    fn a_warmup_of_nothing_is_not_the_default() {
+        let check = &checks(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n warmup 0\n }\n }\n"))[0];
+        assert!(check.warmup.is_zero());
+    }
+
+    #[test]
+    fn a_misplaced_keyword_is_not_read() {
+        let check =
+            &checks(&service("nb_get_retry 9\n real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n"))[0];
+        assert_eq!(check.retry, 1);
+    }
+}

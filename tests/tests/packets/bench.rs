@@ -1,0 +1,201 @@
+//! The real program with maps of its own, run on single frames by `BPF_PROG_TEST_RUN`.
+
+use std::{net::IpAddr, process::Command};
+
+use anyhow::Context as _;
+use aya::{
+    TestRun as _,
+    maps::{Array, Map, MapData},
+    programs::{Program, TestRunOptions, Xdp},
+};
+use lb_common::{
+    counters::{Counter, Counters},
+    flow::{Bucket, Key4, State},
+    layout::{Address, NextHop, Stats},
+    sched::Scheduler,
+};
+use xlvs::{
+    control::{Director, Event, Way},
+    io::{
+        datapath::{Mode, Prepared, Settings},
+        links::{Carrier, Link},
+    },
+    plan::{ServiceKey, Wanted, WantedServer},
+};
+
+/// The MAC address of the interface that frames come in by.
+pub(crate) const DIRECTOR: [u8; 6] = [0x02, 0, 0, 0, 0, 0xd1];
+/// The MAC address of the other interface.
+pub(crate) const OTHER_PORT: [u8; 6] = [0x02, 0, 0, 0, 0, 0xd2];
+
+/// XDP actions by their numbers.
+pub(crate) mod action {
+    /// Drop.
+    pub(crate) const DROP: u32 = 1;
+    /// To the stack.
+    pub(crate) const PASS: u32 = 2;
+    /// Out of the same interface.
+    pub(crate) const TX: u32 = 3;
+    /// Out of another interface.
+    pub(crate) const REDIRECT: u32 = 4;
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// XDP action.
+    pub(crate) action: u32,
+    /// The counters that went up, each by how much.
+    pub(crate) counted: Vec<(&'static str, u64)>,
+    /// The frame afterwards.
+    pub(crate) frame: Vec<u8>,
+}
+
+/// A director on the bench: no interface, no daemon.
+pub(crate) struct Bench {
+    prepared: Prepared,
+    /// The director's own view, for events.
+    pub(crate) director: Director,
+}
+
+/// A service of VIP 10.0.0.100; its servers by last octet and weight.
+pub(crate) fn service(protocol: u8, port: u16, scheduler: Scheduler, servers: &[(u8, u16)]) -> Wanted {
+    let server = |&(last, weight): &(u8, u16)| WantedServer {
+        rip: rip(last),
+        weight,
+        inhibit_on_failure: false,
+        checks: vec![u32::from(last)],
+    };
+    let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
+    Wanted { key, scheduler, servers: servers.iter().map(server).collect() }
+}
+
+/// The RIP with this last octet.
+pub(crate) fn rip(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+/// The MAC address of the real server with this last octet.
+pub(crate) const fn mac(last: u8) -> [u8; 6] {
+    [0x02, 0, 0, 0, 1, last]
+}
+
+impl Bench {
+    /// Loads the program for `services` in a network namespace of the calling thread's own. Needs root.
+    pub(crate) fn new(services: &[Wanted]) -> anyhow::Result<Self> {
+        Self::with_flow_slots(services, 4096)
+    }
+
+    /// The same with a flow table of another size.
+    pub(crate) fn with_flow_slots(services: &[Wanted], flow_slots: u32) -> anyhow::Result<Self> {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+            .context("a network namespace cannot be made: run the tests as root")?;
+        let made =
+            Command::new("ip").args("link add xlvs-out type veth peer name xlvs-far".split(' ')).status()?;
+        anyhow::ensure!(made.success(), "no veth pair could be made");
+        let index = nix::net::if_::if_nametoindex("xlvs-out")?;
+        let settings = Settings {
+            pins: std::env::temp_dir(),
+            mode: Mode::Native,
+            flow_slots,
+            debug: false,
+            // Frames of a test run come in by the loopback interface, which has index 1.
+            interfaces: vec![link("lo", 1, DIRECTOR), link("xlvs-out", index, OTHER_PORT)],
+        };
+        let mut prepared = Prepared::new(settings, services)?;
+        let director = Director::new(services, &prepared.allocation);
+        director.everything().iter().for_each(|action| prepared.apply(action));
+        Ok(Self { prepared, director })
+    }
+
+    /// Takes an event in, as the daemon would.
+    pub(crate) fn event(&mut self, event: &Event) {
+        for action in self.director.handle(event) {
+            self.prepared.apply(&action);
+        }
+    }
+
+    /// Tells that a real server is reached through a port.
+    pub(crate) fn resolve(&mut self, last: u8, port: u16) {
+        self.event(&Event::Way(rip(last), Way::Through(NextHop { mac: mac(last), port })));
+    }
+
+    /// The totals of the program's counters.
+    pub(crate) fn counters(&self) -> anyhow::Result<Counters> {
+        self.prepared.datapath().counters()
+    }
+
+    /// The counts of a service's real server.
+    pub(crate) fn stats(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<Stats> {
+        let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
+        let server = self.director.services[&key].servers.iter().find(|server| server.rip == rip(last));
+        self.prepared.datapath().stats(server.context("no such server")?.row.row)
+    }
+
+    /// Runs one frame through the program.
+    pub(crate) fn run(&self, frame: &[u8]) -> anyhow::Result<Outcome> {
+        let before = self.counters()?;
+        let (action, out) = run(self.program()?, frame)?;
+        let after = self.counters()?;
+        let counted =
+            Counter::ALL.iter().map(|counter| (counter.name(), counter.of(&after) - counter.of(&before)));
+        Ok(Outcome { action, counted: counted.filter(|&(_, up)| up > 0).collect(), frame: out })
+    }
+
+    /// The program alone, for several threads.
+    pub(crate) fn program(&self) -> anyhow::Result<&Xdp> {
+        match self.prepared.ebpf().program("xlvs") {
+            Some(Program::Xdp(program)) => Ok(program),
+            _ => anyhow::bail!("the object has no program xlvs"),
+        }
+    }
+
+    /// Gives the row of one real server to another, as a daemon with another configuration would.
+    pub(crate) fn reassign(&mut self, services: &[Wanted]) -> anyhow::Result<()> {
+        let allocation = self.prepared.allocation.assign(services)?;
+        self.director = Director::new(services, &allocation);
+        self.director.everything().iter().for_each(|action| self.prepared.apply(action));
+        Ok(())
+    }
+
+    /// How many slots of the flow table hold the flow of a client's port.
+    pub(crate) fn copies_of_flow(&self, client_port: u16) -> anyhow::Result<usize> {
+        let Some(Map::Array(data)) = self.prepared.ebpf().map("flows4") else {
+            anyhow::bail!("no map flows4")
+        };
+        let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(MapData::from_id(
+            data.info()?.id(),
+        )?))?;
+        let mut copies = 0;
+        for bucket in flows.iter() {
+            let bucket: Bucket<Key4> = bytemuck::pod_read_unaligned(&bucket?);
+            copies += bucket
+                .slots
+                .iter()
+                .filter(|slot| slot.control.state > State::Tentative as u8)
+                .filter(|slot| slot.key.client_port == client_port.to_be_bytes())
+                .count();
+        }
+        Ok(copies)
+    }
+}
+
+/// Runs one frame through a program: the XDP action and the frame afterwards.
+pub(crate) fn run(program: &Xdp, frame: &[u8]) -> anyhow::Result<(u32, Vec<u8>)> {
+    let mut out = vec![0; frame.len() + 256];
+    let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
+    let result = program.test_run(options)?;
+    out.truncate(result.data_size_out as usize);
+    Ok((result.return_value, out))
+}
+
+/// Keeps the calling thread on one CPU.
+pub(crate) fn pin_to(cpu: usize) -> anyhow::Result<()> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(cpu)?;
+    Ok(nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)?)
+}
+
+fn link(name: &str, index: u32, mac: [u8; 6]) -> Link {
+    Link { name: name.to_owned(), index, mac: Some(mac), mtu: 1500, carrier: Carrier::Up, kind: None }
+}

@@ -1,0 +1,6 @@
+//! Single packets through the real program: a description, a frame, what becomes of it.
+
+mod bench;
+mod frame;
+mod rows;
+mod sequences;

@@ -1,0 +1,232 @@
+//! Several packets one after the other: flows, weights, servers that come and go.
+
+use std::{collections::BTreeMap, sync::Barrier, thread};
+
+use lb_common::{flow::SLOTS, sched::Scheduler, tcp::flag};
+use xlvs::{
+    control::{Event, Way},
+    health::Verdict,
+};
+
+use crate::{
+    bench::{Bench, DIRECTOR, action, mac, rip, service},
+    frame::{Frame, Packet},
+};
+
+const VIP: [u8; 4] = [10, 0, 0, 100];
+
+fn bytes(packet: &Packet) -> Vec<u8> {
+    Frame {
+        to: DIRECTOR,
+        from: [2, 0, 0, 0, 9, 9],
+        tags: Vec::new(),
+        ethertype: 0x0800,
+        payload: packet.bytes(),
+    }
+    .bytes()
+}
+
+fn tcp(client: u16, flags: u8) -> Packet {
+    Packet::tcp(([192, 0, 2, 7], client), (VIP, 80), flags)
+}
+
+fn udp(client: u16) -> Packet {
+    Packet::udp(([192, 0, 2, 7], client), (VIP, 53))
+}
+
+/// The server a packet is sent to, or the counter of what else becomes of it.
+fn serve(bench: &Bench, packet: &Packet) -> Result<u8, &'static str> {
+    let outcome = bench.run(&bytes(packet)).expect("the program runs");
+    match outcome.action {
+        action::TX => {
+            let server = outcome.frame[5];
+            assert_eq!(outcome.frame[..6], mac(server));
+            Ok(server)
+        }
+        _ => Err(outcome.counted[0].0),
+    }
+}
+
+fn picks(bench: &Bench, clients: std::ops::Range<u16>) -> Vec<u8> {
+    clients.map(|client| serve(bench, &tcp(client, flag::SYN)).expect("forwarded")).collect()
+}
+
+fn director(scheduler: Scheduler, servers: &[(u8, u16)]) -> Bench {
+    let services = [service(6, 80, scheduler, servers), service(17, 53, scheduler, servers)];
+    let mut bench = Bench::new(&services).expect("the program loads");
+    for (last, _) in servers {
+        bench.resolve(*last, 0);
+    }
+    bench
+}
+
+fn down(last: u8) -> Event {
+    Event::Check(u32::from(last), Verdict::Down { reason: "connection refused".to_owned() })
+}
+
+#[test]
+fn rr_alternates_and_begins_with_the_last_added() {
+    let bench = director(Scheduler::Rr, &[(1, 1), (2, 9), (3, 1)]);
+    assert_eq!(picks(&bench, 1..8), [3, 2, 1, 3, 2, 1, 3]);
+}
+
+#[test]
+fn wrr_gives_three_and_six_of_nine() {
+    let bench = director(Scheduler::Wrr, &[(1, 10), (2, 20)]);
+    assert_eq!(picks(&bench, 1..10), [2, 2, 1, 2, 2, 1, 2, 2, 1]);
+}
+
+#[test]
+fn weight_zero_gets_none_of_eight() {
+    let bench = director(Scheduler::Wrr, &[(1, 0), (2, 20)]);
+    assert_eq!(picks(&bench, 1..9), [2; 8]);
+}
+
+#[test]
+fn a_connection_stays_with_its_server_and_is_counted_once() {
+    let bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    assert_eq!(picks(&bench, 1..3), [2, 1]);
+    for flags in [flag::SYN, flag::ACK, flag::ACK | 0x08, flag::FIN | flag::ACK, flag::ACK] {
+        assert_eq!(serve(&bench, &tcp(1, flags)), Ok(2), "flags {flags:#x}");
+        assert_eq!(serve(&bench, &tcp(2, flags)), Ok(1), "flags {flags:#x}");
+    }
+    let stats = bench.stats(80, 6, 2).expect("a row");
+    assert_eq!((stats.connections, stats.packets, stats.bytes), (1, 6, 6 * 40));
+}
+
+#[test]
+fn udp_stays_with_its_server() {
+    let bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    assert_eq!(
+        [1, 2, 1, 2, 1].map(|client| serve(&bench, &udp(client))),
+        [Ok(2), Ok(1), Ok(2), Ok(1), Ok(2)]
+    );
+    let stats = bench.stats(53, 17, 2).expect("a row");
+    assert_eq!((stats.connections, stats.packets, stats.bytes), (1, 3, 3 * 38));
+}
+
+#[test]
+fn a_port_used_again_after_fin_or_rst_is_scheduled_anew() {
+    let bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(2));
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Ok(2));
+    assert_eq!(serve(&bench, &tcp(1, flag::FIN | flag::ACK)), Ok(2));
+    assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(1), "another turn");
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Ok(1));
+    assert_eq!(serve(&bench, &tcp(1, flag::RST)), Ok(1));
+    assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(2));
+}
+
+#[test]
+fn an_inhibited_server_keeps_its_connections_and_gets_no_new_one() {
+    let mut services = [service(6, 80, Scheduler::Rr, &[(1, 1), (2, 1)])];
+    services[0].servers.iter_mut().for_each(|server| server.inhibit_on_failure = true);
+    let mut bench = Bench::new(&services).expect("the program loads");
+    (1..=2).for_each(|last| bench.resolve(last, 0));
+    assert_eq!(picks(&bench, 1..2), [2]);
+    bench.event(&down(2));
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Ok(2), "weight 0 keeps the old ones");
+    assert_eq!(picks(&bench, 2..6), [1; 4]);
+}
+
+#[test]
+fn connections_of_a_failed_server_are_reset_by_the_stack_or_opened_anew() {
+    let mut bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    assert_eq!(picks(&bench, 1..3), [2, 1]);
+    assert_eq!(serve(&bench, &udp(1)), Ok(2));
+    bench.event(&down(2));
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Err("pass_server_gone"));
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Err("pass_no_flow"), "it is forgotten");
+    assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(1));
+    assert_eq!(serve(&bench, &tcp(2, flag::ACK)), Ok(1), "another server's connection goes on");
+    assert_eq!(serve(&bench, &udp(1)), Ok(1), "UDP is picked anew at once");
+    bench.event(&Event::Check(2, Verdict::Up));
+    assert_eq!(serve(&bench, &udp(1)), Ok(1));
+    assert!(picks(&bench, 10..14).contains(&2), "it is back");
+}
+
+#[test]
+fn a_server_whose_mac_is_lost_drops_and_goes_on_when_it_is_found() {
+    let mut bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    assert_eq!(picks(&bench, 1..2), [2]);
+    bench.event(&Event::Way(rip(2), Way::None("it does not answer".to_owned())));
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Err("drop_unresolved"));
+    assert_eq!(picks(&bench, 2..5), [1; 3]);
+    bench.resolve(2, 0);
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Ok(2));
+}
+
+#[test]
+fn a_row_given_to_another_server_never_receives_its_flows() {
+    let mut bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    assert_eq!(picks(&bench, 1..3), [2, 1]);
+    assert_eq!(serve(&bench, &udp(1)), Ok(2));
+    let servers = [(1, 1), (3, 1)];
+    let services = [service(6, 80, Scheduler::Rr, &servers), service(17, 53, Scheduler::Rr, &servers)];
+    bench.reassign(&services).expect("small");
+    for last in [1, 3] {
+        bench.resolve(last, 0);
+    }
+    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Err("pass_server_gone"));
+    assert_ne!(serve(&bench, &udp(1)), Ok(2));
+    assert_eq!(serve(&bench, &tcp(2, flag::ACK)), Ok(1));
+}
+
+#[test]
+fn a_syn_flood_evicts_its_own_and_no_established_connection() {
+    let bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+    let mut established = BTreeMap::new();
+    for client in 1..200 {
+        let server = serve(&bench, &tcp(client, flag::SYN)).expect("forwarded");
+        assert_eq!(serve(&bench, &tcp(client, flag::ACK)), Ok(server));
+        established.insert(client, server);
+    }
+    let mut full = 0;
+    for flood in 0..20_000u32 {
+        let [_, _, a, b] = flood.to_be_bytes();
+        let packet = Packet::tcp(([198, 51, a, b], 1), (VIP, 80), flag::SYN);
+        full += u32::from(serve(&bench, &packet) == Err("drop_flow_table_full"));
+    }
+    for (client, server) in established {
+        assert_eq!(serve(&bench, &tcp(client, flag::ACK)), Ok(server), "client {client}");
+    }
+    assert!(full < 200, "a flood evicts itself: {full} refused of {} slots", SLOTS * 1024);
+}
+
+/// Both CPUs insert the same flows at the same moments: every flow ends with one server on both.
+#[test]
+fn two_cpus_agree_on_every_flow() {
+    let services = [service(17, 53, Scheduler::Rr, &[(1, 1), (2, 1), (3, 1)])];
+    let mut bench = Bench::with_flow_slots(&services, SLOTS as u32).expect("the program loads");
+    (1..=3).for_each(|last| bench.resolve(last, 0));
+    let program = bench.program().expect("loaded");
+    let server = |frame: &[u8]| {
+        let (verdict, out) = crate::bench::run(program, frame).expect("the program runs");
+        assert_eq!(verdict, action::TX);
+        out[5]
+    };
+    let barrier = Barrier::new(2);
+    let rounds = 0..20_000u16;
+    // One bucket of four slots: every round claims a slot of a round before.
+    let frames: Vec<Vec<u8>> =
+        rounds.clone().map(|round| bytes(&Packet::udp(([203, 0, 113, 1], round), (VIP, 53)))).collect();
+    let insert_all = |cpu: usize| {
+        crate::bench::pin_to(cpu).expect("two CPUs");
+        let mut told = Vec::new();
+        for (round, frame) in rounds.clone().zip(&frames) {
+            barrier.wait();
+            told.push(server(frame));
+            barrier.wait();
+            if cpu == 0 {
+                assert_eq!(server(frame), told[usize::from(round)], "round {round}");
+                assert_eq!(bench.copies_of_flow(round).expect("readable"), 1, "round {round}");
+            }
+        }
+        told
+    };
+    let (one, two) = thread::scope(|scope| {
+        let (one, two) = (scope.spawn(|| insert_all(0)), scope.spawn(|| insert_all(1)));
+        (one.join().expect("no panic"), two.join().expect("no panic"))
+    });
+    assert_eq!(one, two, "both CPUs were told the same server");
+}
