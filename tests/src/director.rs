@@ -41,6 +41,11 @@ impl Director {
         Self { netns, binary, interfaces, dir, state_dir, pin_dir, daemon: None }
     }
 
+    /// Its interfaces.
+    pub fn interfaces(&self) -> &[String] {
+        &self.interfaces
+    }
+
     /// The namespace.
     pub fn netns(&self) -> &Netns {
         &self.netns

@@ -26,7 +26,7 @@ use crate::director::Director;
 use crate::http;
 use crate::netns::{self, Netns};
 use crate::nginx::Nginx;
-use crate::pass::Pass;
+use crate::polling::Polling;
 use crate::process;
 use crate::status::Status;
 
@@ -137,8 +137,8 @@ pub struct Lab {
     /// The real servers, `rs1` first.
     pub servers: Vec<RealServer>,
     client: Client,
-    _passes: Vec<Pass>,
     switch: Netns,
+    _polling: Polling,
     vip: Ipv4Addr,
     dir: TempDir,
 }
@@ -165,11 +165,13 @@ impl Lab {
         // Frames that pass an XDP program lose the note that their checksum is still to be filled in.
         client.run("ethtool", &["-K", "net0", "tx", "off"])?;
 
-        let (director, passes) = build_director(&name, plan, &switch, vip, dir.path())?;
+        let director = build_director(&name, plan, &switch, vip, dir.path())?;
         let servers = (1..=plan.servers)
             .map(|number| build_server(&name, number, plan.legs, &switch, vip, dir.path(), &big))
             .collect::<Result<_>>()?;
-        Ok(Self { director, servers, client: Client::new(client), _passes: passes, switch, vip, dir })
+        let ports: Vec<String> = director.interfaces().iter().map(|interface| port_of(interface)).collect();
+        let polling = Polling::start(&switch, &ports)?;
+        Ok(Self { director, servers, client: Client::new(client), switch, _polling: polling, vip, dir })
     }
 
     /// The virtual address.
@@ -313,29 +315,25 @@ fn connect(
     Ok(())
 }
 
-fn build_director(
-    name: &str,
-    plan: &Plan,
-    switch: &Netns,
-    vip: Ipv4Addr,
-    dir: &Path,
-) -> Result<(Director, Vec<Pass>)> {
+/// The switch's end of a director's interface.
+fn port_of(interface: &str) -> String {
+    format!("dir-{interface}")
+}
+
+fn build_director(name: &str, plan: &Plan, switch: &Netns, vip: Ipv4Addr, dir: &Path) -> Result<Director> {
     let netns = Netns::create(&format!("{name}-director"))?;
     let legs: &[_] = match plan.legs {
         Legs::One => &[("lan", "lan0", "10.77.0.2/24")],
         Legs::Two => &[("wan", "wan0", "10.78.0.2/24"), ("lan", "lan0", "10.77.0.2/24")],
     };
-    let mut passes = Vec::new();
     for (bridge, interface, address) in legs {
-        let port = format!("dir-{interface}");
-        connect(switch, bridge, &port, &netns, interface, address)?;
-        passes.push(Pass::attach(switch, &port)?);
+        connect(switch, bridge, &port_of(interface), &netns, interface, address)?;
     }
     netns.ip(&format!("addr add {vip}/32 dev {}", legs[0].1))?;
     let interfaces = legs.iter().map(|(_, interface, _)| (*interface).to_owned()).collect();
     let dir = dir.join("director");
     fs::create_dir(&dir)?;
-    Ok((Director::new(netns, plan.binary.clone(), interfaces, &dir, Path::new(BPFFS).join(name)), passes))
+    Ok(Director::new(netns, plan.binary.clone(), interfaces, &dir, Path::new(BPFFS).join(name)))
 }
 
 fn build_server(

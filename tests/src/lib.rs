@@ -13,7 +13,7 @@ pub mod http;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
-mod pass;
+mod polling;
 pub mod process;
 pub mod status;
 pub mod wait;

@@ -2,16 +2,18 @@
 
 use std::{
     fs::{File, TryLockError},
+    io::IsTerminal as _,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Severity},
     io::{
         daemon::{self, Options},
         datapath::Mode,
@@ -22,7 +24,12 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The configuration, in keepalived's language.
-    #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
+    #[arg(
+        short = 'f',
+        long = "use-file",
+        value_name = "FILE",
+        default_value = "/etc/keepalived/keepalived.conf"
+    )]
     file: PathBuf,
     /// Forward through this interface; may be repeated. By default the interfaces of the vrrp_instances.
     #[arg(long = "iface", value_name = "IF")]
@@ -48,12 +55,20 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {}", arguments.log))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let config = load(&arguments.file)?;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
     }
-    let interfaces = if arguments.interfaces.is_empty() { config.interfaces().into_iter().map(str::to_owned).collect() } else { arguments.interfaces };
+    let interfaces = if arguments.interfaces.is_empty() {
+        config.interfaces().into_iter().map(str::to_owned).collect()
+    } else {
+        arguments.interfaces
+    };
     if interfaces.is_empty() {
         bail!(
             "{} has no vrrp_instance that names an interface: name one with --iface",
@@ -77,14 +92,28 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// Reads and parses a file; its problems are in the result.
 pub(super) fn read(file: &Path) -> anyhow::Result<config::Parsed> {
     let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{}: is not text in UTF-8", file.display()))?;
+    let text =
+        String::from_utf8(bytes).with_context(|| format!("{}: is not text in UTF-8", file.display()))?;
     Ok(config::parse(&file.display().to_string(), &text))
 }
 
+/// The configuration of a file. Warnings go to the log; the first error is the outcome.
 fn load(file: &Path) -> anyhow::Result<Config> {
     let parsed = read(file)?;
-    eprint!("{}", config::render(&parsed));
-    parsed.config.with_context(|| format!("{}: has errors, nothing was started", file.display()))
+    let lines = |severity| {
+        let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
+        those.map(|diagnostic| diagnostic.one_line(&parsed.sources))
+    };
+    let mut errors = lines(Severity::Error);
+    if let Some(first) = errors.next() {
+        match errors.count() {
+            0 => bail!("{first}"),
+            more => bail!("{first} (and {more} more: see `xlvs check {}`)", file.display()),
+        }
+    }
+    lines(Severity::Warning).for_each(|line| warn!("{line}"));
+    lines(Severity::Note).for_each(|line| info!("{line}"));
+    parsed.config.with_context(|| format!("{}: is no configuration", file.display()))
 }
 
 /// Keeps a second daemon out of the state directory for as long as the file is open.

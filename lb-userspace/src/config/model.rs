@@ -59,6 +59,7 @@ impl VirtualServer {
     /// Whether this version can serve it.
     pub fn is_available(&self) -> bool {
         self.port != 0
+            && self.address.is_ipv4()
             && self.protocol.is_available()
             && self.scheduler.is_available()
             && self.forwarding.is_available()

@@ -183,6 +183,9 @@ impl Settings {
             let why = format!("{} is not yet in effect", service.protocol);
             left_out(header, why, "use TCP or UDP");
         }
+        if service.address.is_ipv6() {
+            left_out(header, "IPv6 is not yet in effect".to_owned(), "use an IPv4 address");
+        }
         if service.port == 0 {
             let why = "a service on every port is not yet in effect".to_owned();
             left_out(header, why, "write the port behind the address");

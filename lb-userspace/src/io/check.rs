@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::health::{Check, Input, Output, Settings, Verdict};
 
@@ -199,7 +199,7 @@ impl Runner {
         while let Some(output) = running.machine.poll_output() {
             match output {
                 Output::Verdict(verdict) => {
-                    info!(check = id, address = %running.spec.target.address, ?verdict, "check changed");
+                    debug!(check = id, address = %running.spec.target.address, ?verdict, "check changed");
                     self.unsent.insert(id, verdict);
                 }
                 Output::Probe { timeout } => {

@@ -61,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
-    info!("ready");
+    info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -103,7 +103,8 @@ impl Daemon {
         for name in options.interfaces.iter().collect::<BTreeSet<_>>() {
             interfaces.push(links::find(name).await?);
         }
-        let addresses: BTreeSet<IpAddr> = wanted.iter().flat_map(|s| s.servers.iter().map(|server| server.rip)).collect();
+        let addresses: BTreeSet<IpAddr> =
+            wanted.iter().flat_map(|s| s.servers.iter().map(|server| server.rip)).collect();
         let links = links::watch(interfaces.iter().map(|link| link.name.clone()))?;
         let (next_hops, mut ways) = NextHops::start(addresses.iter().copied())?;
 
@@ -140,6 +141,10 @@ impl Daemon {
         Ok((daemon, Inputs { ways, verdicts, links, asks }))
     }
 
+    fn names(&self) -> Vec<&str> {
+        self.interfaces.iter().map(|link| link.name.as_str()).collect()
+    }
+
     fn way(&mut self, address: IpAddr, resolution: Resolution) {
         let way = way(&self.interfaces, resolution);
         self.event(&Event::Way(address, way));
@@ -157,7 +162,9 @@ impl Daemon {
     /// A MAC address is part of the program's constants and an interface made anew has lost the program: both need
     /// a new one in its place.
     fn link(&mut self, change: &LinkChange) -> anyhow::Result<()> {
-        let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else { return Ok(()) };
+        let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else {
+            return Ok(());
+        };
         match &change.link {
             None => warn!(interface = %change.name, "is gone; nothing is forwarded through it"),
             Some(link) if (link.index, link.mac) != (known.index, known.mac) => {
@@ -173,7 +180,8 @@ impl Daemon {
     fn answer(&self, ask: Ask) {
         match ask {
             Ask::Status(answer) => {
-                let status = report::status(&self.director, &self.datapath, &self.interfaces, self.mode, self.since);
+                let status =
+                    report::status(&self.director, &self.datapath, &self.interfaces, self.mode, self.since);
                 // A client that went away meanwhile needs no answer.
                 let _gone = answer.send(status);
             }
@@ -207,12 +215,14 @@ async fn first_resolutions(
 fn way(interfaces: &[Link], resolution: Resolution) -> Way {
     match resolution {
         Resolution::Local => Way::Local,
-        Resolution::Resolved { mac, ifindex } => match interfaces.iter().position(|link| link.index == ifindex) {
-            Some(port) => Way::Through(NextHop { mac, port: port as u16 }),
-            None => Way::None(format!(
-                "it is reached through interface {ifindex}, which xlvs does not run on: name it with --iface"
-            )),
-        },
+        Resolution::Resolved { mac, ifindex } => {
+            match interfaces.iter().position(|link| link.index == ifindex) {
+                Some(port) => Way::Through(NextHop { mac, port: port as u16 }),
+                None => Way::None(format!(
+                    "it is reached through interface {ifindex}, which xlvs does not run on: name it with --iface"
+                )),
+            }
+        }
         Resolution::Unresolved { reason } => Way::None(reason),
     }
 }

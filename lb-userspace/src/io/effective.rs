@@ -44,7 +44,11 @@ fn wanted(service: &VirtualServer, checks: &mut Vec<CheckSpec>) -> Option<Wanted
         }
     });
     let servers = servers.collect();
-    Some(Wanted { key: ServiceKey { vip: mapped(service.address), protocol, port: service.port }, scheduler, servers })
+    Some(Wanted {
+        key: ServiceKey { vip: mapped(service.address), protocol, port: service.port },
+        scheduler,
+        servers,
+    })
 }
 
 fn spec(check: &TcpCheck, id: u32) -> CheckSpec {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use self::table::{Output, Table};
 use super::netlink::facts::Route;
@@ -133,7 +133,7 @@ async fn follow(
             permit = reports.reserve(), if changed => {
                 let Ok(permit) = permit else { return Ok(()) };
                 if let Some((address, resolution)) = table.take_change() {
-                    info!(%address, ?resolution, "next hop");
+                    debug!(%address, ?resolution, "next hop");
                     permit.send((address, resolution));
                 }
             }

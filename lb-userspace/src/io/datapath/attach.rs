@@ -11,7 +11,7 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
     xdp::{XdpError, XdpLink},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::io::links::Link;
 
@@ -69,7 +69,7 @@ impl Attached {
         let fd: FdLink =
             program.take_link(id)?.try_into().context("the kernel has no BPF links for XDP (Linux 5.9)")?;
         let pinned = fd.pin(&pin).with_context(|| format!("pinning {}", pin.display()))?;
-        info!(interface = %link.name, %mode, "attached");
+        debug!(interface = %link.name, %mode, "attached");
         Ok(Self { pin, _link: pinned.into() })
     }
 
