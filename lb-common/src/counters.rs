@@ -40,9 +40,9 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Sent to a real server out of the interface it came in by (XDP_TX).
+    /// Sent to a real server out of the interface it came in by (`XDP_TX`).
     ForwardedTx forwarded_tx,
-    /// Sent to a real server out of another interface (XDP_REDIRECT).
+    /// Sent to a real server out of another interface (`XDP_REDIRECT`).
     ForwardedRedirect forwarded_redirect,
     /// Given to the stack because the chosen real server is this host.
     Local local,

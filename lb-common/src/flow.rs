@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// A SYN on a connection in this state opens a new one (IPVS's conn_reuse_mode).
+    /// A SYN on a connection in this state opens a new one (IPVS's `conn_reuse_mode`).
     #[inline(always)]
     pub const fn is_closing(self) -> bool {
         matches!(self, Self::FinWait | Self::TimeWait | Self::Close | Self::CloseWait | Self::LastAck)
@@ -463,7 +463,7 @@ fn loss(control: Control, seen: u32, now: u32) -> u64 {
         State::Established => return u64::MAX,
         _ => 3,
     };
-    class << 32 | u64::from(u32::MAX - age.max(0) as u32)
+    class << 32 | u64::from(u32::MAX - age.max(0).cast_unsigned())
 }
 
 #[cfg(test)]

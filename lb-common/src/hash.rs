@@ -17,7 +17,7 @@ pub fn multilinear<const N: usize>(keys: impl Fn(usize) -> u64, words: [u32; N])
     let mut sum = keys(0);
     let mut at = 0;
     while at < N {
-        sum = sum.wrapping_add(keys(at + 1).wrapping_mul(words[at] as u64));
+        sum = sum.wrapping_add(keys(at + 1).wrapping_mul(u64::from(words[at])));
         at += 1;
     }
     (sum >> 32) as u32
@@ -42,7 +42,7 @@ mod tests {
         for client in 0..65_536u32 {
             let hash = multilinear(
                 |at| keys[at],
-                [0x0a00_0000 + client, 0xc0a8_0001, (1024 + client % 7) << 16 | 80, 6],
+                [0x0a00_0000 + client, 0xc0a8_0001, (1024 + client % 7) << 16 | 0x50, 6],
             );
             buckets[(hash & 255) as usize] += 1;
         }

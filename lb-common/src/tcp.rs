@@ -1,6 +1,6 @@
 //! TCP connection states as a director in direct routing sees them: the client's half only.
 //!
-//! The transitions and timeouts are those of IPVS's input-only table (net/netfilter/ipvs/ip_vs_proto_tcp.c).
+//! The transitions and timeouts are those of IPVS's input-only table (`net/netfilter/ipvs/ip_vs_proto_tcp.c`).
 
 use crate::flow::State;
 

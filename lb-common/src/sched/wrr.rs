@@ -1,5 +1,5 @@
 //! Weighted round robin: a threshold falls from the highest weight to 1, and every server that reaches it is
-//! taken once at each height (the interleaved scheme of net/netfilter/ipvs/ip_vs_wrr.c).
+//! taken once at each height (the interleaved scheme of `net/netfilter/ipvs/ip_vs_wrr.c`).
 //!
 //! IPVS lowers the threshold by the weights' greatest common divisor. Here the weights are divided by it once,
 //! when the pool is published, which gives the same sequence with a step of 1.

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
         default_value = "/etc/keepalived/keepalived.conf"
     )]
     file: PathBuf,
-    /// Forward through this interface; may be repeated. By default the interfaces of the vrrp_instances.
+    /// Forward through this interface; may be repeated. By default the interfaces of the `vrrp_instance` blocks.
     #[arg(long = "iface", value_name = "IF")]
     interfaces: Vec<String>,
     /// How the program is attached.
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// Flows the table holds at most, rounded up to a power of two; 32 bytes each.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     flow_slots: u32,
-    /// What is logged: error, warn, info, debug, or a filter such as xlvs::io=debug.
+    /// What is logged: error, warn, info, debug, or a filter such as `xlvs::io=debug`.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: String,
     /// The XDP program logs every new connection (slow).

@@ -31,11 +31,6 @@ impl Frame {
         bytes
     }
 
-    /// Offset of the network header.
-    pub(crate) fn network(&self) -> usize {
-        14 + 4 * self.tags.len()
-    }
-
     /// The same frame behind one more VLAN tag.
     #[must_use]
     pub(crate) fn tagged(mut self, protocol: u16, id: u16) -> Self {

@@ -1,6 +1,7 @@
 //! A BPF array in the daemon's memory: rows are read and written without a system call, words whole.
 
 use std::{
+    ffi::c_void,
     marker::PhantomData,
     os::fd::AsFd as _,
     sync::atomic::{AtomicU64, Ordering},
@@ -47,7 +48,7 @@ impl<T: Pod> Table<T> {
         // SAFETY: the row lies inside the mapping, which is aligned to a page, and rows to 8 bytes; the kernel and
         // the program share the words, so they are only reached atomically.
         unsafe {
-            let start = self.memory.as_ptr().add(row * Self::STRIDE).cast::<AtomicU64>();
+            let start = self.memory.as_ptr().cast::<c_void>().cast::<AtomicU64>().add(row * Self::STRIDE / 8);
             std::slice::from_raw_parts(start, Self::STRIDE / 8)
         }
     }
