@@ -26,6 +26,7 @@ pub struct Director {
     dir: PathBuf,
     state_dir: PathBuf,
     pin_dir: PathBuf,
+    options: Vec<String>,
     daemon: Option<Running>,
 }
 
@@ -38,7 +39,7 @@ impl Director {
         pin_dir: PathBuf,
     ) -> Self {
         let (dir, state_dir) = (dir.to_owned(), dir.join("state"));
-        Self { netns, binary, interfaces, dir, state_dir, pin_dir, daemon: None }
+        Self { netns, binary, interfaces, dir, state_dir, pin_dir, options: Vec::new(), daemon: None }
     }
 
     /// Its interfaces.
@@ -59,6 +60,11 @@ impl Director {
     /// The daemon's process id, while it was not stopped.
     pub fn pid(&self) -> Option<u32> {
         self.daemon.as_ref().map(Running::pid)
+    }
+
+    /// Options the daemon is started with from now on, beside those the lab needs.
+    pub fn set_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
     }
 
     /// Starts the daemon on `config` and waits until it is ready and answers.
@@ -93,7 +99,10 @@ impl Director {
     /// When it still runs after the bound.
     pub fn refused(&self, config: &Path, interfaces: &[&str]) -> Result<Output> {
         let interfaces: Vec<String> = interfaces.iter().map(|&name| name.to_owned()).collect();
-        self.finished(self.command(config, &interfaces)?)
+        let mut command = self.command(config, &interfaces)?;
+        // What is left on standard error is the refusal.
+        command.args(["--log", "error"]);
+        self.finished(command)
     }
 
     /// Runs `command` to its end, with a bound.
@@ -118,7 +127,12 @@ impl Director {
         for interface in interfaces {
             command.args(["--iface", interface]);
         }
-        command.arg("--state-dir").arg(&self.state_dir).arg("--pin-dir").arg(&self.pin_dir);
+        command
+            .arg("--state-dir")
+            .arg(&self.state_dir)
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
+            .args(&self.options);
         Ok(command)
     }
 

@@ -19,6 +19,8 @@ fn the_program_is_attached_in_driver_mode() -> Result<()> {
 #[test]
 fn maps_show_named_fields() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {
+        // A dump shows every slot of the flow table.
+        lab.director.set_options(&["--flow-slots", "1024"]);
         lab.balance(&lab.http_on_all("rr"), 2)?;
         lab.client().sequence(lab.service(), 4)?;
         let pins = lab.director.pins();
@@ -27,15 +29,19 @@ fn maps_show_named_fields() -> Result<()> {
         {
             assert!(pins.iter().any(|pin| pin.starts_with(name)), "{name} is not among {pins:?}");
         }
-        for map in ["services", "servers", "flows4"] {
-            let dump = lab.director.dump(map)?;
-            let rows = dump.as_array().ok_or_else(|| anyhow!("{map}: not a list"))?;
-            assert!(!rows.is_empty(), "{map} is empty");
-            for row in rows {
-                let value = &row["formatted"]["value"];
-                assert!(has_names(value), "{map} without named fields: {value}");
-            }
-        }
+        let dump = lab.director.dump("services")?;
+        let services = slots(&dump)?;
+        assert_eq!(services.iter().filter(|slot| slot["info"]["port"] == 80).count(), 1, "{services:?}");
+
+        let dump = lab.director.dump("servers")?;
+        let servers = values(&dump)?;
+        let addresses: Vec<_> = servers.iter().map(|server| server["rip"]["octets"][15].as_u64()).collect();
+        assert_eq!(addresses, [Some(11), Some(12)], "{servers:?}");
+
+        let dump = lab.director.dump("flows4")?;
+        let flows = slots(&dump)?;
+        let client = serde_json::json!([10, 77, 0, 9]);
+        assert_eq!(flows.iter().filter(|slot| slot["key"]["client"] == client).count(), 4);
         Ok(())
     })
 }
@@ -51,10 +57,18 @@ fn only_root_may_use_the_control_socket() -> Result<()> {
     })
 }
 
-fn has_names(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(values) => values.iter().any(has_names),
-        _ => false,
-    }
+/// The rows of a dump with the names of their fields, as bpftool knows them from BTF.
+fn values(dump: &Value) -> Result<Vec<&Value>> {
+    let rows = dump.as_array().ok_or_else(|| anyhow!("not a list: {dump}"))?;
+    rows.iter()
+        .map(|row| row.pointer("/formatted/value").ok_or_else(|| anyhow!("no named fields in {row}")))
+        .collect()
+}
+
+/// The slots of all buckets.
+fn slots(dump: &Value) -> Result<Vec<&Value>> {
+    let buckets = values(dump)?.into_iter().map(|bucket| {
+        bucket["slots"].as_array().ok_or_else(|| anyhow!("a bucket without named slots: {bucket}"))
+    });
+    Ok(buckets.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
