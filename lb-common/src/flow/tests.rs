@@ -2,6 +2,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::{sync::Barrier, thread, vec::Vec};
 
 use super::*;
+use crate::flow::Key4;
 
 struct Host;
 
