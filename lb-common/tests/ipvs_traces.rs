@@ -31,7 +31,7 @@ impl Pool {
             "add" => list.insert(0, (server, number(2))),
             "del" => list.retain(|&(other, _)| other != server),
             "weight" => {
-                list.iter_mut().filter(|entry| entry.0 == server).for_each(|entry| entry.1 = number(2))
+                list.iter_mut().filter(|entry| entry.0 == server).for_each(|entry| entry.1 = number(2));
             }
             other => panic!("unknown operation {other}"),
         }
