@@ -157,7 +157,10 @@ impl<K: Key, A: Atomic> Shared<K, A> {
     /// one, else in the place of the flow that is missed least.
     #[inline(always)]
     pub fn insert(&self, key: &K, flow: Control, stale: Option<Hit>, now: u32) -> Inserted {
-        let Some((slot, tentative)) = self.claim(key, flow, stale, now) else { return Inserted::Full };
+        let (slot, tentative) = match self.claim(key, flow, stale, now) {
+            Ok(claimed) => claimed,
+            Err(outcome) => return outcome,
+        };
         if let Some(winner) = self.rival(slot, tentative, key) {
             let _killed = self.change(slot, tentative, tentative.in_state(State::Free));
             return Inserted::Existing(winner);
@@ -171,13 +174,27 @@ impl<K: Key, A: Atomic> Shared<K, A> {
 
     /// Takes a slot and publishes the key in it as Tentative.
     #[inline(always)]
-    fn claim(&self, key: &K, flow: Control, stale: Option<Hit>, now: u32) -> Option<(usize, Control)> {
+    fn claim(
+        &self,
+        key: &K,
+        flow: Control,
+        stale: Option<Hit>,
+        now: u32,
+    ) -> Result<(usize, Control), Inserted> {
         let mut attempt = 0;
         while attempt < SLOTS {
             let (slot, old) = match stale {
                 Some(hit) if attempt == 0 => (hit.slot, hit.control),
-                _ => self.victim(now)?,
+                _ => self.victim(now).ok_or(Inserted::Full)?,
             };
+            // The same flow, recorded by another CPU since it was looked up here, is nobody's victim.
+            let is_other = stale.is_some_and(|hit| (hit.slot, hit.control) == (slot, old))
+                || old.tag != flow.tag
+                || old.state <= State::Tentative as u8
+                || !self.holds(slot, old, key);
+            if !is_other {
+                return Err(Inserted::Existing(old));
+            }
             let turn = old.turn.wrapping_add(1);
             if self.change(slot, old, Control { state: State::Claimed as u8, turn, ..old }) {
                 let tentative = Control { turn, state: State::Tentative as u8, ..flow };
@@ -187,11 +204,11 @@ impl<K: Key, A: Atomic> Shared<K, A> {
                     (&raw mut (*self.bucket).slots[slot].seen).write_volatile(now);
                     A::swap(self.control_at(slot), tentative.to_word());
                 }
-                return Some((slot, tentative));
+                return Ok((slot, tentative));
             }
             attempt += 1;
         }
-        None
+        Err(Inserted::Full)
     }
 
     /// The entry that another CPU made of the same flow and that must stand instead of `own`.
