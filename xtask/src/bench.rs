@@ -9,7 +9,6 @@ mod rig;
 mod traffic;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -30,9 +29,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 10_000, 900_000],
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_FLOWS)))]
     flows: Vec<u32>,
-    /// Length of each measurement
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
-    milliseconds: u32,
+    /// Frames in each measurement
+    #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
+    frames: u32,
     /// Also write all figures and what the machine is
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -44,10 +43,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     build::all(&setup::ensure(Level::Lab)?)?;
     wait::interrupt_on_signals()?;
     let mut rig = Rig::new(&workspace::bench_object(), &workspace::binary())?;
-    let interval = Duration::from_millis(arguments.milliseconds.into());
     let mut report = Report::default();
     for &flows in &arguments.flows {
-        let table = measure(&mut rig, flows, arguments.rounds as usize, interval)?;
+        let table = measure(&mut rig, flows, arguments.rounds as usize, arguments.frames)?;
         print!("{table}");
         report.tables.push(table);
     }
@@ -55,15 +53,15 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
 }
 
 /// All rounds with one number of flows.
-fn measure(rig: &mut Rig, flows: u32, rounds: usize, interval: Duration) -> Result<Table> {
+fn measure(rig: &mut Rig, flows: u32, rounds: usize, frames: u32) -> Result<Table> {
     for subject in Subject::ALL {
-        rig.warm_up(subject, flows)?;
+        rig.warm_up(subject, flows, frames)?;
     }
     let mut table = Table::new(flows);
     for round in 0..rounds {
         for turn in 0..Subject::ALL.len() {
             let subject = Subject::ALL[(round + turn) % Subject::ALL.len()];
-            table.add(subject, rig.measure(subject, flows, interval)?);
+            table.add(subject, rig.measure(subject, flows, frames)?);
         }
     }
     Ok(table)

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::rig::Subject;
 use super::traffic::Figure;
 
+/// For what part of the time a generator may wait for its CPU before that is worth a note.
+const QUIET: f64 = 0.03;
+
 /// Everything that was measured.
 #[derive(Default)]
 pub(super) struct Report {
@@ -53,11 +56,27 @@ impl Table {
         let sent: u64 = figures.iter().map(|figure| figure.sent).sum();
         let share = |part: fn(&Figure) -> u64| figures.iter().map(part).sum::<u64>() as f64 / sent as f64;
         Row {
-            mpps: Spread::of(figures.iter().map(Figure::mpps)),
-            ratio: Spread::of(figures.iter().zip(floor).map(|(figure, floor)| figure.mpps() / floor.mpps())),
+            mpps: Spread::of(figures.iter().map(|figure| figure.mpps)),
+            ratio: Spread::of(figures.iter().zip(floor).map(|(figure, floor)| figure.mpps / floor.mpps)),
             lost: share(Figure::lost),
             opened: share(|figure| figure.opened),
         }
+    }
+
+    /// Says when the generator had to share its CPU, which lowers every rate.
+    fn note_disturbance(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Spread { median, most, .. } =
+            Spread::of(self.figures.iter().flatten().map(|figure| figure.waited));
+        if most < QUIET {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "  note: other programs used the generator's CPU for {:.0} % of the time ({:.0} % at worst): \
+             rates are too low by as much",
+            median * 100.0,
+            most * 100.0
+        )
     }
 
     fn to_json(&self) -> Value {
@@ -65,11 +84,11 @@ impl Table {
             let row = self.row(subject);
             let rounds = self.figures[subject as usize].iter().map(|figure| {
                 json!({
-                    "mpps": figure.mpps(),
-                    "seconds": figure.elapsed.as_secs_f64(),
+                    "mpps": figure.mpps,
                     "sent": figure.sent,
                     "returned": figure.returned,
                     "opened": figure.opened,
+                    "waited": figure.waited,
                 })
             });
             json!({
@@ -111,7 +130,7 @@ impl fmt::Display for Table {
                 opened * 100.0,
             )?;
         }
-        Ok(())
+        self.note_disturbance(out)
     }
 }
 
@@ -164,12 +183,10 @@ fn machine() -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn figure(returned: u64) -> Figure {
-        Figure { elapsed: Duration::from_secs(1), sent: 10_000_000, returned, opened: 0 }
+        Figure { mpps: returned as f64 / 1e6, sent: 10_000_000, returned, opened: 0, waited: 0.0 }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use aya::EbpfLoader;
 use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::director::Director;
 use lb_tests::netns::{self, Netns};
+use lb_tests::wait;
 use tempfile::TempDir;
 
 use super::traffic::{Figure, Load, Traffic};
@@ -111,18 +112,19 @@ impl Rig {
     }
 
     /// Lets a program see every flow, in the order of their numbers.
-    pub(super) fn warm_up(&mut self, subject: Subject, flows: u32) -> Result<()> {
-        // Twice, because the first pass may lose a frame.
+    pub(super) fn warm_up(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<()> {
         self.traffic.load(&Load { step: u32::from(flows > 1), ..self.load_of(subject, flows) })?;
-        self.source.enter(|| self.traffic.send(2 * flows))?;
+        // Twice at least, because the first time a frame may be lost.
+        self.traffic.measure(&self.source, frames.max(2 * flows)).context(subject.title())?;
         Ok(())
     }
 
-    /// Sends frames to a program for `interval`, the flows in another order than that of the warm-up.
-    pub(super) fn measure(&mut self, subject: Subject, flows: u32, interval: Duration) -> Result<Figure> {
+    /// Sends frames to a program, the flows in another order than that of the warm-up.
+    pub(super) fn measure(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<Figure> {
+        wait::check_interrupt()?;
         self.traffic.load(&self.load_of(subject, flows))?;
         let before = self.opened(subject)?;
-        let figure = self.source.enter(|| self.traffic.measure(interval)).context(subject.title())?;
+        let figure = self.traffic.measure(&self.source, frames).context(subject.title())?;
         let figure = Figure { opened: self.opened(subject)? - before, ..figure };
         ensure!(
             figure.opened * 20 < figure.returned,
