@@ -31,13 +31,8 @@ pub struct Director {
 }
 
 impl Director {
-    pub(crate) fn new(
-        netns: Netns,
-        binary: PathBuf,
-        interfaces: Vec<String>,
-        dir: &Path,
-        pin_dir: PathBuf,
-    ) -> Self {
+    /// A director without a daemon in `netns`, with its files in `dir`, which exists.
+    pub fn new(netns: Netns, binary: PathBuf, interfaces: Vec<String>, dir: &Path, pin_dir: PathBuf) -> Self {
         let (dir, state_dir) = (dir.to_owned(), dir.join("state"));
         Self { netns, binary, interfaces, dir, state_dir, pin_dir, options: Vec::new(), daemon: None }
     }

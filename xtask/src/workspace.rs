@@ -31,6 +31,11 @@ pub(crate) fn object() -> PathBuf {
     bpf_target_directory().join(BPF_TARGET).join("release/xlvs-bpf")
 }
 
+/// The object with the benchmark's programs.
+pub(crate) fn bench_object() -> PathBuf {
+    object().with_file_name("bench-bpf")
+}
+
 /// The binary that embeds the object.
 pub(crate) fn binary() -> PathBuf {
     root().join("target/release/xlvs")

@@ -16,8 +16,10 @@ use aya_ebpf::{
 struct Load {
     /// Interface that the frames are put into.
     ifindex: u32,
-    /// Number of flows; they take turns.
+    /// Number of flows; each has its turn once before any has its second.
     flows: u32,
+    /// From one flow to the next, less than `flows` and without a common divisor.
+    step: u32,
     /// Destination address, as on the wire.
     vip: [u8; 4],
     /// Destination MAC address.
@@ -30,20 +32,24 @@ struct Load {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Arrived {
-    /// To the right MAC address.
+    /// From the interface under test to the MAC address it had to choose.
     right: u64,
-    /// To another.
+    /// Anything else.
     wrong: u64,
 }
 
 #[btf_map(name = "load")]
 static LOAD: Array<Load, 1> = Array::new();
-#[btf_map(name = "sent")]
-static SENT: PerCpuArray<u64, 1> = PerCpuArray::new();
+/// The next flow's number. One generator runs at a time.
+#[btf_map(name = "next")]
+static NEXT: Array<u32, 1> = Array::new();
 #[btf_map(name = "arrived")]
 static ARRIVED: PerCpuArray<Arrived, 1> = PerCpuArray::new();
 #[btf_map(name = "recent")]
 static RECENT: LruHashMap<[u32; 3], u64, 2_097_152> = LruHashMap::new();
+/// How often `recent` had to be written.
+#[btf_map(name = "missed")]
+static MISSED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// Ethernet, IPv4 and UDP in a frame of the least length.
 #[repr(C)]
@@ -78,16 +84,14 @@ fn datagram(ctx: &XdpContext) -> Option<*mut Datagram> {
 /// Writes a whole frame of the next flow and puts it into the veth pair.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
-    let (Some(load), Some(sent), Some(frame)) = (LOAD.get(0), SENT.get_ptr_mut(0), datagram(&ctx)) else {
+    let (Some(load), Some(next), Some(frame)) = (LOAD.get(0), NEXT.get_ptr_mut(0), datagram(&ctx)) else {
         return XDP_ABORTED;
     };
-    if load.flows == 0 {
-        return XDP_ABORTED;
-    }
-    // SAFETY: this CPU's counter, and a frame whose bounds were checked.
+    // SAFETY: nobody else uses the row now, and the frame's bounds were checked.
     unsafe {
-        let flow = (*sent % u64::from(load.flows)) as u32;
-        *sent += 1;
+        let flow = *next;
+        let following = flow + load.step;
+        *next = if following < load.flows { following } else { following - load.flows };
         let source = (0x0ac8_0000 + flow / FLOWS_PER_ADDRESS).to_be_bytes();
         let port = FIRST_PORT + (flow % FLOWS_PER_ADDRESS) as u16;
         frame.write_unaligned(Datagram {
@@ -129,7 +133,8 @@ pub fn sink(ctx: XdpContext) -> u32 {
     };
     // SAFETY: this CPU's row, and a frame whose bounds were checked.
     unsafe {
-        if (*frame).to == load.from && (*frame).destination == load.vip {
+        let right = (*frame).to == load.from && (*frame).from == load.to;
+        if right && (*frame).destination == load.vip {
             (*arrived).right += 1;
         } else {
             (*arrived).wrong += 1;
@@ -159,6 +164,9 @@ pub fn lru(ctx: XdpContext) -> u32 {
         (&raw mut key[2]).write_volatile(u32::from(source_port) << 16 | u32::from(destination_port));
         if RECENT.get(key).is_none() {
             let _full = RECENT.insert(key, 1u64, 0);
+            if let Some(missed) = MISSED.get_ptr_mut(0) {
+                *missed += 1;
+            }
         }
     }
     reflect(frame)

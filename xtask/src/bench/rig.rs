@@ -1,34 +1,47 @@
-//! The bench's rig: a namespace with the generator and the sink, one more for each program under test.
+//! The bench's rig: a namespace with the generator and the sinks, and one for each program under test.
+//!
+//! ```text
+//!   source: generate --> swap, lru or xlvs ----veth---- test0 with the program under test : its namespace
+//!           sink     <--                        <-- XDP_TX --
+//! ```
 
-use std::ops::ControlFlow;
-use std::os::unix::process::CommandExt as _;
+use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Array, Map, MapData, PerCpuArray};
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
-use aya::{Ebpf, EbpfLoader};
-use lb_tests::netns::{Netns, unique_name};
-use lb_tests::process::Running;
+use aya::EbpfLoader;
+use lb_tests::config::{Protocol, VirtualServer};
+use lb_tests::director::Director;
+use lb_tests::netns::{self, Netns};
 use lb_tests::wait;
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use super::traffic::{Figure, Load, Traffic};
+
+/// The most flows that every table of the programs under test has room for.
+pub(super) const MAX_FLOWS: u32 = 1_000_000;
+
 /// Where frames are sent to, in every namespace of a program under test.
-const VIP: [u8; 4] = [10, 99, 0, 100];
-/// The MAC address of xlvs's real server, and for the other programs that of the generator.
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
+/// Port of the virtual service, the one that the generator writes.
+const PORT: u16 = 80;
+/// The real server, which is only a neighbour entry.
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 11);
+/// Its MAC address, and for the bare programs that of the generator: where frames must come back to.
 const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x11];
 /// The MAC address of the interface under test.
 const DIRECTOR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x22];
-const FRAME: usize = 60;
-/// Flows of xlvs's table: enough that buckets of the largest run have room.
+/// The interface under test, in its namespace.
+const INTERFACE: &str = "test0";
+/// Slots of xlvs's flow table, four for each flow so that few buckets overflow.
 const FLOW_SLOTS: &str = "4194304";
-const BOUND: Duration = Duration::from_secs(10);
+const ELIGIBLE_BOUND: Duration = Duration::from_secs(10);
+const BPFFS: &str = "/sys/fs/bpf";
 
 /// A program under test.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
     /// Two MAC addresses change places.
     Swap,
@@ -40,16 +53,20 @@ pub(super) enum Subject {
 
 impl Subject {
     pub(super) const ALL: [Self; 3] = [Self::Swap, Self::Lru, Self::Xlvs];
+    /// What the others are compared with.
+    pub(super) const FLOOR: Self = Self::Swap;
 
+    /// What the table calls it.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Swap => "MAC swap, XDP_TX (the floor)",
             Self::Lru => "one LRU_HASH lookup, XDP_TX",
-            Self::Xlvs => "xlvs, service and flow table, XDP_TX",
+            Self::Xlvs => "xlvs, direct routing, XDP_TX",
         }
     }
 
-    const fn short(self) -> &'static str {
+    /// The name of its interface in the source's namespace, and of a bare program.
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Swap => "swap",
             Self::Lru => "lru",
@@ -58,167 +75,148 @@ impl Subject {
     }
 }
 
-/// Everything that is set up once.
+/// Everything that is set up once; taken down when it goes out of scope.
 pub(super) struct Rig {
-    // Fields drop in this order: the daemon, then programs, then namespaces, then files.
-    _daemon: Stopping,
-    ebpf: Ebpf,
-    /// Interface indexes of the generator's ends, in the order of [`Subject::ALL`].
-    ends: Vec<u32>,
+    // Fields drop in this order: the daemon, programs, namespaces, files.
+    director: Director,
+    traffic: Traffic,
+    /// Interface indexes of the source's ends, in the order of [`Subject::ALL`].
+    ends: [u32; Subject::ALL.len()],
     source: Netns,
-    _subjects: Vec<Netns>,
+    _bare: [Netns; 2],
     _dir: TempDir,
 }
 
 impl Rig {
+    /// Makes the namespaces, attaches the bare programs of `object` and starts `binary`.
     pub(super) fn new(object: &Path, binary: &Path) -> Result<Self> {
-        let name = unique_name();
-        let dir = tempfile::tempdir()?;
+        netns::remove_leftovers(Path::new(BPFFS), &std::env::temp_dir())?;
+        let name = netns::unique_name();
+        let dir = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
         let source = Netns::create(&format!("{name}-source"))?;
-        let mut subjects = Vec::new();
-        for subject in Subject::ALL {
-            subjects.push(connect(&name, &source, subject)?);
-        }
-        let mut ebpf =
+        let bare = [connect(&name, &source, Subject::Swap)?, connect(&name, &source, Subject::Lru)?];
+        let director = connect(&name, &source, Subject::Xlvs)?;
+
+        let ebpf =
             EbpfLoader::new().load_file(object).with_context(|| format!("loading {}", object.display()))?;
-        for program in ["generate", "sink", "swap", "lru"] {
-            xdp(&mut ebpf, program)?.load().with_context(|| format!("the kernel refuses {program}"))?;
-        }
-        let mut ends = Vec::new();
+        let mut traffic = Traffic::new(ebpf)?;
+        let mut ends = [0; Subject::ALL.len()];
         for subject in Subject::ALL {
-            ends.push(source.enter(|| attach(&mut ebpf, "sink", subject.short()))?);
+            ends[subject as usize] = source.enter(|| traffic.attach("sink", subject.name()))?;
         }
-        subjects[0].enter(|| attach(&mut ebpf, "swap", "test0"))?;
-        subjects[1].enter(|| attach(&mut ebpf, "lru", "test0"))?;
-        let daemon = start(&name, &subjects[2], binary, dir.path())?;
-        Ok(Self { _daemon: daemon, ebpf, ends, source, _subjects: subjects, _dir: dir })
+        for (netns, subject) in bare.iter().zip([Subject::Swap, Subject::Lru]) {
+            netns.enter(|| traffic.attach(subject.name(), INTERFACE))?;
+        }
+        let director = start(&name, director, binary, dir.path())?;
+        Ok(Self { director, traffic, ends, source, _bare: bare, _dir: dir })
     }
 
-    /// Sends `frames` frames of `flows` flows to a program; the rate is that of the frames that came back right.
-    pub(super) fn measure(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<super::Figure> {
-        self.set_load(self.ends[subject as usize], flows)?;
-        let before = self.arrived()?;
-        let generator = xdp(&mut self.ebpf, "generate")?;
-        let elapsed = self.source.enter(|| generate(generator, frames))?;
-        let after = self.arrived()?;
-        let (right, wrong) = (after[0] - before[0], after[1] - before[1]);
-        ensure!(right > 0, "{}: nothing came back", subject.title());
-        ensure!(
-            wrong * 1000 < right,
-            "{}: {wrong} frames came back wrong and {right} right",
-            subject.title()
-        );
-        Ok(super::Figure {
-            rate: right as f64 / elapsed.as_secs_f64() / 1e6,
-            loss: 1.0 - right as f64 / f64::from(frames),
-        })
-    }
-
-    fn set_load(&self, ifindex: u32, flows: u32) -> Result<()> {
-        let mut load = [0; 24];
-        load[..4].copy_from_slice(&ifindex.to_ne_bytes());
-        load[4..8].copy_from_slice(&flows.to_ne_bytes());
-        load[8..12].copy_from_slice(&VIP);
-        load[12..18].copy_from_slice(&DIRECTOR_MAC);
-        load[18..24].copy_from_slice(&SERVER_MAC);
-        Array::<_, [u8; 24]>::try_from(self.map("load")?)?.set(0, load, 0)?;
+    /// Lets a program see every flow, in the order of their numbers.
+    pub(super) fn warm_up(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<()> {
+        self.traffic.load(&Load { step: u32::from(flows > 1), ..self.load_of(subject, flows) })?;
+        // Twice at least, because the first time a frame may be lost.
+        self.traffic.measure(&self.source, frames.max(2 * flows)).context(subject.title())?;
         Ok(())
     }
 
-    /// Frames that came back right and wrong.
-    fn arrived(&self) -> Result<[u64; 2]> {
-        let rows = PerCpuArray::<_, [u64; 2]>::try_from(self.map("arrived")?)?.get(&0, 0)?;
-        Ok(rows.iter().fold([0; 2], |sum, row| [sum[0] + row[0], sum[1] + row[1]]))
+    /// Sends frames to a program, the flows in another order than that of the warm-up.
+    pub(super) fn measure(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<Figure> {
+        wait::check_interrupt()?;
+        self.traffic.load(&self.load_of(subject, flows))?;
+        let before = self.opened(subject)?;
+        let figure = self.traffic.measure(&self.source, frames).context(subject.title())?;
+        let figure = Figure { opened: self.opened(subject)? - before, ..figure };
+        ensure!(
+            figure.opened * 20 < figure.returned,
+            "{}: {} of {} frames were not on the established path",
+            subject.title(),
+            figure.opened,
+            figure.returned
+        );
+        Ok(figure)
     }
 
-    fn map(&self, name: &str) -> Result<Map> {
-        let Some(Map::Array(data) | Map::PerCpuArray(data)) = self.ebpf.map(name) else {
-            anyhow::bail!("the object has no map {name}")
-        };
-        Ok(Map::from_map_data(MapData::from_id(data.info()?.id())?)?)
+    fn load_of(&self, subject: Subject, flows: u32) -> Load {
+        Load {
+            ifindex: self.ends[subject as usize],
+            flows,
+            step: step(flows),
+            vip: VIP.octets(),
+            to: DIRECTOR_MAC,
+            from: SERVER_MAC,
+        }
+    }
+
+    /// How many flows a program has seen as new ones.
+    fn opened(&self, subject: Subject) -> Result<u64> {
+        match subject {
+            Subject::Swap => Ok(0),
+            Subject::Lru => self.traffic.missed(),
+            Subject::Xlvs => Ok(self.director.status()?.service()?.connections),
+        }
     }
 }
 
-fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    Ok(ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?.try_into()?)
+/// Visiting flows so far apart shows no two near ones together, as memory laid out by arrival would like.
+fn step(flows: u32) -> u32 {
+    let golden = u64::from(flows) * 618 / 1000;
+    (golden as u32..flows).find(|&step| gcd(step, flows) == 1).unwrap_or(0)
 }
 
-/// Attaches a program natively in the namespace of the calling thread; says the interface's index there.
-fn attach(ebpf: &mut Ebpf, program: &str, interface: &str) -> Result<u32> {
-    xdp(ebpf, program)?
-        .attach(interface, XdpMode::Driver)
-        .with_context(|| format!("{program} on {interface}"))?;
-    Ok(nix::net::if_::if_nametoindex(interface)?)
-}
-
-fn generate(generator: &Xdp, frames: u32) -> Result<Duration> {
-    let frame = [0; FRAME];
-    let started = Instant::now();
-    generator.test_run(TestRunOptions {
-        data_in: Some(&frame),
-        repeat: frames,
-        attrs: TestRunAttrs::new().xdp_live_frames(64),
-        ..TestRunOptions::new()
-    })?;
-    Ok(started.elapsed())
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// A namespace for `subject` at the other end of a veth pair from the source, with the addresses of a director.
 fn connect(name: &str, source: &Netns, subject: Subject) -> Result<Netns> {
-    let own = subject.short();
+    let own = subject.name();
     let netns = Netns::create(&format!("{name}-{own}"))?;
-    let mac = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
     source.ip(&format!(
-        "link add {own} type veth peer name test0 address {} netns {}",
-        mac(DIRECTOR_MAC),
+        "link add {own} type veth peer name {INTERFACE} address {} netns {}",
+        text(DIRECTOR_MAC),
         netns.name()
     ))?;
     source.ip(&format!("link set {own} up"))?;
-    netns.ip("addr add 10.99.0.2/24 dev test0")?;
-    netns.ip("addr add 10.99.0.100/32 dev test0")?;
-    netns.ip("link set test0 up")?;
-    netns.ip(&format!("neigh add 10.99.0.11 lladdr {} dev test0 nud permanent", mac(SERVER_MAC)))?;
+    netns.ip(&format!("addr add 10.99.0.2/24 dev {INTERFACE}"))?;
+    netns.ip(&format!("addr add {VIP}/32 dev {INTERFACE}"))?;
+    netns.ip(&format!("link set {INTERFACE} up"))?;
+    netns.ip(&format!("neigh add {SERVER} lladdr {} dev {INTERFACE} nud permanent", text(SERVER_MAC)))?;
     Ok(netns)
 }
 
-const CONFIG: &str = "virtual_server 10.99.0.100 80 {
-    lb_algo rr
-    lb_kind DR
-    protocol UDP
-    real_server 10.99.0.11 80 {
-        weight 1
-    }
-}
-";
-
-/// The daemon, stopped as an operator would when the rig goes.
-struct Stopping(Running);
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.stop(Signal::SIGTERM, BOUND) {
-            eprintln!("{error:#}");
-        }
-    }
+fn text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-fn start(name: &str, netns: &Netns, binary: &Path, dir: &Path) -> Result<Stopping> {
-    let config = dir.join("keepalived.conf");
-    std::fs::write(&config, CONFIG)?;
-    let mut command = netns.command(binary)?;
-    command.args(["run", "--iface", "test0", "--log", "warn", "--flow-slots", FLOW_SLOTS, "-f"]).arg(&config);
-    command.arg("--state-dir").arg(dir).arg("--pin-dir").arg(Path::new("/sys/fs/bpf").join(name));
-    let mut daemon = Stopping(Running::start("xlvs", command.stdout(Stdio::null()).process_group(0))?);
-    wait::until("xlvs to forward", BOUND, || {
-        if let Some(status) = daemon.0.exited()? {
-            anyhow::bail!("xlvs ended: {status}");
-        }
-        let status = Command::new(binary).args(["status", "--json", "--state-dir"]).arg(dir).output()?;
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
-        if status["services"][0]["servers"][0]["eligible"] == true {
-            return Ok(ControlFlow::Break(()));
-        }
-        Ok(ControlFlow::Continue(format!("it says {status}")))
+fn start(name: &str, netns: Netns, binary: &Path, dir: &Path) -> Result<Director> {
+    let dir = dir.join("director");
+    fs::create_dir(&dir)?;
+    let pins = Path::new(BPFFS).join(name);
+    let mut director = Director::new(netns, binary.to_owned(), vec![INTERFACE.to_owned()], &dir, pins);
+    director.set_options(&["--flow-slots", FLOW_SLOTS]);
+    let service = VirtualServer::new(VIP, PORT, Protocol::Udp, "rr").unchecked(SERVER, 1);
+    director.start(&service.to_string())?;
+    let status = director.wait_status("an eligible real server", ELIGIBLE_BOUND, |status| {
+        status.server(SERVER).is_ok_and(|server| server.eligible)
     })?;
-    Ok(daemon)
+    ensure!(status.mode == "native", "xlvs is attached in {} mode", status.mode);
+    Ok(director)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_visits_every_flow_once() {
+        for flows in [1, 2, 3, 7, 10, 100, 10_000, 65_536] {
+            let step = step(flows);
+            let mut seen = vec![false; flows as usize];
+            let mut flow = 0;
+            for _ in 0..flows {
+                assert!(!std::mem::replace(&mut seen[flow as usize], true), "{flows} flows, step {step}");
+                flow = (flow + step) % flows;
+            }
+        }
+    }
 }

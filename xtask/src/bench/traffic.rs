@@ -1,0 +1,256 @@
+//! Drives the generator and reads what came back: the bench's BPF object from outside.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::Ebpf;
+use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::programs::{Program, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use lb_tests::netns::Netns;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// Bytes of a frame, the least Ethernet allows (without the frame check sequence).
+pub(super) const FRAME: usize = 60;
+/// Frames that the generator hands over at once.
+const BATCH: u32 = 64;
+/// How often the sink's count is read.
+const SAMPLING: Duration = Duration::from_millis(2);
+/// How long a frame may be under way after the generator has ended.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// What the generator sends, and so what the sink expects.
+pub(super) struct Load {
+    /// The interface to send into.
+    pub(super) ifindex: u32,
+    /// Number of flows.
+    pub(super) flows: u32,
+    /// From one flow to the next.
+    pub(super) step: u32,
+    /// Destination address.
+    pub(super) vip: [u8; 4],
+    /// Destination MAC address, and the source of what comes back.
+    pub(super) to: [u8; 6],
+    /// Source MAC address, and the destination of what comes back.
+    pub(super) from: [u8; 6],
+}
+
+/// One measurement.
+#[derive(Clone, Copy)]
+pub(super) struct Figure {
+    /// Million packets that came back in a second, by the monotonic clock.
+    pub(super) mpps: f64,
+    /// Frames sent.
+    pub(super) sent: u64,
+    /// Frames that came back right.
+    pub(super) returned: u64,
+    /// Frames that the program under test took for a flow's first.
+    pub(super) opened: u64,
+    /// The part of the time for which the generator waited for its CPU.
+    pub(super) waited: f64,
+}
+
+impl Figure {
+    /// Frames that did not come back.
+    pub(super) const fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.returned)
+    }
+}
+
+/// The sink's count at a moment.
+#[derive(Clone, Copy)]
+struct Sample {
+    at: Instant,
+    returned: u64,
+}
+
+/// The loaded object.
+pub(super) struct Traffic {
+    ebpf: Ebpf,
+}
+
+impl Traffic {
+    /// Loads the object's programs.
+    pub(super) fn new(ebpf: Ebpf) -> Result<Self> {
+        let mut traffic = Self { ebpf };
+        for name in ["generate", "sink", "swap", "lru"] {
+            traffic.program(name)?.load().with_context(|| format!("the kernel refuses {name}"))?;
+        }
+        Ok(traffic)
+    }
+
+    /// Attaches a program natively in the namespace of the calling thread; says the interface's index there.
+    pub(super) fn attach(&mut self, program: &str, interface: &str) -> Result<u32> {
+        self.program(program)?
+            .attach(interface, XdpMode::Driver)
+            .with_context(|| format!("{program} on {interface}"))?;
+        Ok(nix::net::if_::if_nametoindex(interface)?)
+    }
+
+    /// Sets what is sent from now on, beginning with the first flow.
+    pub(super) fn load(&self, load: &Load) -> Result<()> {
+        let mut row = [0; 28];
+        let fields: [&[u8]; 6] = [
+            &load.ifindex.to_ne_bytes(),
+            &load.flows.to_ne_bytes(),
+            &load.step.to_ne_bytes(),
+            &load.vip,
+            &load.to,
+            &load.from,
+        ];
+        row.copy_from_slice(&fields.concat());
+        Array::<_, [u8; 28]>::try_from(self.map("load")?)?.set(0, row, 0)?;
+        Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, 0, 0)?)
+    }
+
+    /// Sends `frames` frames from the namespace `source` on one CPU, and counts what comes back.
+    ///
+    /// A call takes milliseconds to begin and to end, in which the kernel changes code and waits for all CPUs. So the
+    /// count is read meanwhile, and the rate is that between the first and the last twentieth.
+    pub(super) fn measure(&mut self, source: &Netns, frames: u32) -> Result<Figure> {
+        let [right_before, wrong_before] = self.arrived()?;
+        let generator = self.generator()?;
+        let (samples, waited) = thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                source.join()?;
+                take_a_cpu()?;
+                send(generator, frames)
+            });
+            let mut samples = Vec::new();
+            while !sending.is_finished() {
+                let sample = Sample { at: Instant::now(), returned: self.arrived()?[0] - right_before };
+                samples.push(sample);
+                thread::sleep(SAMPLING);
+            }
+            let waited = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            anyhow::Ok((samples, waited))
+        })?;
+        let sent = u64::from(frames);
+        let [right, wrong] = self.settled(right_before + wrong_before + sent)?;
+        let (returned, wrong) = (right - right_before, wrong - wrong_before);
+        ensure!(wrong == 0, "{wrong} frames came back wrong and {returned} right");
+        ensure!(returned > 0, "nothing came back");
+        let mpps =
+            rate(&samples, returned).context("too few frames to measure with: give more by --frames")?;
+        Ok(Figure { mpps, sent, returned, opened: 0, waited })
+    }
+
+    /// Frames that the bare program with a table had not seen before.
+    pub(super) fn missed(&self) -> Result<u64> {
+        Ok(PerCpuArray::<_, u64>::try_from(self.map("missed")?)?.get(&0, 0)?.iter().sum())
+    }
+
+    fn generator(&self) -> Result<&Xdp> {
+        match self.ebpf.program("generate") {
+            Some(Program::Xdp(program)) => Ok(program),
+            _ => bail!("the object has no program generate"),
+        }
+    }
+
+    /// Frames that came back right and wrong in all, once `expected` have or none is under way any more.
+    fn settled(&self, expected: u64) -> Result<[u64; 2]> {
+        let end = Instant::now() + SETTLING;
+        loop {
+            let arrived = self.arrived()?;
+            if arrived[0] + arrived[1] >= expected || Instant::now() >= end {
+                return Ok(arrived);
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Frames that came back right and wrong in all.
+    fn arrived(&self) -> Result<[u64; 2]> {
+        let rows = PerCpuArray::<_, [u64; 2]>::try_from(self.map("arrived")?)?.get(&0, 0)?;
+        Ok(rows.iter().fold([0; 2], |sum, row| [sum[0] + row[0], sum[1] + row[1]]))
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Xdp> {
+        let program = self.ebpf.program_mut(name);
+        Ok(program.with_context(|| format!("the object has no program {name}"))?.try_into()?)
+    }
+
+    fn map(&self, name: &str) -> Result<Map> {
+        let Some(Map::Array(data) | Map::PerCpuArray(data)) = self.ebpf.map(name) else {
+            bail!("the object has no map {name}")
+        };
+        Ok(Map::from_map_data(MapData::from_id(data.info()?.id())?)?)
+    }
+}
+
+/// Keeps the calling thread on the last CPU it may use, before all others there: the veth's work follows the
+/// generator to that CPU. It lasts as long as the thread.
+fn take_a_cpu() -> Result<()> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this)?;
+    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let mut one = CpuSet::new();
+    one.set(last.context("this thread may use no CPU")?)?;
+    sched_setaffinity(this, &one).context("keeping the generator on one CPU")?;
+    // SAFETY: the call takes numbers only; Linux gives every thread a priority of its own.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) })
+        .context("giving the generator priority")?;
+    Ok(())
+}
+
+/// Sends from the calling thread; says for what part of the time it waited for its CPU.
+fn send(generator: &Xdp, frames: u32) -> Result<f64> {
+    // The generator overwrites every byte: a frame that was sent is used again as it came back.
+    let frame = [0; FRAME];
+    let (started, waited) = (Instant::now(), time_waited()?);
+    generator.test_run(TestRunOptions {
+        data_in: Some(&frame),
+        repeat: frames,
+        attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+        ..TestRunOptions::new()
+    })?;
+    Ok(time_waited()?.saturating_sub(waited).as_secs_f64() / started.elapsed().as_secs_f64())
+}
+
+/// How long the calling thread could have run and did not.
+fn time_waited() -> Result<Duration> {
+    const FILE: &str = "/proc/thread-self/schedstat";
+    let text = fs::read_to_string(FILE).context(FILE)?;
+    let waited = text.split_whitespace().nth(1).with_context(|| format!("{FILE} has no second number"))?;
+    Ok(Duration::from_nanos(waited.parse().context(FILE)?))
+}
+
+/// Million frames in a second between the first and the last twentieth of `total`.
+fn rate(samples: &[Sample], total: u64) -> Option<f64> {
+    let within = |sample: &&Sample| (total / 20..=total - total / 20).contains(&sample.returned);
+    let first = samples.iter().find(within)?;
+    let last = samples.iter().rev().find(within)?;
+    let seconds = last.at.duration_since(first.at).as_secs_f64();
+    (seconds > 0.0).then(|| (last.returned - first.returned) as f64 / seconds / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_leaves_out_the_beginning_and_the_end() {
+        let start = Instant::now();
+        let sample =
+            |milliseconds, returned| Sample { at: start + Duration::from_millis(milliseconds), returned };
+        let samples = [
+            sample(0, 0),
+            sample(90, 1),
+            sample(100, 100),
+            sample(110, 600),
+            sample(116, 900),
+            sample(500, 1000),
+        ];
+        let rate = rate(&samples, 1000).expect("three samples lie within");
+        assert!((rate - 0.05).abs() < 1e-9, "{rate}");
+    }
+
+    #[test]
+    fn one_sample_is_no_rate() {
+        assert!(rate(&[Sample { at: Instant::now(), returned: 500 }], 1000).is_none());
+    }
+}
