@@ -146,7 +146,7 @@ pub fn sink(ctx: XdpContext) -> u32 {
 /// The floor: two MAC addresses change places.
 #[xdp]
 pub fn swap(ctx: XdpContext) -> u32 {
-    datagram(&ctx).map_or(XDP_ABORTED, |frame| reflect(frame))
+    datagram(&ctx).map_or(XDP_ABORTED, reflect)
 }
 
 /// The floor with one lookup in an `LRU_HASH` by a key of 12 bytes, which is inserted where it is missing.
@@ -162,8 +162,8 @@ pub fn lru(ctx: XdpContext) -> u32 {
         (&raw mut key[0]).write_volatile(u32::from_ne_bytes((*frame).source));
         (&raw mut key[1]).write_volatile(u32::from_ne_bytes((*frame).destination));
         (&raw mut key[2]).write_volatile(u32::from(source_port) << 16 | u32::from(destination_port));
-        if RECENT.get(&key).is_none() {
-            let _full = RECENT.insert(&key, &1u64, 0);
+        if RECENT.get(key).is_none() {
+            let _full = RECENT.insert(key, 1u64, 0);
             if let Some(missed) = MISSED.get_ptr_mut(0) {
                 *missed += 1;
             }

@@ -31,7 +31,7 @@ use crate::{
     control::{Action, Director, Event, Way},
 };
 
-/// How long a start waits for the first word about every real server's MAC address.
+/// How long a start waits for the real servers' MAC addresses.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
 
 /// What a director is started with.
@@ -196,7 +196,7 @@ impl Daemon {
     }
 }
 
-/// Waits until something is known of every address, so that a daemon that takes over does not begin by forgetting.
+/// Waits until every address is resolved, or long enough: a daemon that takes over must not begin by dropping.
 async fn first_resolutions(
     ways: &mut mpsc::Receiver<(IpAddr, Resolution)>,
     mut missing: BTreeSet<IpAddr>,
@@ -205,7 +205,9 @@ async fn first_resolutions(
     let mut known = Vec::new();
     while !missing.is_empty() {
         let Ok(Some((address, resolution))) = timeout_at(deadline, ways.recv()).await else { break };
-        missing.remove(&address);
+        if !matches!(resolution, Resolution::Unresolved { .. }) {
+            missing.remove(&address);
+        }
         known.push((address, resolution));
     }
     known

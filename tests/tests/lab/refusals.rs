@@ -11,14 +11,8 @@ use lb_tests::{Lab, Plan, with_lab};
 fn assert_refused(lab: &Lab, output: &Output, mentions: &[&str]) -> Result<()> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(stderr.trim_end().lines().count(), 1, "one line, not: {stderr}");
-    assert_failed(lab, output, mentions)
-}
-
-/// One line of the program's own, which may come after a quotation of the configuration.
-fn assert_failed(lab: &Lab, output: &Output, mentions: &[&str]) -> Result<()> {
-    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code().is_some_and(|code| code != 0), "{}: {stderr}", output.status);
-    assert_eq!(stderr.lines().filter(|line| line.starts_with("xlvs: ")).count(), 1, "{stderr}");
+    assert!(stderr.starts_with("xlvs: "), "{stderr}");
     for mention in mentions {
         assert!(stderr.contains(mention), "{stderr:?} does not mention {mention:?}");
     }
@@ -33,10 +27,10 @@ fn a_malformed_configuration_is_refused_with_its_place() -> Result<()> {
         let unclosed = text.trim_end().trim_end_matches('}');
         let config = lab.director.write_config(unclosed)?;
         let place = format!("{}:", config.display());
-        assert_failed(lab, &lab.director.refused(&config, &["lan0"])?, &[&place])?;
+        assert_refused(lab, &lab.director.refused(&config, &["lan0"])?, &[&place])?;
 
         let config = lab.director.write_config(&text.replace(&lab.vip().to_string(), "10.77.0.300"))?;
-        assert_failed(
+        assert_refused(
             lab,
             &lab.director.refused(&config, &["lan0"])?,
             &[&format!("{place}1:"), "10.77.0.300"],

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, xdp::DevMap},
+    maps::{Map, MapData, PerCpuArray, PerCpuValues, xdp::DevMap},
     programs::Xdp,
+    util::nr_cpus,
 };
 use lb_common::{
     counters::{Counter, Counters},
@@ -138,6 +139,7 @@ impl Prepared {
             let same = [same_flows, old.stats_rows == allocation.server_rows(), true];
             kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
         }
+        let before = old.as_ref().map(|old| old.allocation.servers.clone()).unwrap_or_default();
         let flow_keys =
             old.filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
         let constants = Constants {
@@ -171,9 +173,14 @@ impl Prepared {
         set_devices(&mut ebpf, &settings.interfaces)?;
         let layout =
             Layout { abi: ABI_VERSION, next_generation: u32::from(allocation.next_generation), flow_keys };
+        let mut stats = PerCpuArray::try_from(own_map(&ebpf, "server_stats")?)?;
+        for (_, new) in allocation.servers.iter().filter(|&(key, row)| before.get(key) != Some(row)) {
+            let none = vec![[0; size_of::<Stats>() / 8]; nr_cpus().map_err(|(_, error)| error)?];
+            stats.set(u32::from(new.row), PerCpuValues::try_from(none)?, 0)?;
+        }
         let datapath = Datapath {
             publisher: Publisher::new(tables, &table, wanted),
-            stats: PerCpuArray::try_from(own_map(&ebpf, "server_stats")?)?,
+            stats,
             counters: PerCpuArray::try_from(own_map(&ebpf, "counters")?)?,
             ebpf,
             attached: Vec::new(),

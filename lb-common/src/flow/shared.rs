@@ -1,4 +1,4 @@
-//! The bucketed flow table: slots, their life, and the lock-free protocol of lookup and insertion.
+//! The lock-free protocol of lookup and insertion in a bucket of the flow table.
 //!
 //! A flow lives in one of the few slots of the bucket its key hashes to. A slot is a control word, which every
 //! CPU changes by compare and swap only, and a key, which only the CPU that claimed the slot writes:
@@ -14,219 +14,7 @@
 //! key at once both publish it as Tentative and then look at the other slots; every swap is a full barrier, so
 //! at least the later one sees the other, and the lower slot wins.
 
-use bytemuck::{Pod, Zeroable};
-
-/// Slots in a bucket of the IPv4 table, two to a cache line.
-pub const SLOTS: usize = 4;
-
-/// A coarse unit of time: 2^30 nanoseconds of the monotonic clock, 1.07 s.
-pub const TICK_SHIFT: u32 = 30;
-
-const fn ticks(seconds: u64) -> u32 {
-    ((seconds * 1_000_000_000) >> TICK_SHIFT) as u32 + 1
-}
-
-/// What a slot holds. From [`State::None`] on it holds a flow that lookups find.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Nothing.
-    #[default]
-    Free = 0,
-    /// A CPU is writing the key.
-    Claimed = 1,
-    /// The key stands; whether this slot or another keeps the flow is being decided.
-    Tentative = 2,
-    /// TCP: nothing seen.
-    None = 3,
-    /// TCP: established.
-    Established = 4,
-    /// TCP: the director's side opened.
-    SynSent = 5,
-    /// TCP: SYN seen.
-    SynRecv = 6,
-    /// TCP: FIN seen.
-    FinWait = 7,
-    /// TCP: both sides are done.
-    TimeWait = 8,
-    /// TCP: reset or closed.
-    Close = 9,
-    /// TCP: the other side is done.
-    CloseWait = 10,
-    /// TCP: the last acknowledgement is awaited.
-    LastAck = 11,
-    /// TCP: listening.
-    Listen = 12,
-    /// TCP: SYN cookie sent.
-    SynAck = 13,
-    /// UDP.
-    Udp = 14,
-}
-
-impl State {
-    /// The state with this number; unknown ones are Free.
-    #[inline(always)]
-    pub const fn from_number(number: u8) -> Self {
-        match number {
-            1 => Self::Claimed,
-            2 => Self::Tentative,
-            3 => Self::None,
-            4 => Self::Established,
-            5 => Self::SynSent,
-            6 => Self::SynRecv,
-            7 => Self::FinWait,
-            8 => Self::TimeWait,
-            9 => Self::Close,
-            10 => Self::CloseWait,
-            11 => Self::LastAck,
-            12 => Self::Listen,
-            13 => Self::SynAck,
-            14 => Self::Udp,
-            _ => Self::Free,
-        }
-    }
-
-    /// After how many ticks without a packet the flow is forgotten (IPVS's default timeouts).
-    #[inline(always)]
-    pub const fn timeout(self) -> u32 {
-        match self {
-            Self::Established => ticks(900),
-            Self::Udp => ticks(300),
-            Self::SynSent | Self::FinWait | Self::TimeWait | Self::Listen | Self::SynAck => ticks(120),
-            Self::SynRecv | Self::CloseWait => ticks(60),
-            Self::LastAck => ticks(30),
-            Self::Close => ticks(10),
-            Self::Free | Self::Claimed | Self::Tentative | Self::None => ticks(2),
-        }
-    }
-
-    /// A SYN on a connection in this state opens a new one (IPVS's `conn_reuse_mode`).
-    #[inline(always)]
-    pub const fn is_closing(self) -> bool {
-        matches!(self, Self::FinWait | Self::TimeWait | Self::Close | Self::CloseWait | Self::LastAck)
-    }
-}
-
-/// The control word of a slot.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Control {
-    /// Row of `servers`.
-    pub server: u16,
-    /// That row's generation when the flow was recorded.
-    pub generation: u16,
-    /// Bits of the key's hash that the bucket number has not used.
-    pub tag: u16,
-    /// Another number with every claim.
-    pub turn: u8,
-    /// A [`State`] as a number.
-    pub state: u8,
-}
-
-impl Control {
-    #[inline(always)]
-    const fn to_word(self) -> u64 {
-        bytemuck::must_cast(self)
-    }
-
-    #[inline(always)]
-    const fn from_word(word: u64) -> Self {
-        bytemuck::must_cast(word)
-    }
-
-    #[inline(always)]
-    const fn in_state(self, state: State) -> Self {
-        Self { state: state as u8, ..self }
-    }
-}
-
-/// The key of an IPv4 flow, addresses and ports as on the wire.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Key4 {
-    /// Source address.
-    pub client: [u8; 4],
-    /// Destination address.
-    pub vip: [u8; 4],
-    /// Source port, network order.
-    pub client_port: [u8; 2],
-    /// Destination port, network order.
-    pub vip_port: [u8; 2],
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
-}
-
-/// The key of a flow in one address family: aligned to 8, a whole number of 64-bit words, no padding.
-pub trait Key: Pod {
-    /// The hash of the key; `keys` gives the numbers of [`crate::hash::Keys`].
-    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32;
-}
-
-impl Key for Key4 {
-    #[inline(always)]
-    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
-        let words: [u32; 4] = bytemuck::must_cast(*self);
-        crate::hash::multilinear(keys, words)
-    }
-}
-
-/// Is `key` what stands at `place`, which another CPU may be writing? Read word by word.
-///
-/// # Safety
-/// `place` is valid and aligned.
-#[inline(always)]
-unsafe fn same_at<K: Key>(key: &K, place: *const K) -> bool {
-    const { assert!(align_of::<K>() == 8) };
-    let (own, there) = (core::ptr::from_ref(key).cast::<u64>(), place.cast::<u64>());
-    let mut word = 0;
-    while word < size_of::<K>() / 8 {
-        // SAFETY: both are aligned and `word` stays inside the key.
-        if unsafe { own.add(word).read() != there.add(word).read_volatile() } {
-            return false;
-        }
-        word += 1;
-    }
-    true
-}
-
-/// One flow.
-#[repr(C, align(32))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Slot<K> {
-    /// Who serves it and how it stands.
-    pub control: Control,
-    /// When it was last seen, in ticks, or a little earlier.
-    pub seen: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// Whose flow it is.
-    pub key: K,
-}
-
-/// A row of `flows4`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket<K> {
-    /// Flows in no order.
-    pub slots: [Slot<K>; SLOTS],
-}
-
-// SAFETY: repr(C), every field is Pod, and 8 + 4 + 4 + 16 bytes leave no padding at an alignment of 32.
-unsafe impl Pod for Slot<Key4> {}
-// SAFETY: all-zero is a free slot.
-unsafe impl Zeroable for Slot<Key4> {}
-// SAFETY: an array of Pod without padding.
-unsafe impl Pod for Bucket<Key4> {}
-// SAFETY: all-zero is an empty bucket.
-unsafe impl Zeroable for Bucket<Key4> {}
-
-/// The part of a hash that lies in the slot; the bucket number uses the lower bits.
-#[inline(always)]
-pub const fn tag(hash: u32) -> u16 {
-    (hash >> 16) as u16
-}
+use super::{Bucket, Control, Key, SLOTS, State};
 
 /// Atomic operations on a word that several CPUs share; each is a full barrier but `load`.
 pub trait Atomic {
@@ -369,7 +157,10 @@ impl<K: Key, A: Atomic> Shared<K, A> {
     /// one, else in the place of the flow that is missed least.
     #[inline(always)]
     pub fn insert(&self, key: &K, flow: Control, stale: Option<Hit>, now: u32) -> Inserted {
-        let Some((slot, tentative)) = self.claim(key, flow, stale, now) else { return Inserted::Full };
+        let (slot, tentative) = match self.claim(key, flow, stale, now) {
+            Ok(claimed) => claimed,
+            Err(outcome) => return outcome,
+        };
         if let Some(winner) = self.rival(slot, tentative, key) {
             let _killed = self.change(slot, tentative, tentative.in_state(State::Free));
             return Inserted::Existing(winner);
@@ -383,13 +174,27 @@ impl<K: Key, A: Atomic> Shared<K, A> {
 
     /// Takes a slot and publishes the key in it as Tentative.
     #[inline(always)]
-    fn claim(&self, key: &K, flow: Control, stale: Option<Hit>, now: u32) -> Option<(usize, Control)> {
+    fn claim(
+        &self,
+        key: &K,
+        flow: Control,
+        stale: Option<Hit>,
+        now: u32,
+    ) -> Result<(usize, Control), Inserted> {
         let mut attempt = 0;
         while attempt < SLOTS {
             let (slot, old) = match stale {
                 Some(hit) if attempt == 0 => (hit.slot, hit.control),
-                _ => self.victim(now)?,
+                _ => self.victim(now).ok_or(Inserted::Full)?,
             };
+            // The same flow, recorded by another CPU since it was looked up here, is nobody's victim.
+            let is_other = stale.is_some_and(|hit| (hit.slot, hit.control) == (slot, old))
+                || old.tag != flow.tag
+                || old.state <= State::Tentative as u8
+                || !self.holds(slot, old, key);
+            if !is_other {
+                return Err(Inserted::Existing(old));
+            }
             let turn = old.turn.wrapping_add(1);
             if self.change(slot, old, Control { state: State::Claimed as u8, turn, ..old }) {
                 let tentative = Control { turn, state: State::Tentative as u8, ..flow };
@@ -399,11 +204,11 @@ impl<K: Key, A: Atomic> Shared<K, A> {
                     (&raw mut (*self.bucket).slots[slot].seen).write_volatile(now);
                     A::swap(self.control_at(slot), tentative.to_word());
                 }
-                return Some((slot, tentative));
+                return Ok((slot, tentative));
             }
             attempt += 1;
         }
-        None
+        Err(Inserted::Full)
     }
 
     /// The entry that another CPU made of the same flow and that must stand instead of `own`.
@@ -450,6 +255,25 @@ impl<K: Key, A: Atomic> Shared<K, A> {
     }
 }
 
+/// Is `key` what stands at `place`, which another CPU may be writing? Read word by word.
+///
+/// # Safety
+/// `place` is valid and aligned.
+#[inline(always)]
+unsafe fn same_at<K: Key>(key: &K, place: *const K) -> bool {
+    const { assert!(align_of::<K>() == 8) };
+    let (own, there) = (core::ptr::from_ref(key).cast::<u64>(), place.cast::<u64>());
+    let mut word = 0;
+    while word < size_of::<K>() / 8 {
+        // SAFETY: both are aligned and `word` stays inside the key.
+        if unsafe { own.add(word).read() != there.add(word).read_volatile() } {
+            return false;
+        }
+        word += 1;
+    }
+    true
+}
+
 /// How much the flow would be missed; `u64::MAX` may not be taken.
 #[inline(always)]
 fn loss(control: Control, seen: u32, now: u32) -> u64 {
@@ -467,5 +291,5 @@ fn loss(control: Control, seen: u32, now: u32) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "flow_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

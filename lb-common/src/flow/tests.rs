@@ -2,6 +2,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::{sync::Barrier, thread, vec::Vec};
 
 use super::*;
+use crate::flow::Key4;
 
 struct Host;
 
@@ -121,7 +122,7 @@ fn two_cpus_in_one_bucket_agree() {
                 for round in 0..ROUNDS {
                     barrier.wait();
                     // The server says which thread proposed it and for which round.
-                    let wanted = flow(round << 1 | thread, State::Established);
+                    let wanted = flow(round << 1 | thread, State::Udp);
                     let server = match table.insert(&key(round), wanted, None, 5) {
                         Inserted::New => wanted.server,
                         Inserted::Existing(other) => other.server,
@@ -136,8 +137,8 @@ fn two_cpus_in_one_bucket_agree() {
                     });
                     assert_eq!(copies.count(), 1, "round {round}");
                     barrier.wait();
-                    if let (0, Some(hit)) = (thread, table.find(&key(round), 77)) {
-                        assert_eq!(hit.control.server >> 1, round);
+                    // What stays makes the next round take the place of an older flow, whatever its age.
+                    if let (0, 0, Some(hit)) = (thread, round % 3, table.find(&key(round), 77)) {
                         table.forget(&hit);
                     }
                 }
