@@ -43,6 +43,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     build::all(&setup::ensure(Level::Lab)?)?;
     wait::interrupt_on_signals()?;
     let mut rig = Rig::new(&workspace::bench_object(), &workspace::binary())?;
+    println!(
+        "\nmedians of {} rounds; the floor's ratio is taken within a round; lost: did not come back; new: opened a flow",
+        arguments.rounds
+    );
     let mut report = Report::default();
     for &flows in &arguments.flows {
         let table = measure(&mut rig, flows, arguments.rounds as usize, arguments.frames)?;

@@ -67,7 +67,7 @@ impl Table {
     fn note_disturbance(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spread { median, most, .. } =
             Spread::of(self.figures.iter().flatten().map(|figure| figure.waited));
-        if most < QUIET {
+        if median < QUIET {
             return Ok(());
         }
         writeln!(
