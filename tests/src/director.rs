@@ -94,10 +94,7 @@ impl Director {
     /// When it still runs after the bound.
     pub fn refused(&self, config: &Path, interfaces: &[&str]) -> Result<Output> {
         let interfaces: Vec<String> = interfaces.iter().map(|&name| name.to_owned()).collect();
-        let mut command = self.command(config, &interfaces)?;
-        // What is left on standard error is the refusal.
-        command.args(["--log", "error"]);
-        self.finished(command)
+        self.finished(self.command(config, &interfaces)?)
     }
 
     /// Runs `command` to its end, with a bound.
