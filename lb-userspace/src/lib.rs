@@ -8,3 +8,4 @@ pub mod health;
 pub mod io;
 pub mod plan;
 pub mod status;
+pub mod vrrp;

@@ -29,7 +29,7 @@ fn every_seed_loads_and_says_the_same() {
 /// A line for each thing in the model.
 fn dump(config: &Config) -> Result<String, fmt::Error> {
     let mut text = format!("router_id {:?}\n", config.router_id);
-    for instance in &config.instances {
+    for instance in &config.vrrp.instances {
         let (name, id) = (&instance.name, instance.virtual_router_id);
         writeln!(text, "instance {name} id {id} interface {:?}", instance.interface)?;
         for owned in &instance.virtual_addresses {

@@ -14,13 +14,13 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config),
-            "vrrp_instance" => config.instances.extend(instance::read(statement, problems)),
+            "vrrp_instance" => config.vrrp.instances.extend(instance::read(statement, problems)),
             "virtual_server" => config.virtual_servers.extend(service::read(statement, problems)),
             _ => {}
         }
     }
     drop_repeated(&mut config, problems);
-    if let Some(instance) = config.instances.first() {
+    if let Some(instance) = config.vrrp.instances.first() {
         problems.push(
             Diagnostic::note(
                 instance.span,
@@ -58,7 +58,7 @@ fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
 
 fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
     for service in &config.virtual_servers {
-        if config.instances.iter().any(|instance| instance.owns(service.address)) {
+        if config.vrrp.instances.iter().any(|instance| instance.owns(service.address)) {
             continue;
         }
         let message = format!("no vrrp_instance owns the virtual address {}", service.address);

@@ -1,7 +1,7 @@
 //! Owns the step from a `vrrp_instance` block to a [`VrrpInstance`].
 
 use super::diagnostics::Diagnostic;
-use super::model::{VirtualAddress, VrrpInstance};
+use super::model::vrrp::{VirtualAddress, VrrpInstance};
 use super::tree::{Statement, Word};
 use super::values;
 
@@ -12,14 +12,7 @@ const PASSWORD: usize = 8;
 pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Option<VrrpInstance> {
     let name = statement.arguments.first()?.text.clone();
     let mut virtual_router_id = None;
-    let mut instance = VrrpInstance {
-        name,
-        interface: None,
-        virtual_router_id: 0,
-        virtual_addresses: Vec::new(),
-        excluded_addresses: Vec::new(),
-        span: statement.header(),
-    };
+    let mut instance = VrrpInstance::new(name, statement.header());
     for setting in statement.body() {
         let value = setting.arguments.first();
         match (setting.name(), value) {
@@ -66,7 +59,7 @@ fn virtual_address(line: &Statement) -> Result<VirtualAddress, Diagnostic> {
     let address = values::address(&part(address))?;
     let prefix = prefix.map(|prefix| values::prefix(&part(prefix), values::width(address))).transpose()?;
     let dev = line.arguments.windows(2).find(|pair| pair[0].text == "dev").map(|pair| pair[1].text.clone());
-    Ok(VirtualAddress { address, prefix, dev })
+    Ok(VirtualAddress { address, prefix, dev, label: None, scope: None, broadcast: None })
 }
 
 fn authentication(block: &Statement, problems: &mut Vec<Diagnostic>) {
@@ -96,7 +89,7 @@ mod tests {
              virtual_ipaddress_excluded {\n 2001:db8::1/64\n }",
         );
         let config = config(&text);
-        let read = &config.instances[0];
+        let read = &config.vrrp.instances[0];
         assert_eq!((read.name.as_str(), read.virtual_router_id), ("VI_1", 51));
         let addresses: Vec<_> = read
             .virtual_addresses

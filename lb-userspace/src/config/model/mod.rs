@@ -1,11 +1,14 @@
 //! Owns what a configuration says, in types with units. Reads no text.
 
+pub mod vrrp;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::source::Span;
+use vrrp::Vrrp;
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,8 +17,8 @@ pub struct Config {
     pub router_id: Option<String>,
     /// Every `virtual_server` with an address, in the order of the file; [`Config::served`] are those that can run.
     pub virtual_servers: Vec<VirtualServer>,
-    /// Every `vrrp_instance`, in the order of the file.
-    pub instances: Vec<VrrpInstance>,
+    /// Who holds the virtual addresses.
+    pub vrrp: Vrrp,
 }
 
 impl Config {
@@ -26,7 +29,7 @@ impl Config {
 
     /// The interfaces of the `vrrp_instance`s, each once.
     pub fn interfaces(&self) -> BTreeSet<&str> {
-        self.instances.iter().filter_map(|instance| instance.interface.as_deref()).collect()
+        self.vrrp.instances.iter().filter_map(|instance| instance.interface.as_deref()).collect()
     }
 }
 
@@ -272,39 +275,4 @@ impl Scheduler {
             Self::Twos => "twos",
         }
     }
-}
-
-/// One `vrrp_instance`, as far as the service needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VrrpInstance {
-    /// Its name.
-    pub name: String,
-    /// The interface it runs on.
-    pub interface: Option<String>,
-    /// The number of the virtual router, 1 to 255.
-    pub virtual_router_id: u8,
-    /// The addresses of `virtual_ipaddress`.
-    pub virtual_addresses: Vec<VirtualAddress>,
-    /// The addresses of `virtual_ipaddress_excluded`: owned like the others, but not announced in the adverts.
-    pub excluded_addresses: Vec<VirtualAddress>,
-    /// Where it stands in the file.
-    pub span: Span,
-}
-
-impl VrrpInstance {
-    /// Whether it owns `address`.
-    pub fn owns(&self, address: IpAddr) -> bool {
-        self.virtual_addresses.iter().chain(&self.excluded_addresses).any(|owned| owned.address == address)
-    }
-}
-
-/// An address that a `vrrp_instance` owns while it is master.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// The length of its prefix; without it the address stands alone.
-    pub prefix: Option<u8>,
-    /// The interface it is put on, if not that of the instance.
-    pub dev: Option<String>,
 }

@@ -1,0 +1,555 @@
+//! What a configuration says of VRRP: instances, groups of them, and what they track. Reads no text.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::source::Span;
+
+/// Everything about VRRP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vrrp {
+    /// What `global_defs` says for all instances.
+    pub globals: VrrpGlobals,
+    /// Every `vrrp_instance`, in the order of the file.
+    pub instances: Vec<VrrpInstance>,
+    /// Every `vrrp_sync_group`.
+    pub sync_groups: Vec<SyncGroup>,
+    /// Every `vrrp_script` that is tracked by anything.
+    pub scripts: Vec<VrrpScript>,
+    /// Every `track_file` (`vrrp_track_file`).
+    pub files: Vec<TrackFile>,
+    /// Every `vrrp_track_process`.
+    pub processes: Vec<TrackProcess>,
+}
+
+/// What `global_defs` says about VRRP as a whole; what it says for each instance is filled in there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VrrpGlobals {
+    /// `notify_fifo` and `vrrp_notify_fifo`: each gets a line for every transition.
+    pub fifos: Vec<Fifo>,
+    /// Who runs scripts that name nobody: `script_user`.
+    pub script_user: Option<User>,
+    /// `enable_script_security`: a script that somebody else than its user or root may write is not run.
+    pub script_security: bool,
+    /// `vrrp_startup_delay`: nothing is sent or heard before.
+    pub startup_delay: Duration,
+    /// `vrrp_rt_priority`: the real-time priority of the thread, 1 to 99.
+    pub rt_priority: Option<u8>,
+}
+
+/// A FIFO that gets a line for every transition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fifo {
+    /// Made if it is not there.
+    pub path: PathBuf,
+    /// Started with the FIFO's path as its last argument.
+    pub script: Option<Command>,
+}
+
+/// A program to run, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Command {
+    /// The program and its arguments; never empty.
+    pub words: Vec<String>,
+    /// Who runs it, if not the default.
+    pub user: Option<User>,
+}
+
+/// A user and perhaps a group, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct User {
+    /// The user's name.
+    pub name: String,
+    /// The group's name; the user's own without one.
+    pub group: Option<String>,
+}
+
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// RFC 3768; IPv4 only.
+    #[default]
+    V2 = 2,
+    /// RFC 5798 and RFC 9568.
+    V3 = 3,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// The standing an instance begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InitialState {
+    /// `state MASTER`: preempts whatever `nopreempt` says, and without `priority` it is the address owner.
+    Master,
+    /// `state BACKUP`, or none given.
+    #[default]
+    Backup,
+}
+
+/// How adverts of version 2 are authenticated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authentication {
+    /// Eight bytes in clear, filled with zeros.
+    Pass([u8; 8]),
+    /// The key of an `IPsec` authentication header with HMAC-MD5-96, filled with zeros.
+    Ah([u8; 8]),
+}
+
+impl fmt::Debug for Authentication {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass(_) => "Pass(..)",
+            Self::Ah(_) => "Ah(..)",
+        })
+    }
+}
+
+/// Who gets adverts, and from whom they are heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Everybody in a group on the instance's link.
+    Multicast {
+        /// 224.0.0.18 or `ff02::12` unless another is configured.
+        group: IpAddr,
+    },
+    /// Named routers.
+    Unicast {
+        /// Their addresses.
+        peers: Vec<IpAddr>,
+        /// Time to live of what is sent; 255 unless configured.
+        ttl: u8,
+        /// `check_unicast_src`: adverts of others than the peers are refused.
+        only_peers: bool,
+    },
+}
+
+/// What the checksum of an IPv4 advert of version 3 covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Checksum {
+    /// A pseudo-header too (RFC 5798), as keepalived does by default.
+    #[default]
+    WithPseudoHeader,
+    /// The message alone, as in version 2: `v3_checksum_as_v2`.
+    MessageOnly,
+}
+
+/// A macvlan interface with the virtual router's MAC address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vmac {
+    /// The interface's name; `vrrp.VRID` (`vrrp6.VRID` for IPv6) without one.
+    pub name: String,
+    /// `vmac_xmit_base`: adverts leave through the underlying interface.
+    pub xmit_base: bool,
+}
+
+/// How a master tells its neighbours where its addresses are; gratuitous ARP and unsolicited advertisements alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcing {
+    /// Messages for each address at once when it becomes master, and again after [`Self::delay`]; at least 1.
+    pub repeat: u32,
+    /// From becoming master to the second burst; zero for none.
+    pub delay: Duration,
+    /// Time between later bursts; zero for none.
+    pub refresh: Duration,
+    /// Messages in each later burst.
+    pub refresh_repeat: u32,
+    /// From hearing a lower priority as master to a burst.
+    pub lower_prio_delay: Duration,
+    /// Messages in that burst; zero for none.
+    pub lower_prio_repeat: u32,
+    /// Time between two gratuitous ARPs on one interface; zero for none.
+    pub garp_interval: Duration,
+    /// Time between two neighbour advertisements on one interface; zero for none.
+    pub gna_interval: Duration,
+}
+
+impl Default for Announcing {
+    fn default() -> Self {
+        Self {
+            repeat: 5,
+            delay: Duration::from_secs(5),
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+            garp_interval: Duration::ZERO,
+            gna_interval: Duration::ZERO,
+        }
+    }
+}
+
+/// One `vrrp_instance`: a virtual router, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a keyword of its own and they do not depend on each other"
+)]
+pub struct VrrpInstance {
+    /// Its name.
+    pub name: String,
+    /// The interface it runs on; an instance without one does not run.
+    pub interface: Option<String>,
+    /// The number of the virtual router, 1 to 255.
+    pub virtual_router_id: u8,
+    /// The version it speaks.
+    pub version: Version,
+    /// The family its adverts are sent in: that of its first address unless said otherwise.
+    pub family: Family,
+    /// The standing it begins with.
+    pub state: InitialState,
+    /// 1 to 254, or 255 for the owner of the addresses; trackers move it.
+    pub priority: u8,
+    /// Time between two adverts: whole seconds in version 2, hundredths up to 40.95 s in version 3.
+    pub advert_interval: Duration,
+    /// How many intervals without an advert make a master down.
+    pub down_timer_adverts: u8,
+    /// Of version 2.
+    pub authentication: Option<Authentication>,
+    /// Whether it takes over from a master of a lower priority.
+    pub preempt: bool,
+    /// How long it waits before it does.
+    pub preempt_delay: Duration,
+    /// Who gets its adverts.
+    pub transport: Transport,
+    /// The address adverts come from; the interface's first without one.
+    pub source: Option<IpAddr>,
+    /// `track_src_ip`: without [`Self::source`] on the host it is in fault.
+    pub track_source: bool,
+    /// What the checksum of version 3 covers before anything was heard of the peer.
+    pub checksum: Checksum,
+    /// `skip_check_adv_addr`: the addresses of an advert are not compared while the master stays the same.
+    pub skip_check_addresses: bool,
+    /// A virtual MAC address, if asked for.
+    pub vmac: Option<Vmac>,
+    /// Without it, the host refuses packets to the addresses it does not own (`no_accept`, strict mode).
+    pub accept: bool,
+    /// The addresses of `virtual_ipaddress`, announced in the adverts.
+    pub virtual_addresses: Vec<VirtualAddress>,
+    /// The addresses of `virtual_ipaddress_excluded`: owned like the others, but not announced in the adverts.
+    pub excluded_addresses: Vec<VirtualAddress>,
+    /// Routes that exist while it is master.
+    pub routes: Vec<VirtualRoute>,
+    /// Rules that exist while it is master.
+    pub rules: Vec<VirtualRule>,
+    /// How it announces its addresses.
+    pub announcing: Announcing,
+    /// `lower_prio_no_advert`: a master does not answer a lower priority at once.
+    pub lower_prio_no_advert: bool,
+    /// `higher_prio_send_advert`: a master that gives way sends one more advert.
+    pub higher_prio_send_advert: bool,
+    /// What it tracks.
+    pub tracks: Tracks,
+    /// `dont_track_primary`: its own interface may go down without a fault.
+    pub dont_track_primary: bool,
+    /// What is run on its transitions.
+    pub notify: Notify,
+    /// Mail on transitions, when it says so itself.
+    pub smtp_alert: Option<bool>,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+impl VrrpInstance {
+    /// An instance of which nothing is said but its name.
+    pub fn new(name: String, span: Span) -> Self {
+        Self {
+            name,
+            interface: None,
+            virtual_router_id: 0,
+            version: Version::default(),
+            family: Family::default(),
+            state: InitialState::default(),
+            priority: 100,
+            advert_interval: Duration::from_secs(1),
+            down_timer_adverts: 3,
+            authentication: None,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            transport: Transport::Multicast { group: MULTICAST_V4.into() },
+            source: None,
+            track_source: false,
+            checksum: Checksum::default(),
+            skip_check_addresses: false,
+            vmac: None,
+            accept: true,
+            virtual_addresses: Vec::new(),
+            excluded_addresses: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            announcing: Announcing::default(),
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            tracks: Tracks::default(),
+            dont_track_primary: false,
+            notify: Notify::default(),
+            smtp_alert: None,
+            span,
+        }
+    }
+
+    /// Whether it owns `address`.
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.owned().any(|owned| owned.address == address)
+    }
+
+    /// Every address it holds while it is master.
+    pub fn owned(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.virtual_addresses.iter().chain(&self.excluded_addresses)
+    }
+}
+
+/// The group of all VRRP routers, RFC 5798 section 5.1.1.2.
+pub const MULTICAST_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// The same for IPv6, RFC 5798 section 5.1.2.2.
+pub const MULTICAST_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// An address that a `vrrp_instance` owns while it is master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The length of its prefix; without it the address stands alone.
+    pub prefix: Option<u8>,
+    /// The interface it is put on, if not that of the instance.
+    pub dev: Option<String>,
+    /// Its label, such as `eth0:1`.
+    pub label: Option<String>,
+    /// Its scope; global without one.
+    pub scope: Option<Scope>,
+    /// Its broadcast address.
+    pub broadcast: Option<Broadcast>,
+}
+
+/// A broadcast address as `ip address` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// `brd +`: the host bits set.
+    Computed,
+    /// Given.
+    Address(Ipv4Addr),
+}
+
+/// The scope of an address or route: 0 global, 253 link, 254 host, 200 site, or another number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(pub u8);
+
+/// A route that exists while an instance is master, in the words of `ip route add`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRoute {
+    /// Unicast, unless it says blackhole, unreachable or prohibit.
+    pub kind: RouteKind,
+    /// Destination and the length of its prefix; 0.0.0.0/0 or `::/0` for `default`.
+    pub destination: (IpAddr, u8),
+    /// The next hop.
+    pub via: Option<IpAddr>,
+    /// The interface.
+    pub dev: Option<String>,
+    /// The preferred source.
+    pub source: Option<IpAddr>,
+    /// The table; main (254) without one.
+    pub table: Option<u32>,
+    /// The metric.
+    pub metric: Option<u32>,
+    /// The scope.
+    pub scope: Option<Scope>,
+    /// `onlink`: the next hop is taken to be on the link.
+    pub onlink: bool,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// What a route does with packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of ip-route(8), which explains them")]
+pub enum RouteKind {
+    #[default]
+    Unicast,
+    Blackhole,
+    Unreachable,
+    Prohibit,
+}
+
+/// A policy rule that exists while an instance is master, in the words of `ip rule add`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRule {
+    /// The family: that of its addresses, or of the instance.
+    pub family: Family,
+    /// From this prefix.
+    pub from: Option<(IpAddr, u8)>,
+    /// To this prefix.
+    pub to: Option<(IpAddr, u8)>,
+    /// Packets that came in by this interface.
+    pub iif: Option<String>,
+    /// Packets of sockets bound to this interface.
+    pub oif: Option<String>,
+    /// Mark and mask.
+    pub fwmark: Option<(u32, u32)>,
+    /// Its place; the kernel's choice without one.
+    pub preference: Option<u32>,
+    /// The table to look in.
+    pub table: u32,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// What an instance or group tracks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tracks {
+    /// `track_interface`: interfaces by name.
+    pub interfaces: Vec<Track>,
+    /// `track_script`: names of scripts.
+    pub scripts: Vec<Track>,
+    /// `track_file`: names of files.
+    pub files: Vec<Track>,
+    /// `track_process`: names of processes.
+    pub processes: Vec<Track>,
+}
+
+/// One thing that is tracked, and what it does to the priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// Its name.
+    pub name: String,
+    /// -253 to 253. Positive: added while it is up. Negative: taken off while it is down. 0: down means fault.
+    /// A file's weight multiplies the number in it instead.
+    pub weight: i32,
+    /// `reverse`: up counts as down.
+    pub reverse: bool,
+}
+
+/// What is run on transitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `notify_master`.
+    pub master: Option<Command>,
+    /// `notify_backup`.
+    pub backup: Option<Command>,
+    /// `notify_fault`.
+    pub fault: Option<Command>,
+    /// `notify_stop`.
+    pub stop: Option<Command>,
+    /// `notify`: run on every transition with kind, name, state and priority.
+    pub any: Option<Command>,
+    /// `notify_master_rx_lower_pri`: run when a master hears a lower priority.
+    pub lower_priority: Option<Command>,
+    /// `notify_priority_changes`: a change of priority alone is notified too.
+    pub priority_changes: bool,
+}
+
+/// A `vrrp_sync_group`: its instances change state together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncGroup {
+    /// Its name.
+    pub name: String,
+    /// The names of its instances, all of which exist; no instance is in two groups.
+    pub members: Vec<String>,
+    /// What it tracks for all of them.
+    pub tracks: Tracks,
+    /// What is run on its transitions.
+    pub notify: Notify,
+    /// Mail on transitions, when it says so itself.
+    pub smtp_alert: Option<bool>,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// A `vrrp_script`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpScript {
+    /// Its name.
+    pub name: String,
+    /// What is run; exit code 0 is a success.
+    pub command: Command,
+    /// From one start to the next.
+    pub interval: Duration,
+    /// A run that takes longer is ended and counts as failed; the interval without one.
+    pub timeout: Duration,
+    /// Successes in a row that bring it up.
+    pub rise: u32,
+    /// Failures in a row that take it down.
+    pub fall: u32,
+    /// `init_fail`: it is down until its first result; else up.
+    pub init_fail: bool,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// A `track_file`: the number in it, times the weight, is added to the priority; -254 and below means fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackFile {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// `init_file`: what is written to the file at the start, and whether one that exists is written over.
+    pub init: Option<(i32, Overwrite)>,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// Whether a file that exists may be written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// It is left as it is.
+    No,
+    /// It is.
+    Yes,
+}
+
+/// A `vrrp_track_process`: up while enough processes with this command line run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackProcess {
+    /// Its name.
+    pub name: String,
+    /// The program and, if given, its arguments.
+    pub words: Vec<String>,
+    /// How [`Self::words`] beyond the first are compared.
+    pub params: ParamMatch,
+    /// `full_command`: the whole path is compared, not the name alone.
+    pub full_command: bool,
+    /// As few as this are enough.
+    pub quorum: u32,
+    /// More than this are too many.
+    pub quorum_max: Option<u32>,
+    /// How long enough of them must have run before it counts as up.
+    pub fork_delay: Duration,
+    /// How long too few may run before it counts as down.
+    pub terminate_delay: Duration,
+    /// Where it stands in the file.
+    pub span: Span,
+}
+
+/// How the arguments of a process are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ParamMatch {
+    /// Not at all.
+    #[default]
+    None,
+    /// They are these.
+    Exact,
+    /// They begin with these, the last perhaps in part.
+    Partial,
+    /// The first ones are these.
+    Initial,
+}
