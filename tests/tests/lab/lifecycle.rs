@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lb_tests::client::tally;
 use lb_tests::lab::BIG_MEGABYTES;
-use lb_tests::{Plan, with_lab};
+use lb_tests::{Lab, Plan, with_lab};
 
 const NONE: [String; 0] = [];
 
@@ -52,6 +52,33 @@ fn a_killed_daemon_is_taken_over_without_losing_a_connection() -> Result<()> {
 
         assert_eq!(lab.director.term()?.code(), Some(0));
         assert_eq!(lab.director.traces()?, NONE);
+        Ok(())
+    })
+}
+
+#[test]
+fn counts_go_on_for_a_server_that_stays_and_begin_anew_for_one_that_comes() -> Result<()> {
+    with_lab(&Plan::servers(3), |lab| {
+        let own: Vec<_> = lab.servers.iter().map(|server| server.address).collect();
+        let on = |servers: &[usize]| {
+            servers.iter().fold(lab.http("rr"), |service, &server| service.checked(own[server], 1))
+        };
+        let (first, same_size, larger) = (on(&[0, 1]), on(&[0, 2]), on(&[0, 1, 2]));
+        let counts = |lab: &Lab, servers: &[usize]| -> Result<Vec<u64>> {
+            let status = lab.director.status()?;
+            servers.iter().map(|&server| Ok(status.server(own[server])?.connections)).collect()
+        };
+
+        lab.balance(&first, 2)?;
+        lab.client().sequence(lab.service(), 4)?;
+        assert_eq!(counts(lab, &[0, 1])?, [2, 2]);
+        lab.director.kill9()?;
+        lab.balance(&same_size, 2)?;
+        assert_eq!(counts(lab, &[0, 2])?, [2, 0], "the row of rs2 is that of rs3 now");
+        lab.client().sequence(lab.service(), 4)?;
+        lab.director.kill9()?;
+        lab.balance(&larger, 3)?;
+        assert_eq!(counts(lab, &[0, 1, 2])?, [4, 0, 2], "in a larger map");
         Ok(())
     })
 }

@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
-use aya::maps::{Array, Map, MapData};
+use aya::{
+    maps::{Array, Map, MapData, PerCpuValues},
+    util::nr_cpus,
+};
 use lb_common::{
     flow::{Bucket, Key4},
     hash::Keys,
-    layout::{ABI_VERSION, Layout, Server, ServiceBucket},
+    layout::{ABI_VERSION, Layout, Server, ServiceBucket, Stats},
 };
 use tracing::warn;
 
-use super::table::Table;
+use super::{ServerStats, table::Table};
 use crate::plan::{Allocation, Row, ServiceKey};
 
 /// The maps whose rows a new daemon goes on with.
-#[derive(Debug)]
 pub(super) struct Inheritance {
     /// Who had which row.
     pub(super) allocation: Allocation,
@@ -22,8 +24,7 @@ pub(super) struct Inheritance {
     pub(super) flow_keys: Keys,
     /// Rows of `flows4`.
     pub(super) flow_rows: usize,
-    /// Rows of `server_stats`.
-    pub(super) stats_rows: usize,
+    stats: ServerStats,
 }
 
 impl Inheritance {
@@ -44,6 +45,7 @@ impl Inheritance {
         let servers = Table::<Server>::open(&MapData::from_pin(pins.join("servers"))?)?;
         let flows = Table::<Bucket<Key4>>::open(&MapData::from_pin(pins.join("flows4"))?)?;
         let stats = MapData::from_pin(pins.join("server_stats"))?;
+        let stats = ServerStats::try_from(Map::from_map_data(stats)?)?;
         let mut allocation =
             Allocation { next_generation: layout.next_generation as u16, ..Allocation::default() };
         for slot in (0..services.rows()).flat_map(|row| services.get(row).slots) {
@@ -60,12 +62,29 @@ impl Inheritance {
                 allocation.servers.insert((*key, server.rip), value);
             }
         }
-        Ok(Self {
-            allocation,
-            flow_keys: layout.flow_keys,
-            flow_rows: flows.rows(),
-            stats_rows: stats.info()?.max_entries() as usize,
-        })
+        Ok(Self { allocation, flow_keys: layout.flow_keys, flow_rows: flows.rows(), stats })
+    }
+
+    /// Rows of `server_stats`.
+    pub(super) fn stats_rows(&self) -> usize {
+        self.stats.len() as usize
+    }
+
+    /// Lets the counts of every real server that stays go on in `new`, which is the same map where the sizes
+    /// are the same, and those of every new one begin with nothing.
+    pub(super) fn hand_over_counts(&self, now: &Allocation, new: &mut ServerStats) -> anyhow::Result<()> {
+        let cpus = nr_cpus().map_err(|(_, error)| error)?;
+        let is_same_map = self.stats.len() == new.len();
+        for (server, row) in &now.servers {
+            let stays = self.allocation.servers.get(server) == Some(row);
+            if stays && is_same_map {
+                continue;
+            }
+            let row = u32::from(row.row);
+            let none = || PerCpuValues::try_from(vec![[0; size_of::<Stats>() / 8]; cpus]);
+            new.set(row, if stays { self.stats.get(&row, 0)? } else { none()? }, 0)?;
+        }
+        Ok(())
     }
 }
 

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, PerCpuValues, xdp::DevMap},
+    maps::{Map, MapData, PerCpuArray, xdp::DevMap},
     programs::Xdp,
-    util::nr_cpus,
 };
 use lb_common::{
     counters::{Counter, Counters},
@@ -43,6 +42,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 const KEPT: [&str; 3] = ["flows4", "server_stats", "counters"];
 /// Maps that are made anew at every start.
 const FRESH: [&str; 6] = ["services", "servers", "members", "cursors", "ports", "layout"];
+
+/// The map `server_stats`: each row as words, which is what the kernel copies.
+type ServerStats = PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>;
 
 /// What the data path is to be.
 #[derive(Clone, Debug)]
@@ -87,7 +89,7 @@ impl Constants {
 pub struct Datapath {
     ebpf: Ebpf,
     publisher: Publisher,
-    stats: PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>,
+    stats: ServerStats,
     counters: PerCpuArray<MapData, [u64; Counter::ALL.len()]>,
     attached: Vec<Attached>,
     constants: Constants,
@@ -136,12 +138,11 @@ impl Prepared {
                     old.flow_rows
                 );
             }
-            let same = [same_flows, old.stats_rows == allocation.server_rows(), true];
+            let same = [same_flows, old.stats_rows() == allocation.server_rows(), true];
             kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
         }
-        let before = old.as_ref().map(|old| old.allocation.servers.clone()).unwrap_or_default();
         let flow_keys =
-            old.filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
+            old.as_ref().filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
             flow_mask: flow_rows as u32 - 1,
@@ -174,9 +175,8 @@ impl Prepared {
         let layout =
             Layout { abi: ABI_VERSION, next_generation: u32::from(allocation.next_generation), flow_keys };
         let mut stats = PerCpuArray::try_from(own_map(&ebpf, "server_stats")?)?;
-        for (_, new) in allocation.servers.iter().filter(|&(key, row)| before.get(key) != Some(row)) {
-            let none = vec![[0; size_of::<Stats>() / 8]; nr_cpus().map_err(|(_, error)| error)?];
-            stats.set(u32::from(new.row), PerCpuValues::try_from(none)?, 0)?;
+        if let Some(old) = &old {
+            old.hand_over_counts(&allocation, &mut stats)?;
         }
         let datapath = Datapath {
             publisher: Publisher::new(tables, &table, wanted),
