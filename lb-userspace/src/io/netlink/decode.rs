@@ -72,7 +72,8 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     let state = match message.header.state {
         Nud::Reachable | Nud::Delay | Nud::Probe | Nud::Permanent | Nud::Noarp => NeighbourState::Usable,
         Nud::Stale => NeighbourState::Stale,
-        _ => NeighbourState::Unusable,
+        Nud::Failed => NeighbourState::Silent,
+        _ => NeighbourState::Unknown,
     };
     Some(Neighbour { ifindex: message.header.ifindex, address: address?, state, link_address })
 }
@@ -165,9 +166,9 @@ mod tests {
             (Nud::Permanent, NeighbourState::Usable),
             (Nud::Noarp, NeighbourState::Usable),
             (Nud::Stale, NeighbourState::Stale),
-            (Nud::Incomplete, NeighbourState::Unusable),
-            (Nud::Failed, NeighbourState::Unusable),
-            (Nud::None, NeighbourState::Unusable),
+            (Nud::Incomplete, NeighbourState::Unknown),
+            (Nud::Failed, NeighbourState::Silent),
+            (Nud::None, NeighbourState::Unknown),
         ];
         for (nud, state) in rows {
             let mut message = NeighbourMessage::default();

@@ -11,8 +11,17 @@ pub(crate) enum NeighbourState {
     Usable,
     /// Known but unconfirmed for a while; the kernel will not confirm it unless it is used.
     Stale,
-    /// Unknown: asking, or asked in vain.
-    Unusable,
+    /// Not known; perhaps it is being asked for.
+    Unknown,
+    /// Asked for in vain.
+    Silent,
+}
+
+impl NeighbourState {
+    /// Whether frames can be sent to it.
+    pub(crate) const fn is_known(self) -> bool {
+        matches!(self, Self::Usable | Self::Stale)
+    }
 }
 
 /// An entry of the neighbour table.

@@ -38,6 +38,8 @@ pub(super) struct Table {
     links: BTreeMap<u32, Link>,
     neighbours: HashMap<Key, Neighbour>,
     solicited: BTreeMap<Key, Instant>,
+    /// Neighbours that were asked in vain since they last answered, whatever the kernel remembers of it.
+    silent: BTreeSet<Key>,
     lookups_at: Option<Instant>,
     outputs: BTreeSet<Output>,
     /// Addresses whose resolution may have changed.
@@ -79,6 +81,9 @@ impl Table {
         self.links = snapshot.links.into_iter().map(|link| (link.index, link)).collect();
         self.neighbours =
             snapshot.neighbours.into_iter().map(|entry| ((entry.ifindex, entry.address), entry)).collect();
+        self.silent.clear();
+        let silent = self.neighbours.iter().filter(|(_, entry)| entry.state == NeighbourState::Silent);
+        self.silent.extend(silent.map(|(key, _)| *key));
         self.look_up_all();
         self.suspect(|_| true);
     }
@@ -100,7 +105,12 @@ impl Table {
             }
             Event::Neighbour(entry) => {
                 let key = (entry.ifindex, entry.address);
-                let lost = entry.state == NeighbourState::Unusable;
+                let lost = !entry.state.is_known();
+                match entry.state {
+                    NeighbourState::Usable | NeighbourState::Stale => drop(self.silent.remove(&key)),
+                    NeighbourState::Silent => drop(self.silent.insert(key)),
+                    NeighbourState::Unknown => {}
+                }
                 let before = self.neighbours.insert(key, entry);
                 self.neighbour_changed(key, before.as_ref(), lost);
             }
@@ -128,6 +138,7 @@ impl Table {
         }
         let wanted: BTreeSet<Key> = self.targets.values().filter_map(Target::key).collect();
         self.solicited.retain(|key, _| wanted.contains(key));
+        self.silent.retain(|key| wanted.contains(key));
         for (ifindex, neighbour) in wanted {
             if self.solicit_at(now, (ifindex, neighbour)).is_some_and(|at| at <= now) {
                 self.solicited.insert((ifindex, neighbour), now);
@@ -191,7 +202,7 @@ impl Table {
 
     fn neighbour_changed(&mut self, key: Key, before: Option<&Neighbour>, lost: bool) {
         // What was known and is not any more is asked for at once, however short ago it was asked for last.
-        if lost && before.is_some_and(|entry| entry.state != NeighbourState::Unusable) {
+        if lost && before.is_some_and(|entry| entry.state.is_known()) {
             self.solicited.remove(&key);
         }
         self.suspect(|other| other == key);
@@ -211,7 +222,7 @@ impl Table {
         let interval = match self.neighbours.get(&key).map(|entry| entry.state) {
             Some(NeighbourState::Usable) => return None,
             Some(NeighbourState::Stale) => CONFIRM_AGAIN,
-            Some(NeighbourState::Unusable) | None => ASK_AGAIN,
+            Some(NeighbourState::Unknown | NeighbourState::Silent) | None => ASK_AGAIN,
         };
         Some(self.solicited.get(&key).map_or(now, |last| *last + interval))
     }
@@ -236,14 +247,15 @@ impl Table {
         if link.mac.is_none() {
             return unresolved(format!("{name}, the interface to {address}, is not an Ethernet interface"));
         }
-        let entry =
-            self.neighbours.get(&(ifindex, neighbour)).filter(|e| e.state != NeighbourState::Unusable);
+        let key = (ifindex, neighbour);
+        let entry = self.neighbours.get(&key).filter(|entry| entry.state.is_known());
         match entry.map(|entry| <[u8; 6]>::try_from(entry.link_address.as_slice())) {
             Some(Ok(mac)) => Resolution::Resolved { mac, ifindex },
             Some(Err(_)) => {
                 unresolved(format!("the neighbour entry of {neighbour} on {name} has no Ethernet address"))
             }
-            None => unresolved(silence(address, neighbour, name)),
+            None if self.silent.contains(&key) => unresolved(silence(address, neighbour, name)),
+            None => unresolved(format!("the MAC address of {neighbour} on {name} is being asked for")),
         }
     }
 }

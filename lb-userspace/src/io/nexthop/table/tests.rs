@@ -58,7 +58,7 @@ fn solicited(table: &mut Table, now: Instant) -> bool {
 
 #[test]
 fn facts_to_resolution() {
-    use NeighbourState::{Stale, Unusable, Usable};
+    use NeighbourState::{Silent, Stale, Unknown, Usable};
     let gateway = ip("10.0.0.1");
     let six = ip("2001:db8::9");
     let short = Neighbour { link_address: vec![10, 0, 0, 9], ..entry(server(), Usable) };
@@ -75,10 +75,21 @@ fn facts_to_resolution() {
         (
             server(),
             onlink(server()),
-            vec![entry(server(), Unusable)],
+            vec![entry(server(), Silent)],
             reason("10.0.0.9 does not answer ARP on eth0"),
         ),
-        (server(), onlink(server()), vec![], reason("10.0.0.9 does not answer ARP on eth0")),
+        (
+            server(),
+            onlink(server()),
+            vec![entry(server(), Unknown)],
+            reason("the MAC address of 10.0.0.9 on eth0 is being asked for"),
+        ),
+        (
+            server(),
+            onlink(server()),
+            vec![],
+            reason("the MAC address of 10.0.0.9 on eth0 is being asked for"),
+        ),
         (
             server(),
             onlink(server()),
@@ -89,7 +100,7 @@ fn facts_to_resolution() {
         (
             server(),
             onlink(gateway),
-            vec![entry(server(), Usable)],
+            vec![entry(gateway, Silent)],
             reason("10.0.0.1, the gateway to 10.0.0.9, does not answer ARP on eth0"),
         ),
         (
@@ -98,7 +109,12 @@ fn facts_to_resolution() {
             vec![],
             reason("the interface to 10.0.0.9 is gone"),
         ),
-        (six, onlink(six), vec![], reason("2001:db8::9 does not answer neighbour discovery on eth0")),
+        (
+            six,
+            onlink(six),
+            vec![entry(six, Silent)],
+            reason("2001:db8::9 does not answer neighbour discovery on eth0"),
+        ),
         (six, onlink(six), vec![entry(six, Usable)], RESOLVED),
     ];
     for (address, route, neighbours, expected) in rows {
@@ -140,7 +156,7 @@ fn nothing_is_said_before_the_first_lookup_nor_twice() {
     assert!(!table.has_change());
     table.routed(server(), onlink(server()));
     assert_eq!(news(&mut table).len(), 1);
-    table.handle(now, Event::Neighbour(entry(server(), NeighbourState::Unusable)));
+    table.handle(now, Event::Neighbour(entry(server(), NeighbourState::Unknown)));
     table.routed(server(), onlink(server()));
     assert!(!table.has_change(), "the same again is no news");
     // There and back between two looks is no news either.
@@ -166,9 +182,24 @@ fn an_unresolved_neighbour_is_asked_for_every_second() {
     assert!(solicited(&mut table, start), "at once");
     assert_eq!(table.next_deadline(), Some(start + ASK_AGAIN));
     assert!(!solicited(&mut table, start + ASK_AGAIN / 2));
-    table.handle(start, Event::Neighbour(entry(server(), NeighbourState::Unusable)));
+    table.handle(start, Event::Neighbour(entry(server(), NeighbourState::Silent)));
     assert!(!solicited(&mut table, start + ASK_AGAIN / 2), "never known is not lost");
     assert!(solicited(&mut table, start + ASK_AGAIN));
+}
+
+#[test]
+fn silence_is_said_once_until_there_is_an_answer() {
+    let now = Instant::now();
+    let mut table = table(server(), onlink(server()), vec![]);
+    assert_eq!(news(&mut table), [reason("the MAC address of 10.0.0.9 on eth0 is being asked for")]);
+    table.handle(now, Event::Neighbour(entry(server(), NeighbourState::Silent)));
+    assert_eq!(news(&mut table), [reason("10.0.0.9 does not answer ARP on eth0")]);
+    // The kernel forgets, and it is asked again.
+    table.handle(now, Event::NeighbourGone { ifindex: 3, address: server() });
+    table.handle(now, Event::Neighbour(entry(server(), NeighbourState::Unknown)));
+    assert!(!table.has_change());
+    table.handle(now, Event::Neighbour(entry(server(), NeighbourState::Usable)));
+    assert_eq!(news(&mut table), [RESOLVED]);
 }
 
 #[test]
@@ -238,8 +269,12 @@ fn addresses() -> [IpAddr; 3] {
 
 fn event() -> impl Strategy<Value = Event> {
     let address = prop::sample::select(addresses().to_vec());
-    let state =
-        prop::sample::select(vec![NeighbourState::Usable, NeighbourState::Stale, NeighbourState::Unusable]);
+    let state = prop::sample::select(vec![
+        NeighbourState::Usable,
+        NeighbourState::Stale,
+        NeighbourState::Unknown,
+        NeighbourState::Silent,
+    ]);
     let carrier = prop::sample::select(vec![Carrier::Up, Carrier::NoCarrier, Carrier::AdminDown]);
     prop_oneof![
         (address.clone(), state).prop_map(|(address, state)| Event::Neighbour(entry(address, state))),
