@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -75,6 +76,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
             arguments.file.display()
         );
     }
+    raise_descriptor_limit();
     let state_dir = arguments.state.state_dir;
     let _lock = lock(&state_dir)?;
     let options = Options {
@@ -87,6 +89,15 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         debug_bpf: arguments.debug_bpf,
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))
+}
+
+/// Every probe under way has a descriptor, and the usual limit of 1024 is there for the sake of `select`.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        warn!("the limit of open files stays as it is: {error}");
+    }
 }
 
 /// Reads and parses a file; its problems are in the result.

@@ -1,10 +1,13 @@
 //! The ways packets take: large transfers, the director's own stack, a second interface.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use anyhow::Result;
 use lb_tests::client::tally;
 use lb_tests::lab::{BIG_MEGABYTES, DIRECTOR};
 use lb_tests::nginx::Nginx;
-use lb_tests::{Plan, with_lab};
+use lb_tests::{Plan, wait, with_lab};
 
 #[test]
 fn a_large_download_arrives_intact() -> Result<()> {
@@ -57,5 +60,28 @@ fn frames_leave_by_the_other_interface_of_a_director_with_two() -> Result<()> {
         let mut download = lab.client().download(lab.service(), "/big")?;
         download.advance_to(BIG_MEGABYTES)?;
         download.finish()
+    })
+}
+
+#[test]
+fn another_mac_address_of_the_director_is_followed() -> Result<()> {
+    with_lab(&Plan::servers(2), |lab| {
+        lab.balance(&lab.http_on_all("rr"), 2)?;
+        lab.client().sequence(lab.service(), 2)?;
+        let counted = lab.director.status()?.service()?.packets;
+
+        lab.director.netns().ip("link set dev lan0 address 02:00:00:00:77:02")?;
+        lab.client().netns().ip("neigh flush dev net0")?;
+        wait::until("the program to know its new address", Duration::from_secs(10), || {
+            // Until then the director's own stack refuses.
+            Ok(match lab.client().who(lab.service()) {
+                Ok(_) => ControlFlow::Break(()),
+                Err(error) => ControlFlow::Continue(format!("{error:#}")),
+            })
+        })?;
+        assert!(lab.director.status()?.service()?.packets > counted);
+        assert_eq!(lab.director.netns().xdp_links()?, [("lan0".to_owned(), 1)]);
+        assert_eq!(tally(&lab.client().sequence(lab.service(), 10)?).len(), 2);
+        Ok(())
     })
 }
