@@ -44,7 +44,7 @@ pub struct GroupId(pub usize);
 /// Something that happened to the routers of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// An advert came in on the router's interface; [`wire::parse`] accepted its form.
+    /// An advert came in on the router's interface; its form was accepted.
     Heard {
         /// Whose.
         router: RouterId,
