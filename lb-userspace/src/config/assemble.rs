@@ -6,28 +6,20 @@ use super::diagnostics::Diagnostic;
 use super::model::Config;
 use super::source::Span;
 use super::tree::Statement;
-use super::{instance, service};
+use super::{service, vrrp};
 
 /// What the statements of a file say; only to be used when `problems` has no error.
 pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Config {
-    let mut config = Config::default();
+    let mut config = Config { vrrp: vrrp::read(statements, problems), ..Config::default() };
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config),
-            "vrrp_instance" => config.vrrp.instances.extend(instance::read(statement, problems)),
             "virtual_server" => config.virtual_servers.extend(service::read(statement, problems)),
             _ => {}
         }
     }
     drop_repeated(&mut config, problems);
-    if let Some(instance) = config.vrrp.instances.first() {
-        problems.push(
-            Diagnostic::note(
-                instance.span,
-                "`vrrp_instance` is not yet in effect: this node does not elect a master",
-            )
-            .hint("only its interface and addresses are used; have one node at a time hold the addresses"),
-        );
+    if !config.vrrp.instances.is_empty() {
         find_unowned(&config, problems);
     }
     config
@@ -89,19 +81,15 @@ mod tests {
 
     #[test]
     fn an_address_that_no_instance_owns_is_warned_of() {
-        let instance = |address: &str| {
+        let instance = |id: u8, address: &str| {
             let address = format!("virtual_ipaddress {{\n {address}\n }}");
-            format!("vrrp_instance A {{\n interface eth0\n virtual_router_id 1\n {address}\n}}\n")
+            format!("vrrp_instance A{id} {{\n interface eth0\n virtual_router_id {id}\n {address}\n}}\n")
         };
-        let said = said(&(server("weight 1") + &instance("10.0.0.9")));
-        assert!(
-            said[0].starts_with("t:1:1: warning: no vrrp_instance owns the virtual address 10.0.0.1"),
-            "{said:#?}"
-        );
         says(
-            &(server("weight 1") + &instance("10.0.0.1/24")),
-            "t:9:1: note: `vrrp_instance` is not yet in effect",
+            &(server("weight 1") + &instance(1, "10.0.0.9")),
+            "t:1:1: warning: no vrrp_instance owns the virtual address 10.0.0.1",
         );
-        says(&(instance("10.0.0.1") + &instance("10.0.0.2")), "t:1:1: note: ");
+        assert_eq!(said(&(server("weight 1") + &instance(1, "10.0.0.1/24"))), Vec::<String>::new());
+        assert_eq!(said(&(instance(1, "10.0.0.1") + &instance(2, "10.0.0.2"))), Vec::<String>::new());
     }
 }

@@ -93,7 +93,7 @@ pub(super) enum Effect {
     Now,
     /// Nothing yet, and each use is warned of.
     Later,
-    /// Nothing yet; said once for the block around it, or of no consequence for the service.
+    /// Nothing; said once for the block around it, or of no consequence for the service.
     Silent,
 }
 
@@ -235,15 +235,19 @@ pub(super) fn homes(name: &str) -> Vec<BlockKind> {
 
 /// The keyword of a block of kind `kind` that is spelt most like `name`, if one is near enough to be meant.
 pub(super) fn nearest(kind: BlockKind, name: &str) -> Option<&'static str> {
+    nearest_of(of(kind).map(|keyword| keyword.name), name)
+}
+
+/// The one of `known` that is spelt most like `name`, if one is near enough to be meant.
+pub(super) fn nearest_of<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
     let length = name.chars().count();
     // The distance is quadratic in the length, and no keyword is this long.
     if length > 64 {
         return None;
     }
-    of(kind)
-        .map(|keyword| {
-            (strsim::osa_distance(&keyword.name.to_lowercase(), &name.to_lowercase()), keyword.name)
-        })
+    known
+        .filter(|known| known.len() <= 256)
+        .map(|known| (strsim::osa_distance(&known.to_lowercase(), &name.to_lowercase()), known))
         .min()
         .filter(|(distance, _)| *distance <= (length / 3).max(1))
         .map(|(_, nearest)| nearest)

@@ -8,7 +8,6 @@
 mod assemble;
 mod check;
 mod diagnostics;
-mod instance;
 mod keywords;
 mod lexer;
 pub mod model;
@@ -20,6 +19,7 @@ mod testing;
 mod timing;
 mod tree;
 mod values;
+mod vrrp;
 
 pub use diagnostics::{Diagnostic, Severity};
 pub use model::Config;
@@ -125,7 +125,10 @@ mod tests {
     fn soup() -> impl Strategy<Value = String> {
         let words = "virtual_server real_server TCP_CHECK vrrp_instance virtual_ipaddress global_defs weight lb_algo rr \
                      lb_kind DR protocol 10.0.0.1 10.0.0.2/24 ::1 80 0 -1 1.5 { } { } \" ' # $A ${B} include @x nat_mask \
-                     255.255.255.0 fwmark 99999999999999999999 nb_get_retry persistence_timeout dev é \\";
+                     255.255.255.0 fwmark 99999999999999999999 nb_get_retry persistence_timeout dev é \\ \
+                     interface virtual_router_id eth0 virtual_routes virtual_rules via table from unicast_peer \
+                     track_script track_interface reverse use_vmac authentication auth_pass vrrp_script script \
+                     vrrp_sync_group group notify_master vrrp_track_process process advert_int default max_ttl";
         let breaks = ["\n", "\n", "\n", "\t", "\r", "\u{1b}[2J"];
         let words: Vec<_> = words.split_whitespace().chain(breaks).collect();
         prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.join(" "))

@@ -1,5 +1,6 @@
 //! Owns what the tests of this module share.
 
+use super::model::vrrp::VrrpInstance;
 use super::model::{Checker, TcpCheck};
 use super::{Config, parse};
 
@@ -44,4 +45,26 @@ pub(super) fn checks(text: &str) -> Vec<TcpCheck> {
         Checker::Other { .. } => None,
     });
     tcp.collect()
+}
+
+/// A `vrrp_instance` that can run; `inner` begins in line 4, and its address stands behind it.
+pub(super) fn instance(inner: &str) -> String {
+    bare_instance(&format!("{inner}\n virtual_ipaddress {{\n 10.0.0.1\n }}"))
+}
+
+/// A `vrrp_instance` without addresses; `inner` begins in line 4.
+pub(super) fn bare_instance(inner: &str) -> String {
+    format!("vrrp_instance VI_1 {{\n interface eth0\n virtual_router_id 51\n {inner}\n}}\n")
+}
+
+/// The one instance that `inner` makes, which loads.
+#[track_caller]
+pub(super) fn vrrp_instance(inner: &str) -> VrrpInstance {
+    only(&instance(inner))
+}
+
+/// The first instance of `text`, which loads.
+#[track_caller]
+pub(super) fn only(text: &str) -> VrrpInstance {
+    config(text).vrrp.instances.into_iter().next().expect("an instance")
 }

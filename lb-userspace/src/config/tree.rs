@@ -37,7 +37,12 @@ impl Statement {
         &self.keyword.text
     }
 
-    /// The keyword and its arguments, without the block.
+    /// The keyword and its arguments.
+    pub(super) fn words(&self) -> impl Iterator<Item = &Word> {
+        [&self.keyword].into_iter().chain(&self.arguments)
+    }
+
+    /// The place of the keyword and its arguments, without the block.
     pub(super) fn header(&self) -> Span {
         self.keyword.span.to(self.arguments.last().map_or(self.keyword.span, |last| last.span))
     }

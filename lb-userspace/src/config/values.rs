@@ -9,6 +9,8 @@ use super::diagnostics::{Diagnostic, quoted};
 use super::tree::Word;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
+/// The kernel's IFNAMSIZ without the final NUL.
+const INTERFACE_NAME: usize = 15;
 
 /// An IPv4 or IPv6 address; host names are refused, because a name server must not decide who is served.
 pub(super) fn address(word: &Word) -> Result<IpAddr, Diagnostic> {
@@ -38,6 +40,29 @@ where
         None => Err(Diagnostic::error(word.span, format!("{} is not {what}", quoted(&word.text)))
             .hint(format!("write a whole number from {} to {}", range.start(), range.end()))),
     }
+}
+
+/// A whole number in `range`, perhaps below zero.
+pub(super) fn signed(word: &Word, what: &str, range: RangeInclusive<i32>) -> Result<i32, Diagnostic> {
+    let digits = word.text.strip_prefix(['+', '-']).unwrap_or(&word.text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Diagnostic::error(word.span, format!("{} is not {what}", quoted(&word.text)))
+            .hint(format!("write a whole number from {} to {}", range.start(), range.end())));
+    }
+    // One that does not fit is a number all the same: it is the range it misses.
+    let value = word.text.parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| out_of_range(word, what, range.start(), range.end()))
+}
+
+/// The name of a network interface, as the kernel takes it.
+pub(super) fn interface(word: &Word) -> Result<String, Diagnostic> {
+    let name = &word.text;
+    let fits = (1..=INTERFACE_NAME).contains(&name.len()) && name != "." && name != "..";
+    if fits && !name.contains(|letter: char| letter == '/' || letter.is_whitespace() || letter.is_control()) {
+        return Ok(name.clone());
+    }
+    Err(Diagnostic::error(word.span, format!("{} is not the name of an interface", quoted(name)))
+        .hint(format!("write a name such as eth0, of at most {INTERFACE_NAME} characters")))
 }
 
 /// Seconds, perhaps with up to six decimals, in `range`.
@@ -139,6 +164,26 @@ mod tests {
             ["", ".", "-1", "1e3", "1.5x", "0.0000001", "4295", "99999999999999999999", "18446744073710"]
         {
             assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_below_zero() {
+        let read = |text: &str| signed(&word(text), "a weight", -253..=253);
+        assert_eq!((read("-15").unwrap(), read("+3").unwrap(), read("0").unwrap()), (-15, 3, 0));
+        for bad in ["", "-", "+-1", "1.5", "x", "-254", "99999999999999999999", "- 1"] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+        assert!(read("-99999999999999999999").unwrap_err().message.contains("out of range"));
+    }
+
+    #[test]
+    fn interfaces_have_names_the_kernel_takes() {
+        for good in ["eth0", "eth0.100", "vrrp6.255", "a"] {
+            assert_eq!(interface(&word(good)).unwrap(), good);
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "sixteen-letters0"] {
+            assert!(interface(&word(bad)).is_err(), "{bad:?}");
         }
     }
 

@@ -69,7 +69,7 @@ pub struct User {
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
-    /// RFC 3768; IPv4 only.
+    /// RFC 3768; over IPv6 only keepalived speaks it, without authentication.
     #[default]
     V2 = 2,
     /// RFC 5798 and RFC 9568.
@@ -152,6 +152,8 @@ pub enum Checksum {
     WithPseudoHeader,
     /// The message alone, as in version 2: `v3_checksum_as_v2`.
     MessageOnly,
+    /// A pseudo-header with 224.0.0.18 in it, whichever peer it goes to: `old_unicast_checksum`.
+    OldUnicast,
 }
 
 /// A macvlan interface with the virtual router's MAC address.
@@ -434,7 +436,8 @@ pub struct Track {
     /// -253 to 253. Positive: added while it is up. Negative: taken off while it is down. 0: down means fault.
     /// A file's weight multiplies the number in it instead.
     pub weight: i32,
-    /// `reverse`: up counts as down.
+    /// `reverse`: with weight 0, up counts as down; with another, what would be added is taken off and what would be
+    /// taken off is added.
     pub reverse: bool,
 }
 
@@ -548,8 +551,8 @@ pub enum ParamMatch {
     None,
     /// They are these.
     Exact,
-    /// They begin with these, the last perhaps in part.
-    Partial,
     /// The first ones are these.
+    Partial,
+    /// They begin with these, the last perhaps in part.
     Initial,
 }

@@ -1,0 +1,88 @@
+//! Owns the rules between whole instances: what two of them cannot both have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+
+use super::transport::vmac_name;
+use crate::config::diagnostics::Diagnostic;
+use crate::config::model::vrrp::{Transport, VrrpInstance};
+
+/// Gives the virtual MAC interfaces without a name of their own names that no earlier one has.
+pub(super) fn distinguish(instances: &mut [VrrpInstance], prefix: &str) {
+    let mut taken = BTreeSet::new();
+    for instance in instances {
+        let usual = vmac_name(prefix, "", instance);
+        let numbers = (1..).map(|number: u32| vmac_name(prefix, &number.to_string(), instance));
+        let mut names = iter::once(usual.clone()).chain(numbers);
+        let free = names.find(|name| !taken.contains(name));
+        let Some(vmac) = &mut instance.vmac else { continue };
+        if let Some(free) = free.filter(|_| vmac.name == usual) {
+            vmac.name = free;
+        }
+        taken.insert(vmac.name.clone());
+    }
+}
+
+/// Everything that two of `instances` cannot both have.
+pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
+    for (index, instance) in instances.iter().enumerate() {
+        if let Some(other) = instances[..index].iter().find(|other| same_router(instance, other)) {
+            let message = format!(
+                "the vrrp_instances {} and {} are both the virtual router {} on {}",
+                other.name,
+                instance.name,
+                instance.virtual_router_id,
+                instance.interface.as_deref().unwrap_or_default()
+            );
+            problems
+                .push(Diagnostic::error(instance.span, message).hint("give one another `virtual_router_id`"));
+        }
+        let vmac = |other: &&VrrpInstance| match (&instance.vmac, &other.vmac) {
+            (Some(vmac), Some(other)) => vmac.name == other.name,
+            _ => false,
+        };
+        if let (Some(other), Some(vmac)) = (instances[..index].iter().find(vmac), &instance.vmac) {
+            let message = format!(
+                "the vrrp_instances {} and {} would both make the interface {}",
+                other.name, instance.name, vmac.name
+            );
+            problems.push(
+                Diagnostic::error(instance.span, message)
+                    .hint("write another name behind `use_vmac` in one of them"),
+            );
+        }
+    }
+    find_shared_addresses(instances, problems);
+}
+
+/// Whether adverts for the one could be taken for those of the other.
+fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
+    let place =
+        |instance: &VrrpInstance| (instance.interface.clone(), instance.family, instance.virtual_router_id);
+    let mixed_up = match (&one.transport, &other.transport) {
+        (Transport::Multicast { group: one }, Transport::Multicast { group: other }) => one == other,
+        (Transport::Unicast { peers: one, .. }, Transport::Unicast { peers: other, .. }) => {
+            one.iter().any(|peer| other.contains(peer))
+        }
+        _ => false,
+    };
+    one.interface.is_some() && place(one) == place(other) && mixed_up
+}
+
+fn find_shared_addresses(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
+    let mut owners = BTreeMap::new();
+    for instance in instances {
+        for owned in instance.owned() {
+            let dev = owned.dev.as_ref().or(instance.interface.as_ref());
+            let other = owners.insert((owned.address, dev), &instance.name);
+            let Some(other) = other.filter(|other| **other != instance.name) else { continue };
+            let message = format!(
+                "the vrrp_instances {other} and {} both own the virtual address {}",
+                instance.name, owned.address
+            );
+            problems.push(
+                Diagnostic::warning(instance.span, message).hint("have each address in one instance only"),
+            );
+        }
+    }
+}

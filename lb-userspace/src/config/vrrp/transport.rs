@@ -1,0 +1,397 @@
+//! Owns where adverts go and come from: multicast groups, unicast peers, source addresses and virtual MAC addresses.
+
+use std::net::IpAddr;
+
+use super::addresses;
+use super::globals::Globals;
+use super::words::{self, Words};
+use crate::config::diagnostics::{Diagnostic, quoted};
+use crate::config::model::vrrp::{Checksum, Family, Transport, Vmac, VrrpInstance};
+use crate::config::source::Span;
+use crate::config::tree::{Statement, Word};
+use crate::config::values;
+
+/// The keywords of this kind that an instance has.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    peers: Vec<(IpAddr, Span)>,
+    wrong_peers: bool,
+    /// The block of peers, or another keyword that only unicast has.
+    unicast: Option<Span>,
+    source: Option<(IpAddr, Span)>,
+    track_source: Option<Span>,
+    group: Option<(IpAddr, Span)>,
+    ttl: Option<u8>,
+    only_peers: Option<bool>,
+    fault_without_peers: Option<Span>,
+    checksum: Option<Checksum>,
+    old_unicast: bool,
+    vmac: Option<(Option<String>, Span)>,
+    xmit_base: Option<Span>,
+}
+
+impl Said {
+    /// Takes `setting` if it is one of these.
+    pub(super) fn take(
+        &mut self,
+        setting: &Statement,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        let header = setting.header();
+        let value = setting.arguments.first();
+        let on = |value| Ok(values::switch(value)?.then_some(header));
+        match (setting.name(), value) {
+            ("unicast_peer", _) => {
+                self.unicast = Some(header);
+                setting.body().iter().for_each(|line| self.take_peers(line, problems));
+            }
+            ("unicast_src_ip", Some(word)) => {
+                self.unicast.get_or_insert(header);
+                self.source = Some((addresses::host(word, problems)?, word.span));
+            }
+            ("mcast_src_ip", Some(word)) => self.source = Some((addresses::host(word, problems)?, word.span)),
+            ("mcast_dst_ip", Some(word)) => self.group = Some((multicast(word)?, header)),
+            ("unicast_ttl", Some(word)) => {
+                self.ttl = Some(values::number(word, "a time to live", 0..=u8::MAX)?);
+            }
+            ("check_unicast_src", value) => self.only_peers = Some(values::switch(value)?),
+            ("unicast_fault_no_peer", value) => self.fault_without_peers = on(value)?,
+            ("track_src_ip", value) => self.track_source = on(value)?,
+            ("old_unicast_checksum", value) => {
+                self.old_unicast = value.is_none_or(|word| word.text != "never");
+            }
+            ("v3_checksum_as_v2", value) => self.checksum = Some(checksum(value)?),
+            ("use_vmac", _) => self.vmac = Some((vmac(&setting.arguments, problems)?, header)),
+            ("vmac_xmit_base", value) => self.xmit_base = on(value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `ADDRESS [min_ttl NUMBER] [max_ttl NUMBER]`.
+    fn take_peers(&mut self, line: &Statement, problems: &mut Vec<Diagnostic>) {
+        let mut words = Words::new(line);
+        while let Some(word) = words.take() {
+            let taken = match word.text.as_str() {
+                "min_ttl" | "max_ttl" => {
+                    self.only_peers = Some(true);
+                    let limit = words.value(word);
+                    limit.and_then(|limit| values::number(limit, "a time to live", 0..=u8::MAX)).map(|_| {
+                        problems.push(words::later(word));
+                    })
+                }
+                _ => addresses::host(word, problems).map(|address| self.add_peer(address, word, problems)),
+            };
+            self.wrong_peers |= taken.is_err();
+            problems.extend(taken.err());
+        }
+    }
+
+    fn add_peer(&mut self, address: IpAddr, word: &Word, problems: &mut Vec<Diagnostic>) {
+        if self.peers.iter().any(|(other, _)| *other == address) {
+            let message = format!("{} is a peer already; this one is ignored", quoted(&word.text));
+            problems.push(Diagnostic::warning(word.span, message).hint("remove one of the two"));
+        } else {
+            self.peers.push((address, word.span));
+        }
+    }
+
+    /// Fills `instance` in, whose family is known.
+    pub(super) fn settle(
+        &self,
+        instance: &mut VrrpInstance,
+        globals: &Globals,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        instance.checksum = self.checksum.unwrap_or(globals.checksum);
+        instance.source = self.settle_source(instance.family, problems);
+        instance.track_source = self.track_source.is_some() && instance.source.is_some();
+        if let (Some(span), None) = (self.track_source, instance.source) {
+            problems.push(
+                Diagnostic::warning(span, "`track_src_ip` has no effect without a source address")
+                    .hint("write `unicast_src_ip` or `mcast_src_ip`"),
+            );
+        }
+        instance.transport = self.settle_transport(instance, globals, problems);
+        if self.old_unicast && matches!(instance.transport, Transport::Unicast { .. }) {
+            instance.checksum = Checksum::OldUnicast;
+        }
+        instance.vmac = self.settle_vmac(instance, globals, problems);
+    }
+
+    fn settle_source(&self, family: Family, problems: &mut Vec<Diagnostic>) -> Option<IpAddr> {
+        let (source, span) = self.source?;
+        if Family::of(source) == family {
+            return Some(source);
+        }
+        problems.push(other_family(source, span, "the source address"));
+        None
+    }
+
+    fn settle_transport(
+        &self,
+        instance: &mut VrrpInstance,
+        globals: &Globals,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Transport {
+        let mut peers = Vec::new();
+        for (peer, span) in &self.peers {
+            if Family::of(*peer) != instance.family {
+                problems.push(other_family(*peer, *span, "the peer"));
+            } else if instance.source == Some(*peer) {
+                problems.push(
+                    Diagnostic::warning(
+                        *span,
+                        format!("the peer {peer} is this router itself; it is ignored"),
+                    )
+                    .hint("write the addresses of the other routers only"),
+                );
+            } else {
+                peers.push(*peer);
+            }
+        }
+        if !peers.is_empty() {
+            if let Some((_, span)) = self.group {
+                problems.push(
+                    Diagnostic::warning(span, "`mcast_dst_ip` has no effect beside `unicast_peer`")
+                        .hint("remove one of the two"),
+                );
+            }
+            let only_peers = self.only_peers.unwrap_or(globals.check_unicast_src);
+            return Transport::Unicast { peers, ttl: self.ttl.unwrap_or(u8::MAX), only_peers };
+        }
+        if let Some(span) = self.fault_without_peers.or(self.unicast).filter(|_| !self.wrong_peers) {
+            let (what, hint) = if self.fault_without_peers.is_some() {
+                // What has no interface does not run.
+                instance.interface = None;
+                ("it does not run", "write the other routers into `unicast_peer`")
+            } else {
+                (
+                    "its adverts go to the multicast group",
+                    "write `unicast_peer`, or `mcast_src_ip` for the source alone",
+                )
+            };
+            let message = format!("the vrrp_instance {} has no peer: {what}", instance.name);
+            problems.push(Diagnostic::warning(span, message).hint(hint));
+        }
+        Transport::Multicast { group: self.settle_group(instance.family, globals, problems) }
+    }
+
+    fn settle_group(&self, family: Family, globals: &Globals, problems: &mut Vec<Diagnostic>) -> IpAddr {
+        match self.group {
+            Some((group, _)) if Family::of(group) == family => return group,
+            Some((group, span)) => problems.push(other_family(group, span, "the group")),
+            None => {}
+        }
+        match family {
+            Family::V4 => globals.group_v4.into(),
+            Family::V6 => globals.group_v6.into(),
+        }
+    }
+
+    fn settle_vmac(
+        &self,
+        instance: &VrrpInstance,
+        globals: &Globals,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Vmac> {
+        let Some((name, span)) = &self.vmac else {
+            if let Some(span) = self.xmit_base {
+                problems.push(
+                    Diagnostic::warning(span, "`vmac_xmit_base` has no effect without `use_vmac`")
+                        .hint("write `use_vmac`, or remove it"),
+                );
+            }
+            return None;
+        };
+        let unicast = matches!(instance.transport, Transport::Unicast { .. });
+        if unicast && self.xmit_base.is_none() {
+            problems.push(
+                Diagnostic::warning(
+                    *span,
+                    "unicast with `use_vmac` needs `vmac_xmit_base`, which is taken to be there",
+                )
+                .hint("write `vmac_xmit_base`"),
+            );
+        }
+        let usual = || vmac_name(&globals.vmac_prefix, "", instance);
+        let name = name.clone().unwrap_or_else(usual);
+        Some(Vmac { name, xmit_base: unicast || self.xmit_base.is_some() })
+    }
+}
+
+/// What the interface of `instance` is called that has no name of its own.
+pub(super) fn vmac_name(prefix: &str, number: &str, instance: &VrrpInstance) -> String {
+    let six = if instance.family == Family::V6 { "6" } else { "" };
+    format!("{prefix}{six}{number}.{}", instance.virtual_router_id)
+}
+
+/// Nothing or yes: as in version 2.
+pub(super) fn checksum(value: Option<&Word>) -> Result<Checksum, Diagnostic> {
+    Ok(if values::switch(value)? { Checksum::MessageOnly } else { Checksum::WithPseudoHeader })
+}
+
+/// A multicast address; of IPv6, one of the link.
+pub(super) fn multicast(word: &Word) -> Result<IpAddr, Diagnostic> {
+    let address = values::address(word)?;
+    let fits = match address {
+        IpAddr::V4(address) => address.is_multicast(),
+        IpAddr::V6(address) => address.segments()[0] & 0xff0f == 0xff02,
+    };
+    if fits {
+        return Ok(address);
+    }
+    Err(Diagnostic::error(
+        word.span,
+        format!("{} is not a multicast address of one link", quoted(&word.text)),
+    )
+    .hint("write an address such as 224.0.0.18 or ff02::12"))
+}
+
+/// `[NAME] [MAC]`.
+fn vmac(words: &[Word], problems: &mut Vec<Diagnostic>) -> Result<Option<String>, Diagnostic> {
+    let mut name = None;
+    for word in words {
+        if word.text.matches(':').count() >= 4 {
+            problems.push(
+                Diagnostic::warning(
+                    word.span,
+                    "another MAC address than that of the virtual router is not yet in effect",
+                )
+                .hint("remove it: 00:00:5e:00:01 and the virtual_router_id are used"),
+            );
+        } else if name.is_none() {
+            name = Some(values::interface(word)?);
+        } else {
+            return Err(words::unknown(word, "`use_vmac`"));
+        }
+    }
+    Ok(name)
+}
+
+fn other_family(address: IpAddr, span: Span, what: &str) -> Diagnostic {
+    let message = format!("{what} {address} is not of the family of the virtual addresses; it is ignored");
+    Diagnostic::warning(span, message).hint("write an address of the same family")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{bare_instance, instance, only, said, says, vrrp_instance};
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn adverts_go_to_the_group_of_the_family() {
+        let group = |text: &str| Transport::Multicast { group: text.parse().unwrap() };
+        assert_eq!(vrrp_instance("").transport, group("224.0.0.18"));
+        assert_eq!(vrrp_instance("mcast_dst_ip 224.0.0.99").transport, group("224.0.0.99"));
+        let six =
+            |inner: &str| only(&bare_instance(&format!("{inner}\n virtual_ipaddress {{\n fe80::1\n }}")));
+        assert_eq!(six("").transport, group("ff02::12"));
+        assert_eq!(six("mcast_dst_ip ff02::99").transport, group("ff02::99"));
+        says(&instance("mcast_dst_ip ff02::99"), "t:4:2: warning: the group ff02::99 is not of the family");
+        says(&instance("mcast_dst_ip 10.0.0.9"), "t:4:15: error: `10.0.0.9` is not a multicast address");
+        says(
+            &instance("mcast_dst_ip ff05::9"),
+            "t:4:15: error: `ff05::9` is not a multicast address of one link",
+        );
+    }
+
+    #[test]
+    fn adverts_go_to_named_peers() {
+        let text = instance(
+            "unicast_src_ip 10.0.0.2\n unicast_ttl 7\n check_unicast_src\n track_src_ip\n \
+             unicast_peer {\n 10.0.0.3\n 10.0.0.4 10.0.0.5\n }",
+        );
+        assert_eq!(said(&text), Vec::<String>::new());
+        let read = only(&text);
+        let peers = addresses(&["10.0.0.3", "10.0.0.4", "10.0.0.5"]);
+        assert_eq!(read.transport, Transport::Unicast { peers, ttl: 7, only_peers: true });
+        assert_eq!((read.source, read.track_source), (Some("10.0.0.2".parse().unwrap()), true));
+    }
+
+    #[test]
+    fn a_peer_with_a_ttl_is_checked() {
+        let text = instance("unicast_peer {\n 10.0.0.3 min_ttl 254\n }");
+        says(&text, "t:5:11: warning: `min_ttl` is not yet in effect");
+        let peers = addresses(&["10.0.0.3"]);
+        assert_eq!(only(&text).transport, Transport::Unicast { peers, ttl: 255, only_peers: true });
+        says(&instance("unicast_peer {\n 10.0.0.3\n max_ttl\n }"), "t:6:2: error: `max_ttl` has no value");
+    }
+
+    #[test]
+    fn peers_that_cannot_be_are_ignored() {
+        let with = |line: &str| {
+            instance(&format!("unicast_src_ip 10.0.0.2\n unicast_peer {{\n 10.0.0.3\n {line}\n }}"))
+        };
+        says(&with("10.0.0.2"), "t:7:2: warning: the peer 10.0.0.2 is this router itself");
+        says(&with("fd00::3"), "t:7:2: warning: the peer fd00::3 is not of the family");
+        says(&with("10.0.0.3"), "t:7:2: warning: `10.0.0.3` is a peer already");
+        says(&with("10.0.0.4/24"), "t:7:2: warning: the prefix behind 10.0.0.4 means nothing here");
+        let wrong = instance("unicast_peer {\n x\n }");
+        says(&wrong, "t:5:2: error: `x` is not an IPv4 or IPv6 address");
+        says(&with("x"), "t:7:2: error: `x` is not an IPv4 or IPv6 address");
+        says(
+            &with("10.0.0.4").replace("unicast_src_ip", "mcast_dst_ip 224.0.0.9\n unicast_src_ip"),
+            "t:4:2: warning: `mcast_dst_ip` has no effect beside `unicast_peer`",
+        );
+    }
+
+    #[test]
+    fn unicast_without_peers_is_said() {
+        let text = instance("unicast_src_ip 10.0.0.2");
+        says(
+            &text,
+            "t:4:2: warning: the vrrp_instance VI_1 has no peer: its adverts go to the multicast group",
+        );
+        assert!(matches!(only(&text).transport, Transport::Multicast { .. }));
+        let text = instance("unicast_src_ip 10.0.0.2\n unicast_fault_no_peer");
+        says(&text, "t:5:2: warning: the vrrp_instance VI_1 has no peer: it does not run");
+        assert_eq!(only(&text).interface, None);
+    }
+
+    #[test]
+    fn a_source_is_of_the_family() {
+        assert_eq!(vrrp_instance("mcast_src_ip 10.0.0.2").source, Some("10.0.0.2".parse().unwrap()));
+        let text = instance("mcast_src_ip fd00::2");
+        says(&text, "t:4:15: warning: the source address fd00::2 is not of the family");
+        assert_eq!(only(&text).source, None);
+        says(
+            &instance("track_src_ip"),
+            "t:4:2: warning: `track_src_ip` has no effect without a source address",
+        );
+    }
+
+    #[test]
+    fn a_virtual_mac_has_an_interface() {
+        let vmac = |name: &str, xmit_base| Some(Vmac { name: name.to_owned(), xmit_base });
+        assert_eq!(vrrp_instance("").vmac, None);
+        assert_eq!(vrrp_instance("use_vmac").vmac, vmac("vrrp.51", false));
+        assert_eq!(vrrp_instance("use_vmac v0\n vmac_xmit_base").vmac, vmac("v0", true));
+        let six = only(&bare_instance("use_vmac\n virtual_ipaddress {\n fe80::1\n }"));
+        assert_eq!(six.vmac, vmac("vrrp6.51", false));
+        says(
+            &instance("vmac_xmit_base"),
+            "t:4:2: warning: `vmac_xmit_base` has no effect without `use_vmac`",
+        );
+        let text = instance("use_vmac\n unicast_peer {\n 10.0.0.3\n }");
+        says(&text, "t:4:2: warning: unicast with `use_vmac` needs `vmac_xmit_base`");
+        assert_eq!(only(&text).vmac, vmac("vrrp.51", true));
+        says(
+            &instance("use_vmac v0 00:00:5e:00:01:09"),
+            "t:4:14: warning: another MAC address than that of the virtual router is not yet in effect",
+        );
+    }
+
+    #[test]
+    fn the_checksum_may_be_the_old_one() {
+        assert_eq!(vrrp_instance("version 3").checksum, Checksum::WithPseudoHeader);
+        assert_eq!(vrrp_instance("version 3\n v3_checksum_as_v2").checksum, Checksum::MessageOnly);
+        let unicast = "version 3\n old_unicast_checksum\n unicast_peer {\n 10.0.0.9\n }";
+        assert_eq!(vrrp_instance(unicast).checksum, Checksum::OldUnicast);
+        assert_eq!(vrrp_instance("version 3\n old_unicast_checksum").checksum, Checksum::WithPseudoHeader);
+    }
+}
