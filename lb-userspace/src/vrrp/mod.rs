@@ -1,11 +1,18 @@
 //! Owns which virtual routers this node is master of. Refuses sockets, clocks and threads: time is a parameter, and
 //! what is to be sent, announced or reported is an output that `io::vrrp` executes.
 
+pub mod announcing;
+pub mod machine;
+pub mod routers;
+pub mod script;
+pub mod tracking;
 pub mod wire;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
+
+pub use self::routers::{RouterReport, Routers};
 
 /// The state of a virtual router, RFC 5798 section 6.4, and keepalived's fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,15 +28,21 @@ pub enum State {
     Fault,
 }
 
-impl fmt::Display for State {
+impl State {
     /// As notify scripts get it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Initialize => "STOP",
             Self::Backup => "BACKUP",
             Self::Master => "MASTER",
             Self::Fault => "FAULT",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -52,6 +65,15 @@ pub enum Input {
         source: IpAddr,
         /// What it says.
         advert: wire::Advert,
+    },
+    /// A packet came in that is no advert for the router, or none of a peer; it is counted.
+    Refused {
+        /// Whose.
+        router: RouterId,
+        /// Who sent it, if it says so.
+        source: Option<IpAddr>,
+        /// Why.
+        reason: wire::Refusal,
     },
     /// The advert that [`Output::Advert`] asked for has left. Only this extends the lease.
     Sent(RouterId),
@@ -156,7 +178,7 @@ pub enum Output {
     },
     /// As master it heard a lower priority (`notify_master_rx_lower_pri`).
     HeardLower(RouterId),
-    /// An advert changed nothing, and why; already counted.
+    /// An advert of a known sender changed nothing, and why; already counted.
     Refused {
         /// Whose.
         router: RouterId,

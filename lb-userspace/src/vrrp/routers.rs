@@ -1,0 +1,292 @@
+//! Owns all virtual routers of this node together: their machines, sync groups, trackers, announcements, start and end.
+//! Refuses the rules of a single router ([`super::machine`]) and, like it, sockets, clocks and threads.
+
+mod groups;
+mod outbox;
+mod report;
+mod router;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use self::groups::Group;
+use self::outbox::Outbox;
+pub use self::report::RouterReport;
+use self::router::{Course, Router};
+use super::announcing::Queue;
+use super::machine::{Action, Event};
+use super::tracking::Observed;
+use super::{Input, Output, RouterId, State};
+use crate::config::model::vrrp::Vrrp;
+
+/// How long a router that cannot run waits for news before it starts in fault: what the host is like is told one by
+/// one, and what has not been told yet is not a fault to report.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// All virtual routers of this node.
+///
+/// After every [`Routers::handle`] and [`Routers::handle_timeout`] the outputs are to be polled until there is none. What
+/// came in is to be handed in before [`Routers::handle_timeout`]: a timer that ran out while adverts were waiting says
+/// nothing about the master. Masters do what is due in [`Routers::handle`] too, before they look at what happened.
+///
+/// Outputs that nobody polls do not pile up, but then the last of a kind stands for those before it.
+#[derive(Clone, Debug)]
+pub struct Routers {
+    all: BTreeMap<RouterId, Router>,
+    groups: Vec<Group>,
+    observed: Observed,
+    queue: Queue,
+    outbox: Outbox,
+    now: Instant,
+    /// Nothing runs before.
+    begin: Instant,
+    end: End,
+}
+
+/// How far it is with stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Ahead,
+    Asked,
+    Told,
+}
+
+impl Routers {
+    /// The routers of a configuration. An instance without an interface is left out, and keeps its number.
+    ///
+    /// Each starts when nothing is in its way, or in fault when something still is after a second.
+    pub fn new(config: &Vrrp, now: Instant) -> Self {
+        let all: BTreeMap<_, _> = config
+            .instances
+            .iter()
+            .enumerate()
+            .filter_map(|(place, instance)| Some((RouterId(place), Router::new(instance, config, now)?)))
+            .collect();
+        let groups = config.sync_groups.iter().map(|group| Group::new(group, &all)).collect();
+        let mut routers = Self {
+            all,
+            groups,
+            observed: Observed::new(config),
+            queue: Queue::default(),
+            outbox: Outbox::default(),
+            now,
+            begin: now + config.globals.startup_delay,
+            end: End::Ahead,
+        };
+        routers.assess();
+        routers
+    }
+
+    /// Takes what happened; what concerns no router is ignored.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        self.wake(|state| state == State::Master);
+        match input {
+            Input::Heard { router, source, advert } => self.step(router, Event::Heard { source, advert }),
+            Input::Refused { router, source, reason } => self.step(router, Event::Refused { source, reason }),
+            Input::Sent(router) => self.step(router, Event::Sent),
+            Input::Stop => self.stop(),
+            Input::Source { router, address } => {
+                self.source(router, address);
+                self.assess();
+            }
+            Input::Interface { name, up } => self.observe(|observed| observed.interface(name, up)),
+            Input::Script { name, up } => self.observe(|observed| observed.script(name, up)),
+            Input::File { name, value } => self.observe(|observed| observed.file(name, value)),
+            Input::Process { name, up } => self.observe(|observed| observed.process(name, up)),
+        }
+        self.start();
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.wake(|_| true);
+        self.start();
+    }
+
+    /// When [`Routers::handle_timeout`] wants to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let routers = self.all.values().filter_map(|router| {
+            if router.course != Course::Ahead || self.end != End::Ahead {
+                router.next_deadline()
+            } else {
+                Some(self.starts_at(router))
+            }
+        });
+        routers.chain(self.queue.next_deadline()).min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some((router, address)) = self.queue.pop(self.now) {
+                return Some(Output::Announce { router, address });
+            }
+            let mut routers = self.all.iter_mut();
+            let Some((id, action)) =
+                routers.find_map(|(id, router)| Some((*id, router.machine.poll_action()?)))
+            else {
+                break;
+            };
+            if let Some(output) = self.translate(id, action) {
+                return Some(output);
+            }
+        }
+        self.outbox.pop().or_else(|| self.stopped())
+    }
+
+    /// Lets the timers that are due run out, those of routers in these states.
+    fn wake(&mut self, which: impl Fn(State) -> bool) {
+        let ids: Vec<_> = self.all.keys().copied().collect();
+        for id in ids {
+            let waits = self.waits_for_its_group(id);
+            let Some(router) = self.all.get_mut(&id) else { continue };
+            if !which(router.state) || router.next_deadline().is_none_or(|at| at > self.now) {
+                continue;
+            }
+            if waits {
+                router.held = true;
+            } else {
+                router.machine.handle_timeout(self.now);
+                self.follow(id);
+            }
+        }
+    }
+
+    fn step(&mut self, id: RouterId, event: Event) {
+        let Some(router) = self.all.get_mut(&id) else { return };
+        router.machine.handle(self.now, event);
+        self.follow(id);
+    }
+
+    /// Takes note of what became of a router, and lets its sync group follow.
+    fn follow(&mut self, id: RouterId) {
+        let Some(router) = self.all.get_mut(&id) else { return };
+        let (from, to) = router.notice(self.now);
+        if from == to {
+            return;
+        }
+        if from == State::Master {
+            self.queue.cancel(id);
+        }
+        if self.end == End::Ahead {
+            self.force_group(id, from, to);
+        }
+        self.tell_group(id);
+    }
+
+    fn source(&mut self, id: RouterId, address: Option<IpAddr>) {
+        let Some(router) = self.all.get_mut(&id) else { return };
+        if !router.source_is_fixed && router.source != address {
+            router.source = address;
+            self.step(id, Event::Source(address));
+        }
+    }
+
+    fn observe(&mut self, news: impl FnOnce(&mut Observed)) {
+        news(&mut self.observed);
+        self.assess();
+    }
+
+    /// Looks at every tracker again. Priorities come first, so that a change of state names the new one.
+    fn assess(&mut self) {
+        for router in self.all.values_mut() {
+            router.standing = router.tracker.assess(&self.observed, router.source);
+        }
+        let before: Vec<_> =
+            self.all.iter().map(|(id, router)| (*id, router.state, router.standing.priority)).collect();
+        let mut moved = Vec::new();
+        for (id, state, priority) in before {
+            if self.all.get(&id).is_some_and(|router| router.machine.priority() != priority) {
+                self.step(id, Event::Priority(priority));
+                moved.push((id, state));
+            }
+        }
+        for (id, cause) in self.causes() {
+            let Some(router) = self.all.get_mut(&id) else { continue };
+            if router.cause != cause {
+                router.cause.clone_from(&cause);
+                self.step(id, Event::Fault(cause));
+            }
+        }
+        for (id, state) in moved {
+            let Some(router) = self.all.get(&id) else { continue };
+            if router.runs() && router.state == state {
+                self.outbox.push(Output::Priority { router: id, priority: router.machine.priority() });
+            }
+        }
+    }
+
+    /// Starts what may start; members of a group have the same obstacles, and so start together.
+    fn start(&mut self) {
+        if self.end != End::Ahead {
+            return;
+        }
+        let due = |router: &Router| router.course == Course::Ahead && self.starts_at(router) <= self.now;
+        let ids: Vec<_> = self.all.iter().filter(|(_, router)| due(router)).map(|(id, _)| *id).collect();
+        for id in &ids {
+            if let Some(router) = self.all.get_mut(id) {
+                router.course = Course::Started;
+                router.machine.handle(self.now, Event::Start);
+            }
+        }
+        for id in ids {
+            self.follow(id);
+        }
+    }
+
+    fn starts_at(&self, router: &Router) -> Instant {
+        if router.cause.is_none() { self.begin } else { self.begin + SETTLE }
+    }
+
+    fn stop(&mut self) {
+        if self.end != End::Ahead {
+            return;
+        }
+        self.end = End::Asked;
+        let ids: Vec<_> = self.all.keys().copied().collect();
+        for id in ids {
+            self.queue.cancel(id);
+            self.step(id, Event::Stop);
+        }
+    }
+
+    /// Said once, after everything else.
+    fn stopped(&mut self) -> Option<Output> {
+        if self.end == End::Asked && self.all.values().all(|router| router.course == Course::Stopped) {
+            self.end = End::Told;
+            return Some(Output::Stopped);
+        }
+        None
+    }
+
+    /// What a machine's action means to the outside, if anything.
+    fn translate(&mut self, id: RouterId, action: Action) -> Option<Output> {
+        let router = self.all.get_mut(&id)?;
+        Some(match action {
+            Action::Advert { priority, checksum } => Output::Advert { router: id, priority, checksum },
+            Action::Lease(until) => Output::Lease { router: id, until },
+            Action::Hold(hold) => Output::Hold { router: id, hold },
+            Action::Burst { repeat } => {
+                for (interface, addresses) in &router.lanes {
+                    self.queue.push(self.now, id, interface, addresses, repeat, router.spacing);
+                }
+                return None;
+            }
+            Action::Changed { from, to, reason } => {
+                Output::Changed { router: id, from, to, priority: router.machine.priority(), reason }
+            }
+            Action::HeardLower => Output::HeardLower(id),
+            Action::Refused { source, reason } => Output::Refused { router: id, source, reason },
+            Action::Stopped => {
+                router.course = Course::Stopped;
+                return None;
+            }
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! Owns what trackers do to a router: its effective priority, and why it is in fault. Refuses to look at the host:
+//! what is up is told to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::config::model::vrrp::{Family, SyncGroup, Track, Tracks, Vrrp, VrrpInstance};
+
+#[cfg(test)]
+mod tests;
+
+/// The priority of the owner of the addresses, which no tracker moves (RFC 5798 section 5.2.4).
+const OWNER: u8 = 255;
+/// From here down, what a file says means fault.
+const FILE_FAULT: i64 = -254;
+/// No file adds more.
+const FILE_MOST: i64 = 253;
+
+/// What is known of everything that is tracked.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    interfaces: BTreeMap<String, bool>,
+    scripts: BTreeMap<String, bool>,
+    files: BTreeMap<String, i32>,
+    processes: BTreeMap<String, bool>,
+}
+
+impl Observed {
+    /// Nothing is known yet: interfaces are absent, files have 0, processes are up, and scripts too unless `init_fail`.
+    pub fn new(config: &Vrrp) -> Self {
+        let scripts = config.scripts.iter().map(|script| (script.name.clone(), !script.init_fail)).collect();
+        Self { scripts, ..Self::default() }
+    }
+
+    /// Whether an interface is up.
+    pub fn interface(&mut self, name: String, up: bool) {
+        self.interfaces.insert(name, up);
+    }
+
+    /// Whether a script is up.
+    pub fn script(&mut self, name: String, up: bool) {
+        self.scripts.insert(name, up);
+    }
+
+    /// The number in a file.
+    pub fn file(&mut self, name: String, value: i32) {
+        self.files.insert(name, value);
+    }
+
+    /// Whether a process is up.
+    pub fn process(&mut self, name: String, up: bool) {
+        self.processes.insert(name, up);
+    }
+
+    fn interface_is_up(&self, name: &str) -> bool {
+        self.interfaces.get(name).copied().unwrap_or(false)
+    }
+}
+
+/// What trackers make of a router at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The effective priority.
+    pub priority: u8,
+    /// Why it is in fault, sentences for people; empty if it is not.
+    pub faults: Vec<String>,
+}
+
+/// What one router tracks: its own trackers, and those of its sync group that it has not got itself.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    priority: u8,
+    interface: String,
+    interface_matters: bool,
+    source: SourceRule,
+    tracks: Tracks,
+}
+
+/// Which missing source address is a fault.
+#[derive(Clone, Debug)]
+enum SourceRule {
+    /// The interface has no address of this family.
+    AnyOf(Family),
+    /// This one is not on the host, and that is tracked.
+    This(IpAddr),
+    /// None: an address is configured and not tracked.
+    Ignored,
+}
+
+impl Tracker {
+    /// The tracker of an instance that has an interface.
+    pub fn new(instance: &VrrpInstance, interface: &str, group: Option<&SyncGroup>) -> Self {
+        let mut tracks = instance.tracks.clone();
+        if let Some(group) = group {
+            add_missing(&mut tracks.interfaces, &group.tracks.interfaces);
+            add_missing(&mut tracks.scripts, &group.tracks.scripts);
+            add_missing(&mut tracks.files, &group.tracks.files);
+            add_missing(&mut tracks.processes, &group.tracks.processes);
+        }
+        Self {
+            priority: instance.priority,
+            interface: interface.to_owned(),
+            interface_matters: !instance.dont_track_primary,
+            source: match instance.source {
+                None => SourceRule::AnyOf(instance.family),
+                Some(address) if instance.track_source => SourceRule::This(address),
+                Some(_) => SourceRule::Ignored,
+            },
+            tracks,
+        }
+    }
+
+    /// What the trackers say while `observed` holds and the router's source address is `source`.
+    pub fn assess(&self, observed: &Observed, source: Option<IpAddr>) -> Standing {
+        let mut sum = Sum { weight: 0, faults: self.own_faults(observed, source) };
+        for track in &self.tracks.interfaces {
+            let up = observed.interface_is_up(&track.name);
+            sum.add(track, up, || format!("interface {} is {}", track.name, if up { "up" } else { "down" }));
+        }
+        for track in &self.tracks.scripts {
+            let up = observed.scripts.get(&track.name).copied().unwrap_or(true);
+            sum.add(track, up, || format!("script {} {}", track.name, if up { "succeeds" } else { "fails" }));
+        }
+        for track in &self.tracks.processes {
+            let up = observed.processes.get(&track.name).copied().unwrap_or(true);
+            sum.add(track, up, || format!("process {} is {}", track.name, if up { "up" } else { "down" }));
+        }
+        for track in &self.tracks.files {
+            sum.add_file(track, observed.files.get(&track.name).copied().unwrap_or(0));
+        }
+        Standing { priority: effective(self.priority, sum.weight), faults: sum.faults.into_iter().collect() }
+    }
+
+    fn own_faults(&self, observed: &Observed, source: Option<IpAddr>) -> BTreeSet<String> {
+        let mut faults = BTreeSet::new();
+        if self.interface_matters && !observed.interface_is_up(&self.interface) {
+            faults.insert(format!("interface {} is down", self.interface));
+        } else if source.is_none() {
+            faults.extend(match self.source {
+                SourceRule::AnyOf(Family::V4) => {
+                    Some(format!("interface {} has no IPv4 address", self.interface))
+                }
+                SourceRule::AnyOf(Family::V6) => {
+                    Some(format!("interface {} has no IPv6 address", self.interface))
+                }
+                SourceRule::This(address) => Some(format!("source address {address} is not on this host")),
+                SourceRule::Ignored => None,
+            });
+        }
+        faults
+    }
+}
+
+fn add_missing(own: &mut Vec<Track>, group: &[Track]) {
+    for track in group {
+        if own.iter().all(|known| known.name != track.name) {
+            own.push(track.clone());
+        }
+    }
+}
+
+/// An owner stays the owner; no other becomes one, and none gets 0, which would give the mastership away.
+fn effective(base: u8, weight: i64) -> u8 {
+    if base == OWNER {
+        return OWNER;
+    }
+    u8::try_from((i64::from(base) + weight).clamp(1, 254)).unwrap_or(base)
+}
+
+struct Sum {
+    weight: i64,
+    /// A set, because the router's own interface may be tracked twice.
+    faults: BTreeSet<String>,
+}
+
+impl Sum {
+    /// `reverse` on a weight changes the sign of what it does, not when: as keepalived has it, 10 takes 10 off while
+    /// up and -10 adds 10 while down.
+    fn add(&mut self, track: &Track, up: bool, state: impl FnOnce() -> String) {
+        let acts = match track.weight {
+            0 => false,
+            weight => (weight > 0) == up,
+        };
+        if track.weight == 0 && up == track.reverse {
+            self.faults.insert(state());
+        }
+        if acts {
+            self.weight += signed(track, i64::from(track.weight));
+        }
+    }
+
+    /// With weight 0 any number but 0 is a fault; with `reverse`, 0 is.
+    fn add_file(&mut self, track: &Track, value: i32) {
+        let says = signed(track, i64::from(track.weight) * i64::from(value));
+        let fault = if track.weight == 0 { (value == 0) == track.reverse } else { says <= FILE_FAULT };
+        if fault {
+            self.faults.insert(format!("file {} says {value}", track.name));
+        } else {
+            self.weight += says.min(FILE_MOST);
+        }
+    }
+}
+
+fn signed(track: &Track, amount: i64) -> i64 {
+    if track.reverse { -amount } else { amount }
+}
