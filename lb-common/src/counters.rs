@@ -46,7 +46,8 @@ counters! {
     ForwardedRedirect forwarded_redirect,
     /// Given to the stack because the chosen real server is this host.
     Local local,
-    /// Passed: not addressed to this interface's MAC (broadcast, multicast, or meant for another host).
+    /// Passed: not addressed to this interface's MAC nor to the service's virtual MAC
+    /// (broadcast, multicast, or meant for another host).
     PassOtherHost pass_other_host,
     /// Passed: neither IPv4 nor anything else that is balanced (ARP, IPv6, LLDP, more than two VLAN tags).
     PassNotIp pass_not_ip,
@@ -56,6 +57,8 @@ counters! {
     PassFragment pass_fragment,
     /// Passed: no virtual service has this address, port and protocol.
     PassNoService pass_no_service,
+    /// Passed: this node is not master of the virtual router that owns the service's address.
+    PassNotMaster pass_not_master,
     /// Passed: a TCP segment other than SYN that belongs to no connection known here.
     PassNoFlow pass_no_flow,
     /// Passed: the service has no real server that may take a new connection.

@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;
@@ -60,8 +60,52 @@ pub struct ServiceInfo {
     pub scheduler: u8,
     /// Row of `cursors`.
     pub id: u16,
+    /// Row of `leases`: the virtual router that owns the VIP; 0 when none does.
+    pub lease: u16,
+}
+
+/// A row of `leases`: until when this node may forward for one `vrrp_instance`. Row 0 is for the services that no
+/// virtual router owns, and never runs out.
+///
+/// Only [`Self::until_ns`] changes while the program runs. Several rows share a cache line, because each is written
+/// a few times a second and read with every packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Lease {
+    /// Nanoseconds of `CLOCK_MONOTONIC`; 0 when this node is not master.
+    pub until_ns: u64,
+    /// The virtual router's number.
+    pub vrid: u8,
     /// Zero.
-    pub reserved: u16,
+    pub reserved: [u8; 5],
+    /// The virtual MAC address that clients may send to; [`NO_VMAC`] when there is none.
+    pub vmac: Vmac,
+}
+
+impl Lease {
+    /// Row 0.
+    pub const ENDLESS: Self = Self { until_ns: u64::MAX, vrid: 0, reserved: [0; 5], vmac: NO_VMAC };
+
+    /// The row of a virtual router this node is not master of.
+    pub const fn none(vrid: u8, vmac: Vmac) -> Self {
+        Self { until_ns: 0, vrid, reserved: [0; 5], vmac }
+    }
+}
+
+/// The last two bytes of a virtual router's MAC address: 1 for IPv4 or 2 for IPv6, then its number.
+pub type Vmac = [u8; 2];
+
+/// What stands where there is no virtual MAC address.
+pub const NO_VMAC: Vmac = [0; 2];
+
+/// Which virtual router's MAC address this is, if it is any's: 00:00:5e:00:01:VRID under IPv4 and 00:00:5e:00:02:VRID
+/// under IPv6 (RFC 5798, section 7.3).
+#[inline(always)]
+pub const fn vmac(mac: [u8; 6]) -> Option<Vmac> {
+    match mac {
+        [0, 0, 0x5e, 0, family @ 1..=2, vrid] => Some([family, vrid]),
+        _ => None,
+    }
 }
 
 /// Where the service's real servers stand in `members`: replaced in one piece when the pool changes.
@@ -82,7 +126,7 @@ pub struct Pool {
 pub struct Service {
     /// The VIP.
     pub vip: Address,
-    /// Port, protocol, scheduler, id.
+    /// Port, protocol, scheduler, id, lease.
     pub info: ServiceInfo,
     /// Its real servers.
     pub pool: Pool,
@@ -238,6 +282,17 @@ mod tests {
         assert_eq!(size_of::<Member>(), 4);
         assert_eq!(size_of::<CursorRow>(), 64);
         assert_eq!(size_of::<Port>(), 12);
+        assert_eq!(size_of::<Lease>(), 16);
+    }
+
+    #[test]
+    fn only_a_virtual_routers_mac_address_is_one() {
+        assert_eq!(vmac([0, 0, 0x5e, 0, 1, 51]), Some([1, 51]));
+        assert_eq!(vmac([0, 0, 0x5e, 0, 2, 255]), Some([2, 255]));
+        for other in [[0, 0, 0x5e, 0, 0, 51], [0, 0, 0x5e, 0, 3, 51], [1, 0, 0x5e, 0, 1, 51], [0; 6]] {
+            assert_eq!(vmac(other), None, "{other:02x?}");
+        }
+        assert_ne!(vmac([0, 0, 0x5e, 0, 1, 0]), Some(NO_VMAC));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use network_types::eth::EtherType;
 use crate::{
     family::{Family, V4},
     flow::{Known, Place},
+    lease,
     link::{self, Link},
     maps, pick, rewrite, service,
     verdict::{Verdict, pass},
@@ -29,7 +30,9 @@ pub(crate) fn balance(ctx: &XdpContext) -> Result<Verdict, Verdict> {
 fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict> {
     let packet = F::parse(ctx, link.offset)?;
     let service = service::find(&packet)?;
-    let place = Place::<F>::of(&packet)?;
+    let coarse_ns = lease::coarse_ns();
+    lease::check(&service, link, coarse_ns)?;
+    let place = Place::<F>::of(&packet, coarse_ns)?;
     let (target, is_new) = match place.look_up(&packet)? {
         Known::Served(target) => (target, false),
         Known::Opens(stale) => pick::schedule(&service, &packet, &place, stale)?,

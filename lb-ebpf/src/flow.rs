@@ -1,6 +1,5 @@
 //! The flow table as the program uses it: who serves a packet's flow, and recording a new one.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xchg};
 use lb_common::{
     counters::Counter,
@@ -99,14 +98,12 @@ pub(crate) enum Known {
 impl<F: Family> Place<F> {
     /// The one bucket where the packet's flow can be.
     #[inline(always)]
-    pub(crate) fn of(packet: &Packet<F::Key>) -> Result<Self, Verdict> {
+    pub(crate) fn of(packet: &Packet<F::Key>, coarse_ns: u64) -> Result<Self, Verdict> {
         let hash = packet.key.hash(maps::flow_key);
         let bucket = F::bucket(hash).ok_or(drop(Counter::DropFlowTableFull))?;
         // SAFETY: the bucket lies in the map, and only `Shared` writes to it.
         let bucket = unsafe { Shared::new(bucket) };
-        // SAFETY: a helper without arguments.
-        let now = (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32;
-        Ok(Self { bucket, tag: tag(hash), now })
+        Ok(Self { bucket, tag: tag(hash), now: (coarse_ns >> TICK_SHIFT) as u32 })
     }
 
     /// Looks the packet's flow up and lets it live on.

@@ -10,6 +10,7 @@ mod access;
 mod balance;
 mod family;
 mod flow;
+mod lease;
 mod link;
 mod maps;
 mod pick;

@@ -10,7 +10,7 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Key4},
     hash::{Keys, MAX_WORDS},
-    layout::{CursorRow, Layout, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
+    layout::{CursorRow, Layout, Lease, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
 };
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
@@ -18,6 +18,8 @@ const MMAPABLE: usize = 1024;
 
 #[btf_map(name = "services")]
 pub(crate) static SERVICES: Array<ServiceBucket, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "leases")]
+pub(crate) static LEASES: Array<Lease, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "members")]
 pub(crate) static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "cursors")]

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
     slot: *const Service,
-    /// Port, protocol, scheduler, id.
+    /// Port, protocol, scheduler, id, lease.
     pub(crate) info: ServiceInfo,
 }
 

@@ -237,7 +237,8 @@ mod tests {
             inhibit_on_failure,
             checks: vec![u32::from(last)],
         };
-        let wanted = [Wanted { key: KEY, scheduler: Scheduler::Wrr, servers: (1..=3).map(server).collect() }];
+        let servers = (1..=3).map(server).collect();
+        let wanted = [Wanted { key: KEY, scheduler: Scheduler::Wrr, lease: 0, servers }];
         let allocation = Allocation::default().assign(&wanted).expect("small");
         let mut director = Director::new(&wanted, &allocation);
         for last in 1..=3 {

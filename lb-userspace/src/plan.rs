@@ -35,6 +35,8 @@ pub struct Wanted {
     pub key: ServiceKey,
     /// How it picks.
     pub scheduler: Scheduler,
+    /// Row of `leases`: the virtual router that owns the VIP, 0 when none does.
+    pub lease: u16,
     /// Its real servers in the order of the configuration.
     pub servers: Vec<WantedServer>,
 }
@@ -223,7 +225,7 @@ impl ServiceTable {
                     protocol: service.key.protocol,
                     scheduler: service.scheduler as u8,
                     id: allocation.services[&service.key],
-                    reserved: 0,
+                    lease: service.lease,
                 },
                 ..Service::default()
             };
@@ -262,7 +264,8 @@ mod tests {
             inhibit_on_failure: false,
             checks: Vec::new(),
         };
-        Wanted { key: key(port), scheduler: Scheduler::Rr, servers: servers.iter().map(server).collect() }
+        let servers = servers.iter().map(server).collect();
+        Wanted { key: key(port), scheduler: Scheduler::Rr, lease: port, servers }
     }
 
     fn row(allocation: &Allocation, port: u16, last: u8) -> Row {
@@ -319,6 +322,7 @@ mod tests {
                 let (bucket, slot) = table.place_of(&service.key).expect("placed");
                 let found = table.buckets[bucket].slots[slot];
                 assert_eq!(found.info.id, allocation.services[&service.key]);
+                assert_eq!(found.info.lease, service.lease);
             }
             assert_eq!(table.place_of(&key(65_000)), None);
         }

@@ -1,12 +1,19 @@
-//! What of a configuration takes effect: the services to run and the checks of their real servers.
+//! What of a configuration takes effect: the services to run, the checks of their real servers, and the virtual
+//! routers that own their addresses.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use lb_common::sched;
+use lb_common::{
+    layout::{Lease, NO_VMAC},
+    sched,
+};
 
 use super::check::{CheckSpec, Target};
 use crate::{
-    config::model::{Checker, Config, Protocol, Scheduler, TcpCheck, VirtualServer},
+    config::model::{
+        Checker, Config, Protocol, Scheduler, TcpCheck, VirtualServer,
+        vrrp::{Family, VrrpInstance},
+    },
     health,
     plan::{ServiceKey, Wanted, WantedServer, mapped},
 };
@@ -14,11 +21,35 @@ use crate::{
 /// The services that can run, and their checks, numbered in the order of the configuration.
 pub(super) fn effective(config: &Config) -> (Vec<Wanted>, Vec<CheckSpec>) {
     let mut checks = Vec::new();
-    let services = config.served().filter_map(|service| wanted(service, &mut checks)).collect();
+    let instances = &config.vrrp.instances;
+    let services = config.served().filter_map(|service| wanted(service, instances, &mut checks)).collect();
     (services, checks)
 }
 
-fn wanted(service: &VirtualServer, checks: &mut Vec<CheckSpec>) -> Option<Wanted> {
+/// The rows of `leases` behind row 0: one for each `vrrp_instance`, in the order of the configuration.
+pub(super) fn leases(config: &Config) -> Vec<Lease> {
+    let row = |instance: &VrrpInstance| {
+        let vrid = instance.virtual_router_id;
+        let family = match instance.family {
+            Family::V4 => 1,
+            Family::V6 => 2,
+        };
+        Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]))
+    };
+    config.vrrp.instances.iter().map(row).collect()
+}
+
+/// The row of the first instance that runs and owns the address.
+fn lease_of(address: IpAddr, instances: &[VrrpInstance]) -> u16 {
+    let owns = |instance: &VrrpInstance| instance.interface.is_some() && instance.owns(address);
+    instances.iter().position(owns).map_or(0, |place| place as u16 + 1)
+}
+
+fn wanted(
+    service: &VirtualServer,
+    instances: &[VrrpInstance],
+    checks: &mut Vec<CheckSpec>,
+) -> Option<Wanted> {
     let protocol = match service.protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
@@ -47,6 +78,7 @@ fn wanted(service: &VirtualServer, checks: &mut Vec<CheckSpec>) -> Option<Wanted
     Some(Wanted {
         key: ServiceKey { vip: mapped(service.address), protocol, port: service.port },
         scheduler,
+        lease: lease_of(service.address, instances),
         servers,
     })
 }
@@ -62,5 +94,52 @@ fn spec(check: &TcpCheck, id: u32) -> CheckSpec {
             timeout: check.connect_timeout,
             warmup: check.warmup,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{
+        Span,
+        model::vrrp::{VirtualAddress, Vmac},
+    };
+
+    const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 100));
+
+    fn owner(vrid: u8, address: IpAddr) -> VrrpInstance {
+        let address =
+            VirtualAddress { address, prefix: None, dev: None, label: None, scope: None, broadcast: None };
+        VrrpInstance {
+            interface: Some("eth0".to_owned()),
+            virtual_router_id: vrid,
+            virtual_addresses: vec![address],
+            ..VrrpInstance::new(format!("VI_{vrid}"), Span::default())
+        }
+    }
+
+    #[test]
+    fn a_service_has_the_lease_of_the_first_instance_that_owns_its_address() {
+        let other = owner(50, IpAddr::from([10, 0, 0, 101]));
+        assert_eq!(lease_of(VIP, &[]), 0);
+        assert_eq!(lease_of(VIP, std::slice::from_ref(&other)), 0);
+        assert_eq!(lease_of(VIP, &[other.clone(), owner(51, VIP), owner(52, VIP)]), 2);
+        let excluded = VrrpInstance { excluded_addresses: owner(53, VIP).virtual_addresses, ..other.clone() };
+        assert_eq!(lease_of(VIP, &[excluded]), 1);
+        let idle = VrrpInstance { interface: None, ..owner(51, VIP) };
+        assert_eq!(lease_of(VIP, &[idle, other]), 0, "one that does not run owns nothing");
+    }
+
+    #[test]
+    fn a_row_has_the_virtual_mac_address_of_its_family() {
+        let vmac = Some(Vmac { name: "vrrp.51".to_owned(), xmit_base: false });
+        let mut config = Config::default();
+        config.vrrp.instances = vec![
+            owner(51, VIP),
+            VrrpInstance { vmac: vmac.clone(), ..owner(52, VIP) },
+            VrrpInstance { vmac, family: Family::V6, ..owner(53, VIP) },
+        ];
+        let rows = [Lease::none(51, NO_VMAC), Lease::none(52, [1, 52]), Lease::none(53, [2, 53])];
+        assert_eq!(leases(&config), rows);
     }
 }

@@ -1,6 +1,6 @@
 //! The real program with maps of its own, run on single frames by `BPF_PROG_TEST_RUN`.
 
-use std::{net::IpAddr, process::Command};
+use std::{net::IpAddr, path::Path, process::Command};
 
 use anyhow::Context as _;
 use aya::{
@@ -11,13 +11,13 @@ use aya::{
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Key4, State},
-    layout::{Address, NextHop, Stats},
+    layout::{Address, Lease, NextHop, Stats},
     sched::Scheduler,
 };
 use xlvs::{
     control::{Director, Event, Way},
     io::{
-        datapath::{Mode, Prepared, Settings},
+        datapath::{Datapath, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
     },
     plan::{ServiceKey, Wanted, WantedServer},
@@ -67,7 +67,7 @@ pub(crate) fn service(protocol: u8, port: u16, scheduler: Scheduler, servers: &[
         checks: vec![u32::from(last)],
     };
     let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
-    Wanted { key, scheduler, servers: servers.iter().map(server).collect() }
+    Wanted { key, scheduler, lease: 0, servers: servers.iter().map(server).collect() }
 }
 
 /// The RIP with this last octet.
@@ -83,24 +83,25 @@ pub(crate) const fn mac(last: u8) -> [u8; 6] {
 impl Bench {
     /// Loads the program for `services` in a network namespace of the calling thread's own. Needs root.
     pub(crate) fn new(services: &[Wanted]) -> anyhow::Result<Self> {
-        Self::with_flow_slots(services, 4096)
+        Self::with(services, 4096, &[])
+    }
+
+    /// The same with virtual routers, whose leases the services name by row.
+    pub(crate) fn with_routers(services: &[Wanted], routers: &[Lease]) -> anyhow::Result<Self> {
+        Self::with(services, 4096, routers)
     }
 
     /// The same with a flow table of another size.
     pub(crate) fn with_flow_slots(services: &[Wanted], flow_slots: u32) -> anyhow::Result<Self> {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
-            .context("a network namespace cannot be made: run the tests as root")?;
-        let made =
-            Command::new("ip").args("link add xlvs-out type veth peer name xlvs-far".split(' ')).status()?;
-        anyhow::ensure!(made.success(), "no veth pair could be made");
-        let index = nix::net::if_::if_nametoindex("xlvs-out")?;
+        Self::with(services, flow_slots, &[])
+    }
+
+    fn with(services: &[Wanted], flow_slots: u32, routers: &[Lease]) -> anyhow::Result<Self> {
         let settings = Settings {
-            pins: std::env::temp_dir(),
-            mode: Mode::Native,
             flow_slots,
-            debug: false,
             // Frames of a test run come in by the loopback interface, which has index 1.
-            interfaces: vec![link("lo", 1, DIRECTOR), link("xlvs-out", index, OTHER_PORT)],
+            interfaces: vec![link("lo", 1, DIRECTOR), namespace()?],
+            ..settings(&std::env::temp_dir(), routers)
         };
         let mut prepared = Prepared::new(settings, services)?;
         let director = Director::new(services, &prepared.allocation);
@@ -118,6 +119,11 @@ impl Bench {
     /// Tells that a real server is reached through a port.
     pub(crate) fn resolve(&mut self, last: u8, port: u16) {
         self.event(&Event::Way(rip(last), Way::Through(NextHop { mac: mac(last), port })));
+    }
+
+    /// The leases, as the thread that renews them has them.
+    pub(crate) fn leases(&self) -> Leases {
+        self.prepared.datapath().leases()
     }
 
     /// The totals of the program's counters.
@@ -177,6 +183,32 @@ impl Bench {
                 .count();
         }
         Ok(copies)
+    }
+}
+
+/// A director of one interface, `link`, with its pins in `pins`.
+pub(crate) fn attach(pins: &Path, link: &Link, routers: &[Lease]) -> anyhow::Result<Datapath> {
+    Prepared::new(Settings { interfaces: vec![link.clone()], ..settings(pins, routers) }, &[])?.attach()
+}
+
+/// Moves the calling thread to a network namespace of its own, with one interface besides the loopback.
+pub(crate) fn namespace() -> anyhow::Result<Link> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+        .context("a network namespace cannot be made: run the tests as root")?;
+    let made =
+        Command::new("ip").args("link add xlvs-out type veth peer name xlvs-far".split(' ')).status()?;
+    anyhow::ensure!(made.success(), "no veth pair could be made");
+    Ok(link("xlvs-out", nix::net::if_::if_nametoindex("xlvs-out")?, OTHER_PORT))
+}
+
+fn settings(pins: &Path, routers: &[Lease]) -> Settings {
+    Settings {
+        pins: pins.to_owned(),
+        mode: Mode::Native,
+        flow_slots: 4096,
+        debug: false,
+        interfaces: Vec::new(),
+        leases: routers.to_vec(),
     }
 }
 

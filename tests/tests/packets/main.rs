@@ -2,5 +2,6 @@
 
 mod bench;
 mod frame;
+mod leases;
 mod rows;
 mod sequences;

@@ -2,6 +2,7 @@
 
 mod attach;
 mod inherit;
+mod leases;
 mod publish;
 mod table;
 
@@ -17,11 +18,12 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::SLOTS,
     hash::Keys,
-    layout::{ABI_VERSION, Layout, MAX_PORTS, Port, Stats},
+    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, Port, Stats},
 };
 use tracing::{info, warn};
 
 pub use attach::Mode;
+pub use leases::Leases;
 
 use self::{
     attach::Attached,
@@ -41,7 +43,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 3] = ["flows4", "server_stats", "counters"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 6] = ["services", "servers", "members", "cursors", "ports", "layout"];
+const FRESH: [&str; 7] = ["services", "leases", "servers", "members", "cursors", "ports", "layout"];
 
 /// The map `server_stats`: each row as words, which is what the kernel copies.
 type ServerStats = PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub debug: bool,
     /// The interfaces to forward through.
     pub interfaces: Vec<Link>,
+    /// The rows of `leases` behind row 0. None of them lets anything be forwarded at the start.
+    pub leases: Vec<Lease>,
 }
 
 /// What the program is compiled with at its load, besides the interfaces.
@@ -89,6 +93,7 @@ impl Constants {
 pub struct Datapath {
     ebpf: Ebpf,
     publisher: Publisher,
+    leases: Leases,
     stats: ServerStats,
     counters: PerCpuArray<MapData, [u64; Counter::ALL.len()]>,
     attached: Vec<Attached>,
@@ -119,6 +124,13 @@ impl Prepared {
             bail!(
                 "{} interfaces are named and one director forwards through {MAX_PORTS}",
                 settings.interfaces.len()
+            );
+        }
+        if settings.leases.len() > usize::from(u16::MAX) {
+            bail!(
+                "{} vrrp_instances are configured and one director runs {}",
+                settings.leases.len(),
+                u16::MAX
             );
         }
         std::fs::create_dir_all(&pins).with_context(|| {
@@ -154,6 +166,7 @@ impl Prepared {
         let mut loader = constants.loader(&ports);
         loader
             .map_max_entries("services", table.buckets.len() as u32)
+            .map_max_entries("leases", settings.leases.len() as u32 + 1)
             .map_max_entries("members", publish::member_rows(wanted) as u32)
             .map_max_entries("cursors", allocation.service_rows() as u32)
             .map_max_entries("servers", allocation.server_rows() as u32)
@@ -180,6 +193,7 @@ impl Prepared {
         }
         let datapath = Datapath {
             publisher: Publisher::new(tables, &table, wanted),
+            leases: Leases::open(map_data(&ebpf, "leases")?, &settings.leases)?,
             stats,
             counters: PerCpuArray::try_from(own_map(&ebpf, "counters")?)?,
             ebpf,
@@ -271,6 +285,11 @@ impl Datapath {
         Ok(())
     }
 
+    /// The leases, for the thread that renews them.
+    pub fn leases(&self) -> Leases {
+        self.leases.clone()
+    }
+
     /// What the program logs, when `debug` was asked for.
     pub const fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
@@ -295,8 +314,9 @@ impl Datapath {
         Ok(Counters::sum(&rows))
     }
 
-    /// Detaches the program and removes every pin.
+    /// Ends the leases, detaches the program and removes every pin.
     pub fn stop(&mut self) {
+        self.leases.end_all();
         self.attached.drain(..).for_each(Attached::detach);
         for name in KEPT.into_iter().chain(FRESH) {
             remove(&self.pins.join(name));

@@ -1,0 +1,51 @@
+//! The lease: may this node forward for the virtual router that owns the service's address, at this moment?
+//!
+//! Nobody has to take a lease away: it runs out while the controller is stopped or too slow to renew it.
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
+use lb_common::counters::Counter;
+
+use crate::{
+    link::{self, Link},
+    maps,
+    service::Found,
+    verdict::{Verdict, pass},
+};
+
+/// A lease that is nearer to its end is measured by the exact clock, which costs more. The coarse one is behind by a
+/// tick, at most 10 ms; by more while the CPU that moves it on is held up, until another does after five ticks
+/// (Linux 5.18).
+const LAG_NS: u64 = 100_000_000;
+
+/// Nanoseconds of `CLOCK_MONOTONIC` at the last timer tick (Linux 5.11).
+#[inline(always)]
+pub(crate) fn coarse_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+/// Ends the way of a packet whose service is not this node's to serve, or was not sent to that service's own
+/// virtual MAC address.
+#[inline(always)]
+pub(crate) fn check(service: &Found, link: &Link, coarse_ns: u64) -> Result<(), Verdict> {
+    let row = u32::from(service.info.lease);
+    let lease = maps::LEASES.get_ptr(row).ok_or(pass(Counter::PassNotMaster))?;
+    // SAFETY: the row lies in the map, aligned; the controller replaces the time whole and never the address.
+    let (until, vmac) =
+        unsafe { ((&raw const (*lease).until_ns).read_volatile(), (&raw const (*lease).vmac).read()) };
+    if link.vmac != 0 && link.vmac != link::word(vmac) {
+        return Err(pass(Counter::PassOtherHost));
+    }
+    let left = until.saturating_sub(coarse_ns);
+    if left == 0 || (left <= LAG_NS && is_over(until)) {
+        return Err(pass(Counter::PassNotMaster));
+    }
+    Ok(())
+}
+
+/// Is the time over by the exact clock?
+#[inline(always)]
+fn is_over(until_ns: u64) -> bool {
+    // SAFETY: a helper without arguments.
+    until_ns <= unsafe { bpf_ktime_get_ns() }
+}
