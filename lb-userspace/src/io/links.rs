@@ -130,7 +130,11 @@ async fn run(
                 Event::Link(link) => watched.put(link),
                 Event::LinkGone { index } => watched.remove(index),
                 Event::Overrun => watched.replace(requests.links().await?),
-                Event::Neighbour(_) | Event::NeighbourGone { .. } | Event::Routes => {}
+                Event::Neighbour(_)
+                | Event::NeighbourGone { .. }
+                | Event::Address(_)
+                | Event::AddressGone(_)
+                | Event::Routes(_) => {}
             },
             permit = changes.reserve(), if watched.has_change() => {
                 let Ok(permit) = permit else { return Ok(()) };

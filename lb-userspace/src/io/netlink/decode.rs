@@ -1,15 +1,24 @@
 //! rtnetlink messages to facts. What is not understood becomes nothing, never an error: newer kernels say more.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    MacVlanMode,
+};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
 };
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia,
+};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
-use super::facts::{Neighbour, NeighbourState, Route};
+use super::VRRP_PROTOCOL;
+use super::facts::{HostAddress, HostRoute, HostRule, Macvlan, Neighbour, NeighbourState, Route};
+use crate::config::model::vrrp::{Family, RouteKind};
 use crate::io::links::{Carrier, Link};
 
 /// A link, or nothing for what only a bridge says about its ports.
@@ -50,6 +59,145 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+/// A macvlan interface, or nothing for another kind.
+pub(super) fn macvlan(message: &LinkMessage) -> Option<Macvlan> {
+    let mut parent = None;
+    let mut infos: &[LinkInfo] = &[];
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Link(index) => parent = Some(*index),
+            LinkAttribute::LinkInfo(found) => infos = found,
+            _ => {}
+        }
+    }
+    if !infos.contains(&LinkInfo::Kind(InfoKind::MacVlan)) {
+        return None;
+    }
+    let private = infos.iter().any(|info| match info {
+        LinkInfo::Data(InfoData::MacVlan(data)) => data.contains(&InfoMacVlan::Mode(MacVlanMode::Private)),
+        _ => false,
+    });
+    Some(Macvlan { link: link(message)?, parent, private })
+}
+
+/// An address of an IP family.
+pub(super) fn address(message: &AddressMessage) -> Option<HostAddress> {
+    let mut flags = u32::from(message.header.flags.bits());
+    let (mut local, mut peer, mut label, mut broadcast) = (None, None, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => local = Some(*address),
+            AddressAttribute::Address(address) => peer = Some(*address),
+            AddressAttribute::Label(text) => label = Some(text.clone()),
+            AddressAttribute::Broadcast(address) => broadcast = Some(*address),
+            AddressAttribute::Flags(all) => flags = all.bits(),
+            _ => {}
+        }
+    }
+    let has = |flag| AddressFlags::from_bits_retain(flags).intersects(flag);
+    Some(HostAddress {
+        index: message.header.index,
+        address: local.or(peer)?,
+        prefix: message.header.prefix_len,
+        scope: message.header.scope.into(),
+        label,
+        broadcast,
+        secondary: has(AddressFlags::Secondary),
+        doubtful: has(AddressFlags::Tentative | AddressFlags::Dadfailed),
+    })
+}
+
+/// A route that VRRP may have put there.
+pub(super) fn host_route(message: &RouteMessage) -> Option<HostRoute> {
+    if u8::from(message.header.protocol) != VRRP_PROTOCOL {
+        return None;
+    }
+    let kind = match message.header.kind {
+        RouteType::Unicast => RouteKind::Unicast,
+        RouteType::BlackHole => RouteKind::Blackhole,
+        RouteType::Unreachable => RouteKind::Unreachable,
+        RouteType::Prohibit => RouteKind::Prohibit,
+        _ => return None,
+    };
+    let all: IpAddr = match message.header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let mut route = HostRoute {
+        kind,
+        destination: (all, message.header.destination_prefix_length),
+        via: None,
+        oif: None,
+        source: None,
+        table: message.header.table.into(),
+        metric: 0,
+        scope: Some(message.header.scope.into()),
+        onlink: message.header.flags.contains(RouteFlags::Onlink),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => route.destination.0 = ip(address)?,
+            RouteAttribute::Gateway(address) => route.via = ip(address),
+            RouteAttribute::Via(RouteVia::Inet(v4)) => route.via = Some(IpAddr::V4(*v4)),
+            RouteAttribute::Via(RouteVia::Inet6(v6)) => route.via = Some(IpAddr::V6(*v6)),
+            RouteAttribute::Oif(index) => route.oif = Some(*index),
+            RouteAttribute::PrefSource(address) => route.source = ip(address),
+            RouteAttribute::Table(table) => route.table = *table,
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    }
+}
+
+/// A rule that VRRP may have put there.
+pub(super) fn rule(message: &RuleMessage) -> Option<HostRule> {
+    let family = match message.header.family {
+        AddressFamily::Inet => Family::V4,
+        AddressFamily::Inet6 => Family::V6,
+        _ => return None,
+    };
+    if message.header.action != RuleAction::ToTable {
+        return None;
+    }
+    let mut rule = HostRule {
+        family,
+        from: None,
+        to: None,
+        iif: None,
+        oif: None,
+        fwmark: None,
+        preference: Some(0),
+        table: message.header.table.into(),
+    };
+    let (mut ours, mut mark, mut mask) = (false, None, u32::MAX);
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Source(address) => rule.from = Some((*address, message.header.src_len)),
+            RuleAttribute::Destination(address) => rule.to = Some((*address, message.header.dst_len)),
+            RuleAttribute::Iifname(name) => rule.iif = Some(name.clone()),
+            RuleAttribute::Oifname(name) => rule.oif = Some(name.clone()),
+            RuleAttribute::FwMark(value) => mark = Some(*value),
+            RuleAttribute::FwMask(value) => mask = *value,
+            RuleAttribute::Priority(preference) => rule.preference = Some(*preference),
+            RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::Protocol(protocol) => ours = u8::from(*protocol) == VRRP_PROTOCOL,
+            _ => {}
+        }
+    }
+    rule.fwmark = mark.map(|mark| (mark, mask));
+    ours.then_some(rule)
 }
 
 /// A neighbour of an IP family, proxies aside.

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 
-use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{NLM_F_REPLACE, NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
-use super::facts::Neighbour;
-use super::{Error, decode};
+use super::facts::{HostAddress, Neighbour};
+use super::{Error, VRRP_PROTOCOL, decode};
 use crate::io::links::Link;
 
 /// Room for a burst of about a thousand neighbour messages. Taken from the kernel's limit if that is smaller.
@@ -25,6 +25,10 @@ const RTM_DELNEXTHOP: u16 = 105;
 pub(crate) enum Group {
     /// Links.
     Links,
+    /// Links and addresses.
+    Interfaces,
+    /// Links, addresses, routes and rules.
+    Host,
     /// Links, neighbours and all that may change a route.
     All,
 }
@@ -40,10 +44,25 @@ pub(crate) enum Event {
     Neighbour(Neighbour),
     /// A neighbour entry is gone.
     NeighbourGone { ifindex: u32, address: IpAddr },
-    /// Routes, rules, next-hop objects or local addresses changed: lookups may have other answers.
-    Routes,
+    /// An address of this host is new or different.
+    Address(HostAddress),
+    /// An address of this host is gone.
+    AddressGone(HostAddress),
+    /// Routes, rules or next-hop objects changed: lookups may have other answers.
+    Routes(RouteChange),
     /// Changes were lost: only a new look at everything helps.
     Overrun,
+}
+
+/// What a change of routes may mean for those that VRRP put there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RouteChange {
+    /// One of them, or a rule, is gone.
+    Lost,
+    /// A route took the place of another, which may have been one of them; the kernel does not say which.
+    Replaced,
+    /// Nothing.
+    Other,
 }
 
 /// A socket that listens to changes.
@@ -66,6 +85,16 @@ impl Events {
         inner.bind(&SocketAddr::new(0, 0))?;
         let groups: &[u32] = match group {
             Group::Links => &[libc::RTNLGRP_LINK],
+            Group::Interfaces => &[libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR],
+            Group::Host => &[
+                libc::RTNLGRP_LINK,
+                libc::RTNLGRP_IPV4_IFADDR,
+                libc::RTNLGRP_IPV6_IFADDR,
+                libc::RTNLGRP_IPV4_ROUTE,
+                libc::RTNLGRP_IPV6_ROUTE,
+                libc::RTNLGRP_IPV4_RULE,
+                libc::RTNLGRP_IPV6_RULE,
+            ],
             Group::All => &[
                 libc::RTNLGRP_LINK,
                 libc::RTNLGRP_NEIGH,
@@ -94,7 +123,24 @@ impl Events {
                 // Only the kernel, port 0, is believed.
                 Ok((datagram, from)) if from.port_number() == 0 => split(&datagram, &mut self.ready),
                 Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Event::Overrun),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.drain()?;
+                    return Ok(Event::Overrun);
+                }
+                Err(source) => return Err(Error::Socket { what: "read kernel events", source }),
+            }
+        }
+    }
+
+    /// Until its buffer is empty, the kernel drops all further events and does not say so again (`netlink_overrun`), so
+    /// only a look that begins after that sees everything.
+    fn drain(&mut self) -> Result<(), Error> {
+        self.ready.clear();
+        loop {
+            match self.socket.socket_ref().recv_from_full() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                 Err(source) => return Err(Error::Socket { what: "read kernel events", source }),
             }
         }
@@ -112,16 +158,19 @@ fn split(mut datagram: &[u8], events: &mut VecDeque<Event>) {
 
 fn event(kind: u16, bytes: &[u8]) -> Option<Event> {
     match kind {
-        // Routes come by the hundred thousand where a routing daemon runs; their contents do not matter here.
+        // Routes come by the hundred thousand where a routing daemon runs; their contents are not decoded.
         libc::RTM_NEWROUTE
         | libc::RTM_DELROUTE
-        | libc::RTM_NEWADDR
-        | libc::RTM_DELADDR
         | libc::RTM_NEWRULE
         | libc::RTM_DELRULE
         | RTM_NEWNEXTHOP
-        | RTM_DELNEXTHOP => return Some(Event::Routes),
-        libc::RTM_NEWLINK | libc::RTM_DELLINK | libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH => {}
+        | RTM_DELNEXTHOP => return Some(Event::Routes(route_change(kind, bytes))),
+        libc::RTM_NEWLINK
+        | libc::RTM_DELLINK
+        | libc::RTM_NEWADDR
+        | libc::RTM_DELADDR
+        | libc::RTM_NEWNEIGH
+        | libc::RTM_DELNEIGH => {}
         _ => return None,
     }
     let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else {
@@ -133,10 +182,26 @@ fn event(kind: u16, bytes: &[u8]) -> Option<Event> {
         RouteNetlinkMessage::DelLink(link) => {
             decode::link(&link).map(|link| Event::LinkGone { index: link.index })
         }
+        RouteNetlinkMessage::NewAddress(address) => decode::address(&address).map(Event::Address),
+        RouteNetlinkMessage::DelAddress(address) => decode::address(&address).map(Event::AddressGone),
         RouteNetlinkMessage::NewNeighbour(entry) => decode::neighbour(&entry).map(Event::Neighbour),
         RouteNetlinkMessage::DelNeighbour(entry) => decode::neighbour(&entry)
             .map(|entry| Event::NeighbourGone { ifindex: entry.ifindex, address: entry.address }),
         _ => None,
+    }
+}
+
+fn route_change(kind: u16, bytes: &[u8]) -> RouteChange {
+    // `struct nlmsghdr`: the flags stand after length and type. `struct rtmsg`: the protocol is its sixth byte.
+    let flags = bytes.get(6..8).map_or(0, |flags| u16::from_ne_bytes([flags[0], flags[1]]));
+    let protocol = bytes.get(16 + 5).copied();
+    match kind {
+        libc::RTM_DELRULE => RouteChange::Lost,
+        libc::RTM_DELROUTE if protocol == Some(VRRP_PROTOCOL) => RouteChange::Lost,
+        libc::RTM_NEWROUTE if flags & NLM_F_REPLACE != 0 && protocol != Some(VRRP_PROTOCOL) => {
+            RouteChange::Replaced
+        }
+        _ => RouteChange::Other,
     }
 }
 
@@ -148,14 +213,33 @@ mod tests {
     #[test]
     fn two_messages_in_one_datagram() {
         let mut datagram = Vec::new();
-        for kind in [libc::RTM_NEWROUTE, libc::RTM_DELADDR, libc::RTM_NEWTFILTER] {
+        for kind in [libc::RTM_NEWROUTE, libc::RTM_DELRULE, libc::RTM_NEWTFILTER] {
             datagram.extend(18u32.to_ne_bytes());
             datagram.extend(kind.to_ne_bytes());
             datagram.extend([0; 10 + 2 + 2]);
         }
         let mut events = VecDeque::new();
         split(&datagram, &mut events);
-        assert_eq!(events, [Event::Routes, Event::Routes]);
+        assert_eq!(events, [Event::Routes(RouteChange::Other), Event::Routes(RouteChange::Lost)]);
+    }
+
+    #[test]
+    fn routes_of_vrrp_are_told_from_others() {
+        let rows = [
+            (libc::RTM_DELROUTE, 0, VRRP_PROTOCOL, RouteChange::Lost),
+            (libc::RTM_DELROUTE, 0, 4, RouteChange::Other),
+            (libc::RTM_NEWROUTE, NLM_F_REPLACE, 4, RouteChange::Replaced),
+            (libc::RTM_NEWROUTE, NLM_F_REPLACE, VRRP_PROTOCOL, RouteChange::Other),
+            (libc::RTM_NEWROUTE, 0, 4, RouteChange::Other),
+            (libc::RTM_NEWRULE, 0, 0, RouteChange::Other),
+        ];
+        for (kind, flags, protocol, expected) in rows {
+            let mut bytes = vec![0; 28];
+            bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+            bytes[21] = protocol;
+            assert_eq!(route_change(kind, &bytes), expected);
+        }
+        assert_eq!(route_change(libc::RTM_DELROUTE, &[]), RouteChange::Other);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! What the kernel says about links, neighbours and routes, reduced to what forwarding needs.
+//! What the kernel says about links, neighbours and routes, reduced to what forwarding needs, and what a VRRP master
+//! puts on the host, in the kernel's terms.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use crate::config::model::vrrp::{Family, RouteKind};
 use crate::io::links::Link;
 
 /// Whether the kernel has a usable link-layer address for a neighbour.
@@ -55,4 +57,62 @@ pub(crate) enum Route {
 pub(crate) struct Snapshot {
     pub(crate) links: Vec<Link>,
     pub(crate) neighbours: Vec<Neighbour>,
+}
+
+/// An address on an interface of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostAddress {
+    pub(crate) index: u32,
+    pub(crate) address: IpAddr,
+    pub(crate) prefix: u8,
+    /// 0 global, 253 link, 254 host.
+    pub(crate) scope: u8,
+    /// IPv4 only; the interface's name when the kernel chooses.
+    pub(crate) label: Option<String>,
+    pub(crate) broadcast: Option<Ipv4Addr>,
+    /// IPv4: another address of the same network came first.
+    pub(crate) secondary: bool,
+    /// IPv6: it is not, or not yet, known to be unique on the link.
+    pub(crate) doubtful: bool,
+}
+
+/// A route of this host with the protocol number of VRRP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostRoute {
+    pub(crate) kind: RouteKind,
+    /// Host bits are zero.
+    pub(crate) destination: (IpAddr, u8),
+    pub(crate) via: Option<IpAddr>,
+    pub(crate) oif: Option<u32>,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) table: u32,
+    pub(crate) metric: u32,
+    /// IPv4 only; without one it follows from the next hop.
+    pub(crate) scope: Option<u8>,
+    pub(crate) onlink: bool,
+}
+
+/// A policy rule of this host with the protocol number of VRRP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostRule {
+    pub(crate) family: Family,
+    /// Host bits are zero, and so it is for `to`.
+    pub(crate) from: Option<(IpAddr, u8)>,
+    pub(crate) to: Option<(IpAddr, u8)>,
+    pub(crate) iif: Option<String>,
+    pub(crate) oif: Option<String>,
+    /// Mark and mask.
+    pub(crate) fwmark: Option<(u32, u32)>,
+    pub(crate) preference: Option<u32>,
+    pub(crate) table: u32,
+}
+
+/// A macvlan interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Macvlan {
+    pub(crate) link: Link,
+    /// The index of the interface it is on.
+    pub(crate) parent: Option<u32>,
+    /// Whether it talks to nobody on the same parent.
+    pub(crate) private: bool,
 }

@@ -1,17 +1,22 @@
-//! Owns the rtnetlink sockets: questions to the kernel and the stream of its events, as plain facts.
-//! Refuses to draw conclusions; `nexthop` and `links` do that.
+//! Owns the rtnetlink sockets: questions and changes to the kernel and the stream of its events, as plain facts.
+//! Refuses to draw conclusions; those who ask do that.
 
 use std::io;
 
 use rtnetlink::packet_core::ErrorMessage;
 
+mod changes;
 mod decode;
+mod encode;
 mod events;
 pub(crate) mod facts;
 mod requests;
 
-pub(crate) use events::{Event, Events, Group};
+pub(crate) use events::{Event, Events, Group, RouteChange};
 pub(crate) use requests::Requests;
+
+/// `RTPROT_KEEPALIVED` of `linux/rtnetlink.h`: who made a route or rule.
+const VRRP_PROTOCOL: u8 = 18;
 
 /// What goes wrong with netlink itself, as opposed to an answer that says no.
 #[derive(Debug, thiserror::Error)]

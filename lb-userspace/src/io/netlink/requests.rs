@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
 };
@@ -35,6 +37,13 @@ impl Requests {
     /// Opens the socket, in the network namespace of the calling thread.
     pub(crate) fn open() -> Result<Self, Error> {
         let (connection, handle, _) = rtnetlink::new_connection()
+            .map_err(|source| Error::Socket { what: "open a netlink socket", source })?;
+        Ok(Self { handle, connection: tokio::spawn(connection) })
+    }
+
+    /// The same, but the kernel filters what it lists: where a routing daemon runs there may be a million routes.
+    pub(crate) fn open_filtering() -> Result<Self, Error> {
+        let (connection, handle, _) = rtnetlink::new_connection_with_strict_check()
             .map_err(|source| Error::Socket { what: "open a netlink socket", source })?;
         Ok(Self { handle, connection: tokio::spawn(connection) })
     }
@@ -114,7 +123,7 @@ impl Requests {
     }
 
     /// One question; the answer, or nothing if the kernel just says yes.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         what: &'static str,
         request: NetlinkMessage<RouteNetlinkMessage>,
@@ -136,13 +145,40 @@ impl Requests {
         }
         Ok(answer)
     }
+
+    /// All answers to a question that lists, as far as `pick` takes them.
+    pub(super) async fn list<T>(
+        &self,
+        what: &'static str,
+        question: RouteNetlinkMessage,
+        pick: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut request = NetlinkMessage::from(question);
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut handle = self.handle.clone();
+        let mut replies = handle.request(request).map_err(|error| Error::from_reply(what, error))?;
+        let mut facts = Vec::new();
+        while let Some(reply) = replies.next().await {
+            match reply.payload {
+                NetlinkPayload::InnerMessage(message) => facts.extend(pick(message)),
+                NetlinkPayload::Error(message) if message.code.is_some() => {
+                    return Err(Error::refused(what, &message));
+                }
+                _ => {}
+            }
+        }
+        if self.connection.is_finished() {
+            return Err(Error::Unexpected(what));
+        }
+        Ok(facts)
+    }
 }
 
-async fn patiently<T>(question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn patiently<T>(question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(PATIENCE, question).await.unwrap_or(Err(Error::Silent))
 }
 
-fn family(address: IpAddr) -> AddressFamily {
+pub(super) fn family(address: IpAddr) -> AddressFamily {
     match address {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,

@@ -119,7 +119,9 @@ impl Table {
                 let before = self.neighbours.remove(&key);
                 self.neighbour_changed(key, before.as_ref(), true);
             }
-            Event::Routes | Event::Overrun => self.routes_changed(now),
+            Event::Address(_) | Event::AddressGone(_) | Event::Routes(_) | Event::Overrun => {
+                self.routes_changed(now);
+            }
         }
     }
 

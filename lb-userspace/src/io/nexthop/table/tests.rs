@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::io::netlink::RouteChange;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const RESOLVED: Resolution = Resolution::Resolved { mac: MAC, ifindex: 3 };
@@ -239,7 +240,7 @@ fn many_route_changes_are_one_lookup() {
     let start = Instant::now();
     let mut table = table(server(), Route::Local, vec![]);
     for step in 0..50 {
-        table.handle(start + SETTLE * step / 100, Event::Routes);
+        table.handle(start + SETTLE * step / 100, Event::Routes(RouteChange::Other));
     }
     assert_eq!(table.next_deadline(), Some(start + SETTLE));
     table.handle_timeout(start + SETTLE);
@@ -281,7 +282,7 @@ fn event() -> impl Strategy<Value = Event> {
         address.prop_map(|address| Event::NeighbourGone { ifindex: 3, address }),
         carrier.prop_map(|carrier| Event::Link(link(carrier))),
         Just(Event::LinkGone { index: 3 }),
-        Just(Event::Routes),
+        Just(Event::Routes(RouteChange::Other)),
     ]
 }
 
