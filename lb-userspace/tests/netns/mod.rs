@@ -123,7 +123,7 @@ fn ip(arguments: &[&str]) {
     output("ip", arguments);
 }
 
-fn output(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().expect("ip (iproute2) must be installed");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {}: {error}", arguments.join(" "));

@@ -1,0 +1,326 @@
+//! Owns what VRRP needs to know of interfaces: whether each is up, and the address its adverts come from.
+//! Refuses to configure them, and to decide what it means for a router.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{debug, error, warn};
+
+use super::links::{Carrier, Link};
+use super::netlink::facts::HostAddress;
+use super::netlink::{Error, Event, Events, Group, Requests};
+use crate::config::model::vrrp::Family;
+
+/// Facts that may wait for the reader. When it is full, each waits as it is newest and those between are never told.
+const FACT_QUEUE: usize = 64;
+
+/// From a failure of netlink itself to the next try.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
+
+/// What is true of an interface now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The interface itself.
+    Interface {
+        /// The watched name.
+        name: String,
+        /// Whether it is there, switched on, and has a carrier.
+        up: bool,
+        /// Its number in this network namespace; another than before means that it was made anew.
+        index: Option<u32>,
+        /// Its Ethernet address, if it has one.
+        mac: Option<[u8; 6]>,
+    },
+    /// The host's own address from which an advert leaves by this interface.
+    Source {
+        /// The watched name.
+        interface: String,
+        /// IPv4: the first address of the interface; IPv6: a link-local address known to be unique.
+        family: Family,
+        /// The address; it is there whether the interface is up or not.
+        address: Option<IpAddr>,
+    },
+    /// Whether the host has an address, on whichever interface.
+    Host {
+        /// The address.
+        address: IpAddr,
+        /// Whether it is there, and known to be unique.
+        present: bool,
+    },
+}
+
+/// Tells three facts about each of `names`, whether there is such an interface or not, and then each that changes.
+/// Of one name, the fact about the interface comes before those about its addresses. Tells of each of `hosts` whether
+/// it is there in the same way.
+///
+/// One of `virtual_addresses`, which come and go with mastership, is a source only if there is no other.
+///
+/// Ends when the receiver is dropped. Needs a Tokio runtime with I/O and time. The sockets are opened in the network
+/// namespace of the calling thread; should netlink break, they are opened again on the thread that runs the task.
+///
+/// # Errors
+/// When the netlink sockets cannot be made.
+pub fn watch(
+    names: impl IntoIterator<Item = String>,
+    virtual_addresses: impl IntoIterator<Item = IpAddr>,
+    hosts: impl IntoIterator<Item = IpAddr>,
+) -> Result<mpsc::Receiver<Fact>, Error> {
+    let sockets = Sockets::open()?;
+    let (facts, reader) = mpsc::channel(FACT_QUEUE);
+    let watched = Watched {
+        links: BTreeMap::new(),
+        addresses: Vec::new(),
+        virtual_addresses: virtual_addresses.into_iter().collect(),
+        told: names.into_iter().map(|name| (name, [const { None }; 3])).collect(),
+        told_hosts: hosts.into_iter().map(|address| (address, None)).collect(),
+    };
+    tokio::spawn(run(sockets, watched, facts));
+    Ok(reader)
+}
+
+struct Sockets {
+    events: Events,
+    requests: Requests,
+}
+
+impl Sockets {
+    fn open() -> Result<Self, Error> {
+        Ok(Self { events: Events::open(Group::Interfaces)?, requests: Requests::open()? })
+    }
+}
+
+async fn run(sockets: Sockets, mut watched: Watched, facts: mpsc::Sender<Fact>) {
+    let mut sockets = Ok(sockets);
+    loop {
+        let ended = match sockets {
+            Ok(mut sockets) => follow(&mut sockets, &mut watched, &facts).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended else { return };
+        error!(%error, "what is known of interfaces may be out of date; trying again in 1 s");
+        tokio::time::sleep(REOPEN_DELAY).await;
+        sockets = Sockets::open();
+    }
+}
+
+/// Runs until nobody wants to know any more, or until netlink fails.
+async fn follow(
+    sockets: &mut Sockets,
+    watched: &mut Watched,
+    facts: &mpsc::Sender<Fact>,
+) -> Result<(), Error> {
+    watched.replace(sockets.requests.links().await?, sockets.requests.addresses().await?);
+    loop {
+        tokio::select! {
+            event = sockets.events.next() => match event? {
+                Event::Overrun => {
+                    warn!("kernel events were lost; looking at all interfaces and addresses again");
+                    watched.replace(sockets.requests.links().await?, sockets.requests.addresses().await?);
+                }
+                event => watched.handle(event),
+            },
+            permit = facts.reserve(), if watched.news().is_some() => {
+                let Ok(permit) = permit else { return Ok(()) };
+                if let Some(fact) = watched.tell() {
+                    debug!(?fact, "interface");
+                    permit.send(fact);
+                }
+            }
+            () = facts.closed() => return Ok(()),
+        }
+    }
+}
+
+/// What there is, and what was told of it.
+struct Watched {
+    links: BTreeMap<u32, Link>,
+    /// In the order of the kernel, as far as that is known.
+    addresses: Vec<HostAddress>,
+    virtual_addresses: BTreeSet<IpAddr>,
+    told: BTreeMap<String, [Option<Fact>; 3]>,
+    told_hosts: BTreeMap<IpAddr, Option<bool>>,
+}
+
+impl Watched {
+    fn replace(&mut self, links: Vec<Link>, addresses: Vec<HostAddress>) {
+        self.links = links.into_iter().map(|link| (link.index, link)).collect();
+        self.addresses = addresses;
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Link(link) => {
+                self.links.insert(link.index, link);
+            }
+            Event::LinkGone { index } => {
+                self.links.remove(&index);
+                self.addresses.retain(|address| address.index != index);
+            }
+            Event::Address(new) => match self.addresses.iter_mut().find(|old| same(old, &new)) {
+                Some(old) => *old = new,
+                None => self.addresses.push(new),
+            },
+            Event::AddressGone(gone) => self.addresses.retain(|address| !same(address, &gone)),
+            Event::Neighbour(_) | Event::NeighbourGone { .. } | Event::Routes(_) | Event::Overrun => {}
+        }
+    }
+
+    /// The next that is not told yet.
+    fn news(&self) -> Option<Fact> {
+        let of_interfaces = self.told.iter().flat_map(|(name, told)| {
+            let differs = |(fact, told): &(Fact, &Option<Fact>)| told.as_ref() != Some(fact);
+            self.facts(name, told).into_iter().zip(told).filter(differs).map(|(fact, _)| fact)
+        });
+        let of_hosts = self.told_hosts.iter().filter_map(|(&address, told)| {
+            let present = self.addresses.iter().any(|known| known.address == address && !known.doubtful);
+            (*told != Some(present)).then_some(Fact::Host { address, present })
+        });
+        of_interfaces.chain(of_hosts).next()
+    }
+
+    fn tell(&mut self) -> Option<Fact> {
+        let fact = self.news()?;
+        let told = match &fact {
+            Fact::Interface { name, .. } => self.told.get_mut(name).map(|told| &mut told[0]),
+            Fact::Source { interface, family: Family::V4, .. } => {
+                self.told.get_mut(interface).map(|told| &mut told[1])
+            }
+            Fact::Source { interface, family: Family::V6, .. } => {
+                self.told.get_mut(interface).map(|told| &mut told[2])
+            }
+            Fact::Host { address, present } => {
+                self.told_hosts.insert(*address, Some(*present));
+                None
+            }
+        };
+        if let Some(told) = told {
+            *told = Some(fact.clone());
+        }
+        Some(fact)
+    }
+
+    fn facts(&self, name: &str, told: &[Option<Fact>; 3]) -> [Fact; 3] {
+        let link = self.links.values().find(|link| link.name == name);
+        let interface = Fact::Interface {
+            name: name.to_owned(),
+            up: link.is_some_and(|link| link.carrier == Carrier::Up),
+            index: link.map(|link| link.index),
+            mac: link.and_then(|link| link.mac),
+        };
+        let source = |family, told: &Option<Fact>| {
+            let before = match told {
+                Some(Fact::Source { address, .. }) => *address,
+                _ => None,
+            };
+            let address = link.and_then(|link| self.source(link.index, family, before));
+            Fact::Source { interface: name.to_owned(), family, address }
+        };
+        let [_, v4, v6] = told;
+        [interface, source(Family::V4, v4), source(Family::V6, v6)]
+    }
+
+    /// The first of the best addresses, or the one it was `before` if that is as good.
+    fn source(&self, index: u32, family: Family, before: Option<IpAddr>) -> Option<IpAddr> {
+        let fits = |address: &&HostAddress| {
+            address.index == index
+                && match address.address {
+                    IpAddr::V4(_) => family == Family::V4,
+                    // RFC 5798 section 5.1.2.1.
+                    IpAddr::V6(v6) => family == Family::V6 && v6.is_unicast_link_local() && !address.doubtful,
+                }
+        };
+        let worse = |address: &&HostAddress| {
+            let alone = address.prefix == if address.address.is_ipv4() { 32 } else { 128 };
+            let other = before != Some(address.address);
+            let unwanted = self.virtual_addresses.contains(&address.address);
+            (unwanted, address.secondary, alone, address.scope, other)
+        };
+        self.addresses.iter().filter(fits).min_by_key(worse).map(|address| address.address)
+    }
+}
+
+/// An IPv4 address can be on an interface more than once, with another length of prefix each time.
+fn same(one: &HostAddress, other: &HostAddress) -> bool {
+    (one.index, one.address, one.prefix) == (other.index, other.address, other.prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: u32 = 3;
+
+    fn address(text: &str, prefix: u8) -> HostAddress {
+        HostAddress {
+            index: INDEX,
+            address: text.parse().unwrap(),
+            prefix,
+            scope: 0,
+            label: None,
+            broadcast: None,
+            secondary: false,
+            doubtful: false,
+        }
+    }
+
+    fn watched(addresses: Vec<HostAddress>) -> Watched {
+        let virtual_addresses = ["10.0.0.100", "fe80::100"].map(|text| text.parse().unwrap()).into();
+        Watched {
+            links: BTreeMap::new(),
+            addresses,
+            virtual_addresses,
+            told: BTreeMap::new(),
+            told_hosts: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn sources() {
+        let secondary = HostAddress { secondary: true, ..address("10.0.0.3", 24) };
+        let doubtful = HostAddress { doubtful: true, ..address("fe80::3", 64) };
+        let link_scope = HostAddress { scope: 253, ..address("169.254.0.3", 16) };
+        let elsewhere = HostAddress { index: INDEX + 1, ..address("10.0.0.4", 24) };
+        let rows = [
+            ("nothing", vec![elsewhere], None, None),
+            ("the first", vec![address("10.0.0.1", 24), address("10.1.0.1", 24)], Some("10.0.0.1"), None),
+            ("no secondary", vec![secondary.clone(), address("10.0.0.1", 24)], Some("10.0.0.1"), None),
+            ("rather than virtual", vec![address("10.0.0.100", 24), secondary], Some("10.0.0.3"), None),
+            (
+                "no virtual one",
+                vec![address("10.0.0.100", 24), address("10.0.0.1", 24)],
+                Some("10.0.0.1"),
+                None,
+            ),
+            ("but if it is all", vec![address("10.0.0.100", 24)], Some("10.0.0.100"), None),
+            (
+                "with a network",
+                vec![address("10.0.0.5", 32), address("10.0.0.1", 24)],
+                Some("10.0.0.1"),
+                None,
+            ),
+            ("global", vec![link_scope, address("10.0.0.1", 24)], Some("10.0.0.1"), None),
+            ("link-local", vec![address("fd00::1", 64), address("fe80::1", 64)], None, Some("fe80::1")),
+            ("not doubtful", vec![doubtful], None, None),
+            ("not virtual", vec![address("fe80::100", 64), address("fe80::1", 64)], None, Some("fe80::1")),
+        ];
+        for (what, addresses, v4, v6) in rows {
+            let watched = watched(addresses);
+            for (family, expected) in [(Family::V4, v4), (Family::V6, v6)] {
+                let expected = expected.map(|text| text.parse().unwrap());
+                assert_eq!(watched.source(INDEX, family, None), expected, "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_stays_while_it_is_as_good_as_another() {
+        let watched = watched(vec![address("fe80::2", 64), address("fe80::1", 64), address("fe80::100", 64)]);
+        let rows = [("fe80::1", "fe80::1"), ("fe80::9", "fe80::2"), ("fe80::100", "fe80::2")];
+        for (before, expected) in rows {
+            let now = watched.source(INDEX, Family::V6, before.parse().ok());
+            assert_eq!(now, expected.parse().ok(), "before: {before}");
+        }
+    }
+}
