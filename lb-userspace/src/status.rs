@@ -1,6 +1,10 @@
 //! What `xlvs status` tells: the document that the daemon sends and the command prints.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    net::IpAddr,
+};
 
 use lb_common::counters::Counter;
 use serde::{Deserialize, Serialize};
@@ -18,6 +22,8 @@ pub struct Status {
     pub mode: String,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
+    /// The virtual routers.
+    pub instances: Vec<Instance>,
     /// The virtual services.
     pub services: Vec<Service>,
     /// Packets by the way they left the program.
@@ -33,6 +39,43 @@ pub struct Interface {
     pub index: u32,
 }
 
+/// A `vrrp_instance`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// The `vrrp_sync_group` it is in.
+    pub group: Option<String>,
+    /// The interface it runs on.
+    pub interface: String,
+    /// The VRID.
+    pub virtual_router_id: u8,
+    /// `MASTER`, `BACKUP`, `FAULT` or `STOP`.
+    pub state: String,
+    /// Since when, in seconds.
+    pub seconds: u64,
+    /// The effective priority.
+    pub priority: u8,
+    /// Whose adverts it hears as backup.
+    pub master: Option<IpAddr>,
+    /// The address it sends adverts from.
+    pub source: Option<IpAddr>,
+    /// How long it may forward without another advert.
+    pub lease_milliseconds: Option<u64>,
+    /// The addresses it owns.
+    pub addresses: Vec<IpAddr>,
+    /// Why it is in fault.
+    pub faults: Vec<String>,
+    /// How often it became master.
+    pub masterships: u64,
+    /// Adverts sent.
+    pub adverts_sent: u64,
+    /// Adverts heard and accepted.
+    pub adverts_received: u64,
+    /// Adverts refused, by reason.
+    pub adverts_refused: BTreeMap<String, u64>,
+}
+
 /// A virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
@@ -44,6 +87,10 @@ pub struct Service {
     pub protocol: String,
     /// The name in `lb_algo`.
     pub scheduler: String,
+    /// The `vrrp_instance` that owns the VIP.
+    pub instance: Option<String>,
+    /// Are packets to it forwarded here, or is another node master of that instance?
+    pub active: bool,
     /// Connections scheduled.
     pub connections: u64,
     /// Packets from clients.
@@ -114,6 +161,9 @@ impl Status {
         let on = interfaces.join(", ");
         let _infallible =
             writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
+        for instance in &self.instances {
+            instance.write_text(&mut text);
+        }
         for service in &self.services {
             service.write_text(&mut text);
         }
@@ -128,13 +178,57 @@ impl Status {
     }
 }
 
+impl Instance {
+    fn write_text(&self, text: &mut String) {
+        let Self { name, state, seconds, priority, interface, virtual_router_id, .. } = self;
+        let _infallible = write!(
+            text,
+            "\n{name} {state} for {seconds} s: priority {priority}, VRID {virtual_router_id} on {interface}, {}",
+            Listed(&self.addresses)
+        );
+        match (self.master, self.lease_milliseconds) {
+            (Some(master), None) => _ = write!(text, "; master is {master}"),
+            (_, Some(left)) => _ = write!(text, "; may forward for {left} ms more"),
+            (None, None) => {}
+        }
+        let Self { masterships, adverts_sent, adverts_received, .. } = self;
+        let _infallible = writeln!(
+            text,
+            "\n  {masterships} times master, adverts {adverts_sent} sent, {adverts_received} received"
+        );
+        for (reason, count) in &self.adverts_refused {
+            let _infallible = writeln!(text, "  {count} adverts refused: {reason}");
+        }
+        for fault in &self.faults {
+            let _infallible = writeln!(text, "  in fault: {fault}");
+        }
+    }
+}
+
+/// Addresses with commas between them.
+struct Listed<'a>(&'a [IpAddr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if place == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 impl Service {
     fn write_text(&self, text: &mut String) {
         let Self { protocol, scheduler, connections, packets, bytes, .. } = self;
         let at = endpoint(self.address, self.port);
+        let owner = match &self.instance {
+            Some(instance) if self.active => format!(", active by {instance}"),
+            Some(instance) => format!(", not master of {instance}"),
+            None => String::new(),
+        };
         let _infallible = writeln!(
             text,
-            "\n{protocol} {at} {scheduler}: {connections} connections, {packets} packets, {bytes} bytes"
+            "\n{protocol} {at} {scheduler}{owner}: {connections} connections, {packets} packets, {bytes} bytes"
         );
         for server in &self.servers {
             let at = endpoint(server.address, server.port);
@@ -187,11 +281,31 @@ mod tests {
             uptime_seconds: 60,
             mode: "native".into(),
             interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
+            instances: vec![Instance {
+                name: "VI_1".into(),
+                group: None,
+                interface: "eth1".into(),
+                virtual_router_id: 51,
+                state: "BACKUP".into(),
+                seconds: 9,
+                priority: 99,
+                master: Some(IpAddr::from([10, 0, 0, 3])),
+                source: None,
+                lease_milliseconds: None,
+                addresses: vec![IpAddr::from([10, 0, 0, 100])],
+                faults: Vec::new(),
+                masterships: 0,
+                adverts_sent: 0,
+                adverts_received: 9,
+                adverts_refused: BTreeMap::from([("checksum".into(), 2)]),
+            }],
             services: vec![Service {
                 address: IpAddr::from([10, 0, 0, 100]),
                 port: 80,
                 protocol: "TCP".into(),
                 scheduler: "rr".into(),
+                instance: Some("VI_1".into()),
+                active: false,
                 connections: 3,
                 packets: 12,
                 bytes: 900,
@@ -200,9 +314,15 @@ mod tests {
             counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
         };
         let text = status.to_text();
-        for part in
-            ["native XDP on eth1", "TCP 10.0.0.100:80 rr", "down", "(connection refused)", "12 forwarded_tx"]
-        {
+        for part in [
+            "native XDP on eth1",
+            "VI_1 BACKUP for 9 s: priority 99, VRID 51 on eth1, 10.0.0.100; master is 10.0.0.3",
+            "2 adverts refused: checksum",
+            "TCP 10.0.0.100:80 rr, not master of VI_1",
+            "down",
+            "(connection refused)",
+            "12 forwarded_tx",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("drop_ttl"), "what never happened is not shown");

@@ -17,10 +17,26 @@ pub struct Status {
     pub mode: String,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
+    /// Virtual routers.
+    pub instances: Vec<Instance>,
     /// Virtual servers.
     pub services: Vec<Service>,
+    /// Virtual routers.
+    #[serde(default)]
+    pub vrrp: Vec<Router>,
     /// Data-plane counters by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// One virtual router.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Router {
+    /// The name of its `vrrp_instance`.
+    pub name: String,
+    /// `MASTER`, `BACKUP`, `FAULT` or `STOP`.
+    pub state: String,
+    /// Its effective priority.
+    pub priority: u8,
 }
 
 /// One interface with the program.
@@ -30,6 +46,43 @@ pub struct Interface {
     pub name: String,
     /// Its index in the director's namespace.
     pub index: u32,
+}
+
+/// One `vrrp_instance`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// The `vrrp_sync_group` it is in.
+    pub group: Option<String>,
+    /// The interface it runs on.
+    pub interface: String,
+    /// The VRID.
+    pub virtual_router_id: u8,
+    /// `MASTER`, `BACKUP`, `FAULT` or `STOP`.
+    pub state: String,
+    /// Since when, in seconds.
+    pub seconds: u64,
+    /// The effective priority.
+    pub priority: u8,
+    /// Whose adverts it hears as backup.
+    pub master: Option<IpAddr>,
+    /// The address it sends adverts from.
+    pub source: Option<IpAddr>,
+    /// How long it may forward without another advert.
+    pub lease_milliseconds: Option<u64>,
+    /// The addresses it owns.
+    pub addresses: Vec<IpAddr>,
+    /// Why it is in fault.
+    pub faults: Vec<String>,
+    /// How often it became master.
+    pub masterships: u64,
+    /// Adverts sent.
+    pub adverts_sent: u64,
+    /// Adverts heard and accepted.
+    pub adverts_received: u64,
+    /// Adverts refused, by reason.
+    pub adverts_refused: BTreeMap<String, u64>,
 }
 
 /// One virtual server.
@@ -43,6 +96,10 @@ pub struct Service {
     pub protocol: String,
     /// `rr`, `wrr`, ...
     pub scheduler: String,
+    /// The `vrrp_instance` that owns the virtual address.
+    pub instance: Option<String>,
+    /// Whether this node forwards for it.
+    pub active: bool,
     /// Connections scheduled.
     pub connections: u64,
     /// Packets forwarded.

@@ -20,14 +20,15 @@ use super::{
     bpf_log,
     check::Checks,
     datapath::{Datapath, Mode, Prepared, Settings},
-    effective::effective,
+    effective::{effective, leases},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
-    report,
+    report::{self, Subjects},
+    roles::{Roles, Turn},
     socket::{self, Ask},
 };
 use crate::{
-    config::Config,
+    config::{Config, model::vrrp::Vrrp},
     control::{Action, Director, Event, Way},
 };
 
@@ -62,19 +63,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
-    loop {
+    let outcome = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => if inputs.roles.stop() { break Ok(()) },
+            _ = interrupt.recv() => if inputs.roles.stop() { break Ok(()) },
+            turn = inputs.roles.turn() => match turn {
+                Ok(Turn::Running) => {}
+                Ok(Turn::Stopped) => break Ok(()),
+                Err(error) => break Err(error),
+            },
             Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
             Some((check, verdict)) = inputs.verdicts.recv() => daemon.event(&Event::Check(check, verdict)),
-            Some(change) = inputs.links.recv() => daemon.link(&change)?,
-            Some(ask) = inputs.asks.recv() => daemon.answer(ask),
+            Some(change) = inputs.links.recv() => if let Err(error) = daemon.link(&change) { break Err(error) },
+            Some(ask) = inputs.asks.recv() => daemon.answer(ask, &inputs.roles).await,
         }
-    }
+    };
     info!("stopping");
+    inputs.roles.finish().await;
     daemon.stop();
-    Ok(())
+    outcome
 }
 
 /// Everything the loop waits for. Each channel is bounded; what happens when it is full stands at its sender.
@@ -83,12 +90,14 @@ struct Inputs {
     verdicts: mpsc::Receiver<(u32, crate::health::Verdict)>,
     links: mpsc::Receiver<LinkChange>,
     asks: mpsc::Receiver<Ask>,
+    roles: Roles,
 }
 
 struct Daemon {
     director: Director,
     datapath: Datapath,
     interfaces: Vec<Link>,
+    vrrp: Vrrp,
     mode: Mode,
     since: Instant,
     socket: PathBuf,
@@ -114,6 +123,7 @@ impl Daemon {
             flow_slots: options.flow_slots,
             debug: options.debug_bpf,
             interfaces: interfaces.clone(),
+            leases: leases(&options.config),
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
         let mut director = Director::new(&wanted, &prepared.allocation);
@@ -128,17 +138,24 @@ impl Daemon {
         let (running, verdicts) = Checks::start();
         running.set(checks);
         let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
-        let daemon = Self {
+        let mut daemon = Self {
             director,
             datapath,
             interfaces,
+            vrrp: options.config.vrrp.clone(),
             mode: options.mode,
             since: Instant::now(),
             socket: socket::path(&options.state_dir),
             _next_hops: next_hops,
             _checks: running,
         };
-        Ok((daemon, Inputs { ways, verdicts, links, asks }))
+        match Roles::start(&options.config.vrrp, daemon.datapath.leases()) {
+            Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),
+            Err(error) => {
+                daemon.stop();
+                Err(error)
+            }
+        }
     }
 
     fn names(&self) -> Vec<&str> {
@@ -177,11 +194,18 @@ impl Daemon {
         Ok(())
     }
 
-    fn answer(&self, ask: Ask) {
+    async fn answer(&self, ask: Ask, roles: &Roles) {
         match ask {
             Ask::Status(answer) => {
-                let status =
-                    report::status(&self.director, &self.datapath, &self.interfaces, self.mode, self.since);
+                let status = report::status(&Subjects {
+                    director: &self.director,
+                    datapath: &self.datapath,
+                    interfaces: &self.interfaces,
+                    instances: &self.vrrp.instances,
+                    routers: &roles.report().await,
+                    mode: self.mode,
+                    since: self.since,
+                });
                 // A client that went away meanwhile needs no answer.
                 let _gone = answer.send(status);
             }

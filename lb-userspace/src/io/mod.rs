@@ -2,13 +2,23 @@
 
 mod bpf_log;
 pub mod check;
+pub mod command;
 pub mod daemon;
 pub mod datapath;
 mod effective;
+pub mod fifo;
+pub mod holdings;
+pub mod interfaces;
 pub mod links;
 mod netlink;
 pub mod nexthop;
+pub mod notify;
 mod report;
+mod roles;
 pub mod socket;
+mod sysctl;
+pub mod trackers;
+pub mod vmac;
+mod vrrp;
 
 pub use netlink::Error as NetlinkError;

@@ -13,19 +13,27 @@ use super::{
     links::Link,
 };
 use crate::{
+    config::model::vrrp::VrrpInstance,
     control::{Director, RealServer, VirtualService, Way},
     plan::{protocol_name, unmapped},
     status::{self, ServerState, Status},
+    vrrp::RouterReport,
 };
 
+/// What is told about.
+pub(super) struct Subjects<'a> {
+    pub(super) director: &'a Director,
+    pub(super) datapath: &'a Datapath,
+    pub(super) interfaces: &'a [Link],
+    pub(super) instances: &'a [VrrpInstance],
+    pub(super) routers: &'a [RouterReport],
+    pub(super) mode: Mode,
+    pub(super) since: Instant,
+}
+
 /// The status document of this moment. Counts that cannot be read are 0 and said in the log.
-pub(super) fn status(
-    director: &Director,
-    datapath: &Datapath,
-    interfaces: &[Link],
-    mode: Mode,
-    since: Instant,
-) -> Status {
+pub(super) fn status(subjects: &Subjects<'_>) -> Status {
+    let Subjects { director, datapath, interfaces, instances, routers, mode, since } = *subjects;
     let counters = datapath.counters().unwrap_or_else(|error| {
         warn!("the packet counters cannot be read: {error:#}");
         Counters::default()
@@ -39,10 +47,11 @@ pub(super) fn status(
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
+        instances: routers.iter().filter_map(|router| instance_status(router, instances)).collect(),
         services: director
             .services
             .values()
-            .map(|service| service_status(service, datapath, interfaces))
+            .map(|service| service_status(service, datapath, interfaces, instances))
             .collect(),
         counters: Counter::ALL
             .iter()
@@ -51,8 +60,40 @@ pub(super) fn status(
     }
 }
 
-fn service_status(service: &VirtualService, datapath: &Datapath, interfaces: &[Link]) -> status::Service {
-    let key = service.wanted.key;
+fn instance_status(router: &RouterReport, instances: &[VrrpInstance]) -> Option<status::Instance> {
+    let instance = instances.get(router.router.0)?;
+    let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
+    Some(status::Instance {
+        name: router.name.clone(),
+        group: router.group.clone(),
+        interface: instance.interface.clone()?,
+        virtual_router_id: instance.virtual_router_id,
+        state: router.state.name().to_owned(),
+        seconds: router.since.elapsed().as_secs(),
+        priority: router.priority,
+        master: router.master,
+        source: router.source,
+        lease_milliseconds: router.lease.map(left),
+        addresses: instance.owned().map(|owned| owned.address).collect(),
+        faults: router.faults.clone(),
+        masterships: router.masterships,
+        adverts_sent: router.sent,
+        adverts_received: router.heard,
+        adverts_refused: router
+            .refused
+            .iter()
+            .map(|(reason, count)| (reason.name().to_owned(), *count))
+            .collect(),
+    })
+}
+
+fn service_status(
+    service: &VirtualService,
+    datapath: &Datapath,
+    interfaces: &[Link],
+    instances: &[VrrpInstance],
+) -> status::Service {
+    let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
     let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
     let servers = service.servers.iter().zip(&stats);
@@ -61,6 +102,10 @@ fn service_status(service: &VirtualService, datapath: &Datapath, interfaces: &[L
         port: key.port,
         protocol: protocol_name(key.protocol).to_owned(),
         scheduler: service.wanted.scheduler.name().to_owned(),
+        instance: usize::from(lease)
+            .checked_sub(1)
+            .and_then(|place| Some(instances.get(place)?.name.clone())),
+        active: datapath.leases().is_alive(lease),
         connections: total.connections,
         packets: total.packets,
         bytes: total.bytes,

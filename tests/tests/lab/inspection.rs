@@ -9,6 +9,8 @@ fn the_program_is_attached_in_driver_mode() -> Result<()> {
     with_lab(&Plan::servers(1), |lab| {
         let status = lab.balance(&lab.http_on_all("rr"), 1)?;
         assert_eq!(status.mode, "native");
+        let service = status.service()?;
+        assert_eq!((&service.instance, service.active), (&None, true), "it belongs to no virtual router");
         let net = lab.director.bpftool_net()?;
         assert!(net.lines().any(|line| line.starts_with("lan0(") && line.contains("driver")), "{net}");
         assert_eq!(lab.director.netns().xdp_links()?, [("lan0".to_owned(), 1)]);
@@ -24,14 +26,27 @@ fn maps_show_named_fields() -> Result<()> {
         lab.balance(&lab.http_on_all("rr"), 2)?;
         lab.client().sequence(lab.service(), 4)?;
         let pins = lab.director.pins();
-        for name in
-            ["services", "servers", "members", "cursors", "flows4", "server_stats", "counters", "link_lan0"]
-        {
+        for name in [
+            "services",
+            "leases",
+            "servers",
+            "members",
+            "cursors",
+            "flows4",
+            "server_stats",
+            "counters",
+            "link_lan0",
+        ] {
             assert!(pins.iter().any(|pin| pin.starts_with(name)), "{name} is not among {pins:?}");
         }
         let dump = lab.director.dump("services")?;
         let services = slots(&dump)?;
         assert_eq!(services.iter().filter(|slot| slot["info"]["port"] == 80).count(), 1, "{services:?}");
+
+        let dump = lab.director.dump("leases")?;
+        let endless =
+            serde_json::json!({"until_ns": u64::MAX, "vrid": 0, "reserved": [0, 0, 0, 0, 0], "vmac": [0, 0]});
+        assert_eq!(values(&dump)?, [&endless], "no virtual router is configured");
 
         let dump = lab.director.dump("servers")?;
         let servers = values(&dump)?;

@@ -1,0 +1,147 @@
+//! Owns the VRRP thread: its sockets, its clock, and the outputs of [`crate::vrrp::Routers`]. Nothing else runs on that
+//! thread, so that no check, no reload and no slow disk delays an advert; for the same reason it writes no log.
+//!
+//! Refuses to decide: the machines in [`crate::vrrp`] do.
+
+mod announcer;
+mod channel;
+mod realtime;
+mod station;
+mod worker;
+
+use std::net::IpAddr;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::{mpsc, oneshot};
+
+use self::worker::Worker;
+use super::datapath::Leases;
+use super::holdings::Holdings;
+use crate::config::model::vrrp::{Family, Vrrp as Config};
+use crate::vrrp::{Input, Output, RouterReport};
+
+/// Commands that may wait for the thread, which takes them all at every turn; whoever has one more waits.
+const COMMANDS: usize = 256;
+/// Events that may wait for the daemon. When it is full, what is to be logged only is dropped, and the rest waits in
+/// the thread, oldest dropped first.
+const EVENTS: usize = 256;
+/// How long a report may take before the daemon goes on without one.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// What the daemon tells the thread.
+#[derive(Debug)]
+enum Command {
+    /// Something that the machines are to know.
+    Input(Input),
+    /// An interface as it is now; without an index it is gone.
+    Interface { name: String, up: bool, index: Option<u32>, mac: Option<[u8; 6]> },
+    /// The host's own address on an interface, by family.
+    Source { interface: String, family: Family, address: Option<IpAddr> },
+    /// Whether an address is on the host.
+    HostAddress { address: IpAddr, present: bool },
+    /// A question for `status`.
+    Report(oneshot::Sender<Vec<RouterReport>>),
+}
+
+/// What the thread tells the daemon.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The routers changed; only what concerns scripts, mail and the log.
+    Output(Output),
+    /// Something could not be sent or opened; said once until it works again.
+    Trouble(String),
+    /// The thread ended with everything given back, or because of an error.
+    Ended(Result<(), String>),
+}
+
+/// What the thread works with besides its configuration.
+pub(super) struct Means {
+    /// The rows of the data plane's map.
+    pub(super) leases: Leases,
+    /// Who puts addresses on interfaces.
+    pub(super) holdings: Holdings,
+}
+
+/// The thread, from the daemon's side.
+#[derive(Debug)]
+pub(super) struct Vrrp {
+    commands: SyncSender<Command>,
+    wake: std::sync::Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Vrrp {
+    /// Starts the thread in the network namespace of the caller. Every lease is void until its router is master.
+    ///
+    /// # Errors
+    /// Without the right to open raw sockets, or without threads.
+    pub(super) fn start(config: &Config, means: Means) -> anyhow::Result<(Self, mpsc::Receiver<Event>)> {
+        let wake =
+            EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC).context("an eventfd")?;
+        let wake = std::sync::Arc::new(wake);
+        let (commands, inbox) = sync_channel(COMMANDS);
+        let (events, reader) = mpsc::channel(EVENTS);
+        let worker = Worker::new(config, means, inbox, std::sync::Arc::clone(&wake), events)?;
+        let priority = config.globals.rt_priority;
+        let thread = std::thread::Builder::new()
+            .name("xlvs-vrrp".to_owned())
+            .spawn(move || worker.run(priority))
+            .context("starting the VRRP thread")?;
+        Ok((Self { commands, wake, thread: Some(thread) }, reader))
+    }
+
+    /// Tells the machines something.
+    pub(super) fn input(&self, input: Input) {
+        self.command(Command::Input(input));
+    }
+
+    /// Tells what an interface is like now.
+    pub(super) fn interface(&self, name: String, up: bool, index: Option<u32>, mac: Option<[u8; 6]>) {
+        self.command(Command::Interface { name, up, index, mac });
+    }
+
+    /// Tells the host's own address on an interface.
+    pub(super) fn source(&self, interface: String, family: Family, address: Option<IpAddr>) {
+        self.command(Command::Source { interface, family, address });
+    }
+
+    /// Tells whether the host has an address.
+    pub(super) fn host_address(&self, address: IpAddr, present: bool) {
+        self.command(Command::HostAddress { address, present });
+    }
+
+    /// Whether the thread is at its end, so that dropping this does not wait.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Asks for the state of every router.
+    pub(super) async fn report(&self) -> Vec<RouterReport> {
+        let (answer, reader) = oneshot::channel();
+        self.command(Command::Report(answer));
+        tokio::time::timeout(REPORT, reader).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn command(&self, command: Command) {
+        // A thread that has ended needs no commands, and has said so.
+        if self.commands.send(command).is_ok() {
+            let _already_awake = self.wake.write(1);
+        }
+    }
+}
+
+impl Drop for Vrrp {
+    /// Waits for the thread, which ends by itself after [`Output::Stopped`] or when nobody can command it any more.
+    fn drop(&mut self) {
+        let (closed, _) = sync_channel(0);
+        drop(std::mem::replace(&mut self.commands, closed));
+        let _already_awake = self.wake.write(1);
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
