@@ -1,4 +1,4 @@
-//! keepalived.conf texts for the lab: virtual servers with their real servers, direct routing.
+//! keepalived.conf texts for the lab: virtual servers with their real servers, direct routing, and virtual routers.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -77,5 +77,62 @@ impl fmt::Display for VirtualServer {
             writeln!(out, "    }}")?;
         }
         writeln!(out, "}}")
+    }
+}
+
+/// One `vrrp_instance` block; `Display` is the text of the file.
+#[derive(Debug, Clone)]
+pub struct VirtualRouter {
+    interface: String,
+    vrid: u8,
+    priority: u8,
+    lines: Vec<String>,
+    addresses: Vec<String>,
+}
+
+impl VirtualRouter {
+    /// The name of the instance.
+    pub const NAME: &'static str = "VI_1";
+
+    /// A virtual router of version 2 with an advert every second.
+    pub fn new(interface: &str, vrid: u8, priority: u8, address: &str) -> Self {
+        let (interface, addresses) = (interface.to_owned(), vec![address.to_owned()]);
+        Self { interface, vrid, priority, lines: Vec::new(), addresses }
+    }
+
+    /// Makes it one of version 3 with an advert every `interval` seconds.
+    #[must_use]
+    pub fn version3(self, interval: &str) -> Self {
+        self.line("version 3").line(&format!("advert_int {interval}"))
+    }
+
+    /// Adds one more virtual address.
+    #[must_use]
+    pub fn address(mut self, address: &str) -> Self {
+        self.addresses.push(address.to_owned());
+        self
+    }
+
+    /// Adds a statement.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for VirtualRouter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "vrrp_instance {} {{", Self::NAME)?;
+        writeln!(out, "    interface {}\n    virtual_router_id {}", self.interface, self.vrid)?;
+        writeln!(out, "    priority {}", self.priority)?;
+        for line in &self.lines {
+            writeln!(out, "    {line}")?;
+        }
+        writeln!(out, "    virtual_ipaddress {{")?;
+        for address in &self.addresses {
+            writeln!(out, "        {address}")?;
+        }
+        writeln!(out, "    }}\n}}")
     }
 }

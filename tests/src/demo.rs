@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::client::tally;
-use crate::lab::{Lab, Legs, Plan, RealServer, with_lab};
+use crate::lab::{Lab, Legs, Plan, with_lab};
+use crate::server::RealServer;
 use crate::status::Status;
 use crate::wait;
 

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::lab::{Lab, RealServer};
+use crate::lab::Lab;
+use crate::server::RealServer;
 
 /// Without the flows: a dump of the whole table is of several hundred megabytes.
 const MAPS: [&str; 8] =
@@ -25,11 +26,13 @@ impl Lab {
         }
         run_in(director.netns(), "bpftool", &["net"]);
         let servers = self.servers.iter().map(RealServer::netns);
-        for netns in [director.netns(), self.client().netns(), self.switch()].into_iter().chain(servers) {
+        for netns in
+            [director.netns(), self.client().netns(), self.switch().netns()].into_iter().chain(servers)
+        {
             run_in(netns, "ip", &["-s", "addr"]);
             run_in(netns, "ip", &["neigh"]);
         }
-        run_in(self.switch(), "bridge", &["fdb", "show"]);
+        run_in(self.switch().netns(), "bridge", &["fdb", "show"]);
         for server in &self.servers {
             let title = format!("nginx of {}: {} requests", server.name(), server.nginx().served());
             section(&title, &server.nginx().log());
@@ -37,7 +40,7 @@ impl Lab {
     }
 }
 
-fn run_in(netns: &crate::netns::Netns, program: &str, arguments: &[&str]) {
+pub(crate) fn run_in(netns: &crate::netns::Netns, program: &str, arguments: &[&str]) {
     let title = format!("{}: {program} {}", netns.name(), arguments.join(" "));
     match netns.command(program) {
         Ok(mut command) => run(&title, command.args(arguments)),
@@ -59,7 +62,7 @@ fn run(title: &str, command: &mut Command) {
     }
 }
 
-fn section(title: &str, text: &str) {
+pub(crate) fn section(title: &str, text: &str) {
     eprintln!("----- {title}");
     let lines: Vec<_> = text.trim_end().lines().collect();
     let hidden = lines.len().saturating_sub(LINES);

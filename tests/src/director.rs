@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
-use crate::netns::Netns;
+use crate::netns::{Bind, Netns};
 use crate::process::{self, Running};
 use crate::status::Status;
 use crate::wait;
@@ -20,21 +21,31 @@ const STOP_BOUND: Duration = Duration::from_secs(10);
 /// The director's namespace and the daemon in it.
 #[derive(Debug)]
 pub struct Director {
-    netns: Netns,
+    netns: Arc<Netns>,
     binary: PathBuf,
     interfaces: Vec<String>,
     dir: PathBuf,
     state_dir: PathBuf,
     pin_dir: PathBuf,
     options: Vec<String>,
+    binds: Vec<Bind>,
     daemon: Option<Running>,
 }
 
 impl Director {
     /// A director without a daemon in `netns`, with its files in `dir`, which exists.
-    pub fn new(netns: Netns, binary: PathBuf, interfaces: Vec<String>, dir: &Path, pin_dir: PathBuf) -> Self {
-        let (dir, state_dir) = (dir.to_owned(), dir.join("state"));
-        Self { netns, binary, interfaces, dir, state_dir, pin_dir, options: Vec::new(), daemon: None }
+    ///
+    /// Without `interfaces` the daemon takes those of its configuration.
+    pub fn new(
+        netns: impl Into<Arc<Netns>>,
+        binary: PathBuf,
+        interfaces: Vec<String>,
+        dir: &Path,
+        pin_dir: PathBuf,
+    ) -> Self {
+        let (netns, dir, state_dir) = (netns.into(), dir.to_owned(), dir.join("state"));
+        let (options, binds) = (Vec::new(), Vec::new());
+        Self { netns, binary, interfaces, dir, state_dir, pin_dir, options, binds, daemon: None }
     }
 
     /// Its interfaces.
@@ -60,6 +71,11 @@ impl Director {
     /// Options the daemon is started with from now on, beside those the lab needs.
     pub fn set_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
+    }
+
+    /// What the daemon sees in the place of the machine's own files from now on.
+    pub fn set_binds(&mut self, binds: Vec<Bind>) {
+        self.binds = binds;
     }
 
     /// Starts the daemon on `config` and waits until it is ready and answers.
@@ -114,7 +130,7 @@ impl Director {
     /// # Errors
     /// When the namespace is gone.
     pub fn command(&self, config: &Path, interfaces: &[String]) -> Result<Command> {
-        let mut command = self.netns.command(&self.binary)?;
+        let mut command = self.netns.command_with(&self.binary, &self.binds)?;
         command.arg("run").arg("-f").arg(config);
         for interface in interfaces {
             command.args(["--iface", interface]);
@@ -181,6 +197,14 @@ impl Director {
     /// When it was not running.
     pub fn kill9(&mut self) -> Result<()> {
         self.take()?.stop(Signal::SIGKILL, STOP_BOUND).map(drop)
+    }
+
+    /// Sends the daemon a signal and lets it run.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.daemon.as_ref().context("the director runs no daemon")?.signal(signal)
     }
 
     /// What is left of a daemon: attached programs, pinned files, the control socket. Empty after a clean exit.

@@ -21,10 +21,14 @@ impl Connection {
     /// # Errors
     /// When nobody accepts it within ten seconds.
     pub fn open(server: SocketAddr) -> Result<Self> {
+        Self::open_within(server, BOUND)
+    }
+
+    fn open_within(server: SocketAddr, bound: Duration) -> Result<Self> {
         let stream =
-            TcpStream::connect_timeout(&server, BOUND).with_context(|| format!("connect to {server}"))?;
-        stream.set_read_timeout(Some(BOUND))?;
-        stream.set_write_timeout(Some(BOUND))?;
+            TcpStream::connect_timeout(&server, bound).with_context(|| format!("connect to {server}"))?;
+        stream.set_read_timeout(Some(bound))?;
+        stream.set_write_timeout(Some(bound))?;
         Ok(Self { stream })
     }
 
@@ -67,7 +71,15 @@ impl Connection {
 /// # Errors
 /// When any part of it fails.
 pub fn get(server: SocketAddr, path: &str) -> Result<String> {
-    let mut connection = Connection::open(server)?;
+    get_within(server, path, BOUND)
+}
+
+/// The same, given up when nothing comes for `bound`.
+///
+/// # Errors
+/// When nobody answers 200 in time.
+pub fn get_within(server: SocketAddr, path: &str, bound: Duration) -> Result<String> {
+    let mut connection = Connection::open_within(server, bound)?;
     connection.request(path)?;
     connection.answer()
 }

@@ -12,23 +12,20 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use nix::mount::{MsFlags, mount};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::config::{Protocol, VirtualServer};
 use crate::director::Director;
+use crate::host::{self, BPFFS};
 use crate::http;
 use crate::netns::{self, Netns};
-use crate::nginx::Nginx;
-use crate::polling::Polling;
-use crate::process;
+use crate::server::{BIG, RealServer, hide_from_arp};
 use crate::status::Status;
+use crate::switch::Switch;
 
 /// Port of the virtual service.
 pub const HTTP: u16 = 80;
@@ -37,8 +34,6 @@ pub const BIG_MEGABYTES: usize = 100;
 /// The director's own address in the servers' network.
 pub const DIRECTOR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
-const BIG: &str = "big";
-const BPFFS: &str = "/sys/fs/bpf";
 const ELIGIBLE_BOUND: Duration = Duration::from_secs(15);
 
 /// How the director is connected.
@@ -64,67 +59,13 @@ pub struct Plan {
 impl Plan {
     /// A lab on one network with the binary of `XLVS_BIN`, or the release build.
     pub fn servers(servers: usize) -> Self {
-        Self { servers, legs: Legs::One, binary: default_binary() }
+        Self { servers, legs: Legs::One, binary: host::binary() }
     }
 
     /// The same with client and servers on different networks.
     #[must_use]
     pub fn two_legs(self) -> Self {
         Self { legs: Legs::Two, ..self }
-    }
-}
-
-fn default_binary() -> PathBuf {
-    std::env::var_os("XLVS_BIN").map_or_else(
-        || {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            std::env::var_os("CARGO_TARGET_DIR")
-                .map_or(root.join("target"), PathBuf::from)
-                .join("release/xlvs")
-        },
-        PathBuf::from,
-    )
-}
-
-/// A real server: its namespace and its nginx.
-#[derive(Debug)]
-pub struct RealServer {
-    /// Its address.
-    pub address: Ipv4Addr,
-    netns: Netns,
-    nginx: Nginx,
-}
-
-impl RealServer {
-    /// The namespace.
-    pub fn netns(&self) -> &Netns {
-        &self.netns
-    }
-
-    /// Its nginx.
-    pub fn nginx(&self) -> &Nginx {
-        &self.nginx
-    }
-
-    /// The name it answers with.
-    pub fn name(&self) -> &str {
-        self.nginx.name()
-    }
-
-    /// Starts nginx.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub fn start(&mut self) -> Result<()> {
-        self.nginx.start(&self.netns)
-    }
-
-    /// Stops nginx; the address stays.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub fn stop(&mut self) -> Result<()> {
-        self.nginx.stop()
     }
 }
 
@@ -137,8 +78,7 @@ pub struct Lab {
     /// The real servers, `rs1` first.
     pub servers: Vec<RealServer>,
     client: Client,
-    switch: Netns,
-    _polling: Polling,
+    switch: Switch,
     vip: Ipv4Addr,
     dir: TempDir,
 }
@@ -149,29 +89,25 @@ impl Lab {
     /// # Errors
     /// Without root, without the binary, without one of the programs it needs.
     pub fn build(plan: &Plan) -> Result<Self> {
-        check_host(plan)?;
+        host::check(&plan.binary)?;
         let name = netns::unique_name();
         let dir = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
-        let big = dir.path().join(BIG);
-
-        let switch = build_switch(&name, plan.legs)?;
+        let mut switch = build_switch(&name, plan.legs)?;
         let (wan, vip) = match plan.legs {
             Legs::One => ("lan", Ipv4Addr::new(10, 77, 0, 100)),
             Legs::Two => ("wan", Ipv4Addr::new(10, 78, 0, 100)),
         };
         let subnet = vip.octets()[1];
         let client = Netns::create(&format!("{name}-client"))?;
-        connect(&switch, wan, "client", &client, "net0", &format!("10.{subnet}.0.9/24"))?;
+        switch.plug(wan, "client", &client, "net0", &[format!("10.{subnet}.0.9/24")])?;
         // Frames that pass an XDP program lose the note that their checksum is still to be filled in.
         client.run("ethtool", &["-K", "net0", "tx", "off"])?;
 
-        let director = build_director(&name, plan, &switch, vip, dir.path())?;
+        let director = build_director(&name, plan, &mut switch, vip, dir.path())?;
         let servers = (1..=plan.servers)
-            .map(|number| build_server(&name, number, plan.legs, &switch, vip, dir.path(), &big))
+            .map(|number| build_server(&name, number, plan.legs, &switch, vip, dir.path()))
             .collect::<Result<_>>()?;
-        let ports: Vec<String> = director.interfaces().iter().map(|interface| port_of(interface)).collect();
-        let polling = Polling::start(&switch, &ports)?;
-        Ok(Self { director, servers, client: Client::new(client), switch, _polling: polling, vip, dir })
+        Ok(Self { director, servers, client: Client::new(client), switch, vip, dir })
     }
 
     /// The virtual address.
@@ -189,8 +125,8 @@ impl Lab {
         &self.client
     }
 
-    /// The namespace of the bridges.
-    pub fn switch(&self) -> &Netns {
+    /// What joins them.
+    pub fn switch(&self) -> &Switch {
         &self.switch
     }
 
@@ -265,69 +201,37 @@ pub fn with_lab(plan: &Plan, body: impl FnOnce(&mut Lab) -> Result<()>) -> Resul
     outcome
 }
 
-fn check_host(plan: &Plan) -> Result<()> {
-    ensure!(nix::unistd::geteuid().is_root(), "the lab makes network namespaces: run it as root");
-    ensure!(
-        plan.binary.is_file(),
-        "no xlvs at {}: build it with `cargo xtask build`, or name it in XLVS_BIN",
-        plan.binary.display()
-    );
-    for tool in ["ip", "ethtool", "nginx", "bpftool", "ping"] {
-        let found = process::output(Command::new("sh").args(["-c", &format!("command -v {tool}")]));
-        ensure!(found.is_ok(), "the lab needs `{tool}`, which is not installed: run `cargo xtask setup`");
-    }
-    if statfs(BPFFS).with_context(|| BPFFS)?.filesystem_type() != BPF_FS_MAGIC {
-        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
-            .with_context(|| format!("mount a BPF file system on {BPFFS}"))?;
-    }
-    netns::remove_leftovers(Path::new(BPFFS), &std::env::temp_dir())
-}
-
-fn build_switch(name: &str, legs: Legs) -> Result<Netns> {
-    let switch = Netns::create(&format!("{name}-sw"))?;
+fn build_switch(name: &str, legs: Legs) -> Result<Switch> {
+    let switch = Switch::create(&format!("{name}-sw"))?;
     let bridges: &[_] = if legs == Legs::Two { &[("lan", 77), ("wan", 78)] } else { &[("lan", 77)] };
     for (bridge, subnet) in bridges {
-        switch.ip(&format!("link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"))?;
-        switch.ip(&format!("link set {bridge} up"))?;
+        switch.add_bridge(bridge)?;
         if legs == Legs::Two {
-            switch.ip(&format!("addr add 10.{subnet}.0.254/24 dev {bridge}"))?;
+            switch.netns().ip(&format!("addr add 10.{subnet}.0.254/24 dev {bridge}"))?;
         }
     }
     if legs == Legs::Two {
-        switch.sysctl("ipv4/ip_forward", "1")?;
+        switch.netns().sysctl("ipv4/ip_forward", "1")?;
     }
     Ok(switch)
 }
 
-/// Puts `interface` with `address` into `netns`, its peer `port` on a bridge of the switch.
-fn connect(
-    switch: &Netns,
-    bridge: &str,
-    port: &str,
-    netns: &Netns,
-    interface: &str,
-    address: &str,
-) -> Result<()> {
-    switch.ip(&format!("link add {port} type veth peer name {interface} netns {}", netns.name()))?;
-    switch.ip(&format!("link set {port} master {bridge} up"))?;
-    netns.ip(&format!("addr add {address} dev {interface}"))?;
-    netns.ip(&format!("link set {interface} up"))?;
-    Ok(())
-}
-
-/// The switch's end of a director's interface.
-fn port_of(interface: &str) -> String {
-    format!("dir-{interface}")
-}
-
-fn build_director(name: &str, plan: &Plan, switch: &Netns, vip: Ipv4Addr, dir: &Path) -> Result<Director> {
+fn build_director(
+    name: &str,
+    plan: &Plan,
+    switch: &mut Switch,
+    vip: Ipv4Addr,
+    dir: &Path,
+) -> Result<Director> {
     let netns = Netns::create(&format!("{name}-director"))?;
     let legs: &[_] = match plan.legs {
         Legs::One => &[("lan", "lan0", "10.77.0.2/24")],
         Legs::Two => &[("wan", "wan0", "10.78.0.2/24"), ("lan", "lan0", "10.77.0.2/24")],
     };
     for (bridge, interface, address) in legs {
-        connect(switch, bridge, &port_of(interface), &netns, interface, address)?;
+        let port = format!("dir-{interface}");
+        switch.plug(bridge, &port, &netns, interface, &[(*address).to_owned()])?;
+        switch.poll(&port)?;
     }
     netns.ip(&format!("addr add {vip}/32 dev {}", legs[0].1))?;
     let interfaces = legs.iter().map(|(_, interface, _)| (*interface).to_owned()).collect();
@@ -340,26 +244,18 @@ fn build_server(
     name: &str,
     number: usize,
     legs: Legs,
-    switch: &Netns,
+    switch: &Switch,
     vip: Ipv4Addr,
     dir: &Path,
-    big: &Path,
 ) -> Result<RealServer> {
     let own = format!("rs{number}");
     let netns = Netns::create(&format!("{name}-{own}"))?;
-    // Before the VIP is there, so that nobody ever learns it from here.
-    for scope in ["all", "lo"] {
-        netns.sysctl(&format!("ipv4/conf/{scope}/arp_ignore"), "1")?;
-        netns.sysctl(&format!("ipv4/conf/{scope}/arp_announce"), "2")?;
-    }
+    hide_from_arp(&netns)?;
     let address = Ipv4Addr::new(10, 77, 0, u8::try_from(10 + number).context("number of real servers")?);
-    connect(switch, "lan", &own, &netns, "net0", &format!("{address}/24"))?;
+    switch.plug("lan", &own, &netns, "net0", &[format!("{address}/24")])?;
     if legs == Legs::Two {
         netns.ip("route add default via 10.77.0.254")?;
     }
     netns.ip(&format!("addr add {vip}/32 dev lo"))?;
-    let nginx = Nginx::prepare(&own, &dir.join(&own), big)?;
-    let mut server = RealServer { address, netns, nginx };
-    server.start()?;
-    Ok(server)
+    RealServer::start_new(&own, address, netns, dir)
 }

@@ -3,19 +3,33 @@
 //! Owns everything a test needs to put real packets through the `xlvs` binary and to explain a failure. Refuses to
 //! touch any interface of the namespace it was started in.
 
+pub mod capture;
 pub mod client;
 pub mod config;
+pub mod daemon;
 pub mod demo;
 mod diagnosis;
 pub mod director;
 pub mod echo;
+pub mod forge;
+pub mod frame;
+pub mod host;
 pub mod http;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod node;
 mod polling;
+pub mod probe;
 pub mod process;
+pub mod requests;
+pub mod sender;
+pub mod server;
+pub mod site;
+mod socket;
 pub mod status;
+pub mod switch;
 pub mod wait;
 
 pub use lab::{Lab, Plan, with_lab};
+pub use site::{Site, with_site};

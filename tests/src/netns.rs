@@ -2,15 +2,18 @@
 //!
 //! Refuses to remove a namespace, pin directory or work directory whose owning process still lives.
 
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use nix::sched::{CloneFlags, setns};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
@@ -93,6 +96,18 @@ impl Netns {
         Ok(netns)
     }
 
+    /// Lets interfaces that are plugged in from now on have IPv6: link-local addresses at once, none by themselves.
+    ///
+    /// # Errors
+    /// When the kernel has no IPv6.
+    pub fn allow_ipv6(&self) -> Result<()> {
+        for (key, value) in [("disable_ipv6", "0"), ("accept_dad", "0"), ("accept_ra", "0")] {
+            self.sysctl(&format!("ipv6/conf/all/{key}"), value)?;
+            self.sysctl(&format!("ipv6/conf/default/{key}"), value)?;
+        }
+        Ok(())
+    }
+
     /// The name `ip netns` shows.
     pub fn name(&self) -> &str {
         &self.name
@@ -104,16 +119,35 @@ impl Netns {
     ///
     /// # Errors
     /// When the namespace is gone.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Result<Command> {
+        self.command_with(program, &[])
+    }
+
+    /// The same with files or directories of its own in the place of some of the machine's.
+    ///
+    /// # Errors
+    /// When the namespace is gone, or a path cannot be one of the kernel's.
+    pub fn command_with(&self, program: impl AsRef<OsStr>, binds: &[Bind]) -> Result<Command> {
         let handle = self.open()?;
+        let binds = binds.iter().map(Bind::paths).collect::<Result<Vec<_>>>()?;
         let mut command = Command::new(program);
         command.process_group(0);
         let enter = move || {
             set_pdeathsig(Signal::SIGKILL)?;
             setns(&handle, CloneFlags::CLONE_NEWNET)?;
+            if binds.is_empty() {
+                return Ok(());
+            }
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            let none = None::<&std::ffi::CStr>;
+            mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+            for (from, to) in &binds {
+                mount(Some(from.as_c_str()), to.as_c_str(), none, MsFlags::MS_BIND, none)?;
+            }
             Ok(())
         };
-        // SAFETY: between fork and exec the closure makes two system calls; it allocates nothing and takes no lock.
+        // SAFETY: between fork and exec the closure only makes system calls on strings that are ready; it allocates
+        // nothing and takes no lock.
         unsafe { command.pre_exec(enter) };
         Ok(command)
     }
@@ -199,6 +233,24 @@ impl Drop for Netns {
         if let Err(error) = delete(&self.name) {
             eprintln!("lab: {error:#}");
         }
+    }
+}
+
+/// Something of the machine's that a program shall see other contents of.
+#[derive(Debug, Clone)]
+pub struct Bind {
+    /// What it sees instead.
+    pub from: PathBuf,
+    /// The path, which exists.
+    pub to: PathBuf,
+}
+
+impl Bind {
+    fn paths(&self) -> Result<(CString, CString)> {
+        let string = |path: &Path| {
+            CString::new(path.as_os_str().as_bytes()).with_context(|| path.display().to_string())
+        };
+        Ok((string(&self.from)?, string(&self.to)?))
     }
 }
 

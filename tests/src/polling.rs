@@ -39,22 +39,17 @@ struct LinkCreate {
     flags: u32,
 }
 
-/// A program that passes everything, on some interfaces for as long as this lives.
+/// A program that passes everything, on an interface for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Polling {
-    _links: Vec<OwnedFd>,
+    _link: OwnedFd,
 }
 
 impl Polling {
-    /// Attaches to `ports` in `netns`.
-    pub(crate) fn start(netns: &Netns, ports: &[String]) -> Result<Self> {
-        let links = netns.enter(|| {
-            ports
-                .iter()
-                .map(|port| attach(port).with_context(|| format!("a passing XDP program on {port}")))
-                .collect::<Result<_>>()
-        });
-        Ok(Self { _links: links.with_context(|| netns.name().to_owned())? })
+    /// Attaches to `port` in `netns`.
+    pub(crate) fn start(netns: &Netns, port: &str) -> Result<Self> {
+        let link = netns.enter(|| attach(port));
+        Ok(Self { _link: link.with_context(|| format!("a passing XDP program on {port}"))? })
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -40,6 +41,14 @@ impl Running {
         Ok(self.child.try_wait()?)
     }
 
+    /// Sends `signal`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.raw_pid(), signal).with_context(|| format!("{}: {signal}", self.what))
+    }
+
     /// Sends `signal` and waits for the end.
     ///
     /// # Errors
@@ -48,7 +57,7 @@ impl Running {
         if let Some(status) = self.exited()? {
             bail!("{} had already ended by itself: {status}", self.what);
         }
-        kill(self.raw_pid(), signal).with_context(|| format!("{}: {signal}", self.what))?;
+        self.signal(signal)?;
         self.ended(&format!("after {signal}"), bound)
     }
 
@@ -65,6 +74,19 @@ impl Running {
         })
     }
 
+    /// Its children and theirs that run now.
+    pub fn descendants(&self) -> Vec<Pid> {
+        let mut found = vec![self.raw_pid()];
+        let mut next = 0;
+        while let Some(parent) = found.get(next) {
+            let path = format!("/proc/{parent}/task/{parent}/children");
+            let children = std::fs::read_to_string(path).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw));
+            next += 1;
+        }
+        found.split_off(1)
+    }
+
     fn raw_pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
@@ -75,6 +97,18 @@ impl Drop for Running {
         // An unreaped child keeps its id, so neither call can reach a stranger.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Sends `signal` to a descendant of a child that still lives.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn signal(pid: Pid, signal: Signal) -> Result<()> {
+    match kill(pid, signal) {
+        // It has ended since it was listed.
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("process {pid}: {signal}")),
     }
 }
 

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+/// Enough for a virtual router to move: a tracked script, three intervals of a second and the skew, a slow machine.
+pub const TAKEOVER: Duration = Duration::from_secs(15);
+
 const POLL: Duration = Duration::from_millis(20);
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -44,6 +47,27 @@ pub fn check_interrupt() -> Result<()> {
 pub fn until<T>(
     what: &str,
     bound: Duration,
+    probe: impl FnMut() -> Result<ControlFlow<T, String>>,
+) -> Result<T> {
+    asking(what, bound, POLL, probe)
+}
+
+/// The same for what has to be known within a millisecond.
+///
+/// # Errors
+/// As [`until`].
+pub fn closely<T>(
+    what: &str,
+    bound: Duration,
+    probe: impl FnMut() -> Result<ControlFlow<T, String>>,
+) -> Result<T> {
+    asking(what, bound, Duration::from_micros(500), probe)
+}
+
+fn asking<T>(
+    what: &str,
+    bound: Duration,
+    pause: Duration,
     mut probe: impl FnMut() -> Result<ControlFlow<T, String>>,
 ) -> Result<T> {
     let end = Instant::now() + bound;
@@ -56,6 +80,6 @@ pub fn until<T>(
         if Instant::now() >= end {
             bail!("waited {bound:?} for {what}, in vain: {missing}");
         }
-        std::thread::sleep(POLL);
+        std::thread::sleep(pause);
     }
 }

@@ -1,0 +1,5 @@
+//! Virtual routers on one switch: `xlvs` and the real keepalived, a client, and somebody who forges. Needs root and
+//! keepalived; without them every test fails and says so.
+
+mod pair;
+mod site;
