@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod ci;
 mod command;
+mod fuzz;
 mod lint;
 mod run;
 mod setup;
@@ -30,6 +31,8 @@ enum Task {
     Test(test::Arguments),
     /// Packets per second of the established path beside bare XDP programs (needs root)
     Bench(bench::Arguments),
+    /// Feed arbitrary bytes to the parsers
+    Fuzz(fuzz::Arguments),
     /// Check formatting, lints, documentation and dependencies
     Lint,
     /// setup, lint and test, stopping at the first failure
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
         Task::Bench(arguments) => bench::main(&arguments),
+        Task::Fuzz(arguments) => fuzz::main(&arguments),
         Task::Lint => lint::main(),
         Task::Ci => ci::main(),
     };

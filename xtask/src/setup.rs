@@ -5,6 +5,7 @@
 mod apt;
 mod bpffs;
 pub(crate) mod compiler;
+pub(crate) mod fuzzer;
 mod lab;
 mod linker;
 
