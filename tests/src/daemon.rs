@@ -15,7 +15,7 @@ use crate::host;
 use crate::netns::{Bind, Netns};
 use crate::node::Node;
 use crate::process::{self, Running};
-use crate::status::{Router, Status};
+use crate::status::{Instance, Status};
 use crate::wait;
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -104,9 +104,9 @@ impl Daemon {
     ///
     /// # Errors
     /// When it does not say it.
-    pub fn router(&self, name: &str) -> Result<Router> {
-        let routers = self.status()?.vrrp;
-        routers.into_iter().find(|router| router.name == name).with_context(|| format!("no router {name}"))
+    pub fn instance(&self, name: &str) -> Result<Instance> {
+        let mut instances = self.status()?.instances.into_iter();
+        instances.find(|instance| instance.name == name).with_context(|| format!("no vrrp_instance {name}"))
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

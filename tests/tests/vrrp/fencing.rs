@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::capture::Capture;
-use lb_tests::config::{Protocol, VirtualServer};
+use lb_tests::config::{Protocol, VirtualRouter, VirtualServer};
 use lb_tests::daemon::Daemon;
 use lb_tests::echo::UdpEcho;
 use lb_tests::forge::datagram;
@@ -158,7 +158,7 @@ fn frozen_and_thawed(beat: Beat) -> Result<()> {
         let resumed = SystemTime::now();
         fenced.first.resume()?;
         fenced.pair.first.wait_released(VIP)?;
-        assert_eq!(fenced.first.router("VI_1")?.state, "BACKUP");
+        assert_eq!(fenced.first.instance(VirtualRouter::NAME)?.state, "BACKUP");
         fenced.capture.wait_adverts(&fenced.pair.second, resumed, 8)?;
         let sent = fenced.capture.adverts(&fenced.pair.first)?;
         ensure!(sent.iter().all(|(at, _)| *at < resumed), "it sent {sent:?} on old state");

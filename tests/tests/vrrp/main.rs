@@ -1,5 +1,12 @@
 //! Virtual routers on one switch: `xlvs` and the real keepalived, a client, and somebody who forges. Needs root and
 //! keepalived; without them every test fails and says so.
 
+mod fencing;
+mod flood;
+mod groups;
+mod interop;
 mod pair;
+mod seeds;
 mod site;
+mod tracking;
+mod vmac;
