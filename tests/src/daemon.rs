@@ -109,6 +109,14 @@ impl Daemon {
         instances.find(|instance| instance.name == name).with_context(|| format!("no vrrp_instance {name}"))
     }
 
+    /// `xlvs` itself, if it is that.
+    pub fn director(&self) -> Option<&Director> {
+        match self {
+            Self::Xlvs(xlvs) => Some(&xlvs.director),
+            Self::Keepalived(_) => None,
+        }
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         match self {
             Self::Xlvs(xlvs) => xlvs.director.signal(signal),

@@ -35,7 +35,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     command::require_root("cargo xtask run")?;
     if arguments.iface.is_empty() {
         build::all(&setup::ensure(Level::Lab)?)?;
-        return lb_tests::demo::run(&workspace::binary());
+        return lb_tests::demo::run();
     }
     build::all(&setup::ensure(Level::Build)?)?;
     setup::mount_bpffs()?;
