@@ -1,4 +1,4 @@
-//! A UDP server that answers every datagram with its own name.
+//! A UDP server that answers every datagram with its own name, or with the datagram.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -24,28 +24,40 @@ impl UdpEcho {
     /// # Errors
     /// When the address cannot be bound.
     pub fn start(netns: &Netns, address: impl Into<SocketAddr>, name: &str) -> Result<Self> {
-        let address = address.into();
+        Self::spawn(netns, address.into(), Some(name.to_owned()))
+    }
+
+    /// The same, where every datagram is sent back as it came.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn mirror(netns: &Netns, address: impl Into<SocketAddr>) -> Result<Self> {
+        Self::spawn(netns, address.into(), None)
+    }
+
+    fn spawn(netns: &Netns, address: SocketAddr, name: Option<String>) -> Result<Self> {
         let socket =
             netns.enter(|| UdpSocket::bind(address).with_context(|| format!("bind {address}/udp")))?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (flag, name) = (Arc::clone(&stop), name.to_owned());
-        let thread = std::thread::spawn(move || serve(&socket, &name, &flag));
+        let flag = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || serve(&socket, name.as_deref(), &flag));
         Ok(Self { stop, thread: Some(thread) })
     }
 }
 
-fn serve(socket: &UdpSocket, name: &str, stop: &AtomicBool) {
+fn serve(socket: &UdpSocket, name: Option<&str>, stop: &AtomicBool) {
     let mut request = [0; 2048];
     while !stop.load(Ordering::Relaxed) {
         match socket.recv_from(&mut request) {
-            Ok((_, client)) => {
-                if let Err(error) = socket.send_to(name.as_bytes(), client) {
-                    eprintln!("udp {name}: answer to {client}: {error}");
+            Ok((length, client)) => {
+                let answer = name.map_or(&request[..length], str::as_bytes);
+                if let Err(error) = socket.send_to(answer, client) {
+                    eprintln!("udp answer to {client}: {error}");
                 }
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return eprintln!("udp {name}: {error}"),
+            Err(error) => return eprintln!("udp: {error}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns everything a test needs to put real packets through the `xlvs` binary and to explain a failure. Refuses to
 //! touch any interface of the namespace it was started in.
 
+mod cable;
 pub mod capture;
 pub mod client;
 pub mod config;

@@ -1,7 +1,7 @@
 //! A host of a site: a namespace with one interface on the switch, and the daemons started in it.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::daemon::{Daemon, Keepalived, Xlvs};
+use crate::echo::UdpEcho;
 use crate::frame::Mac;
 use crate::netns::{Bind, Netns};
 use crate::nginx::Nginx;
@@ -148,13 +149,39 @@ impl Node {
     /// # Errors
     /// When nginx does not answer.
     pub fn serve(&self, vips: &[IpAddr]) -> Result<Nginx> {
+        self.take_hidden(vips)?;
+        let mut nginx = Nginx::prepare(&self.name, &self.dir.join("nginx"), &self.dir.join("none"))?;
+        nginx.start(&self.netns)?;
+        Ok(nginx)
+    }
+
+    /// Makes it a real server that sends datagrams to `service` back; its address is taken as by [`Self::serve`].
+    ///
+    /// # Errors
+    /// When the address cannot be taken.
+    pub fn mirror(&self, service: SocketAddr) -> Result<UdpEcho> {
+        self.take_hidden(&[service.ip()])?;
+        UdpEcho::mirror(&self.netns, service)
+    }
+
+    fn take_hidden(&self, vips: &[IpAddr]) -> Result<()> {
         hide_from_arp(&self.netns)?;
         for vip in vips {
             self.netns.ip(&format!("addr add {vip} dev lo"))?;
         }
-        let mut nginx = Nginx::prepare(&self.name, &self.dir.join("nginx"), &self.dir.join("none"))?;
-        nginx.start(&self.netns)?;
-        Ok(nginx)
+        Ok(())
+    }
+
+    /// Takes away an address that a daemon which was killed has left on its interface.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn clear(&self, address: IpAddr) -> Result<()> {
+        if self.holds(address)? {
+            let length = if address.is_ipv4() { 32 } else { 128 };
+            self.netns.ip(&format!("addr del {address}/{length} dev {}", self.interface))?;
+        }
+        Ok(())
     }
 
     /// Lets daemons started from now on see the file or directory `own`, below [`Self::dir`], as `path`.

@@ -1,6 +1,7 @@
-//! Asks an address for an echo every two milliseconds, and says for how long nobody answered.
+//! Asks an address for an echo every two milliseconds, or a server to send a datagram back, and says for how long nobody
+//! answered.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -27,6 +28,13 @@ pub struct Probe {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU32>,
     thread: JoinHandle<Result<Vec<Sample>>>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Echo(IpAddr),
+    Datagram,
 }
 
 /// One request.
@@ -56,11 +64,24 @@ impl Probe {
     /// When there is no way to it, or none comes.
     pub fn start(netns: &Netns, address: IpAddr) -> Result<Self> {
         let socket = netns.enter(|| Socket::icmp(address))?;
+        Self::spawn(socket, Question::Echo(address)).with_context(|| address.to_string())
+    }
+
+    /// Begins to send datagrams of one flow to `server`, which sends them back, and waits for the first answer.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn datagrams(netns: &Netns, server: SocketAddr) -> Result<Self> {
+        let socket = netns.enter(|| Socket::udp(server))?;
+        Self::spawn(socket, Question::Datagram).with_context(|| server.to_string())
+    }
+
+    fn spawn(socket: Socket, question: Question) -> Result<Self> {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
         let (flag, count) = (Arc::clone(&stop), Arc::clone(&answered));
-        let thread = std::thread::spawn(move || ask(&socket, address, &flag, &count));
+        let thread = std::thread::spawn(move || ask(&socket, question, &flag, &count));
         let probe = Self { stop, answered, thread };
-        probe.wait_answers(1, Duration::from_secs(5)).with_context(|| address.to_string())?;
+        probe.wait_answers(1, Duration::from_secs(5))?;
         Ok(probe)
     }
 
@@ -100,7 +121,7 @@ impl Probe {
     }
 }
 
-fn ask(socket: &Socket, address: IpAddr, stop: &AtomicBool, answered: &AtomicU32) -> Result<Vec<Sample>> {
+fn ask(socket: &Socket, question: Question, stop: &AtomicBool, answered: &AtomicU32) -> Result<Vec<Sample>> {
     let mut samples: Vec<Sample> = Vec::new();
     let mut next = Instant::now();
     let mut end = None;
@@ -116,7 +137,10 @@ fn ask(socket: &Socket, address: IpAddr, stop: &AtomicBool, answered: &AtomicU32
                 ensure!(number < ROOM, "the probe has run for too long");
                 samples.push(Sample { sent: SystemTime::now(), answered: None });
                 // While the neighbour is not known the kernel may refuse: no answer either.
-                let _ = socket.send(&request(address, number));
+                let _ = match question {
+                    Question::Echo(address) => socket.send(&request(address, number)),
+                    Question::Datagram => socket.send(&number.to_be_bytes()),
+                };
                 // After a delay the next request comes a period later, not at once.
                 next = (next + PERIOD).max(now);
             }
@@ -125,7 +149,11 @@ fn ask(socket: &Socket, address: IpAddr, stop: &AtomicBool, answered: &AtomicU32
         socket.wait(next.saturating_duration_since(Instant::now()).min(PERIOD))?;
         let mut buffer = [0; 256];
         while let Some((length, at)) = socket.receive(&mut buffer)? {
-            let Some(number) = answer(address, &buffer[..length]) else { continue };
+            let number = match question {
+                Question::Echo(address) => answer(address, &buffer[..length]),
+                Question::Datagram => buffer[..length].try_into().ok().map(u32::from_be_bytes),
+            };
+            let Some(number) = number else { continue };
             if let Some(sample) = samples.get_mut(number as usize)
                 && sample.answered.is_none()
             {

@@ -1,4 +1,4 @@
-//! Raw sockets that know when the kernel received something: whole frames, and echo requests.
+//! Sockets that know when the kernel received something: whole frames, echo replies, datagrams.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,7 @@ use nix::sys::time::TimeSpec;
 /// What may wait to be read.
 const BUFFER: usize = 16 << 20;
 
-/// A raw socket that never blocks.
+/// A socket that never blocks.
 #[derive(Debug)]
 pub(crate) struct Socket(OwnedFd);
 
@@ -50,6 +50,16 @@ impl Socket {
         setsockopt(&fd, sockopt::ReceiveTimestampns, &true)?;
         connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(peer, 0)))
             .with_context(|| format!("no way to {peer}"))?;
+        Ok(Self(fd))
+    }
+
+    /// Exchanges datagrams with `peer` alone.
+    pub(crate) fn udp(peer: SocketAddr) -> Result<Self> {
+        let family = if peer.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(family, SockType::Datagram, flags, SockProtocol::Udp)?;
+        setsockopt(&fd, sockopt::ReceiveTimestampns, &true)?;
+        connect(fd.as_raw_fd(), &SockaddrStorage::from(peer)).with_context(|| format!("no way to {peer}"))?;
         Ok(Self(fd))
     }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::cable;
 use crate::netns::Netns;
 use crate::polling::Polling;
 
@@ -69,13 +70,9 @@ impl Switch {
     /// Takes the link of `port` down, as if the cable were pulled, or puts it back.
     ///
     /// # Errors
-    /// When `ip` refuses.
+    /// When the kernel refuses.
     pub fn set_link(&self, port: &str, link: Link) -> Result<()> {
-        let state = match link {
-            Link::Up => "up",
-            Link::Down => "down",
-        };
-        self.netns.ip(&format!("link set {port} {state}")).map(drop)
+        self.netns.enter(|| cable::set_link(port, link))
     }
 }
 

@@ -1,17 +1,20 @@
-//! `cargo xtask bench`: packets per second of the established path, beside bare XDP programs in the same run.
+//! `cargo xtask bench`: packets per second of the established path, beside bare XDP programs in the same run; and
+//! `cargo xtask bench failover`, which has a module of its own.
 //!
 //! A generator in the kernel sends UDP frames of many flows into a veth pair; the program under test sends them back;
 //! a sink counts what arrives as it should. Every round measures every program, in turns, so that a slow minute of
 //! the machine is shared by all; what is compared is the ratio to the floor within a round.
 
+mod failover;
 mod report;
 mod rig;
+mod spread;
 mod traffic;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 use lb_tests::wait;
 
 use self::report::{Report, Table};
@@ -21,7 +24,10 @@ use crate::{build, command, workspace};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// Rounds; the median of them is shown
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -37,8 +43,18 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
+/// What else can be measured.
+#[derive(Subcommand)]
+enum Instead {
+    /// For how long a virtual address is not answered when its master dies or stops, beside keepalived (needs root)
+    Failover(failover::Arguments),
+}
+
 /// Sets up, builds, measures and prints the tables.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    if let Some(Instead::Failover(arguments)) = &arguments.instead {
+        return failover::main(arguments);
+    }
     command::require_root("cargo xtask bench")?;
     build::all(&setup::ensure(Level::Lab)?)?;
     wait::interrupt_on_signals()?;

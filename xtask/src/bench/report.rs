@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::rig::Subject;
+use super::spread::Spread;
 use super::traffic::Figure;
 
 /// For what part of the time a generator may wait for its CPU before that is worth a note.
@@ -146,28 +147,8 @@ struct Row {
     opened: f64,
 }
 
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    /// Of at least one figure.
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut figures: Vec<f64> = figures.collect();
-        figures.sort_by(f64::total_cmp);
-        let (upper, lower) = (figures.len() / 2, (figures.len() - 1) / 2);
-        Self {
-            least: figures[0],
-            median: f64::midpoint(figures[lower], figures[upper]),
-            most: figures[figures.len() - 1],
-        }
-    }
-}
-
 /// What the figures depend on besides the programs.
-fn machine() -> Result<Value> {
+pub(super) fn machine() -> Result<Value> {
     let read = |path: &str| {
         fs::read_to_string(path).map(|text| text.trim().to_owned()).with_context(|| path.to_owned())
     };
@@ -187,12 +168,6 @@ mod tests {
 
     fn figure(returned: u64) -> Figure {
         Figure { mpps: returned as f64 / 1e6, sent: 10_000_000, returned, opened: 0, waited: 0.0 }
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between_the_middle_two() {
-        let spread = Spread::of([4.0, 1.0, 3.0, 10.0].into_iter());
-        assert!((spread.least, spread.median, spread.most) == (1.0, 3.5, 10.0));
     }
 
     #[test]

@@ -1,0 +1,203 @@
+//! The rig of the failover bench: two directors, a client and two real servers on one switch, and a single measurement.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use lb_tests::Site;
+use lb_tests::capture::Capture;
+use lb_tests::config::{Protocol, VirtualRouter, VirtualServer};
+use lb_tests::daemon::Daemon;
+use lb_tests::echo::UdpEcho;
+use lb_tests::frame::Frame;
+use lb_tests::node::Node;
+use lb_tests::probe::Probe;
+use lb_tests::switch::Link;
+use lb_tests::wait::{self, TAKEOVER};
+
+use super::plan::{Event, Setting, Subject};
+
+const INTERFACE: &str = "eth0";
+const VRID: u8 = 51;
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 11), Ipv4Addr::new(10, 77, 0, 12)];
+const PORT: u16 = 5353;
+/// Priorities of the master and its backup.
+const PRIORITIES: [u8; 2] = [150, 100];
+/// Answers after the takeover before the probe ends.
+const AFTER: u32 = 20;
+
+const ICMP: u8 = 1;
+const ECHO_REPLY: u8 = 0;
+const UDP: u8 = 17;
+
+/// The hosts; the directors run nothing between measurements.
+pub(super) struct Rig {
+    directors: [Arc<Node>; 2],
+    client: Arc<Node>,
+    _servers: [(Arc<Node>, UdpEcho); 2],
+}
+
+/// What came of one measurement.
+#[derive(Clone, Copy)]
+pub(super) struct Figure {
+    /// The longest time without an answer.
+    pub(super) gap: Duration,
+    /// From the master's last advert to what happened to it, as it really was.
+    pub(super) phase: Duration,
+    /// When the heir took the steps.
+    pub(super) steps: Steps,
+}
+
+/// Times since the master's last advert; one of priority 0 counts.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    /// The heir's first advert.
+    pub(super) advert: Duration,
+    /// Its first announcement of the address.
+    pub(super) announced: Duration,
+    /// The first answer that went through it.
+    pub(super) answered: Duration,
+}
+
+impl Rig {
+    pub(super) fn plug(site: &mut Site) -> Result<Self> {
+        let directors = [
+            site.director("dr1", INTERFACE, &["10.77.0.2/24"])?,
+            site.director("dr2", INTERFACE, &["10.77.0.3/24"])?,
+        ];
+        let client = site.host("client", INTERFACE, &["10.77.0.9/24"])?;
+        let mut server = |name: &str, address: Ipv4Addr| {
+            let node = site.host(name, INTERFACE, &[&format!("{address}/24")])?;
+            let echo = node.mirror(SocketAddr::from((VIP, PORT)))?;
+            anyhow::Ok((node, echo))
+        };
+        let servers = [server("rs1", SERVERS[0])?, server("rs2", SERVERS[1])?];
+        Ok(Self { directors, client, _servers: servers })
+    }
+
+    /// Starts a pair, lets `event` happen `phase` after an advert, and cleans up.
+    pub(super) fn measure(
+        &self,
+        site: &Site,
+        setting: Setting,
+        event: Event,
+        subject: Subject,
+        phase: Duration,
+    ) -> Result<Figure> {
+        let [master, heir] = &self.directors;
+        let capture = site.capture(&[master, heir])?;
+        let mut first = start(master, setting, subject, PRIORITIES[0])?;
+        let second = start(heir, setting, subject, PRIORITIES[1])?;
+        master.wait_held(VIP.into())?;
+        let probe = match subject {
+            Subject::Xlvs | Subject::Keepalived => Probe::start(self.client.netns(), VIP.into())?,
+            Subject::Datagrams => Probe::datagrams(self.client.netns(), SocketAddr::from((VIP, PORT)))?,
+        };
+        let advert = self.wait_settled(&capture, setting)?;
+        sleep_until(advert + phase);
+
+        let begun = SystemTime::now();
+        match event {
+            Event::Killed => {
+                site.set_link(master, Link::Down)?;
+                first.kill()?;
+            }
+            Event::Stopped => first.stop_clean()?,
+        }
+        capture.wait_for("an answer through the heir", TAKEOVER, begun, |frame| answered_by(heir, frame))?;
+        probe.wait_answers(AFTER, TAKEOVER)?;
+        let gap = probe.longest_gap()?;
+        let frames = capture.frames()?;
+
+        drop((first, second, capture));
+        for director in &self.directors {
+            director.clear(VIP.into())?;
+            site.set_link(director, Link::Up)?;
+        }
+        let (sent, steps) = self.steps(&frames, begun, event)?;
+        Ok(Figure { gap, phase: begun.duration_since(sent).unwrap_or_default(), steps })
+    }
+
+    /// Waits until only the master has sent adverts for a while, and hands back when the next one left.
+    fn wait_settled(&self, capture: &Capture, setting: Setting) -> Result<SystemTime> {
+        let [master, heir] = &self.directors;
+        let quiet = match setting {
+            Setting::Second => 1,
+            Setting::Tenth => 5,
+            Setting::Hundredth => 50,
+        };
+        let since = wait::until("the pair to settle", TAKEOVER, || {
+            let mut adverts: Vec<Frame> = capture.frames()?;
+            adverts.retain(|frame| frame.advert().is_some());
+            let alone = adverts.iter().rev().take_while(|frame| !frame.is_from(heir)).count();
+            Ok(match adverts.last() {
+                Some(last) if alone >= quiet => ControlFlow::Break(last.at),
+                _ => ControlFlow::Continue(format!("{alone} adverts of the master alone")),
+            })
+        })?;
+        capture.wait_advert(master, since, |_| true)
+    }
+
+    /// When the master's last advert before the event left, and what the heir did after it.
+    fn steps(&self, frames: &[Frame], begun: SystemTime, event: Event) -> Result<(SystemTime, Steps)> {
+        let [master, heir] = &self.directors;
+        let of_master = |wanted: &dyn Fn(&Frame, u8) -> bool| {
+            let mut found = frames.iter().rev().filter(|frame| frame.is_from(master));
+            found.find(|frame| frame.advert().is_some_and(|advert| wanted(frame, advert.priority)))
+        };
+        let regular = of_master(&|frame, priority| priority > 0 && frame.at < begun).context("no advert")?;
+        let last = match event {
+            Event::Killed => regular,
+            Event::Stopped => {
+                // Repeated for as long as nobody follows.
+                let goodbye = |frame: &&Frame| frame.advert().is_some_and(|advert| advert.priority == 0);
+                let mut sent = frames.iter().filter(|frame| frame.is_from(master) && frame.at > begun);
+                sent.find(goodbye).context("no advert of priority 0")?
+            }
+        };
+        let step = |what: &str, wanted: &dyn Fn(&Frame) -> bool| {
+            let mut sent = frames.iter().filter(|frame| frame.is_from(heir) && frame.at > last.at);
+            let found =
+                sent.find(|frame| wanted(frame)).with_context(|| format!("the heir sent no {what}"))?;
+            Ok::<_, anyhow::Error>(found.at.duration_since(last.at)?)
+        };
+        let steps = Steps {
+            advert: step("advert", &|frame| frame.advert().is_some())?,
+            announced: step("announcement", &|frame| frame.announces() == Some(IpAddr::V4(VIP)))?,
+            answered: step("answer", &|frame| answered_by(heir, frame))?,
+        };
+        Ok((regular.at, steps))
+    }
+}
+
+fn start(node: &Node, setting: Setting, subject: Subject, priority: u8) -> Result<Daemon> {
+    let router = setting.apply(VirtualRouter::new(INTERFACE, VRID, priority, &VIP.to_string()));
+    match subject {
+        Subject::Xlvs => node.xlvs(&router.to_string()),
+        Subject::Keepalived => node.keepalived(&router.to_string()),
+        Subject::Datagrams => {
+            let empty = VirtualServer::new(VIP, PORT, Protocol::Udp, "rr");
+            let service = SERVERS.iter().fold(empty, |service, server| service.unchecked(*server, 1));
+            node.xlvs(&format!("{router}{service}"))
+        }
+    }
+}
+
+/// Whether the heir answers an echo, or hands a datagram on to a real server.
+fn answered_by(heir: &Node, frame: &Frame) -> bool {
+    let Some(packet) = frame.packet() else { return false };
+    let vip = IpAddr::V4(VIP);
+    frame.is_from(heir)
+        && match packet.protocol {
+            ICMP => packet.source == vip && packet.payload.first() == Some(&ECHO_REPLY),
+            UDP => packet.destination == vip,
+            _ => false,
+        }
+}
+
+fn sleep_until(at: SystemTime) {
+    std::thread::sleep(at.duration_since(SystemTime::now()).unwrap_or_default());
+}
