@@ -56,7 +56,11 @@ fn serve(socket: &UdpSocket, name: Option<&str>, stop: &AtomicBool) {
                     eprintln!("udp answer to {client}: {error}");
                 }
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(error) => return eprintln!("udp: {error}"),
         }
     }

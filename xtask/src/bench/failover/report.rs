@@ -84,7 +84,7 @@ impl Report {
     fn write_steps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "\nsteps of the heir, medians of ms since the master's last advert (or its first of priority 0)\n{:<57} advert  announced  first answer",
+            "\nsteps of the heir, medians of ms since the master's last advert (or its first of priority 0)\n{:<62} advert  announced  first answer",
             ""
         )?;
         for ((setting, event), figures) in &self.cases {
@@ -94,7 +94,7 @@ impl Report {
                 };
                 writeln!(
                     out,
-                    "  {:<18} {:<24} {:<10} {:>7.1}  {:>9.1}  {:>12.1}",
+                    "  {:<18} {:<24} {:<15} {:>7.1}  {:>9.1}  {:>12.1}",
                     setting.title(),
                     event.title(),
                     subject.name(),
@@ -152,7 +152,7 @@ fn is_worse(ours: Spread, theirs: Spread) -> bool {
 fn to_json(figure: &Figure) -> Value {
     json!({
         "gap_ms": milliseconds(figure.gap),
-        "phase_ms": milliseconds(figure.phase),
+        "began_ms": figure.began * 1000.0,
         "advert_ms": milliseconds(figure.steps.advert),
         "announced_ms": milliseconds(figure.steps.announced),
         "answered_ms": milliseconds(figure.steps.answered),
@@ -169,7 +169,7 @@ mod tests {
 
     fn figure(gap: u64) -> Figure {
         let gap = Duration::from_micros(gap);
-        Figure { gap, phase: gap, steps: Steps { advert: gap, announced: gap, answered: gap } }
+        Figure { gap, began: 0.0, steps: Steps { advert: gap, announced: gap, answered: gap } }
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub(super) struct Rig {
 pub(super) struct Figure {
     /// The longest time without an answer.
     pub(super) gap: Duration,
-    /// From the master's last advert to what happened to it, as it really was.
-    pub(super) phase: Duration,
+    /// From the master's last advert to the last answer before that, in seconds; negative if that came first.
+    pub(super) began: f64,
     /// When the heir took the steps.
     pub(super) steps: Steps,
 }
@@ -109,7 +109,7 @@ impl Rig {
         }
         capture.wait_for("an answer through the heir", TAKEOVER, begun, |frame| answered_by(heir, frame))?;
         probe.wait_answers(AFTER, TAKEOVER)?;
-        let gap = probe.longest_gap()?;
+        let outage = probe.finish()?;
         let frames = capture.frames()?;
 
         drop((first, second, capture));
@@ -117,8 +117,12 @@ impl Rig {
             director.clear(VIP.into())?;
             site.set_link(director, Link::Up)?;
         }
-        let (sent, steps) = self.steps(&frames, begun, event)?;
-        Ok(Figure { gap, phase: begun.duration_since(sent).unwrap_or_default(), steps })
+        let last = self.last_advert(&frames, begun, event)?;
+        Ok(Figure {
+            gap: outage.longest,
+            began: seconds_since(last, outage.began),
+            steps: self.steps(&frames, last)?,
+        })
     }
 
     /// Waits until only the master has sent adverts for a while, and hands back when the next one left.
@@ -141,35 +145,35 @@ impl Rig {
         capture.wait_advert(master, since, |_| true)
     }
 
-    /// When the master's last advert before the event left, and what the heir did after it.
-    fn steps(&self, frames: &[Frame], begun: SystemTime, event: Event) -> Result<(SystemTime, Steps)> {
-        let [master, heir] = &self.directors;
-        let of_master = |wanted: &dyn Fn(&Frame, u8) -> bool| {
-            let mut found = frames.iter().rev().filter(|frame| frame.is_from(master));
-            found.find(|frame| frame.advert().is_some_and(|advert| wanted(frame, advert.priority)))
+    /// When the advert left from which the heir waits: the last that a dead master sent, or the first of priority 0, which
+    /// a stopping one repeats for as long as nobody follows.
+    fn last_advert(&self, frames: &[Frame], begun: SystemTime, event: Event) -> Result<SystemTime> {
+        let [master, _] = &self.directors;
+        let mut adverts = frames
+            .iter()
+            .filter(|frame| frame.is_from(master))
+            .filter_map(|frame| Some((frame.at, frame.advert()?.priority)));
+        let found = match event {
+            Event::Killed => adverts.next_back(),
+            Event::Stopped => adverts.find(|(at, priority)| *at > begun && *priority == 0),
         };
-        let regular = of_master(&|frame, priority| priority > 0 && frame.at < begun).context("no advert")?;
-        let last = match event {
-            Event::Killed => regular,
-            Event::Stopped => {
-                // Repeated for as long as nobody follows.
-                let goodbye = |frame: &&Frame| frame.advert().is_some_and(|advert| advert.priority == 0);
-                let mut sent = frames.iter().filter(|frame| frame.is_from(master) && frame.at > begun);
-                sent.find(goodbye).context("no advert of priority 0")?
-            }
-        };
+        found.map(|(at, _)| at).context("the master's last advert was not seen")
+    }
+
+    /// What the heir did after the master's last advert.
+    fn steps(&self, frames: &[Frame], last: SystemTime) -> Result<Steps> {
+        let [_, heir] = &self.directors;
         let step = |what: &str, wanted: &dyn Fn(&Frame) -> bool| {
-            let mut sent = frames.iter().filter(|frame| frame.is_from(heir) && frame.at > last.at);
+            let mut sent = frames.iter().filter(|frame| frame.is_from(heir) && frame.at > last);
             let found =
                 sent.find(|frame| wanted(frame)).with_context(|| format!("the heir sent no {what}"))?;
-            Ok::<_, anyhow::Error>(found.at.duration_since(last.at)?)
+            Ok::<_, anyhow::Error>(found.at.duration_since(last)?)
         };
-        let steps = Steps {
+        Ok(Steps {
             advert: step("advert", &|frame| frame.advert().is_some())?,
             announced: step("announcement", &|frame| frame.announces() == Some(IpAddr::V4(VIP)))?,
             answered: step("answer", &|frame| answered_by(heir, frame))?,
-        };
-        Ok((regular.at, steps))
+        })
     }
 }
 
@@ -196,6 +200,11 @@ fn answered_by(heir: &Node, frame: &Frame) -> bool {
             UDP => packet.destination == vip,
             _ => false,
         }
+}
+
+fn seconds_since(from: SystemTime, to: SystemTime) -> f64 {
+    to.duration_since(from)
+        .map_or_else(|before| -before.duration().as_secs_f64(), |after| after.as_secs_f64())
 }
 
 fn sleep_until(at: SystemTime) {
