@@ -55,6 +55,8 @@ pub struct Outage {
     pub lost: usize,
     /// Requests.
     pub sent: usize,
+    /// How late a request left at worst: for as long the machine had no time for the probe.
+    pub late: Duration,
 }
 
 impl Probe {
@@ -115,9 +117,17 @@ impl Probe {
     /// # Errors
     /// When it could not ask, or was never answered.
     pub fn finish(self) -> Result<Outage> {
+        self.finish_since(SystemTime::UNIX_EPOCH)
+    }
+
+    /// The same, where only what ended after `since` counts.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn finish_since(self, since: SystemTime) -> Result<Outage> {
         self.stop.store(true, Ordering::Relaxed);
         let samples = self.thread.join().map_err(|_| anyhow!("the probe panicked"))??;
-        outage(&samples).context("no request was answered")
+        outage(&samples, since).context("no request was answered")
     }
 }
 
@@ -189,15 +199,19 @@ fn answer(address: IpAddr, bytes: &[u8]) -> Option<u32> {
     known.then(|| message.get(8..12)?.try_into().ok()).flatten().map(u32::from_be_bytes)
 }
 
-/// The longest time from one answer to the next, the end of the probe included.
-fn outage(samples: &[Sample]) -> Option<Outage> {
+/// The longest time from one answer to the next that ended after `since`, the end of the probe included.
+fn outage(samples: &[Sample], since: SystemTime) -> Option<Outage> {
     let mut answers: Vec<SystemTime> = samples.iter().filter_map(|sample| sample.answered).collect();
     let lost = samples.len() - answers.len();
     answers.sort();
     answers.push(samples.last()?.sent.max(*answers.last()?));
-    let gaps = answers.windows(2).map(|two| (two[1].duration_since(two[0]).unwrap_or_default(), two[0]));
+    let passed = |two: &[SystemTime]| two[1].duration_since(two[0]).unwrap_or_default();
+    let gaps = answers.windows(2).filter(|two| two[1] >= since).map(|two| (passed(two), two[0]));
     let (longest, began) = gaps.max()?;
-    Some(Outage { longest, began, lost, sent: samples.len() })
+    let sent: Vec<SystemTime> = samples.iter().map(|sample| sample.sent).collect();
+    let pauses = sent.windows(2).filter(|two| two[1] >= since).map(passed);
+    let late = pauses.max().unwrap_or_default().saturating_sub(PERIOD);
+    Some(Outage { longest, began, lost, sent: samples.len(), late })
 }
 
 #[cfg(test)]
@@ -212,20 +226,29 @@ mod tests {
     #[test]
     fn the_longest_gap_is_between_answers() {
         let samples = [sample(0, Some(1)), sample(2, Some(3)), sample(4, None), sample(6, Some(9))];
-        let outage = outage(&samples).expect("answers");
+        let outage = outage(&samples, SystemTime::UNIX_EPOCH).expect("answers");
         assert_eq!((outage.longest, outage.lost, outage.sent), (Duration::from_millis(6), 1, 4));
     }
 
     #[test]
     fn a_probe_that_ends_without_answers_counts_to_its_end() {
         let samples = [sample(0, Some(1)), sample(2, None), sample(50, None)];
-        assert_eq!(outage(&samples).expect("an answer").longest, Duration::from_millis(49));
+        let outage = outage(&samples, SystemTime::UNIX_EPOCH).expect("an answer");
+        assert_eq!((outage.longest, outage.late), (Duration::from_millis(49), Duration::from_millis(46)));
+    }
+
+    #[test]
+    fn what_ended_before_does_not_count() {
+        let samples = [sample(0, Some(1)), sample(20, Some(21)), sample(22, Some(24)), sample(24, Some(25))];
+        let since = SystemTime::UNIX_EPOCH + Duration::from_millis(22);
+        let outage = outage(&samples, since).expect("answers");
+        assert_eq!((outage.longest, outage.late), (Duration::from_millis(3), Duration::ZERO));
     }
 
     #[test]
     fn nothing_answered_is_no_outage() {
-        assert!(outage(&[sample(0, None)]).is_none());
-        assert!(outage(&[]).is_none());
+        assert!(outage(&[sample(0, None)], SystemTime::UNIX_EPOCH).is_none());
+        assert!(outage(&[], SystemTime::UNIX_EPOCH).is_none());
     }
 
     #[test]

@@ -15,6 +15,9 @@ use super::rig::{Figure, Steps};
 use crate::bench::report::machine;
 use crate::bench::spread::Spread;
 
+/// A probe that is late by more is worth a note.
+const DISTURBED: Duration = Duration::from_millis(5);
+
 /// Everything that was measured.
 #[derive(Default)]
 pub(super) struct Report {
@@ -81,6 +84,23 @@ impl Report {
         )
     }
 
+    /// Says when the machine had no time for the probe, which makes gaps longer than they were.
+    fn note_disturbance(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = || self.cases.values().flat_map(BTreeMap::values).flatten();
+        let late = figures().filter(|figure| figure.late > DISTURBED).count();
+        if late == 0 {
+            return Ok(());
+        }
+        let most = figures().map(|figure| figure.late).max().unwrap_or_default();
+        writeln!(
+            out,
+            "  note: in {late} of {} measurements the probe itself was late, by {:.0} ms at worst: the machine was busy \
+             with other programs",
+            figures().count(),
+            milliseconds(most)
+        )
+    }
+
     fn write_steps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
@@ -125,6 +145,7 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_gaps(out)?;
         self.write_datagrams(out)?;
+        self.note_disturbance(out)?;
         self.write_steps(out)
     }
 }
@@ -153,6 +174,7 @@ fn to_json(figure: &Figure) -> Value {
     json!({
         "gap_ms": milliseconds(figure.gap),
         "began_ms": figure.began * 1000.0,
+        "late_ms": milliseconds(figure.late),
         "advert_ms": milliseconds(figure.steps.advert),
         "announced_ms": milliseconds(figure.steps.announced),
         "answered_ms": milliseconds(figure.steps.answered),
@@ -169,7 +191,12 @@ mod tests {
 
     fn figure(gap: u64) -> Figure {
         let gap = Duration::from_micros(gap);
-        Figure { gap, began: 0.0, steps: Steps { advert: gap, announced: gap, answered: gap } }
+        Figure {
+            gap,
+            began: 0.0,
+            late: Duration::ZERO,
+            steps: Steps { advert: gap, announced: gap, answered: gap },
+        }
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub(super) struct Figure {
     pub(super) gap: Duration,
     /// From the master's last advert to the last answer before that, in seconds; negative if that came first.
     pub(super) began: f64,
+    /// How late a request of the probe left at worst.
+    pub(super) late: Duration,
     /// When the heir took the steps.
     pub(super) steps: Steps,
 }
@@ -109,7 +111,7 @@ impl Rig {
         }
         capture.wait_for("an answer through the heir", TAKEOVER, begun, |frame| answered_by(heir, frame))?;
         probe.wait_answers(AFTER, TAKEOVER)?;
-        let outage = probe.finish()?;
+        let outage = probe.finish_since(begun)?;
         let frames = capture.frames()?;
 
         drop((first, second, capture));
@@ -121,6 +123,7 @@ impl Rig {
         Ok(Figure {
             gap: outage.longest,
             began: seconds_since(last, outage.began),
+            late: outage.late,
             steps: self.steps(&frames, last)?,
         })
     }
