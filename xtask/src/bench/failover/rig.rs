@@ -98,8 +98,7 @@ impl Rig {
             Subject::Xlvs | Subject::Keepalived => Probe::start(self.client.netns(), VIP.into())?,
             Subject::Datagrams => Probe::datagrams(self.client.netns(), SocketAddr::from((VIP, PORT)))?,
         };
-        let advert = self.wait_settled(&capture, setting)?;
-        sleep_until(advert + phase);
+        sleep_until(self.wait_settled(&capture, setting, phase)?);
 
         let begun = SystemTime::now();
         match event {
@@ -128,15 +127,16 @@ impl Rig {
         })
     }
 
-    /// Waits until only the master has sent adverts for a while, and hands back when the next one left.
-    fn wait_settled(&self, capture: &Capture, setting: Setting) -> Result<SystemTime> {
+    /// Waits until only the master has sent adverts for a while, and hands back what is `phase` after its last one, or
+    /// after its next one where that has passed.
+    fn wait_settled(&self, capture: &Capture, setting: Setting, phase: Duration) -> Result<SystemTime> {
         let [master, heir] = &self.directors;
         let quiet = match setting {
             Setting::Second => 1,
             Setting::Tenth => 5,
             Setting::Hundredth => 50,
         };
-        let since = wait::until("the pair to settle", TAKEOVER, || {
+        let last = wait::until("the pair to settle", TAKEOVER, || {
             let mut adverts: Vec<Frame> = capture.frames()?;
             adverts.retain(|frame| frame.advert().is_some());
             let alone = adverts.iter().rev().take_while(|frame| !frame.is_from(heir)).count();
@@ -145,7 +145,10 @@ impl Rig {
                 _ => ControlFlow::Continue(format!("{alone} adverts of the master alone")),
             })
         })?;
-        capture.wait_advert(master, since, |_| true)
+        if last + phase > SystemTime::now() {
+            return Ok(last + phase);
+        }
+        Ok(capture.wait_advert(master, last, |_| true)? + phase)
     }
 
     /// When the advert left from which the heir waits: the last that a dead master sent, or the first of priority 0, which
