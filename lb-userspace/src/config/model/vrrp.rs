@@ -44,6 +44,8 @@ pub struct VrrpGlobals {
 pub struct Fifo {
     /// Made if it is not there.
     pub path: PathBuf,
+    /// Whose it is when it is made; that of the user of [`Self::script`], or of scripts, without one.
+    pub owner: Option<User>,
     /// Started with the FIFO's path as its last argument.
     pub script: Option<Command>,
 }
