@@ -103,9 +103,12 @@ fn arguments(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagno
     if given > most
         && let Some(surplus) = statement.arguments.get(most)
     {
-        let message =
-            format!("{} does not take {}; it is ignored", quoted(keyword.name), quoted(&surplus.text));
-        let hint = if most == 0 { "it takes no value" } else { "one statement stands on a line" };
+        let (what, hint) = match most {
+            _ if keywords::hides(keyword.name) => ("a second word".to_owned(), "put all of it in quotes"),
+            0 => (quoted(&surplus.text), "it takes no value"),
+            _ => (quoted(&surplus.text), "one statement stands on a line"),
+        };
+        let message = format!("{} does not take {what}; it is ignored", quoted(keyword.name));
         problems.push(Diagnostic::warning(surplus.span, message).hint(hint));
     }
 }
