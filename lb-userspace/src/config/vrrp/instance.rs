@@ -1,5 +1,6 @@
 //! Owns the step from a `vrrp_instance` block to a [`VrrpInstance`] with every default filled in.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::announcing::Garps;
@@ -167,12 +168,13 @@ fn settle_addresses(
     problems: &mut Vec<Diagnostic>,
 ) {
     let most = if instance.family == Family::V4 { MOST_V4 } else { MOST_V6 };
+    let mut held = BTreeSet::new();
     for (address, span) in addresses {
         if Family::of(address.address) != instance.family {
             problems.push(mixed(instance, address.address, span));
             continue;
         }
-        if is_held(instance, &address) {
+        if !held.insert(place(instance, &address)) {
             // Other routers count the addresses of an advert, and keepalived names such a one twice.
             let message =
                 format!("the virtual address {} is there twice and named twice in adverts", address.address);
@@ -193,20 +195,19 @@ fn settle_addresses(
         instance.excluded_addresses = instance.virtual_addresses.split_off(most);
     }
     for (address, span) in excluded {
-        if is_held(instance, &address) {
+        if held.insert(place(instance, &address)) {
+            instance.excluded_addresses.push(address);
+        } else {
             let message =
                 format!("the virtual address {} is there already; this one is ignored", address.address);
             problems.push(Diagnostic::warning(span, message).hint("remove one of the two"));
-        } else {
-            instance.excluded_addresses.push(address);
         }
     }
 }
 
-/// Whether `instance` has the same address on the same interface.
-fn is_held(instance: &VrrpInstance, address: &VirtualAddress) -> bool {
-    let dev = |address: &VirtualAddress| address.dev.clone().or_else(|| instance.interface.clone());
-    instance.owned().any(|owned| owned.address == address.address && dev(owned) == dev(address))
+/// The address and the interface it is on, of which there is one.
+fn place(instance: &VrrpInstance, address: &VirtualAddress) -> (IpAddr, Option<String>) {
+    (address.address, address.dev.clone().or_else(|| instance.interface.clone()))
 }
 
 fn mixed(instance: &VrrpInstance, address: IpAddr, span: Span) -> Diagnostic {
