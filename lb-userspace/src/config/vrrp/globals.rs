@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::announcing::Garps;
-use super::{command, election, transport};
+use super::{addresses, command, election, transport};
 use crate::config::diagnostics::{Diagnostic, quoted};
 use crate::config::model::vrrp::{Checksum, Fifo, MULTICAST_V4, MULTICAST_V6, Version, VrrpGlobals};
 use crate::config::tree::{Statement, Word};
@@ -114,11 +114,11 @@ impl Globals {
         match name {
             "vrrp_version" => self.version = election::version(word)?,
             "vrrp_down_timer_adverts" => self.down_timer_adverts = Some(election::adverts(word)?),
-            "vrrp_mcast_group4" => match transport::multicast(word)? {
+            "vrrp_mcast_group4" => match addresses::multicast(word)? {
                 IpAddr::V4(group) => self.group_v4 = group,
                 IpAddr::V6(_) => return Err(wrong_family(word, "vrrp_mcast_group6")),
             },
-            "vrrp_mcast_group6" => match transport::multicast(word)? {
+            "vrrp_mcast_group6" => match addresses::multicast(word)? {
                 IpAddr::V6(group) => self.group_v6 = group,
                 IpAddr::V4(_) => return Err(wrong_family(word, "vrrp_mcast_group4")),
             },

@@ -110,6 +110,14 @@ impl Said {
         Ok(())
     }
 
+    /// What is announced decides; then where adverts go, because excluded addresses may be of either family.
+    fn family(&self) -> Family {
+        let first =
+            |list: &[(VirtualAddress, Span)]| list.first().map(|(first, _)| Family::of(first.address));
+        let said = first(&self.addresses).or(self.transport.family()).or(first(&self.excluded));
+        if self.native_v6 { Family::V6 } else { said.unwrap_or_default() }
+    }
+
     fn settle(
         self,
         instance: &mut VrrpInstance,
@@ -118,9 +126,7 @@ impl Said {
         problems: &mut Vec<Diagnostic>,
     ) {
         let strict = self.strict.unwrap_or(globals.strict);
-        let first =
-            self.addresses.first().or(self.excluded.first()).map(|(first, _)| Family::of(first.address));
-        instance.family = if self.native_v6 { Family::V6 } else { first.unwrap_or_default() };
+        instance.family = self.family();
         self.election.settle(instance, globals, strict, problems);
         let interface = block.body().iter().any(|setting| setting.name() == "interface");
         self.transport.settle(instance, globals, problems);
@@ -292,6 +298,9 @@ mod tests {
         assert_eq!(only(&text).family, Family::V6);
         let text = bare_instance("virtual_ipaddress_excluded {\n 10.0.0.1\n }");
         assert_eq!(said(&text), Vec::<String>::new());
+        let excluded = "virtual_ipaddress_excluded {\n fd00::1\n }";
+        let text = bare_instance(&format!("unicast_peer {{\n 10.0.0.3\n }}\n {excluded}"));
+        assert_eq!((said(&text), only(&text).family), (Vec::new(), Family::V4));
     }
 
     #[test]
