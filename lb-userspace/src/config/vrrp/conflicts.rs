@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::net::IpAddr;
 
 use super::transport::vmac_name;
 use crate::config::diagnostics::Diagnostic;
@@ -27,15 +28,19 @@ pub(super) fn distinguish(instances: &mut [VrrpInstance], prefix: &str) {
 pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
     for (index, instance) in instances.iter().enumerate() {
         if let Some(other) = instances[..index].iter().find(|other| same_router(instance, other)) {
+            let place = match (&instance.interface, instance.source) {
+                (Some(interface), _) if other.interface.as_ref() == Some(interface) => {
+                    format!("on {interface}")
+                }
+                (_, source) => source.map_or_else(String::new, |source| format!("at {source}")),
+            };
             let message = format!(
-                "the vrrp_instances {} and {} are both the virtual router {} on {}",
-                other.name,
-                instance.name,
-                instance.virtual_router_id,
-                instance.interface.as_deref().unwrap_or_default()
+                "the vrrp_instances {} and {} are both the virtual router {} {place}",
+                other.name, instance.name, instance.virtual_router_id
             );
-            problems
-                .push(Diagnostic::error(instance.span, message).hint("give one another `virtual_router_id`"));
+            problems.push(Diagnostic::error(instance.span, message).hint(
+                "give one another `virtual_router_id`, or with `unicast_peer` another source and other peers",
+            ));
         }
         let vmac = |other: &&VrrpInstance| match (&instance.vmac, &other.vmac) {
             (Some(vmac), Some(other)) => vmac.name == other.name,
@@ -57,16 +62,29 @@ pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
 
 /// Whether adverts for the one could be taken for those of the other.
 fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
-    let place =
-        |instance: &VrrpInstance| (instance.interface.clone(), instance.family, instance.virtual_router_id);
-    let mixed_up = match (&one.transport, &other.transport) {
-        (Transport::Multicast { group: one }, Transport::Multicast { group: other }) => one == other,
-        (Transport::Unicast { peers: one, .. }, Transport::Unicast { peers: other, .. }) => {
-            one.iter().any(|peer| other.contains(peer))
+    let number = |instance: &VrrpInstance| (instance.family, instance.virtual_router_id);
+    if number(one) != number(other) || one.interface.is_none() || other.interface.is_none() {
+        return false;
+    }
+    let same_interface = one.interface == other.interface;
+    match (&one.transport, &other.transport) {
+        (Transport::Multicast { group: one }, Transport::Multicast { group: other }) => {
+            same_interface && one == other
+        }
+        (Transport::Unicast { peers, .. }, Transport::Unicast { peers: others, .. }) => {
+            let same_source = match (one.source, other.source) {
+                // What is heard at an address is heard at it through every interface, except at one of the link.
+                (Some(IpAddr::V6(one)), Some(IpAddr::V6(other))) if one.is_unicast_link_local() => {
+                    same_interface && one == other
+                }
+                (Some(one), Some(other)) => one == other,
+                (None, None) => same_interface,
+                _ => false,
+            };
+            same_source || (same_interface && peers.iter().any(|peer| others.contains(peer)))
         }
         _ => false,
-    };
-    one.interface.is_some() && place(one) == place(other) && mixed_up
+    }
 }
 
 fn find_shared_addresses(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
