@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::transport::vmac_name;
 use crate::config::diagnostics::Diagnostic;
-use crate::config::model::vrrp::{Transport, VrrpInstance};
+use crate::config::model::vrrp::{Transport, Vmac, VrrpInstance};
 
 /// Gives the virtual MAC interfaces without a name of their own names that no earlier one has.
 pub(super) fn distinguish(instances: &mut [VrrpInstance], prefix: &str) {
@@ -42,21 +42,8 @@ pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
                 "give one another `virtual_router_id`, or with `unicast_peer` another source and other peers",
             ));
         }
-        let vmac = |other: &&VrrpInstance| match (&instance.vmac, &other.vmac) {
-            (Some(vmac), Some(other)) => vmac.name == other.name,
-            _ => false,
-        };
-        if let (Some(other), Some(vmac)) = (instances[..index].iter().find(vmac), &instance.vmac) {
-            let message = format!(
-                "the vrrp_instances {} and {} would both make the interface {}",
-                other.name, instance.name, vmac.name
-            );
-            problems.push(
-                Diagnostic::error(instance.span, message)
-                    .hint("write another name behind `use_vmac` in one of them"),
-            );
-        }
     }
+    find_shared_interfaces(instances, problems);
     find_shared_addresses(instances, problems);
 }
 
@@ -84,6 +71,28 @@ fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
             same_source || (same_interface && peers.iter().any(|peer| others.contains(peer)))
         }
         _ => false,
+    }
+}
+
+fn find_shared_interfaces(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
+    for (index, instance) in instances.iter().enumerate() {
+        let Some(Vmac { name, .. }) = &instance.vmac else { continue };
+        let makes = |other: &&VrrpInstance| other.vmac.as_ref().is_some_and(|vmac| vmac.name == *name);
+        let runs = |other: &&VrrpInstance| other.interface.as_ref() == Some(name);
+        let message = if let Some(other) = instances[..index].iter().find(makes) {
+            format!(
+                "the vrrp_instances {} and {} would both make the interface {name}",
+                other.name, instance.name
+            )
+        } else if let Some(other) = instances.iter().find(runs) {
+            format!(
+                "the vrrp_instance {} would make the interface {name}, on which {} runs",
+                instance.name, other.name
+            )
+        } else {
+            continue;
+        };
+        problems.push(Diagnostic::error(instance.span, message).hint("write another name behind `use_vmac`"));
     }
 }
 

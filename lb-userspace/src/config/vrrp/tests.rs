@@ -135,6 +135,9 @@ fn two_instances_do_not_share_an_address_or_an_interface() {
     assert_eq!(names.map(|vmac| vmac.name).collect::<Vec<_>>(), ["vrrp.1", "vrrp1.1"]);
     let text = instances(&["use_vmac v0", "use_vmac v0"]);
     says(&text, "t:7:1: error: the vrrp_instances A and B would both make the interface v0");
+    let text =
+        instances(&["use_vmac eth1"]) + &instances(&[""]).replace(" A ", " C ").replace("eth0", "eth1");
+    says(&text, "t:1:1: error: the vrrp_instance A would make the interface eth1, on which C runs");
 }
 
 /// Lines made of the words that the blocks of an instance know.
