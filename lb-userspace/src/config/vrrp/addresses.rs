@@ -1,5 +1,5 @@
-//! Owns the step from a line of `virtual_ipaddress` or `virtual_ipaddress_excluded` to a [`VirtualAddress`], and from a word
-//! to an address of a certain kind.
+//! Owns the step from a line of `virtual_ipaddress` or `virtual_ipaddress_excluded` to a [`VirtualAddress`], and from a
+//! word to an address of a certain kind.
 
 use std::net::IpAddr;
 
