@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use crate::config;
+use crate::config::{self, Severity};
 
 /// keepalived's exit code for a file that cannot be run.
 const UNUSABLE: u8 = 6;
@@ -20,7 +20,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match super::run::read(&arguments.file) {
         Ok(parsed) => {
             eprint!("{}", config::render(&parsed));
-            if parsed.config.is_some() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }
+            if parsed.config.is_some() {
+                return ExitCode::SUCCESS;
+            }
+            let errors = parsed.count(Severity::Error);
+            let plural = if errors == 1 { "" } else { "s" };
+            eprintln!("xlvs: {}: it cannot be run: {errors} error{plural}", arguments.file.display());
+            ExitCode::from(UNUSABLE)
         }
         Err(error) => {
             eprintln!("xlvs: {error:#}");

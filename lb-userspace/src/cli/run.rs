@@ -103,8 +103,17 @@ fn raise_descriptor_limit() {
 /// Reads and parses a file; its problems are in the result.
 pub(super) fn read(file: &Path) -> anyhow::Result<config::Parsed> {
     let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    let text =
-        String::from_utf8(bytes).with_context(|| format!("{}: is not text in UTF-8", file.display()))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            bail!(
+                "{}:{line}: this is not text in UTF-8: convert the file, for example with iconv",
+                file.display()
+            );
+        }
+    };
     Ok(config::parse(&file.display().to_string(), &text))
 }
 

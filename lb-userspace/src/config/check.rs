@@ -41,7 +41,8 @@ fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnosti
 
 /// A value that a block has one of, so that a second one hides the first.
 fn is_single(keyword: &Keyword) -> bool {
-    keyword.effect == Effect::Now && keyword.body == Body::None && keyword.arguments.1 == 1
+    let is_block = matches!(keyword.body, Body::Block(_) | Body::Lines);
+    keyword.effect == Effect::Now && !is_block && keyword.arguments.1 > 0
 }
 
 /// What the language has besides keywords; none of it is read yet, and to pass over it would change what the file says.
@@ -103,9 +104,12 @@ fn arguments(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagno
     if given > most
         && let Some(surplus) = statement.arguments.get(most)
     {
-        let message =
-            format!("{} does not take {}; it is ignored", quoted(keyword.name), quoted(&surplus.text));
-        let hint = if most == 0 { "it takes no value" } else { "one statement stands on a line" };
+        let (what, hint) = match most {
+            _ if keywords::hides(keyword.name) => ("a second word".to_owned(), "put all of it in quotes"),
+            0 => (quoted(&surplus.text), "it takes no value"),
+            _ => (quoted(&surplus.text), "one statement stands on a line"),
+        };
+        let message = format!("{} does not take {what}; it is ignored", quoted(keyword.name));
         problems.push(Diagnostic::warning(surplus.span, message).hint(hint));
     }
 }
@@ -130,7 +134,7 @@ fn body(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagnostic>
 
 #[cfg(test)]
 mod tests {
-    use crate::config::testing::{config, said, says, server, service};
+    use crate::config::testing::{config, instance, said, says, server, service};
 
     const SERVER: &str = "real_server 10.0.0.2 80 {\n }\n";
 
@@ -182,6 +186,19 @@ mod tests {
         let text = service(&format!("delay_loop 6\n delay_loop 7\n {SERVER}"));
         says(&text, "t:6:2: warning: `delay_loop` was given in line 5 already; the last one counts");
         assert_eq!(config(&text).virtual_servers[0].delay_loop.as_secs(), 7);
+    }
+
+    #[test]
+    fn of_what_there_is_one_of_the_last_counts() {
+        let text = "global_defs {\n notify_fifo /run/a\n notify_fifo /run/b nobody\n}\n";
+        says(text, "t:3:2: warning: `notify_fifo` was given in line 2 already; the last one counts");
+        assert_eq!(config(text).vrrp.globals.fifos[0].path.to_str(), Some("/run/b"));
+        let text = instance("notify /a\n notify /b\n preempt\n preempt");
+        says(&text, "t:5:2: warning: `notify` was given in line 4 already");
+        says(
+            "vrrp_track_process p {\n process a\n weight 1 reverse 2\n}\n",
+            "t:3:19: warning: `weight` does not take `2`",
+        );
     }
 
     #[test]

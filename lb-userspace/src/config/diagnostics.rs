@@ -1,10 +1,12 @@
 //! Owns what can be said about a configuration and how it is shown. Decides nothing about what is right.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::keywords;
 use super::source::{Sources, Span};
 
 /// More problems than this are counted, not shown.
@@ -85,7 +87,7 @@ impl Diagnostic {
         let start = (self.span.start - offset).min(line.len());
         let end = self.span.end.saturating_sub(offset).clamp(start, line.len());
         let mut group = level.primary_title(self.message.as_str()).element(
-            Snippet::source(line)
+            Snippet::source(without_secret(line))
                 .line_start(usize::try_from(self.span.line).unwrap_or(usize::MAX))
                 .path(source.name.as_str())
                 .annotation(AnnotationKind::Primary.span(start..end)),
@@ -116,6 +118,25 @@ pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     text
 }
 
+/// The line as it may stand in a log: of the same length, but what is behind a keyword with a secret is not shown.
+fn without_secret(line: &str) -> Cow<'_, str> {
+    let ends = |letter: char| letter.is_whitespace() || "{}".contains(letter);
+    let mut behind = 0;
+    let is_keyword = |word: &&str| {
+        behind += word.len();
+        keywords::hides(word.trim_end_matches(ends))
+    };
+    if line.split_inclusive(ends).find(is_keyword).is_none() {
+        return line.into();
+    }
+    let (shown, hidden) = line.split_at(behind);
+    let stars = hidden.chars().map(|letter| match letter {
+        letter if letter.is_whitespace() => letter.to_string(),
+        letter => "*".repeat(letter.len_utf8()),
+    });
+    (shown.to_owned() + &stars.collect::<String>()).into()
+}
+
 /// A word of the file as it stands in a message: in backquotes, printable, not too long.
 pub(super) fn quoted(word: &str) -> String {
     let mut text: String = word.chars().take(WORD).flat_map(char::escape_debug).collect();
@@ -141,6 +162,28 @@ mod tests {
         assert!(text.contains("x.conf:2:10"), "{text}");
         assert!(text.contains("^^^"), "{text}");
         assert!(text.contains("give a number"), "{text}");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(without_secret(" auth_type PASS # é"), " auth_type PASS # é");
+        assert_eq!(without_secret("\tauth_pass  s3cret é"), "\tauth_pass  ****** **");
+        assert_eq!(without_secret("authentication {auth_pas s3cret}"), "authentication {auth_pas *******");
+        for block in [
+            "auth_type PASS\n auth_pass s3cret-that-is-long",
+            "auth_type PASS\n auth_pass a s3cret",
+            "auth_type PASS\n auth_pass \"s3cret",
+            "auth_type PASS\n auth_pass s3{cret",
+            "auth_type PASS auth_pass s3cret",
+            "auth_type PASS\n auth_pas s3cret",
+        ] {
+            let text = crate::config::testing::instance(&format!("authentication {{\n {block}\n }}"));
+            let parsed = crate::config::parse("t", &text);
+            let said: String =
+                parsed.diagnostics.iter().map(|problem| problem.one_line(&parsed.sources)).collect();
+            let said = said + &render(&parsed.diagnostics, &parsed.sources);
+            assert!(!said.is_empty() && !said.contains("s3") && !said.contains("cret"), "{said}");
+        }
     }
 
     #[test]

@@ -209,6 +209,9 @@ const TABLE: &[(BlockKind, &[Keyword])] = &[
     (BlockKind::BfdCheck, lvs::BFD_CHECK),
 ];
 
+/// The keywords whose values must not be shown.
+const SECRET: [&str; 3] = ["auth_pass", "auth_hmac", "password"];
+
 /// The keyword `name` of a block of kind `kind`.
 pub(super) fn lookup(kind: BlockKind, name: &str) -> Option<&'static Keyword> {
     of(kind).find(|keyword| keyword.name == name)
@@ -253,6 +256,11 @@ pub(super) fn nearest_of<'a>(known: impl Iterator<Item = &'a str>, name: &str) -
         .map(|(_, nearest)| nearest)
 }
 
+/// Whether `word` is a keyword behind which a secret stands, or is probably meant to be one.
+pub(super) fn hides(word: &str) -> bool {
+    nearest_of(SECRET.into_iter(), word).is_some()
+}
+
 fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
     TABLE.iter().filter(move |(row, _)| *row == kind).flat_map(|(_, keywords)| keywords.iter())
 }
@@ -295,6 +303,21 @@ mod tests {
         assert_eq!(nearest(BlockKind::VirtualServer, "lb_alg"), Some("lb_algo"));
         assert_eq!(nearest(BlockKind::VirtualServer, "frobnicate"), None);
         assert_eq!(nearest(BlockKind::VirtualServer, &"l".repeat(1000)), None);
+    }
+
+    #[test]
+    fn secrets_are_known_though_misspelt() {
+        assert!(
+            ["auth_pass", "AUTH_PASS", "auth_pas", "auht_pass", "password"]
+                .map(hides)
+                .iter()
+                .all(|hides| *hides)
+        );
+        for (_, keywords) in TABLE {
+            for keyword in *keywords {
+                assert_eq!(hides(keyword.name), SECRET.contains(&keyword.name), "{}", keyword.name);
+            }
+        }
     }
 
     #[test]

@@ -58,11 +58,17 @@ pub(super) fn signed(word: &Word, what: &str, range: RangeInclusive<i32>) -> Res
 pub(super) fn interface(word: &Word) -> Result<String, Diagnostic> {
     let name = &word.text;
     let fits = (1..=INTERFACE_NAME).contains(&name.len()) && name != "." && name != "..";
-    if fits && !name.contains(|letter: char| letter == '/' || letter.is_whitespace() || letter.is_control()) {
+    if fits
+        && !name
+            .contains(|letter: char| "/:".contains(letter) || letter.is_whitespace() || letter.is_control())
+    {
         return Ok(name.clone());
     }
-    Err(Diagnostic::error(word.span, format!("{} is not the name of an interface", quoted(name)))
-        .hint(format!("write a name such as eth0, of at most {INTERFACE_NAME} characters")))
+    let hint = match name.split_once(':') {
+        Some((link, _)) => format!("write {}; what has a colon is the label of an address", quoted(link)),
+        None => format!("write a name such as eth0, of at most {INTERFACE_NAME} characters"),
+    };
+    Err(Diagnostic::error(word.span, format!("{} is not the name of an interface", quoted(name))).hint(hint))
 }
 
 /// Seconds, perhaps with up to six decimals, in `range`.
@@ -182,7 +188,7 @@ mod tests {
         for good in ["eth0", "eth0.100", "vrrp6.255", "a"] {
             assert_eq!(interface(&word(good)).unwrap(), good);
         }
-        for bad in ["", ".", "..", "a/b", "a b", "sixteen-letters0"] {
+        for bad in ["", ".", "..", "a/b", "a b", "eth0:1", "sixteen-letters0"] {
             assert!(interface(&word(bad)).is_err(), "{bad:?}");
         }
     }

@@ -157,19 +157,19 @@ impl Programs {
     /// # Errors
     /// What is missing, or what `enable_script_security` has against it.
     pub fn find(&self, command: &Command) -> Result<Program, Error> {
-        let program = Program::find(command, self.identity(command)?)?;
+        let program = Program::find(command, self.identity(command.user.as_ref())?)?;
         if self.0.security && program.identity().is_root() {
             security::check(&program)?;
         }
         Ok(program)
     }
 
-    /// Who runs `command`.
+    /// Who `user` is; without one, who runs programs that name nobody.
     ///
     /// # Errors
     /// When a name is unknown.
-    pub fn identity(&self, command: &Command) -> Result<Identity, Error> {
-        let user = command.user.clone().or_else(|| self.0.default_user.clone());
+    pub fn identity(&self, user: Option<&User>) -> Result<Identity, Error> {
+        let user = user.or(self.0.default_user.as_ref()).cloned();
         let mut known = self.known();
         if let Some(identity) = known.identities.get(&user) {
             return Ok(identity.clone());

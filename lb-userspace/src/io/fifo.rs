@@ -73,7 +73,7 @@ struct Writer {
 impl Writer {
     fn open(fifo: &Fifo, programs: &Programs) -> Option<Self> {
         let path = fifo.path.clone();
-        let pipe = match open(&path, fifo.script.as_ref(), programs) {
+        let pipe = match open(fifo, programs) {
             Ok(pipe) => pipe,
             Err(error) => {
                 error!("FIFO {} gets no notifications: {error}", path.display());
@@ -161,8 +161,11 @@ async fn supervise(programs: Programs, command: Command, path: String, mut ended
     }
 }
 
-/// A new FIFO belongs to who reads it, and nobody else may open it.
-fn open(path: &Path, script: Option<&Command>, programs: &Programs) -> io::Result<File> {
+/// A new FIFO belongs to its owner, and nobody else may open it.
+fn open(fifo: &Fifo, programs: &Programs) -> io::Result<File> {
+    let path = &fifo.path;
+    let reader = fifo.script.as_ref().and_then(|command| command.user.as_ref());
+    let owner = programs.identity(fifo.owner.as_ref().or(reader)).map_err(io::Error::other)?;
     let made = match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(()) => true,
         Err(Errno::EEXIST) => false,
@@ -176,9 +179,8 @@ fn open(path: &Path, script: Option<&Command>, programs: &Programs) -> io::Resul
     if !pipe.metadata()?.file_type().is_fifo() {
         return Err(io::Error::other("it exists and is no FIFO"));
     }
-    // A user that does not exist is complained of when the reader is started.
-    if let (true, Some(Ok(reader))) = (made, script.map(|command| programs.identity(command))) {
-        let (uid, gid) = reader.ids();
+    if made {
+        let (uid, gid) = owner.ids();
         fchown(&pipe, Some(uid.as_raw()), Some(gid.as_raw()))?;
     }
     Ok(pipe)

@@ -32,7 +32,7 @@ pub(super) const ROOT: &[Keyword] = &[
 
 /// `global_defs`.
 pub(super) const GLOBAL_DEFS: &[Keyword] = &[
-    Keyword::new("notification_email", 0, usize::MAX, Body::MaybeLines),
+    Keyword::new("notification_email", 0, usize::MAX, Body::MaybeLines).later(),
     one("router_id").now(),
     maybe("max_auto_priority"),
     one("notification_email_from"),
@@ -84,22 +84,22 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
     one("bfd_process_name"),
     one("startup_script_timeout"),
     one("shutdown_script_timeout"),
-    flag("enable_traps"),
-    flag("enable_snmp_vrrp"),
-    flag("enable_snmp_checker"),
-    flag("enable_snmp_rfc"),
-    flag("enable_snmp_rfcv2"),
-    flag("enable_snmp_rfcv3"),
-    flag("enable_dbus"),
+    flag("enable_traps").later(),
+    flag("enable_snmp_vrrp").later(),
+    flag("enable_snmp_checker").later(),
+    flag("enable_snmp_rfc").later(),
+    flag("enable_snmp_rfcv2").later(),
+    flag("enable_snmp_rfcv3").later(),
+    flag("enable_dbus").later(),
     flag("enable_script_security").now(),
-    flag("enable_snmp_keepalived"),
+    flag("enable_snmp_keepalived").later(),
     any("smtp_alert").later(),
     any("smtp_alert_vrrp").later(),
     any("smtp_alert_checker"),
     any("checker_log_all_failures"),
     any("no_email_faults"),
     any("lvs_sync_daemon").later(),
-    any("lvs_timeouts"),
+    any("lvs_timeouts").later(),
     any("lvs_flush"),
     any("lvs_flush_on_stop"),
     maybe("vrrp_min_garp").now(),
@@ -127,12 +127,12 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
     any("vrrp_cpu_affinity"),
     any("checker_cpu_affinity"),
     any("bfd_cpu_affinity"),
-    some("script_user").now(),
-    some("notify_fifo").now(),
+    Keyword::new("script_user", 1, 2, Body::None).now(),
+    Keyword::new("notify_fifo", 1, 3, Body::None).now(),
     some("notify_fifo_script").now(),
-    some("vrrp_notify_fifo").now(),
+    Keyword::new("vrrp_notify_fifo", 1, 3, Body::None).now(),
     some("vrrp_notify_fifo_script").now(),
-    any("lvs_notify_fifo"),
+    any("lvs_notify_fifo").later(),
     any("lvs_notify_fifo_script"),
     any("fifo_write_vrrp_states_on_reload"),
     any("dynamic_interfaces"),
@@ -168,12 +168,13 @@ pub(super) const GARP_GROUP: &[Keyword] =
 pub(super) const TRACK_GROUP: &[Keyword] = &[lines("group")];
 
 /// `track_file`.
-pub(super) const TRACK_FILE: &[Keyword] = &[one("file").now(), some("weight").now(), any("init_file").now()];
+pub(super) const TRACK_FILE: &[Keyword] =
+    &[one("file").now(), Keyword::new("weight", 1, 2, Body::None).now(), any("init_file").now()];
 
 /// `vrrp_track_process`.
 pub(super) const TRACK_PROCESS: &[Keyword] = &[
     some("process").now(),
-    some("weight").now(),
+    Keyword::new("weight", 1, 2, Body::None).now(),
     maybe("param_match").now(),
     one("quorum").now(),
     one("quorum_max").now(),

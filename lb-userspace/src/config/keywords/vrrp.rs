@@ -5,8 +5,8 @@ use super::{BlockKind, Body, Keyword, any, block, flag, lines, maybe, one, some}
 /// `vrrp_script`.
 pub(super) const SCRIPT: &[Keyword] = &[
     Keyword::new("script", 0, usize::MAX, Body::MaybeLines).now(),
-    some("weight").now(),
-    some("user").now(),
+    Keyword::new("weight", 1, 2, Body::None).now(),
+    Keyword::new("user", 1, 2, Body::None).now(),
     one("interval").now(),
     one("timeout").now(),
     one("rise").now(),

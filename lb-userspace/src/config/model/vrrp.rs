@@ -1,11 +1,17 @@
 //! What a configuration says of VRRP: instances, groups of them, and what they track. Reads no text.
 
+mod held;
+mod tracking;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::source::Span;
+
+pub use held::{Broadcast, RouteKind, Scope, VirtualAddress, VirtualRoute, VirtualRule};
+pub use tracking::{Overwrite, ParamMatch, Track, TrackFile, TrackProcess, Tracks, VrrpScript};
 
 /// Everything about VRRP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +50,8 @@ pub struct VrrpGlobals {
 pub struct Fifo {
     /// Made if it is not there.
     pub path: PathBuf,
+    /// Whose it is when it is made; that of the user of [`Self::script`], or of scripts, without one.
+    pub owner: Option<User>,
     /// Started with the FIFO's path as its last argument.
     pub script: Option<Command>,
 }
@@ -326,121 +334,6 @@ pub const MULTICAST_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// The same for IPv6, RFC 5798 section 5.1.2.2.
 pub const MULTICAST_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
-/// An address that a `vrrp_instance` owns while it is master.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// The length of its prefix; without it the address stands alone.
-    pub prefix: Option<u8>,
-    /// The interface it is put on, if not that of the instance.
-    pub dev: Option<String>,
-    /// Its label, such as `eth0:1`.
-    pub label: Option<String>,
-    /// Its scope; global without one.
-    pub scope: Option<Scope>,
-    /// Its broadcast address.
-    pub broadcast: Option<Broadcast>,
-}
-
-/// A broadcast address as `ip address` takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broadcast {
-    /// `brd +`: the host bits set.
-    Computed,
-    /// Given.
-    Address(Ipv4Addr),
-}
-
-/// The scope of an address or route: 0 global, 253 link, 254 host, 200 site, or another number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scope(pub u8);
-
-/// A route that exists while an instance is master, in the words of `ip route add`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualRoute {
-    /// Unicast, unless it says blackhole, unreachable or prohibit.
-    pub kind: RouteKind,
-    /// Destination and the length of its prefix; 0.0.0.0/0 or `::/0` for `default`.
-    pub destination: (IpAddr, u8),
-    /// The next hop.
-    pub via: Option<IpAddr>,
-    /// The interface.
-    pub dev: Option<String>,
-    /// The preferred source.
-    pub source: Option<IpAddr>,
-    /// The table; main (254) without one.
-    pub table: Option<u32>,
-    /// The metric.
-    pub metric: Option<u32>,
-    /// The scope.
-    pub scope: Option<Scope>,
-    /// `onlink`: the next hop is taken to be on the link.
-    pub onlink: bool,
-    /// Where it stands in the file.
-    pub span: Span,
-}
-
-/// What a route does with packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of ip-route(8), which explains them")]
-pub enum RouteKind {
-    #[default]
-    Unicast,
-    Blackhole,
-    Unreachable,
-    Prohibit,
-}
-
-/// A policy rule that exists while an instance is master, in the words of `ip rule add`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualRule {
-    /// The family: that of its addresses, or of the instance.
-    pub family: Family,
-    /// From this prefix.
-    pub from: Option<(IpAddr, u8)>,
-    /// To this prefix.
-    pub to: Option<(IpAddr, u8)>,
-    /// Packets that came in by this interface.
-    pub iif: Option<String>,
-    /// Packets of sockets bound to this interface.
-    pub oif: Option<String>,
-    /// Mark and mask.
-    pub fwmark: Option<(u32, u32)>,
-    /// Its place; the kernel's choice without one.
-    pub preference: Option<u32>,
-    /// The table to look in.
-    pub table: u32,
-    /// Where it stands in the file.
-    pub span: Span,
-}
-
-/// What an instance or group tracks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tracks {
-    /// `track_interface`: interfaces by name.
-    pub interfaces: Vec<Track>,
-    /// `track_script`: names of scripts.
-    pub scripts: Vec<Track>,
-    /// `track_file`: names of files.
-    pub files: Vec<Track>,
-    /// `track_process`: names of processes.
-    pub processes: Vec<Track>,
-}
-
-/// One thing that is tracked, and what it does to the priority.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Track {
-    /// Its name.
-    pub name: String,
-    /// -253 to 253. Positive: added while it is up. Negative: taken off while it is down. 0: down means fault.
-    /// A file's weight multiplies the number in it instead.
-    pub weight: i32,
-    /// `reverse`: with weight 0, up counts as down; with another, what would be added is taken off and what would be
-    /// taken off is added.
-    pub reverse: bool,
-}
-
 /// What is run on transitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
@@ -475,84 +368,4 @@ pub struct SyncGroup {
     pub smtp_alert: Option<bool>,
     /// Where it stands in the file.
     pub span: Span,
-}
-
-/// A `vrrp_script`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VrrpScript {
-    /// Its name.
-    pub name: String,
-    /// What is run; exit code 0 is a success.
-    pub command: Command,
-    /// From one start to the next.
-    pub interval: Duration,
-    /// A run that takes longer is ended and counts as failed; the interval without one.
-    pub timeout: Duration,
-    /// Successes in a row that bring it up.
-    pub rise: u32,
-    /// Failures in a row that take it down.
-    pub fall: u32,
-    /// `init_fail`: it is down until its first result; else up.
-    pub init_fail: bool,
-    /// Where it stands in the file.
-    pub span: Span,
-}
-
-/// A `track_file`: the number in it, times the weight, is added to the priority; -254 and below means fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackFile {
-    /// Its name.
-    pub name: String,
-    /// The file.
-    pub path: PathBuf,
-    /// `init_file`: what is written to the file at the start, and whether one that exists is written over.
-    pub init: Option<(i32, Overwrite)>,
-    /// Where it stands in the file.
-    pub span: Span,
-}
-
-/// Whether a file that exists may be written over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// It is left as it is.
-    No,
-    /// It is.
-    Yes,
-}
-
-/// A `vrrp_track_process`: up while enough processes with this command line run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackProcess {
-    /// Its name.
-    pub name: String,
-    /// The program and, if given, its arguments.
-    pub words: Vec<String>,
-    /// How [`Self::words`] beyond the first are compared.
-    pub params: ParamMatch,
-    /// `full_command`: the whole path is compared, not the name alone.
-    pub full_command: bool,
-    /// As few as this are enough.
-    pub quorum: u32,
-    /// More than this are too many.
-    pub quorum_max: Option<u32>,
-    /// How long enough of them must have run before it counts as up.
-    pub fork_delay: Duration,
-    /// How long too few may run before it counts as down.
-    pub terminate_delay: Duration,
-    /// Where it stands in the file.
-    pub span: Span,
-}
-
-/// How the arguments of a process are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ParamMatch {
-    /// Not at all.
-    #[default]
-    None,
-    /// They are these.
-    Exact,
-    /// The first ones are these.
-    Partial,
-    /// They begin with these, the last perhaps in part.
-    Initial,
 }

@@ -1,4 +1,5 @@
-//! Owns the step from a line of `virtual_ipaddress` or `virtual_ipaddress_excluded` to a [`VirtualAddress`].
+//! Owns the step from a line of `virtual_ipaddress` or `virtual_ipaddress_excluded` to a [`VirtualAddress`], and from a
+//! word to an address of a certain kind.
 
 use std::net::IpAddr;
 
@@ -42,6 +43,23 @@ pub(super) fn host(word: &Word, problems: &mut Vec<Diagnostic>) -> Result<IpAddr
         problems.push(Diagnostic::warning(word.span, message).hint("write the address alone"));
     }
     Ok(address)
+}
+
+/// A multicast address; of IPv6, one of the link.
+pub(super) fn multicast(word: &Word) -> Result<IpAddr, Diagnostic> {
+    let address = values::address(word)?;
+    let fits = match address {
+        IpAddr::V4(address) => address.is_multicast(),
+        IpAddr::V6(address) => address.segments()[0] & 0xff0f == 0xff02,
+    };
+    if fits {
+        return Ok(address);
+    }
+    Err(Diagnostic::error(
+        word.span,
+        format!("{} is not a multicast address of one link", quoted(&word.text)),
+    )
+    .hint("write an address such as 224.0.0.18 or ff02::12"))
 }
 
 /// `global`, `site`, `link`, `host`, `nowhere` or a number.

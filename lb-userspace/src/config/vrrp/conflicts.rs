@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::net::IpAddr;
 
 use super::transport::vmac_name;
 use crate::config::diagnostics::Diagnostic;
-use crate::config::model::vrrp::{Transport, VrrpInstance};
+use crate::config::model::vrrp::{Transport, Vmac, VrrpInstance};
 
 /// Gives the virtual MAC interfaces without a name of their own names that no earlier one has.
 pub(super) fn distinguish(instances: &mut [VrrpInstance], prefix: &str) {
@@ -27,46 +28,72 @@ pub(super) fn distinguish(instances: &mut [VrrpInstance], prefix: &str) {
 pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
     for (index, instance) in instances.iter().enumerate() {
         if let Some(other) = instances[..index].iter().find(|other| same_router(instance, other)) {
+            let place = match (&instance.interface, instance.source) {
+                (Some(interface), _) if other.interface.as_ref() == Some(interface) => {
+                    format!("on {interface}")
+                }
+                (_, source) => source.map_or_else(String::new, |source| format!("at {source}")),
+            };
             let message = format!(
-                "the vrrp_instances {} and {} are both the virtual router {} on {}",
-                other.name,
-                instance.name,
-                instance.virtual_router_id,
-                instance.interface.as_deref().unwrap_or_default()
+                "the vrrp_instances {} and {} are both the virtual router {} {place}",
+                other.name, instance.name, instance.virtual_router_id
             );
-            problems
-                .push(Diagnostic::error(instance.span, message).hint("give one another `virtual_router_id`"));
-        }
-        let vmac = |other: &&VrrpInstance| match (&instance.vmac, &other.vmac) {
-            (Some(vmac), Some(other)) => vmac.name == other.name,
-            _ => false,
-        };
-        if let (Some(other), Some(vmac)) = (instances[..index].iter().find(vmac), &instance.vmac) {
-            let message = format!(
-                "the vrrp_instances {} and {} would both make the interface {}",
-                other.name, instance.name, vmac.name
-            );
-            problems.push(
-                Diagnostic::error(instance.span, message)
-                    .hint("write another name behind `use_vmac` in one of them"),
-            );
+            problems.push(Diagnostic::error(instance.span, message).hint(
+                "give one another `virtual_router_id`, or with `unicast_peer` another source and other peers",
+            ));
         }
     }
+    find_shared_interfaces(instances, problems);
     find_shared_addresses(instances, problems);
 }
 
 /// Whether adverts for the one could be taken for those of the other.
 fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
-    let place =
-        |instance: &VrrpInstance| (instance.interface.clone(), instance.family, instance.virtual_router_id);
-    let mixed_up = match (&one.transport, &other.transport) {
-        (Transport::Multicast { group: one }, Transport::Multicast { group: other }) => one == other,
-        (Transport::Unicast { peers: one, .. }, Transport::Unicast { peers: other, .. }) => {
-            one.iter().any(|peer| other.contains(peer))
+    let number = |instance: &VrrpInstance| (instance.family, instance.virtual_router_id);
+    if number(one) != number(other) || one.interface.is_none() || other.interface.is_none() {
+        return false;
+    }
+    let same_interface = one.interface == other.interface;
+    match (&one.transport, &other.transport) {
+        (Transport::Multicast { group: one }, Transport::Multicast { group: other }) => {
+            same_interface && one == other
+        }
+        (Transport::Unicast { peers, .. }, Transport::Unicast { peers: others, .. }) => {
+            let same_source = match (one.source, other.source) {
+                // What is heard at an address is heard at it through every interface, except at one of the link.
+                (Some(IpAddr::V6(one)), Some(IpAddr::V6(other))) if one.is_unicast_link_local() => {
+                    same_interface && one == other
+                }
+                (Some(one), Some(other)) => one == other,
+                (None, None) => same_interface,
+                _ => false,
+            };
+            same_source || (same_interface && peers.iter().any(|peer| others.contains(peer)))
         }
         _ => false,
-    };
-    one.interface.is_some() && place(one) == place(other) && mixed_up
+    }
+}
+
+fn find_shared_interfaces(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
+    for (index, instance) in instances.iter().enumerate() {
+        let Some(Vmac { name, .. }) = &instance.vmac else { continue };
+        let makes = |other: &&VrrpInstance| other.vmac.as_ref().is_some_and(|vmac| vmac.name == *name);
+        let runs = |other: &&VrrpInstance| other.interface.as_ref() == Some(name);
+        let message = if let Some(other) = instances[..index].iter().find(makes) {
+            format!(
+                "the vrrp_instances {} and {} would both make the interface {name}",
+                other.name, instance.name
+            )
+        } else if let Some(other) = instances.iter().find(runs) {
+            format!(
+                "the vrrp_instance {} would make the interface {name}, on which {} runs",
+                instance.name, other.name
+            )
+        } else {
+            continue;
+        };
+        problems.push(Diagnostic::error(instance.span, message).hint("write another name behind `use_vmac`"));
+    }
 }
 
 fn find_shared_addresses(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::announcing::Garps;
-use super::{command, election, transport};
+use super::{addresses, command, election, transport};
 use crate::config::diagnostics::{Diagnostic, quoted};
 use crate::config::model::vrrp::{Checksum, Fifo, MULTICAST_V4, MULTICAST_V6, Version, VrrpGlobals};
 use crate::config::tree::{Statement, Word};
@@ -77,7 +77,14 @@ pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> 
         [("notify_fifo", "notify_fifo_script"), ("vrrp_notify_fifo", "vrrp_notify_fifo_script")]
     {
         let last = |name| settings.iter().rfind(|setting| setting.name() == name).copied();
-        globals.all.fifos.extend(fifo(last(name), last(script), problems));
+        let Some(fifo) = fifo(last(name), last(script), problems) else { continue };
+        if globals.all.fifos.iter().any(|other| other.path == fifo.path) {
+            let message = format!("{} names the FIFO of `notify_fifo`; it is ignored", quoted(name));
+            let span = last(name).map(Statement::header).unwrap_or_default();
+            problems.push(Diagnostic::warning(span, message).hint("write another path, or remove it"));
+        } else {
+            globals.all.fifos.push(fifo);
+        }
     }
     globals
 }
@@ -107,11 +114,11 @@ impl Globals {
         match name {
             "vrrp_version" => self.version = election::version(word)?,
             "vrrp_down_timer_adverts" => self.down_timer_adverts = Some(election::adverts(word)?),
-            "vrrp_mcast_group4" => match transport::multicast(word)? {
+            "vrrp_mcast_group4" => match addresses::multicast(word)? {
                 IpAddr::V4(group) => self.group_v4 = group,
                 IpAddr::V6(_) => return Err(wrong_family(word, "vrrp_mcast_group6")),
             },
-            "vrrp_mcast_group6" => match transport::multicast(word)? {
+            "vrrp_mcast_group6" => match addresses::multicast(word)? {
                 IpAddr::V6(group) => self.group_v6 = group,
                 IpAddr::V4(_) => return Err(wrong_family(word, "vrrp_mcast_group4")),
             },
@@ -148,13 +155,8 @@ fn fifo(
         }
         return None;
     };
-    if let Some(user) = setting.arguments.get(1) {
-        problems.push(
-            Diagnostic::warning(user.span, "another owner of the FIFO is not yet in effect")
-                .hint("it belongs to the user who runs this program"),
-        );
-    }
-    Some(Fifo { path: PathBuf::from(&path.text), script: script.map(|(command, _)| command) })
+    let owner = command::user(&setting.arguments[1..]);
+    Some(Fifo { path: PathBuf::from(&path.text), owner, script: script.map(|(command, _)| command) })
 }
 
 /// Short enough for a name with the rest behind it.
@@ -185,7 +187,7 @@ mod tests {
     fn what_counts_for_all_is_read() {
         let text = globals(
             "script_user nobody nogroup\n enable_script_security\n vrrp_startup_delay 5.5\n vrrp_rt_priority 50\n \
-             notify_fifo /run/a\n notify_fifo_script \"/bin/a b\" root\n vrrp_notify_fifo /run/b",
+             notify_fifo /run/a\n notify_fifo_script \"/bin/a b\" root\n vrrp_notify_fifo /run/b nobody nogroup",
         );
         assert_eq!(said(&text), Vec::<String>::new());
         let read = config(&text).vrrp.globals;
@@ -197,6 +199,9 @@ mod tests {
         assert_eq!(fifos, ["/run/a", "/run/b"]);
         let script = read.fifos[0].script.as_ref().unwrap();
         assert_eq!((script.words.join(" "), script.user.is_some()), ("/bin/a b".to_owned(), true));
+        assert_eq!(read.fifos[0].owner, None);
+        let owner = read.fifos[1].owner.as_ref().unwrap();
+        assert_eq!((owner.name.as_str(), owner.group.as_deref()), ("nobody", Some("nogroup")));
     }
 
     #[test]
@@ -234,6 +239,8 @@ mod tests {
             &globals("notify_fifo_script /bin/a"),
             "t:2:2: warning: `notify_fifo_script` has no effect without",
         );
-        says(&globals("notify_fifo /run/a nobody"), "t:2:21: warning: another owner of the FIFO");
+        let twice = globals("notify_fifo /run/a\n vrrp_notify_fifo /run/a");
+        says(&twice, "t:3:2: warning: `vrrp_notify_fifo` names the FIFO of `notify_fifo`; it is ignored");
+        assert_eq!(config(&twice).vrrp.globals.fifos.len(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! Owns the step from a `vrrp_instance` block to a [`VrrpInstance`] with every default filled in.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::announcing::Garps;
@@ -109,6 +110,14 @@ impl Said {
         Ok(())
     }
 
+    /// What is announced decides; then where adverts go, because excluded addresses may be of either family.
+    fn family(&self) -> Family {
+        let first =
+            |list: &[(VirtualAddress, Span)]| list.first().map(|(first, _)| Family::of(first.address));
+        let said = first(&self.addresses).or(self.transport.family()).or(first(&self.excluded));
+        if self.native_v6 { Family::V6 } else { said.unwrap_or_default() }
+    }
+
     fn settle(
         self,
         instance: &mut VrrpInstance,
@@ -117,9 +126,7 @@ impl Said {
         problems: &mut Vec<Diagnostic>,
     ) {
         let strict = self.strict.unwrap_or(globals.strict);
-        let first =
-            self.addresses.first().or(self.excluded.first()).map(|(first, _)| Family::of(first.address));
-        instance.family = if self.native_v6 { Family::V6 } else { first.unwrap_or_default() };
+        instance.family = self.family();
         self.election.settle(instance, globals, strict, problems);
         let interface = block.body().iter().any(|setting| setting.name() == "interface");
         self.transport.settle(instance, globals, problems);
@@ -167,12 +174,13 @@ fn settle_addresses(
     problems: &mut Vec<Diagnostic>,
 ) {
     let most = if instance.family == Family::V4 { MOST_V4 } else { MOST_V6 };
+    let mut held = BTreeSet::new();
     for (address, span) in addresses {
         if Family::of(address.address) != instance.family {
             problems.push(mixed(instance, address.address, span));
             continue;
         }
-        if is_held(instance, &address) {
+        if !held.insert(place(instance, &address)) {
             // Other routers count the addresses of an advert, and keepalived names such a one twice.
             let message =
                 format!("the virtual address {} is there twice and named twice in adverts", address.address);
@@ -193,20 +201,19 @@ fn settle_addresses(
         instance.excluded_addresses = instance.virtual_addresses.split_off(most);
     }
     for (address, span) in excluded {
-        if is_held(instance, &address) {
+        if held.insert(place(instance, &address)) {
+            instance.excluded_addresses.push(address);
+        } else {
             let message =
                 format!("the virtual address {} is there already; this one is ignored", address.address);
             problems.push(Diagnostic::warning(span, message).hint("remove one of the two"));
-        } else {
-            instance.excluded_addresses.push(address);
         }
     }
 }
 
-/// Whether `instance` has the same address on the same interface.
-fn is_held(instance: &VrrpInstance, address: &VirtualAddress) -> bool {
-    let dev = |address: &VirtualAddress| address.dev.clone().or_else(|| instance.interface.clone());
-    instance.owned().any(|owned| owned.address == address.address && dev(owned) == dev(address))
+/// The address and the interface it is on, of which there is one.
+fn place(instance: &VrrpInstance, address: &VirtualAddress) -> (IpAddr, Option<String>) {
+    (address.address, address.dev.clone().or_else(|| instance.interface.clone()))
 }
 
 fn mixed(instance: &VrrpInstance, address: IpAddr, span: Span) -> Diagnostic {
@@ -291,6 +298,9 @@ mod tests {
         assert_eq!(only(&text).family, Family::V6);
         let text = bare_instance("virtual_ipaddress_excluded {\n 10.0.0.1\n }");
         assert_eq!(said(&text), Vec::<String>::new());
+        let excluded = "virtual_ipaddress_excluded {\n fd00::1\n }";
+        let text = bare_instance(&format!("unicast_peer {{\n 10.0.0.3\n }}\n {excluded}"));
+        assert_eq!((said(&text), only(&text).family), (Vec::new(), Family::V4));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) fn apply(
         problems.push(Diagnostic::warning(instance.span, message).hint("remove it, or `vrrp_strict`"));
     };
     if instance.authentication.take().is_some() {
-        not_strict("there is no authentication; adverts are sent without");
+        not_strict("`authentication` has no effect; adverts are sent without");
     }
     if lower_prio {
         not_strict("`garp_lower_prio_repeat` has no effect");
@@ -88,7 +88,7 @@ mod tests {
         let quiet = only(&strict(""));
         assert!(quiet.lower_prio_no_advert && quiet.announcing.lower_prio_repeat == 0);
         for (inner, what) in [
-            ("authentication {\n auth_type PASS\n auth_pass 1\n }", "there is no authentication"),
+            ("authentication {\n auth_type PASS\n auth_pass 1\n }", "`authentication` has no effect"),
             ("garp_lower_prio_repeat 2", "`garp_lower_prio_repeat` has no effect"),
             ("higher_prio_send_advert", "`higher_prio_send_advert` has no effect"),
             ("use_vmac\n vmac_xmit_base", "`vmac_xmit_base` has no effect"),

@@ -100,12 +100,25 @@ fn two_instances_are_two_virtual_routers() {
     let same = |inner: &[&str]| instances(inner).replace("virtual_router_id 2", "virtual_router_id 1");
     says(&same(&["", ""]), "t:7:1: error: the vrrp_instances A and B are both the virtual router 1 on eth0");
     let peers = |last: u8| format!("unicast_peer {{ 10.0.9.{last}\n }}");
-    assert!(said(&same(&[&peers(1), &peers(1)]))[0].contains("are both the virtual router 1"));
+    let from = |last: u8| format!("unicast_src_ip 10.0.8.{last}\n {}", peers(last));
+    let elsewhere = |text: &str| text.replacen("eth0", "eth1", 1);
+    for mixed_up in [
+        same(&[&peers(1), &peers(1)]),
+        same(&[&peers(1), &peers(2)]),
+        same(&[&from(1), &from(2).replace("8.2", "8.1")]),
+        same(&[&from(1), &from(2).replace("9.2", "9.1")]),
+        elsewhere(&same(&[&from(1), &from(2).replace("8.2", "8.1")])),
+    ] {
+        let said = said(&mixed_up);
+        let place = if mixed_up.contains("eth1") { "at 10.0.8.1" } else { "on eth0" };
+        assert!(said[0].contains(&format!("are both the virtual router 1 {place};")), "{said:#?}");
+    }
     for apart in [
         same(&["", "mcast_dst_ip 224.0.0.19"]),
-        same(&[&peers(1), &peers(2)]),
+        same(&[&from(1), &from(2)]),
         same(&["", &peers(2)]),
-        same(&["", ""]).replacen("eth0", "eth1", 1),
+        elsewhere(&same(&["", ""])),
+        elsewhere(&same(&[&peers(1), &peers(2)])),
         same(&["", ""]).replace("10.0.0.2", "fe80::2"),
     ] {
         assert_eq!(said(&apart), Vec::<String>::new(), "{apart}");
@@ -122,6 +135,9 @@ fn two_instances_do_not_share_an_address_or_an_interface() {
     assert_eq!(names.map(|vmac| vmac.name).collect::<Vec<_>>(), ["vrrp.1", "vrrp1.1"]);
     let text = instances(&["use_vmac v0", "use_vmac v0"]);
     says(&text, "t:7:1: error: the vrrp_instances A and B would both make the interface v0");
+    let text =
+        instances(&["use_vmac eth1"]) + &instances(&[""]).replace(" A ", " C ").replace("eth0", "eth1");
+    says(&text, "t:1:1: error: the vrrp_instance A would make the interface eth1, on which C runs");
 }
 
 /// Lines made of the words that the blocks of an instance know.

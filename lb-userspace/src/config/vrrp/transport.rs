@@ -50,7 +50,7 @@ impl Said {
                 self.source = Some((addresses::host(word, problems)?, word.span));
             }
             ("mcast_src_ip", Some(word)) => self.source = Some((addresses::host(word, problems)?, word.span)),
-            ("mcast_dst_ip", Some(word)) => self.group = Some((multicast(word)?, header)),
+            ("mcast_dst_ip", Some(word)) => self.group = Some((addresses::multicast(word)?, header)),
             ("unicast_ttl", Some(word)) => {
                 self.ttl = Some(values::number(word, "a time to live", 0..=u8::MAX)?);
             }
@@ -94,6 +94,12 @@ impl Said {
         } else {
             self.peers.push((address, word.span));
         }
+    }
+
+    /// The family of the addresses that adverts come from and go to, if any is named.
+    pub(super) fn family(&self) -> Option<Family> {
+        let named = self.source.or(self.peers.first().copied()).or(self.group);
+        named.map(|(address, _)| Family::of(address))
     }
 
     /// Fills `instance` in, whose family is known.
@@ -229,23 +235,6 @@ pub(super) fn vmac_name(prefix: &str, number: &str, instance: &VrrpInstance) -> 
 /// Nothing or yes: as in version 2.
 pub(super) fn checksum(value: Option<&Word>) -> Result<Checksum, Diagnostic> {
     Ok(if values::switch(value)? { Checksum::MessageOnly } else { Checksum::WithPseudoHeader })
-}
-
-/// A multicast address; of IPv6, one of the link.
-pub(super) fn multicast(word: &Word) -> Result<IpAddr, Diagnostic> {
-    let address = values::address(word)?;
-    let fits = match address {
-        IpAddr::V4(address) => address.is_multicast(),
-        IpAddr::V6(address) => address.segments()[0] & 0xff0f == 0xff02,
-    };
-    if fits {
-        return Ok(address);
-    }
-    Err(Diagnostic::error(
-        word.span,
-        format!("{} is not a multicast address of one link", quoted(&word.text)),
-    )
-    .hint("write an address such as 224.0.0.18 or ff02::12"))
 }
 
 /// `[NAME] [MAC]`.

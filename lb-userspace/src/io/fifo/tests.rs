@@ -66,13 +66,34 @@ async fn a_script_that_does_not_end_is_ended() {
 }
 
 #[tokio::test]
-async fn a_new_fifo_belongs_to_the_user_of_its_script() {
+async fn a_new_fifo_belongs_to_its_owner_or_to_who_runs_scripts() {
     let place = Place::new();
-    let user = User { name: "nobody".to_owned(), group: None };
-    let script = Command { user: Some(user), ..command(&["cat"]) };
-    let fifos = open(place.path("fifo"), Some(script));
+    let user = |name: &str| Some(User { name: name.to_owned(), group: None });
+    let of_root = Some(User { name: "nobody".to_owned(), group: Some("root".to_owned()) });
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-    assert_eq!(fs::metadata(place.path("fifo")).unwrap().uid(), nobody.uid.as_raw());
+    let script = Some(Command { user: user("nobody"), ..command(&["cat"]) });
+    for (name, owner, script, script_user, uid, gid) in [
+        ("reader", None, script.clone(), None, nobody.uid.as_raw(), nobody.gid.as_raw()),
+        ("owner", user("root"), script, user("nobody"), 0, 0),
+        ("default", None, None, user("nobody"), nobody.uid.as_raw(), nobody.gid.as_raw()),
+        ("group", of_root, None, None, nobody.uid.as_raw(), 0),
+    ] {
+        let programs = Programs::new(&VrrpGlobals { script_user, ..VrrpGlobals::default() });
+        let path = place.path(name);
+        let fifos = Fifos::open(&[Fifo { path: path.clone(), owner, script }], &programs);
+        let made = fs::metadata(path).unwrap();
+        assert_eq!((made.uid(), made.gid()), (uid, gid), "{name}");
+        fifos.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_fifo_whose_owner_is_unknown_is_not_made() {
+    let place = Place::new();
+    let owner = Some(User { name: "no-such-user".to_owned(), group: None });
+    let programs = Programs::new(&VrrpGlobals::default());
+    let fifos = Fifos::open(&[Fifo { path: place.path("fifo"), owner, script: None }], &programs);
+    assert!(!place.path("fifo").exists());
     fifos.finish().await;
 }
 
@@ -87,5 +108,5 @@ async fn what_is_no_fifo_is_left_alone() {
 }
 
 fn open(path: PathBuf, script: Option<Command>) -> Fifos {
-    Fifos::open(&[Fifo { path, script }], &Programs::new(&VrrpGlobals::default()))
+    Fifos::open(&[Fifo { path, owner: None, script }], &Programs::new(&VrrpGlobals::default()))
 }

@@ -104,7 +104,7 @@ async fn when_too_many_wait_the_newest_are_run() {
 async fn fifos_get_every_notification_and_changes_of_priority_only_if_asked_for() {
     let place = Place::new();
     let reader = place.script("reader", "cat $1 >out");
-    let fifo = Fifo { path: place.path("fifo"), script: Some(reader) };
+    let fifo = Fifo { path: place.path("fifo"), owner: None, script: Some(reader) };
     let globals = VrrpGlobals { fifos: vec![fifo], ..VrrpGlobals::default() };
     let notifier = Notifier::start(&globals).unwrap();
     notifier.notify(instance("VI_1", "MASTER", 100), &Notify::default());
