@@ -54,6 +54,14 @@ impl Daemon {
         Ok(())
     }
 
+    /// Asks it by SIGTERM to stop, and does not wait.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
     /// Stops it where it is, by SIGSTOP.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use tokio::{
     sync::mpsc,
     time::timeout_at,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     bpf_log,
@@ -63,25 +63,33 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
-    let outcome = loop {
+    let mut failure = None;
+    loop {
         tokio::select! {
-            _ = terminate.recv() => if inputs.roles.stop() { break Ok(()) },
-            _ = interrupt.recv() => if inputs.roles.stop() { break Ok(()) },
-            turn = inputs.roles.turn() => match turn {
+            _ = terminate.recv() => if inputs.roles.stop() { break },
+            _ = interrupt.recv() => if inputs.roles.stop() { break },
+            news = inputs.roles.next() => match inputs.roles.handle(news).await {
                 Ok(Turn::Running) => {}
-                Ok(Turn::Stopped) => break Ok(()),
-                Err(error) => break Err(error),
+                Ok(Turn::Stopped) => break,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    break;
+                }
             },
             Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
             Some((check, verdict)) = inputs.verdicts.recv() => daemon.event(&Event::Check(check, verdict)),
-            Some(change) = inputs.links.recv() => if let Err(error) = daemon.link(&change) { break Err(error) },
+            Some(change) = inputs.links.recv() => if let Err(error) = daemon.link(&change) {
+                error!("stopping, so that another node takes over: {error:#}");
+                failure.get_or_insert(error);
+                inputs.roles.stop();
+            },
             Some(ask) = inputs.asks.recv() => daemon.answer(ask, &inputs.roles).await,
         }
-    };
+    }
     info!("stopping");
     inputs.roles.finish().await;
     daemon.stop();
-    outcome
+    failure.map_or(Ok(()), Err)
 }
 
 /// Everything the loop waits for. Each channel is bounded; what happens when it is full stands at its sender.
@@ -97,6 +105,10 @@ struct Daemon {
     director: Director,
     datapath: Datapath,
     interfaces: Vec<Link>,
+    /// Those of them that are not there.
+    gone: BTreeSet<String>,
+    /// The program is not made for the interfaces as they are.
+    is_outdated: bool,
     vrrp: Vrrp,
     mode: Mode,
     since: Instant,
@@ -133,7 +145,7 @@ impl Daemon {
         director.everything().iter().for_each(|action| prepared.apply(action));
         let mut datapath = prepared.attach()?;
         if options.debug_bpf {
-            bpf_log::forward(datapath.ebpf_mut())?;
+            bpf_log::forward(datapath.ebpf_mut()).inspect_err(|_| datapath.stop())?;
         }
         let (running, verdicts) = Checks::start();
         running.set(checks);
@@ -142,6 +154,8 @@ impl Daemon {
             director,
             datapath,
             interfaces,
+            gone: BTreeSet::new(),
+            is_outdated: false,
             vrrp: options.config.vrrp.clone(),
             mode: options.mode,
             since: Instant::now(),
@@ -177,19 +191,29 @@ impl Daemon {
     }
 
     /// A MAC address is part of the program's constants and an interface made anew has lost the program: both need
-    /// a new one in its place.
+    /// a new one in its place, which goes on all interfaces at once and so waits until all are there.
     fn link(&mut self, change: &LinkChange) -> anyhow::Result<()> {
         let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else {
             return Ok(());
         };
         match &change.link {
-            None => warn!(interface = %change.name, "is gone; nothing is forwarded through it"),
-            Some(link) if (link.index, link.mac) != (known.index, known.mac) => {
-                info!(interface = %link.name, "has another MAC address or was made anew: the program is put on it again");
-                *known = link.clone();
-                self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
+            None => {
+                warn!(interface = %change.name, "is gone; nothing is forwarded through it");
+                self.gone.insert(change.name.clone());
+                return Ok(());
             }
-            Some(_) => {}
+            Some(link) => {
+                let was_gone = self.gone.remove(&link.name);
+                if was_gone || (link.index, link.mac) != (known.index, known.mac) {
+                    info!(interface = %link.name, "has another MAC address or was made anew: the program is put on it again");
+                    *known = link.clone();
+                    self.is_outdated = true;
+                }
+            }
+        }
+        if self.is_outdated && self.gone.is_empty() {
+            self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
+            self.is_outdated = false;
         }
         Ok(())
     }

@@ -135,6 +135,11 @@ impl Holdings {
         self.command(Command::Release { owner: owner.to_owned(), items: items(held) });
     }
 
+    /// Whether the thread has panicked, so that nothing is held any more and [`Self::finish`] fails.
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// Waits until all that was said is done or was refused, and ends the thread. What is held stays on the host.
     ///
     /// # Errors
@@ -145,7 +150,7 @@ impl Holdings {
     }
 
     fn command(&self, command: Command) {
-        // The thread ends early only by a panic, which `finish` reports.
+        // See `has_ended`.
         let _ended = self.commands.send(command);
     }
 }

@@ -52,7 +52,8 @@ pub enum Fact {
 }
 
 /// Tells three facts about each of `names`, whether there is such an interface or not, and then each that changes.
-/// Of one name, the fact about the interface comes before those about its addresses. Tells of each of `hosts` whether
+/// An interface or source address that went away is told again even if it came back before anybody heard of that, because
+/// sockets have lost their groups. Of one name, the fact about the interface comes before those about its addresses. Tells of each of `hosts` whether
 /// it is there in the same way.
 ///
 /// One of `virtual_addresses`, which come and go with mastership, is a source only if there is no other.
@@ -155,14 +156,23 @@ impl Watched {
                 self.links.insert(link.index, link);
             }
             Event::LinkGone { index } => {
-                self.links.remove(&index);
+                if let Some(told) = self.links.remove(&index).and_then(|link| self.told.get_mut(&link.name)) {
+                    told[0] = None;
+                }
                 self.addresses.retain(|address| address.index != index);
             }
             Event::Address(new) => match self.addresses.iter_mut().find(|old| same(old, &new)) {
                 Some(old) => *old = new,
                 None => self.addresses.push(new),
             },
-            Event::AddressGone(gone) => self.addresses.retain(|address| !same(address, &gone)),
+            Event::AddressGone(gone) => {
+                self.addresses.retain(|address| !same(address, &gone));
+                for told in self.told.values_mut().flatten() {
+                    if matches!(told, Some(Fact::Source { address, .. }) if *address == Some(gone.address)) {
+                        *told = None;
+                    }
+                }
+            }
             Event::Neighbour(_) | Event::NeighbourGone { .. } | Event::Routes(_) | Event::Overrun => {}
         }
     }
@@ -312,6 +322,36 @@ mod tests {
                 assert_eq!(watched.source(INDEX, family, None), expected, "{what}");
             }
         }
+    }
+
+    #[test]
+    fn what_went_and_came_back_the_same_is_told_again() {
+        let link = Link {
+            name: "eth0".to_owned(),
+            index: INDEX,
+            mac: None,
+            mtu: 1500,
+            carrier: Carrier::Up,
+            kind: None,
+        };
+        let mut watched = watched(vec![address("fe80::1", 64)]);
+        watched.told.insert(link.name.clone(), [const { None }; 3]);
+        watched.handle(Event::Link(link.clone()));
+        assert_eq!(std::iter::from_fn(|| watched.tell()).count(), 3);
+        watched.handle(Event::Link(link.clone()));
+        watched.handle(Event::AddressGone(address("fe80::2", 64)));
+        assert_eq!(watched.tell(), None, "nothing changed");
+
+        watched.handle(Event::AddressGone(address("fe80::1", 64)));
+        watched.handle(Event::Address(address("fe80::1", 64)));
+        assert!(matches!(watched.tell(), Some(Fact::Source { family: Family::V6, address: Some(_), .. })));
+        assert_eq!(watched.tell(), None);
+
+        watched.handle(Event::LinkGone { index: INDEX });
+        watched.handle(Event::Link(link));
+        assert!(matches!(watched.tell(), Some(Fact::Interface { index: Some(INDEX), up: true, .. })));
+        assert!(matches!(watched.tell(), Some(Fact::Source { family: Family::V6, address: None, .. })));
+        assert_eq!(watched.tell(), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::error;
@@ -16,6 +17,9 @@ pub use driver::driver;
 /// Changes that may wait for the reader. When it is full, each interface waits with its newest state and the states
 /// between are never reported.
 const CHANGE_QUEUE: usize = 16;
+
+/// From a failure of netlink itself to the next try.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
 
 /// Whether an interface can carry frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +101,8 @@ fn pick(links: Vec<Link>, name: &str) -> Result<Link, Error> {
 }
 
 /// Reports the state of each named interface, existing or not, once at the start and then when it changes.
-/// Ends when the receiver is dropped. Needs a Tokio runtime with I/O and time.
+/// Ends when the receiver is dropped. Needs a Tokio runtime with I/O and time. The sockets are opened in the network
+/// namespace of the calling thread; should netlink break, they are opened again on the thread that runs the task.
 ///
 /// # Errors
 /// When the netlink sockets cannot be made.
@@ -105,31 +110,50 @@ pub fn watch<N>(names: N) -> Result<mpsc::Receiver<LinkChange>, Error>
 where
     N: IntoIterator<Item = String>,
 {
-    let events = Events::open(Group::Links)?;
-    let requests = Requests::open()?;
+    let sockets = Sockets::open()?;
     let (changes, reader) = mpsc::channel(CHANGE_QUEUE);
-    let watched = Watched::new(names);
-    tokio::spawn(async move {
-        if let Err(error) = run(watched, events, requests, changes).await {
-            error!(%error, "interfaces are no longer watched");
-        }
-    });
+    tokio::spawn(run(sockets, Watched::new(names), changes));
     Ok(reader)
 }
 
-async fn run(
-    mut watched: Watched,
-    mut events: Events,
+struct Sockets {
+    events: Events,
     requests: Requests,
-    changes: mpsc::Sender<LinkChange>,
+}
+
+impl Sockets {
+    fn open() -> Result<Self, netlink::Error> {
+        Ok(Self { events: Events::open(Group::Links)?, requests: Requests::open()? })
+    }
+}
+
+async fn run(sockets: Sockets, mut watched: Watched, changes: mpsc::Sender<LinkChange>) {
+    let mut sockets = Ok(sockets);
+    loop {
+        let ended = match sockets {
+            Ok(mut sockets) => follow(&mut sockets, &mut watched, &changes).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended else { return };
+        error!(%error, "what is known of interfaces may be out of date; trying again in 1 s");
+        tokio::time::sleep(REOPEN_DELAY).await;
+        sockets = Sockets::open();
+    }
+}
+
+/// Runs until nobody wants to know any more, or until netlink fails.
+async fn follow(
+    sockets: &mut Sockets,
+    watched: &mut Watched,
+    changes: &mpsc::Sender<LinkChange>,
 ) -> Result<(), netlink::Error> {
-    watched.replace(requests.links().await?);
+    watched.replace(sockets.requests.links().await?);
     loop {
         tokio::select! {
-            event = events.next() => match event? {
+            event = sockets.events.next() => match event? {
                 Event::Link(link) => watched.put(link),
                 Event::LinkGone { index } => watched.remove(index),
-                Event::Overrun => watched.replace(requests.links().await?),
+                Event::Overrun => watched.replace(sockets.requests.links().await?),
                 Event::Neighbour(_)
                 | Event::NeighbourGone { .. }
                 | Event::Address(_)

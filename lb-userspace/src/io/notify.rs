@@ -119,7 +119,8 @@ impl Notifier {
         }
     }
 
-    /// Writes the line and has the scripts run, after those that run for the same instance or group.
+    /// Writes the line and has the scripts run, after those that run for the same instance or group. What would run twice
+    /// in a row with the same arguments waits once.
     pub fn notify(&self, notification: Notification, scripts: &Notify) {
         if is_priority_change(notification.state) && !scripts.priority_changes {
             return;
@@ -151,7 +152,12 @@ impl Notifier {
         self.queues.send_modify(|queues| {
             idle = !queues.contains_key(&key);
             let queue = queues.entry(key.clone()).or_default();
-            queue.extend(jobs);
+            // Lower priorities may be heard faster than a script runs.
+            for job in jobs {
+                if queue.back() != Some(&job) {
+                    queue.push_back(job);
+                }
+            }
             while queue.len() > self.limits.waiting {
                 if let Some(job) = queue.pop_front() {
                     warn!("{} is not run: too many scripts wait", job.role);

@@ -1,48 +1,64 @@
 //! Owns everything that VRRP means on this host around its thread: what the thread is told of interfaces and trackers,
 //! and what is run, written and logged when a router changes. Refuses to decide who is master.
 
+mod carriers;
 mod names;
-mod refusals;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use self::refusals::Refusals;
+use self::carriers::Carriers;
 use super::datapath::Leases;
 use super::holdings::Holdings;
 use super::interfaces::{self, Fact};
 use super::notify::{Notification, Notifier, Subject};
 use super::trackers::Trackers;
-use super::vmac::{Vmacs, virtual_mac};
 use super::vrrp::{Event, Means, Vrrp};
 use crate::config::model::vrrp::Vrrp as Config;
 use crate::vrrp::{GroupId, Input, Output, RouterId, RouterReport, State};
 
-/// How long a stop may take beyond the longest interval before the daemon ends without its thread.
+/// How long a stop may take beyond the longest interval, and what comes after it, before the daemon ends without its
+/// thread.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// The virtual routers of this host.
 pub(super) struct Roles {
     config: Config,
+    // Dropped before the thread, which may be waiting for room in it.
+    events: mpsc::Receiver<Event>,
     thread: Vrrp,
     notifier: Notifier,
-    vmacs: Vmacs,
+    carriers: Carriers,
     /// Ends its scripts and watches when it is dropped.
     _trackers: Trackers,
-    events: mpsc::Receiver<Event>,
     facts: mpsc::Receiver<Fact>,
     tracked: mpsc::Receiver<Input>,
     /// What each router became last, and its priority.
     standing: BTreeMap<RouterId, (State, u8)>,
-    refusals: Refusals,
-    stop_by: Option<tokio::time::Instant>,
+    stop_by: Option<Instant>,
 }
 
-/// What came of a turn.
+/// Something that happened.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The VRRP thread said something; nothing when it is gone.
+    Event(Option<Event>),
+    /// An interface or address is another.
+    Fact(Fact),
+    /// A script, file or process is another.
+    Tracked(Input),
+    /// It is time to make virtual interfaces that could not be made before.
+    Missing,
+    /// The stop took too long.
+    Late,
+}
+
+/// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It goes on.
@@ -63,72 +79,82 @@ impl Roles {
             names::tracked_sources(config),
         )?;
         let notifier = Notifier::start(&config.globals)?;
+        config.instances.iter().for_each(|instance| notifier.check(&instance.name, &instance.notify));
+        config.sync_groups.iter().for_each(|group| notifier.check(&group.name, &group.notify));
         let (trackers, tracked) = Trackers::start(config)?;
         let holdings = Holdings::start()?;
         let (thread, events) = Vrrp::start(config, Means { leases, holdings })?;
         Ok(Self {
             config: config.clone(),
+            events,
             thread,
             notifier,
-            vmacs: Vmacs::default(),
+            carriers: Carriers::new(config),
             _trackers: trackers,
-            events,
             facts,
             tracked,
             standing: BTreeMap::new(),
-            refusals: Refusals::default(),
             stop_by: None,
         })
     }
 
-    /// Waits for one thing to happen and deals with it. May be dropped while it waits.
-    ///
-    /// # Errors
-    /// When the VRRP thread has ended though nobody wanted it to.
-    pub(super) async fn turn(&mut self) -> anyhow::Result<Turn> {
+    /// Waits for one thing to happen. May be dropped while it waits: nothing is lost.
+    pub(super) async fn next(&mut self) -> News {
         tokio::select! {
-            event = self.events.recv() => match event {
-                Some(event) => self.event(event),
-                None => Err(anyhow!("the VRRP thread is gone")),
-            },
-            Some(fact) = self.facts.recv() => {
-                self.fact(fact).await;
-                Ok(Turn::Running)
-            }
-            Some(input) = self.tracked.recv() => {
-                self.thread.input(input);
-                Ok(Turn::Running)
-            }
-            () = until(self.stop_by) => {
-                warn!("the VRRP thread does not stop; the peers take over when their timers run out");
-                Ok(Turn::Stopped)
-            }
+            event = self.events.recv() => News::Event(event),
+            Some(fact) = self.facts.recv() => News::Fact(fact),
+            Some(input) = self.tracked.recv() => News::Tracked(input),
+            () = until(self.carriers.next_retry()) => News::Missing,
+            () = until(self.stop_by) => News::Late,
         }
     }
 
-    /// Gives every mastership away; [`Self::turn`] says when that is done. Says whether it was asked for before, by
+    /// Deals with what happened. To be awaited to its end, or what happened is lost.
+    ///
+    /// # Errors
+    /// When the VRRP thread has ended though nobody wanted it to.
+    pub(super) async fn handle(&mut self, news: News) -> anyhow::Result<Turn> {
+        match news {
+            News::Event(Some(event)) => return self.event(event),
+            News::Event(None) => return Err(anyhow!("the VRRP thread is gone")),
+            News::Fact(fact) => self.fact(fact).await,
+            News::Tracked(input) => self.thread.input(input),
+            News::Missing => self.carriers.retry().await,
+            News::Late => {
+                warn!("the VRRP thread does not stop; the peers take over when their timers run out");
+                return Ok(Turn::Stopped);
+            }
+        }
+        Ok(Turn::Running)
+    }
+
+    /// Gives every mastership away; [`Turn::Stopped`] says when that is done. Says whether it was asked for before, by
     /// somebody who does not want to wait any longer.
     pub(super) fn stop(&mut self) -> bool {
         if self.stop_by.is_some() {
             return true;
         }
         let longest = self.config.instances.iter().map(|instance| instance.advert_interval).max();
-        self.stop_by = Some(tokio::time::Instant::now() + longest.unwrap_or_default() + STOP_MARGIN);
+        self.stop_by = Some(Instant::now() + longest.unwrap_or_default() + STOP_MARGIN);
         self.thread.input(Input::Stop);
         false
     }
 
-    /// Waits for the scripts of the stop and takes the virtual interfaces away.
+    /// Sees that nothing is held or forwarded any more, waits for the scripts of the stop and takes the virtual
+    /// interfaces away. Without [`Self::stop`] before, the peers take over when their timers run out.
     pub(super) async fn finish(self) {
-        let Self { thread, notifier, mut vmacs, .. } = self;
-        // Joined only once it has ended; a thread that hangs must not keep the daemon.
-        if thread.has_ended() {
+        let Self { mut thread, mut events, notifier, carriers, .. } = self;
+        thread.close();
+        let end = async { while events.recv().await.is_some() {} };
+        if timeout(STOP_MARGIN, end).await.is_ok() {
             drop(thread);
         } else {
+            warn!("the VRRP thread hangs: addresses, routes and rules may stay on this host");
+            // It is not joined: it must not keep the daemon.
             std::mem::forget(thread);
         }
         notifier.finish().await;
-        vmacs.remove_all().await;
+        carriers.remove_all().await;
     }
 
     /// How every router stands.
@@ -139,9 +165,7 @@ impl Roles {
     async fn fact(&mut self, fact: Fact) {
         match fact {
             Fact::Interface { name, up, index, mac } => {
-                if index.is_some() {
-                    self.make_vmacs(&name).await;
-                }
+                self.carriers.interface(&name, index.is_some()).await;
                 self.thread.interface(name, up, index, mac);
             }
             Fact::Host { address, present } => self.thread.host_address(address, present),
@@ -149,22 +173,13 @@ impl Roles {
         }
     }
 
-    /// Sees that the virtual interfaces on `parent` exist; they are gone with a parent that was made anew.
-    async fn make_vmacs(&mut self, parent: &str) {
-        for instance in
-            self.config.instances.iter().filter(|instance| instance.interface.as_deref() == Some(parent))
-        {
-            let Some(vmac) = &instance.vmac else { continue };
-            let mac = virtual_mac(instance.family, instance.virtual_router_id);
-            if let Err(error) = self.vmacs.ensure(parent, &vmac.name, mac).await {
-                warn!(instance = instance.name, "{error}");
-            }
-        }
-    }
-
     fn event(&mut self, event: Event) -> anyhow::Result<Turn> {
         match event {
             Event::Output(output) => self.output(&output),
+            Event::Refused { router, source, reason, others } => {
+                let instance = self.name(router);
+                warn!(instance, %source, %reason, others, "an advert is refused and changes nothing");
+            }
             Event::Trouble(what) => warn!("{what}"),
             Event::Ended(Ok(())) if self.stop_by.is_some() => return Ok(Turn::Stopped),
             Event::Ended(Ok(())) => return Err(anyhow!("the VRRP thread ended by itself")),
@@ -192,16 +207,11 @@ impl Roles {
                 }
             }
             Output::HeardLower(router) => self.notify_instance(*router, "MASTER_RX_LOWER_PRI"),
-            Output::Refused { router, source, reason } => {
-                if let Some(others) = self.refusals.count(*router, *reason, Instant::now()) {
-                    let instance = self.name(*router);
-                    warn!(instance, %source, %reason, others, "an advert is refused and changes nothing");
-                }
-            }
             Output::Advert { .. }
             | Output::Lease { .. }
             | Output::Hold { .. }
             | Output::Announce { .. }
+            | Output::Refused { .. }
             | Output::Stopped => {}
         }
     }
@@ -228,9 +238,9 @@ impl Roles {
 }
 
 /// Never, without a time.
-async fn until(at: Option<tokio::time::Instant>) {
+async fn until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -4,6 +4,7 @@
 mod fencing;
 mod flood;
 mod groups;
+mod hosts;
 mod interop;
 mod pair;
 mod seeds;

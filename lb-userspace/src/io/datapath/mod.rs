@@ -318,6 +318,10 @@ impl Datapath {
     pub fn stop(&mut self) {
         self.leases.end_all();
         self.attached.drain(..).for_each(Attached::detach);
+        // Those that a replacement began with before it failed.
+        if let Err(error) = attach::drop_others(&self.pins, &[]) {
+            warn!("{error:#}");
+        }
         for name in KEPT.into_iter().chain(FRESH) {
             remove(&self.pins.join(name));
         }

@@ -101,6 +101,24 @@ async fn when_too_many_wait_the_newest_are_run() {
 }
 
 #[tokio::test]
+async fn what_happens_again_and_again_waits_once() {
+    let place = Place::new();
+    let lower = place.script("lower", "echo lower >>ran");
+    let scripts = Notify {
+        lower_priority: Some(lower),
+        backup: Some(place.script("backup", "echo backup >>ran")),
+        ..Notify::default()
+    };
+    let notifier = Notifier::start(&VrrpGlobals::default()).unwrap();
+    for _ in 0..1000 {
+        notifier.notify(instance("VI_1", "MASTER_RX_LOWER_PRI", 100), &scripts);
+    }
+    notifier.notify(instance("VI_1", "BACKUP", 100), &scripts);
+    notifier.finish().await;
+    assert_eq!(place.read("ran"), "lower\nbackup\n");
+}
+
+#[tokio::test]
 async fn fifos_get_every_notification_and_changes_of_priority_only_if_asked_for() {
     let place = Place::new();
     let reader = place.script("reader", "cat $1 >out");

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use socket2::{Domain, Socket, Type};
 
 use crate::arp;
+use crate::io::sysctl;
 
 /// A socket that sends whole Ethernet frames and receives none.
 #[derive(Debug)]
@@ -22,11 +23,15 @@ impl Announcer {
         Ok(Self { socket })
     }
 
-    /// Tells everybody on a link that `address` is at `mac`: gratuitous ARP, or an unsolicited neighbour advertisement.
-    pub(super) fn announce(&self, link: u32, mac: [u8; 6], address: IpAddr) -> io::Result<()> {
+    /// Tells everybody on a link that `address` is at `mac`: gratuitous ARP, or an unsolicited neighbour advertisement,
+    /// which calls this host a router if the kernel does in its own.
+    pub(super) fn announce(&self, name: &str, link: u32, mac: [u8; 6], address: IpAddr) -> io::Result<()> {
         match address {
             IpAddr::V4(address) => self.send(link, &arp::gratuitous(address, mac)),
-            IpAddr::V6(address) => self.send(link, &arp::unsolicited(address, mac, false)),
+            IpAddr::V6(address) => {
+                let router = sysctl::get("ipv6", name, "forwarding").is_ok_and(|forwarding| forwarding != 0);
+                self.send(link, &arp::unsolicited(address, mac, router))
+            }
         }
     }
 

@@ -6,6 +6,9 @@
 mod announcer;
 mod channel;
 mod realtime;
+mod refusals;
+mod reports;
+mod sockets;
 mod station;
 mod worker;
 
@@ -22,12 +25,12 @@ use self::worker::Worker;
 use super::datapath::Leases;
 use super::holdings::Holdings;
 use crate::config::model::vrrp::{Family, Vrrp as Config};
-use crate::vrrp::{Input, Output, RouterReport};
+use crate::vrrp::wire::Refusal;
+use crate::vrrp::{Input, Output, RouterId, RouterReport};
 
 /// Commands that may wait for the thread, which takes them all at every turn; whoever has one more waits.
 const COMMANDS: usize = 256;
-/// Events that may wait for the daemon. When it is full, what is to be logged only is dropped, and the rest waits in
-/// the thread, oldest dropped first.
+/// Events that may wait for the daemon. When it is full, they wait in the thread, the oldest dropped first.
 const EVENTS: usize = 256;
 /// How long a report may take before the daemon goes on without one.
 const REPORT: Duration = Duration::from_secs(1);
@@ -50,8 +53,19 @@ enum Command {
 /// What the thread tells the daemon.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The routers changed; only what concerns scripts, mail and the log.
+    /// The routers changed; only what concerns scripts and the log.
     Output(Output),
+    /// An advert was refused; said once a minute for each router and reason.
+    Refused {
+        /// Whose.
+        router: RouterId,
+        /// Who sent it.
+        source: IpAddr,
+        /// Why.
+        reason: Refusal,
+        /// How many more were refused for this reason and not told of.
+        others: u64,
+    },
     /// Something could not be sent or opened; said once until it works again.
     Trouble(String),
     /// The thread ended with everything given back, or because of an error.
@@ -114,16 +128,19 @@ impl Vrrp {
         self.command(Command::HostAddress { address, present });
     }
 
-    /// Whether the thread is at its end, so that dropping this does not wait.
-    pub(super) fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
     /// Asks for the state of every router.
     pub(super) async fn report(&self) -> Vec<RouterReport> {
         let (answer, reader) = oneshot::channel();
         self.command(Command::Report(answer));
         tokio::time::timeout(REPORT, reader).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Commands it no more. A thread that has not ended after [`Output::Stopped`] ends its leases, gives back what it
+    /// holds, and ends.
+    pub(super) fn close(&mut self) {
+        let (closed, _) = sync_channel(0);
+        drop(std::mem::replace(&mut self.commands, closed));
+        let _already_awake = self.wake.write(1);
     }
 
     fn command(&self, command: Command) {
@@ -135,11 +152,9 @@ impl Vrrp {
 }
 
 impl Drop for Vrrp {
-    /// Waits for the thread, which ends by itself after [`Output::Stopped`] or when nobody can command it any more.
+    /// Waits for the thread. Its events must be read until they end, or nobody must be there to read them.
     fn drop(&mut self) {
-        let (closed, _) = sync_channel(0);
-        drop(std::mem::replace(&mut self.commands, closed));
-        let _already_awake = self.wake.write(1);
+        self.close();
         if let Some(thread) = self.thread.take() {
             let _panicked = thread.join();
         }

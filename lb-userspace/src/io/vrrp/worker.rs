@@ -1,8 +1,10 @@
-//! The VRRP thread's loop: first the clock, then commands, then adverts, and after each what the machines want done.
+//! The VRRP thread's loop: commands, then adverts, then the clock, and after each what the machines want done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -11,22 +13,23 @@ use anyhow::Context as _;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
-use tokio::sync::mpsc::{Sender, error::TrySendError};
+use tokio::sync::mpsc::Sender;
 
 use super::announcer::Announcer;
-use super::channel::{Channel, Key, Received};
+use super::channel::{Key, Received};
 use super::realtime::{monotonic, take_priority};
+use super::reports::Reports;
+use super::sockets::Sockets;
 use super::station::Station;
 use super::{Command, Event, Means};
 use crate::config::model::vrrp::{Checksum, Vrrp as Config};
 use crate::vrrp::{Input, Output, RouterId, Routers};
 
-/// Packets taken from one socket before the clock is looked at again: a flood must not delay an advert.
-const BATCH: usize = 256;
-/// Events that wait for the daemon in this thread.
-const BACKLOG: usize = 1024;
-/// From a failure to open a socket to the next try.
-const REOPEN: Duration = Duration::from_secs(1);
+/// Packets taken from one socket before the clock is looked at again: more than the buffer of a socket holds, so that no
+/// advert waits in it when a timer runs out, and an end to a flood.
+const BATCH: usize = 4096;
+/// How long the daemon is left alone that had no time for what it is to be told.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// An interface as the daemon described it last.
 #[derive(Clone, Copy, Debug)]
@@ -39,17 +42,13 @@ struct Device {
 pub(super) struct Worker {
     routers: Routers,
     stations: BTreeMap<RouterId, Station>,
-    channels: BTreeMap<Key, Channel>,
+    sockets: Sockets,
     devices: BTreeMap<String, Device>,
     announcer: Announcer,
     means: Means,
     inbox: Receiver<Command>,
     wake: Arc<EventFd>,
-    events: Sender<Event>,
-    backlog: VecDeque<Event>,
-    /// What fails to be sent or opened, so that it is said once.
-    troubles: BTreeMap<String, String>,
-    reopen_at: Option<Instant>,
+    reports: Reports,
     stopped: bool,
 }
 
@@ -73,16 +72,13 @@ impl Worker {
         Ok(Self {
             routers: Routers::new(config, Instant::now()),
             stations,
-            channels: BTreeMap::new(),
+            sockets: Sockets::default(),
             devices: BTreeMap::new(),
             announcer: Announcer::open().context("opening a packet socket")?,
             means,
             inbox,
             wake,
-            events,
-            backlog: VecDeque::new(),
-            troubles: BTreeMap::new(),
-            reopen_at: None,
+            reports: Reports::new(events),
             stopped: false,
         })
     }
@@ -90,55 +86,72 @@ impl Worker {
     /// The thread.
     pub(super) fn run(mut self, priority: Option<u8>) {
         if let Err(error) = take_priority(priority) {
-            self.tell(Event::Trouble(format!("the VRRP thread has no real-time priority: {error}")));
+            let what =
+                format!("the VRRP thread has no real-time priority, which needs CAP_SYS_NICE: {error}");
+            self.reports.trouble(what);
         }
-        let fixed = |station: &Station| station.configured_source.is_some() && !station.tracks_source;
-        self.sources(Instant::now(), fixed, |station| station.configured_source);
-        let outcome = self.follow();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.follow()))
+            .unwrap_or_else(|_told_on_standard_error| Err("it panicked".to_owned()));
         // Whatever ended the loop: nobody forwards, and nobody holds, on the strength of a thread that is gone.
-        for (id, station) in &self.stations {
+        for id in self.stations.keys() {
             self.means.leases.set(lease_row(*id), 0);
+        }
+        for station in self.stations.values() {
             self.means.holdings.release(&station.name, station.held.clone());
         }
-        let Self { means, events, mut backlog, .. } = self;
+        let Self { means, inbox, reports, .. } = self;
+        // From here on the daemon must not wait for this thread, which waits for it.
+        drop(inbox);
         let given_back = means.holdings.finish().map_err(|error| format!("{error:#}"));
-        backlog.push_back(Event::Ended(outcome.and(given_back)));
-        for event in backlog {
-            let _nobody_listens = events.blocking_send(event);
-        }
+        reports.end(Event::Ended(outcome.and(given_back)));
     }
 
     fn follow(&mut self) -> Result<(), String> {
+        let fixed = |station: &Station| station.configured_source.is_some() && !station.tracks_source;
+        self.sources(Instant::now(), fixed, |station| station.configured_source);
         while !self.stopped {
-            self.wait().map_err(|error| format!("waiting for adverts: {error}"))?;
+            let ready = self.wait().map_err(|error| format!("waiting for adverts: {error}"))?;
             if !self.take_commands() {
                 return Err("the daemon is gone".to_owned());
             }
+            self.open_sockets();
             self.perform();
-            self.open_missing();
             // What was heard comes before the clock: a timer that ran out while an advert waited says nothing.
-            self.hear();
+            for key in &ready {
+                self.hear(key);
+            }
             self.routers.handle_timeout(Instant::now());
             self.perform();
-            self.flush();
+            self.reports.flush();
+            if self.means.holdings.has_ended() {
+                return Err("the thread that holds addresses has ended".to_owned());
+            }
         }
         Ok(())
     }
 
-    fn wait(&self) -> nix::Result<()> {
+    /// Waits until there is something to do; the sockets that have something.
+    fn wait(&self) -> nix::Result<Vec<Arc<Key>>> {
+        let mut keys = Vec::new();
         let mut sources = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
-        sources.extend(self.channels.values().map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
-        let mut deadline = self.routers.next_deadline().into_iter().chain(self.reopen_at).min();
-        if !self.backlog.is_empty() {
-            let soon = Instant::now() + Duration::from_millis(10);
-            deadline = Some(deadline.map_or(soon, |at| at.min(soon)));
+        for (key, socket) in self.sockets.all() {
+            keys.push(key);
+            sources.push(PollFd::new(socket, PollFlags::POLLIN));
         }
-        let timeout =
-            deadline.map(|at| TimeSpec::from_duration(at.saturating_duration_since(Instant::now())));
-        match ppoll(&mut sources, timeout, None) {
-            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
-            Err(error) => Err(error),
+        loop {
+            let now = Instant::now();
+            let later = self.reports.waits().then(|| now + PATIENCE);
+            let deadlines = [self.routers.next_deadline(), self.sockets.next_deadline(), later];
+            let deadline = deadlines.into_iter().flatten().min();
+            let timeout = deadline.map(|at| TimeSpec::from_duration(at.saturating_duration_since(now)));
+            match ppoll(&mut sources, timeout, None) {
+                Ok(_) => break,
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error),
+            }
         }
+        let ready = sources.iter().skip(1).zip(keys).filter(|(source, _)| source.any() != Some(false));
+        Ok(ready.map(|(_, key)| Arc::clone(key)).collect())
     }
 
     /// Takes every command; whether there may come more.
@@ -183,11 +196,15 @@ impl Worker {
         concerned: impl Fn(&Station) -> bool,
         source: impl Fn(&Station) -> Option<IpAddr>,
     ) {
+        let mut heard_anew = Vec::new();
         for (router, station) in self.stations.iter_mut().filter(|(_, station)| concerned(station)) {
             station.source = source(station);
             self.routers.handle(now, Input::Source { router: *router, address: station.source });
+            if station.source.is_some() {
+                heard_anew.extend(station.listens());
+            }
         }
-        self.reopen_at = Some(now);
+        self.sockets.close(now, |key| heard_anew.contains(key));
     }
 
     fn interface(&mut self, now: Instant, name: String, up: bool, index: Option<u32>, mac: Option<[u8; 6]>) {
@@ -195,71 +212,39 @@ impl Worker {
             Some(index) => self.devices.insert(name.clone(), Device { index, mac }),
             None => self.devices.remove(&name),
         };
-        if before.map(|device| device.index) != index {
-            // A socket is bound to the interface that was, not to its name.
-            self.channels.retain(|key, _| key.link() != Some(name.as_str()));
-            self.reopen_at = Some(now);
+        if up || before.map(|device| device.index) != index {
+            self.sockets.close(now, |key| key.link() == Some(&name));
         }
         self.routers.handle(now, Input::Interface { name, up });
     }
 
-    /// Opens the sockets that are wanted and not open, when it is time to try.
-    fn open_missing(&mut self) {
-        let now = Instant::now();
-        if self.reopen_at.is_none_or(|at| at > now) {
-            return;
-        }
-        self.reopen_at = None;
-        let wanted: Vec<Key> = self
-            .stations
-            .values()
-            .flat_map(|station| station.listens().into_iter().chain(station.sends()))
-            .collect();
-        self.channels.retain(|key, _| wanted.contains(key));
-        for key in wanted {
-            if self.channels.contains_key(&key) {
-                continue;
-            }
-            let link = match key.link().map(|name| self.devices.get(name)) {
-                None => 0,
-                Some(Some(device)) => device.index,
-                Some(None) => continue,
-            };
-            let what = format!("the VRRP socket {key}");
-            match Channel::open(&key, link) {
-                Ok(channel) => {
-                    self.works(&what);
-                    self.channels.insert(key, channel);
-                }
-                Err(error) => {
-                    self.fails(&what, &error.to_string());
-                    self.reopen_at = Some(now + REOPEN);
-                }
-            }
-        }
+    fn open_sockets(&mut self) {
+        let stations = self.stations.iter().map(|(router, station)| (*router, station));
+        let index = |link: &str| self.devices.get(link).map(|device| device.index);
+        self.sockets.open(Instant::now(), stations, index, &mut self.reports);
     }
 
-    /// Takes in what the sockets have, some packets at a time.
-    fn hear(&mut self) {
-        let keys: Vec<Key> = self.channels.keys().cloned().collect();
-        for key in keys {
-            for _ in 0..BATCH {
-                let Some(channel) = self.channels.get(&key) else { break };
-                let (stations, routers) = (&mut self.stations, &mut self.routers);
-                let heard = channel.receive(|packet| {
-                    if let Some(input) = understand(stations, &key, &packet) {
-                        routers.handle(Instant::now(), input);
-                    }
-                });
-                match heard {
-                    Ok(true) => self.perform(),
-                    Ok(false) => break,
-                    Err(error) => {
-                        // The interface went down, or a peer is unreachable; an event about it follows.
-                        self.fails(&format!("receiving on the VRRP socket {key}"), &error.to_string());
-                        break;
-                    }
+    /// Takes in what a socket has.
+    fn hear(&mut self, key: &Key) {
+        for count in 0..BATCH {
+            let Some(listener) = self.sockets.get(key) else { return };
+            let (stations, routers) = (&mut self.stations, &mut self.routers);
+            let mut concerns = false;
+            let heard = listener.channel.receive(|packet| {
+                if let Some(input) = understand(stations, &listener.routers, &packet) {
+                    concerns = true;
+                    routers.handle(Instant::now(), input);
                 }
+            });
+            if count == 0 && self.reports.has_troubles() && heard.is_ok() {
+                self.reports.works(&receiving(key));
+            }
+            match heard {
+                Ok(true) if concerns => self.perform(),
+                Ok(true) => {}
+                Ok(false) => return,
+                // The interface went down, or a peer is unreachable; an event about it follows.
+                Err(error) => return self.reports.fails(&receiving(key), &error.to_string()),
             }
         }
     }
@@ -288,11 +273,13 @@ impl Worker {
                 }
                 Output::Announce { router, address } => self.announce(router, address),
                 Output::Stopped => self.stopped = true,
+                Output::Refused { router, source, reason } => {
+                    self.reports.refused(router, source, reason, Instant::now());
+                }
                 Output::Changed { .. }
                 | Output::GroupChanged { .. }
                 | Output::Priority { .. }
-                | Output::HeardLower(_)
-                | Output::Refused { .. } => self.tell(Event::Output(output)),
+                | Output::HeardLower(_) => self.reports.output(output),
             }
         }
     }
@@ -301,14 +288,18 @@ impl Worker {
     fn advertise(&mut self, router: RouterId, priority: u8, checksum: Checksum) -> bool {
         let Some(station) = self.stations.get_mut(&router) else { return false };
         let what = format!("sending the adverts of {}", station.name);
-        let Some(channel) = station.sends().and_then(|key| self.channels.get(&key)) else { return false };
-        match station.send(channel, priority, checksum) {
+        let sent = match station.sends().and_then(|key| self.sockets.get(&key)) {
+            Some(listener) => station.send(&listener.channel, priority, checksum),
+            // Why was said when it was tried, unless there is no interface to try it on.
+            None => Err(io::Error::other("there is no open socket on its interface")),
+        };
+        match sent {
             Ok(()) => {
-                self.works(&what);
+                self.reports.works(&what);
                 true
             }
             Err(error) => {
-                self.fails(&what, &error.to_string());
+                self.reports.fails(&what, &error.to_string());
                 false
             }
         }
@@ -321,66 +312,33 @@ impl Worker {
         let what = format!("announcing {address} on {name}");
         let outcome = match self.devices.get(name) {
             Some(Device { index, mac: Some(mac) }) => {
-                self.announcer.announce(*index, *mac, address).map_err(|error| error.to_string())
+                self.announcer.announce(name, *index, *mac, address).map_err(|error| error.to_string())
             }
             Some(Device { mac: None, .. }) => Err("it is not an Ethernet interface".to_owned()),
             None => Err("there is no such interface".to_owned()),
         };
         match outcome {
-            Ok(()) => self.works(&what),
-            Err(error) => self.fails(&what, &error),
-        }
-    }
-
-    fn works(&mut self, what: &str) {
-        if self.troubles.remove(what).is_some() {
-            self.tell(Event::Trouble(format!("{what}: works again")));
-        }
-    }
-
-    fn fails(&mut self, what: &str, error: &str) {
-        let before = self.troubles.insert(what.to_owned(), error.to_owned());
-        if before.as_deref() != Some(error) {
-            self.tell(Event::Trouble(format!("{what}: {error}")));
-        }
-    }
-
-    /// Tells the daemon, now or when it has time. What is only for the log is not kept for long.
-    fn tell(&mut self, event: Event) {
-        if self.backlog.len() >= BACKLOG {
-            if matches!(event, Event::Output(Output::Refused { .. }) | Event::Trouble(_)) {
-                return;
-            }
-            self.backlog.pop_front();
-        }
-        self.backlog.push_back(event);
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        while let Some(event) = self.backlog.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.backlog.push_front(event);
-                    return;
-                }
-                // Without a daemon the commands end too, and with them the loop.
-                Err(TrySendError::Closed(_)) => return,
-            }
+            Ok(()) => self.reports.works(&what),
+            Err(error) => self.reports.fails(&what, &error),
         }
     }
 }
 
-/// What a packet means to the router it names.
-fn understand(stations: &mut BTreeMap<RouterId, Station>, key: &Key, packet: &Received<'_>) -> Option<Input> {
-    let vrid = packet.virtual_router()?;
-    let listens = |station: &Station| station.format.vrid == vrid && station.listens().contains(key);
-    let (&router, station) = stations.iter_mut().find(|(_, station)| listens(station))?;
-    Some(match station.understand(packet) {
+/// What a packet means to the router it names, if that listens there.
+fn understand(
+    stations: &mut BTreeMap<RouterId, Station>,
+    listening: &BTreeMap<u8, RouterId>,
+    packet: &Received<'_>,
+) -> Option<Input> {
+    let router = *listening.get(&packet.virtual_router()?)?;
+    Some(match stations.get_mut(&router)?.understand(packet) {
         Ok((source, advert)) => Input::Heard { router, source, advert },
         Err((source, reason)) => Input::Refused { router, source, reason },
     })
+}
+
+fn receiving(key: &Key) -> String {
+    format!("receiving on the VRRP socket {key}")
 }
 
 /// The row of `leases` that belongs to a router.

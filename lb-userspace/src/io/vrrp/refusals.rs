@@ -1,4 +1,4 @@
-//! How often a refused advert is worth a line in the log.
+//! How often a refused advert is worth telling of: a flood must not keep the daemon busy.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::vrrp::RouterId;
 use crate::vrrp::wire::Refusal;
 
-/// From one line about a reason to the next one about the same.
+/// From one word about a reason to the next one about the same.
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// What was said last of each router and reason.
@@ -22,7 +22,7 @@ struct Said {
 }
 
 impl Refusals {
-    /// Counts one. If it is to be said, the number of those since the last line that were not.
+    /// Counts one. If it is to be said, the number of those since the last time that were not.
     pub(super) fn count(&mut self, router: RouterId, reason: Refusal, now: Instant) -> Option<u64> {
         let Some(said) = self.said.get_mut(&(router, reason)) else {
             self.said.insert((router, reason), Said { at: now, unsaid: 0 });
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_one_line_a_minute_for_each_reason() {
+    fn a_flood_is_told_of_once_a_minute_for_each_reason() {
         let (start, router) = (Instant::now(), RouterId(0));
         let mut refusals = Refusals::default();
         assert_eq!(refusals.count(router, Refusal::Checksum, start), Some(0));
