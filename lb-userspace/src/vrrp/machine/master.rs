@@ -76,8 +76,7 @@ impl Machine {
                 self.answer(now, &mut master);
             }
             self.outbox.heard_lower();
-            master.bursts.heard_lower(now, &self.settings.announcing);
-            self.announce(now, &mut master);
+            self.contradict(now, &mut master);
         }
         self.phase = Phase::Master(master);
     }
@@ -138,6 +137,12 @@ impl Machine {
     fn advertise(&mut self, now: Instant, master: &mut Master) {
         self.outbox.advert(now, self.priority, self.checksum);
         master.advert_at = now + self.settings.pace();
+    }
+
+    /// Another router was master too, and may have told the neighbours where the addresses are.
+    pub(super) fn contradict(&mut self, now: Instant, master: &mut Master) {
+        let repeat = master.bursts.heard_lower(now, &self.settings.announcing);
+        self.outbox.burst(repeat);
     }
 
     fn announce(&mut self, now: Instant, master: &mut Master) {

@@ -294,7 +294,7 @@ fn whether_the_last_word_is_said_is_configured() {
     let now = Instant::now();
     let reticent = with(|instance| instance.lower_prio_no_advert = true);
     let (mut machine, at) = master(now, &reticent);
-    assert_eq!(does(&mut machine, at, heard(LOWER, 50)), [Action::HeardLower]);
+    assert_eq!(does(&mut machine, at, heard(LOWER, 50)), [Action::HeardLower, Action::Burst { repeat: 5 }]);
     let talkative = with(|instance| instance.higher_prio_send_advert = true);
     let (mut machine, at) = master(now, &talkative);
     assert!(matches!(
@@ -330,7 +330,8 @@ fn bursts_come_at_once_after_a_delay_at_every_refresh_and_after_a_lower_priority
         bursts.collect()
     };
     assert_eq!(bursts(&mut machine, 10), [(5000, 5), (8000, 2)]);
-    machine.handle(at + ms(10_100), heard(LOWER, 50));
+    let at_once = does(&mut machine, at + ms(10_100), heard(LOWER, 50));
+    assert!(at_once.contains(&Action::Burst { repeat: 3 }), "{at_once:?}");
     machine.handle(at + ms(10_200), heard(LOWER, 50));
     assert_eq!(bursts(&mut machine, 17), [(15_100, 3), (16_000, 2)]);
 }

@@ -155,8 +155,8 @@ Backup     | timer frozen     | Backup     | 3609 |
 
 Master     | Start            | Master     |  500 |
 Master     | Heard 0          | Master     | 1000 | advert 100
-Master     | Heard 99         | Master     | 1000 | advert 100, heard lower
-Master     | Heard 100 lower  | Master     | 1000 | advert 100, heard lower
+Master     | Heard 99         | Master     | 1000 | advert 100, heard lower, burst 5
+Master     | Heard 100 lower  | Master     | 1000 | advert 100, heard lower, burst 5
 Master     | Heard 100 higher | Backup     | 3609 | no lease, release, MASTER>BACKUP
 Master     | Heard 101        | Backup     | 3609 | no lease, release, MASTER>BACKUP
 Master     | Heard other      | Master     |  500 | refused addresses

@@ -27,13 +27,15 @@ fn a_master_announces_at_once_again_after_the_delay_and_refreshes() {
 }
 
 #[test]
-fn hearing_a_lower_priority_is_answered_with_announcements_after_a_delay() {
+fn hearing_a_lower_priority_is_answered_with_announcements_at_once_and_after_a_delay() {
     let mut config = single();
     config.instances[0].announcing.lower_prio_delay = 2 * SECOND;
     config.instances[0].announcing.lower_prio_repeat = 2;
     let mut node = Node::master(config);
-    assert_eq!(announced(&node.hear(FIRST, 50)), [""; 0]);
+    assert_eq!(announced(&node.hear(FIRST, 50)), ["0 203.0.113.1"; 2]);
+    assert_eq!(announced(&node.hear(FIRST, 50)), [""; 0], "it is said again soon");
     assert_eq!(announced(&node.run(3 * SECOND)), ["0 203.0.113.1"; 2]);
+    assert_eq!(announced(&node.hear(FIRST, 50)), ["0 203.0.113.1"; 2]);
 }
 
 #[test]
