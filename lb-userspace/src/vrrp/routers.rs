@@ -20,6 +20,7 @@ use self::router::{Course, Router};
 use super::announcing::Queue;
 use super::machine::{Action, Event};
 use super::tracking::Observed;
+use super::wire::Advert;
 use super::{Input, Output, RouterId, State};
 use crate::config::model::vrrp::Vrrp;
 
@@ -86,7 +87,7 @@ impl Routers {
         self.now = self.now.max(now);
         self.wake(|state| state == State::Master);
         match input {
-            Input::Heard { router, source, advert } => self.step(router, Event::Heard { source, advert }),
+            Input::Heard { router, source, advert } => self.hear(router, source, advert),
             Input::Refused { router, source, reason } => self.step(router, Event::Refused { source, reason }),
             Input::Sent(router) => self.step(router, Event::Sent),
             Input::Stop => self.stop(),
@@ -178,6 +179,15 @@ impl Routers {
             self.force_group(id, from, to);
         }
         self.tell_group(id);
+    }
+
+    fn hear(&mut self, id: RouterId, source: IpAddr, advert: Advert) {
+        let heard = |routers: &Self| routers.all.get(&id).map(|router| router.machine.adverts().1);
+        let (before, priority) = (heard(self), advert.priority);
+        self.step(id, Event::Heard { source, advert });
+        if heard(self) != before && self.end == End::Ahead {
+            self.inform_group(id, priority);
+        }
     }
 
     fn source(&mut self, id: RouterId, address: Option<IpAddr>) {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::settings::OWNER;
 use super::timers::Bursts;
 use super::{Machine, Phase};
 use crate::vrrp::wire::Advert;
@@ -66,7 +67,7 @@ impl Machine {
     /// RFC 5798 section 6.4.3.
     pub(super) fn master_hears(&mut self, now: Instant, mut master: Master, source: IpAddr, advert: &Advert) {
         if advert.priority == 0 {
-            self.answer(now, &mut master);
+            self.reassure(now, &mut master);
         } else if (advert.priority, Some(source)) > (self.priority, self.source) {
             let last = self.settings.answer_higher.then_some(self.priority);
             self.give_up(now, last);
@@ -76,7 +77,8 @@ impl Machine {
                 self.answer(now, &mut master);
             }
             self.outbox.heard_lower();
-            self.contradict(now, &mut master);
+            self.phase = Phase::Master(master);
+            return self.contradict(now);
         }
         self.phase = Phase::Master(master);
     }
@@ -126,6 +128,16 @@ impl Machine {
         self.outbox.stopped();
     }
 
+    /// Answers a priority 0: every backup that heard it waits its skew only. The answer may come late, but before the shortest
+    /// skew is over.
+    fn reassure(&mut self, now: Instant, master: &mut Master) {
+        if master.answered {
+            let soon = self.settings.skew(OWNER, self.settings.interval) / 2;
+            master.advert_at = master.advert_at.min(now + soon);
+        }
+        self.answer(now, master);
+    }
+
     /// Once between two adverts that are due: two routers that each believe to win must not answer each other for ever.
     fn answer(&mut self, now: Instant, master: &mut Master) {
         if !master.answered {
@@ -140,9 +152,11 @@ impl Machine {
     }
 
     /// Another router was master too, and may have told the neighbours where the addresses are.
-    pub(super) fn contradict(&mut self, now: Instant, master: &mut Master) {
-        let repeat = master.bursts.heard_lower(now, &self.settings.announcing);
-        self.outbox.burst(repeat);
+    pub(super) fn contradict(&mut self, now: Instant) {
+        if let Phase::Master(master) = &mut self.phase {
+            let repeat = master.bursts.heard_lower(now, &self.settings.announcing);
+            self.outbox.burst(repeat);
+        }
     }
 
     fn announce(&mut self, now: Instant, master: &mut Master) {
