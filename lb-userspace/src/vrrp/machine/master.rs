@@ -20,6 +20,8 @@ pub(super) struct Master {
     advert_at: Instant,
     /// Whether another router was answered since the last advert that was due.
     answered: bool,
+    /// Whether a lower priority was heard since then.
+    heard_lower: bool,
     bursts: Bursts,
 }
 
@@ -50,6 +52,7 @@ impl Machine {
             leased: false,
             advert_at: now + self.settings.pace(),
             answered: false,
+            heard_lower: false,
             bursts: Bursts::begin(now, &announcing),
         };
         self.change(Phase::Master(master), reason);
@@ -59,6 +62,7 @@ impl Machine {
         if now >= master.advert_at {
             self.advertise(now, &mut master);
             master.answered = false;
+            master.heard_lower = false;
         }
         self.announce(now, &mut master);
         self.phase = Phase::Master(master);
@@ -76,7 +80,11 @@ impl Machine {
             if self.settings.answer_lower {
                 self.answer(now, &mut master);
             }
-            self.outbox.heard_lower();
+            // A script is run on it: not as often as somebody likes to send.
+            if !master.heard_lower {
+                self.outbox.heard_lower();
+                master.heard_lower = true;
+            }
             self.phase = Phase::Master(master);
             return self.contradict(now);
         }

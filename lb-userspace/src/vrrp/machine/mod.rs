@@ -88,7 +88,7 @@ pub enum Action {
         /// Why, for people.
         reason: String,
     },
-    /// As master it heard a lower priority.
+    /// As master it heard a lower priority; said once between two adverts that are due.
     HeardLower,
     /// A packet of a known source changed nothing.
     Refused {

@@ -283,9 +283,11 @@ fn others_are_answered_once_between_two_adverts() {
         |actions: &[Action]| actions.iter().filter(|action| matches!(action, Action::Advert { .. })).count();
     assert_eq!(adverts(&does(&mut machine, at + ms(100), heard(LOWER, 50))), 1);
     assert_eq!(adverts(&does(&mut machine, at + ms(200), heard(LOWER, 50))), 0);
+    assert_eq!(does(&mut machine, at + ms(300), heard(LOWER, 50)), [], "told once too");
     machine.handle_timeout(at + ms(1100));
     assert_eq!(adverts(&drain(&mut machine)), 1);
     assert_eq!(adverts(&does(&mut machine, at + ms(1200), heard(LOWER, 0))), 1);
+    assert_eq!(does(&mut machine, at + ms(1300), heard(LOWER, 50)), [Action::HeardLower]);
 }
 
 #[test]
