@@ -28,6 +28,9 @@ use crate::config::model::vrrp::Vrrp;
 /// one, and what has not been told yet is not a fault to report.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Announcements handed out before the clock is looked at again: many of them must not delay an advert.
+const ANNOUNCEMENTS: u32 = 64;
+
 /// All virtual routers of this node.
 ///
 /// After every [`Routers::handle`] and [`Routers::handle_timeout`] the outputs are to be polled until there is none. What
@@ -41,6 +44,8 @@ pub struct Routers {
     groups: Vec<Group>,
     observed: Observed,
     queue: Queue,
+    /// Handed out since the clock was looked at.
+    announcements: u32,
     outbox: Outbox,
     now: Instant,
     /// Nothing runs before.
@@ -73,6 +78,7 @@ impl Routers {
             groups,
             observed: Observed::new(config),
             queue: Queue::default(),
+            announcements: 0,
             outbox: Outbox::default(),
             now,
             begin: now + config.globals.startup_delay,
@@ -84,7 +90,7 @@ impl Routers {
 
     /// Takes what happened; what concerns no router is ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        self.now = self.now.max(now);
+        self.look_at(now);
         self.wake(|state| state == State::Master);
         match input {
             Input::Heard { router, source, advert } => self.hear(router, source, advert),
@@ -105,7 +111,7 @@ impl Routers {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        self.look_at(now);
         self.wake(|_| true);
         self.start();
     }
@@ -122,12 +128,9 @@ impl Routers {
         routers.chain(self.queue.next_deadline()).min()
     }
 
-    /// The next thing to do.
+    /// The next thing to do. No router's advert or lease waits for what neighbours are told of another.
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
-            if let Some((router, address)) = self.queue.pop(self.now) {
-                return Some(Output::Announce { router, address });
-            }
             let mut routers = self.all.iter_mut();
             let Some((id, action)) =
                 routers.find_map(|(id, router)| Some((*id, router.machine.poll_action()?)))
@@ -138,7 +141,21 @@ impl Routers {
                 return Some(output);
             }
         }
-        self.outbox.pop().or_else(|| self.stopped())
+        self.outbox.pop().or_else(|| self.announcement()).or_else(|| self.stopped())
+    }
+
+    fn announcement(&mut self) -> Option<Output> {
+        if self.announcements == ANNOUNCEMENTS {
+            return None;
+        }
+        let (router, address) = self.queue.pop(self.now)?;
+        self.announcements += 1;
+        Some(Output::Announce { router, address })
+    }
+
+    fn look_at(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.announcements = 0;
     }
 
     /// Lets the timers that are due run out, those of routers in these states.

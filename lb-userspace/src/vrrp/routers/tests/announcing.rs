@@ -69,3 +69,22 @@ fn one_that_is_no_longer_master_falls_silent() {
     assert_eq!(announced(&node.hear(FIRST, 200)), [""; 0]);
     assert_eq!(announced(&node.run(SECOND)), [""; 0]);
 }
+
+#[test]
+fn many_announcements_delay_no_advert_and_no_lease() {
+    let mut config = pair();
+    config.sync_groups.clear();
+    for instance in &mut config.instances {
+        instance.announcing.repeat = 100;
+    }
+    let mut node = Node::up(config);
+    let at = node.routers.next_deadline().unwrap();
+    node.now = at;
+    node.routers.handle_timeout(at);
+    let outputs = node.drain();
+    let first = outputs.iter().position(|output| matches!(output, Output::Announce { .. })).unwrap();
+    let leases = outputs[..first].iter().filter(|output| matches!(output, Output::Lease { .. })).count();
+    assert_eq!((leases, outputs.len() - first), (2, 64));
+    assert_eq!(node.routers.next_deadline(), Some(at), "the rest after a look at the clock");
+    assert_eq!(announced(&node.run(Duration::ZERO)).len(), 200 - 64);
+}
