@@ -176,7 +176,7 @@ pub enum Output {
         /// It is now.
         priority: u8,
     },
-    /// As master it heard a lower priority (`notify_master_rx_lower_pri`).
+    /// As master it heard a lower priority (`notify_master_rx_lower_pri`); said once between two adverts that are due.
     HeardLower(RouterId),
     /// An advert of a known sender changed nothing, and why; already counted.
     Refused {

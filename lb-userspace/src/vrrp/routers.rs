@@ -20,12 +20,16 @@ use self::router::{Course, Router};
 use super::announcing::Queue;
 use super::machine::{Action, Event};
 use super::tracking::Observed;
+use super::wire::Advert;
 use super::{Input, Output, RouterId, State};
 use crate::config::model::vrrp::Vrrp;
 
 /// How long a router that cannot run waits for news before it starts in fault: what the host is like is told one by
 /// one, and what has not been told yet is not a fault to report.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// Announcements handed out before the clock is looked at again: many of them must not delay an advert.
+const ANNOUNCEMENTS: u32 = 64;
 
 /// All virtual routers of this node.
 ///
@@ -40,6 +44,8 @@ pub struct Routers {
     groups: Vec<Group>,
     observed: Observed,
     queue: Queue,
+    /// Handed out since the clock was looked at.
+    announcements: u32,
     outbox: Outbox,
     now: Instant,
     /// Nothing runs before.
@@ -72,6 +78,7 @@ impl Routers {
             groups,
             observed: Observed::new(config),
             queue: Queue::default(),
+            announcements: 0,
             outbox: Outbox::default(),
             now,
             begin: now + config.globals.startup_delay,
@@ -83,10 +90,10 @@ impl Routers {
 
     /// Takes what happened; what concerns no router is ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        self.now = self.now.max(now);
+        self.look_at(now);
         self.wake(|state| state == State::Master);
         match input {
-            Input::Heard { router, source, advert } => self.step(router, Event::Heard { source, advert }),
+            Input::Heard { router, source, advert } => self.hear(router, source, advert),
             Input::Refused { router, source, reason } => self.step(router, Event::Refused { source, reason }),
             Input::Sent(router) => self.step(router, Event::Sent),
             Input::Stop => self.stop(),
@@ -104,7 +111,7 @@ impl Routers {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        self.look_at(now);
         self.wake(|_| true);
         self.start();
     }
@@ -121,12 +128,9 @@ impl Routers {
         routers.chain(self.queue.next_deadline()).min()
     }
 
-    /// The next thing to do.
+    /// The next thing to do. No router's advert or lease waits for what neighbours are told of another.
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
-            if let Some((router, address)) = self.queue.pop(self.now) {
-                return Some(Output::Announce { router, address });
-            }
             let mut routers = self.all.iter_mut();
             let Some((id, action)) =
                 routers.find_map(|(id, router)| Some((*id, router.machine.poll_action()?)))
@@ -137,7 +141,21 @@ impl Routers {
                 return Some(output);
             }
         }
-        self.outbox.pop().or_else(|| self.stopped())
+        self.outbox.pop().or_else(|| self.announcement()).or_else(|| self.stopped())
+    }
+
+    fn announcement(&mut self) -> Option<Output> {
+        if self.announcements == ANNOUNCEMENTS {
+            return None;
+        }
+        let (router, address) = self.queue.pop(self.now)?;
+        self.announcements += 1;
+        Some(Output::Announce { router, address })
+    }
+
+    fn look_at(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.announcements = 0;
     }
 
     /// Lets the timers that are due run out, those of routers in these states.
@@ -178,6 +196,15 @@ impl Routers {
             self.force_group(id, from, to);
         }
         self.tell_group(id);
+    }
+
+    fn hear(&mut self, id: RouterId, source: IpAddr, advert: Advert) {
+        let heard = |routers: &Self| routers.all.get(&id).map(|router| router.machine.adverts().1);
+        let (before, priority) = (heard(self), advert.priority);
+        self.step(id, Event::Heard { source, advert });
+        if heard(self) != before && self.end == End::Ahead {
+            self.inform_group(id, priority);
+        }
     }
 
     fn source(&mut self, id: RouterId, address: Option<IpAddr>) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::config::model::vrrp::{Family, SyncGroup, Track, Tracks, Vrrp, VrrpInstance};
+use crate::config::model::vrrp::{Family, SyncGroup, Track, Tracks, Vrrp, VrrpInstance, VrrpScript};
 
 #[cfg(test)]
 mod tests;
@@ -20,15 +20,18 @@ const FILE_MOST: i64 = 253;
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     interfaces: BTreeMap<String, bool>,
-    scripts: BTreeMap<String, bool>,
+    /// Without a value before the first result.
+    scripts: BTreeMap<String, Option<bool>>,
     files: BTreeMap<String, i32>,
     processes: BTreeMap<String, bool>,
 }
 
 impl Observed {
-    /// Nothing is known yet: interfaces are absent, files have 0, processes are up, and scripts too unless `init_fail`.
+    /// Nothing is known yet: interfaces are absent, files have 0, processes are up, and scripts are down with `init_fail`.
+    /// Without it their result is waited for where it decides between fault and none, and else counts for nothing.
     pub fn new(config: &Vrrp) -> Self {
-        let scripts = config.scripts.iter().map(|script| (script.name.clone(), !script.init_fail)).collect();
+        let begins = |script: &VrrpScript| script.init_fail.then_some(false);
+        let scripts = config.scripts.iter().map(|script| (script.name.clone(), begins(script))).collect();
         Self { scripts, ..Self::default() }
     }
 
@@ -39,7 +42,7 @@ impl Observed {
 
     /// Whether a script is up.
     pub fn script(&mut self, name: String, up: bool) {
-        self.scripts.insert(name, up);
+        self.scripts.insert(name, Some(up));
     }
 
     /// The number in a file.
@@ -118,8 +121,15 @@ impl Tracker {
             sum.add(track, up, || format!("interface {} is {}", track.name, if up { "up" } else { "down" }));
         }
         for track in &self.tracks.scripts {
-            let up = observed.scripts.get(&track.name).copied().unwrap_or(true);
-            sum.add(track, up, || format!("script {} {}", track.name, if up { "succeeds" } else { "fails" }));
+            match observed.scripts.get(&track.name).copied().unwrap_or(Some(true)) {
+                Some(up) => sum.add(track, up, || {
+                    format!("script {} {}", track.name, if up { "succeeds" } else { "fails" })
+                }),
+                None if track.weight == 0 => {
+                    sum.faults.insert(format!("script {} has given no result yet", track.name));
+                }
+                None => {}
+            }
         }
         for track in &self.tracks.processes {
             let up = observed.processes.get(&track.name).copied().unwrap_or(true);

@@ -184,9 +184,9 @@ pub struct Announcing {
     pub refresh: Duration,
     /// Messages in each later burst.
     pub refresh_repeat: u32,
-    /// From hearing a lower priority as master to a burst.
+    /// From the burst when a master hears a lower priority to its repetition; zero for none.
     pub lower_prio_delay: Duration,
-    /// Messages in that burst; zero for none.
+    /// Messages in each of these bursts; zero for none.
     pub lower_prio_repeat: u32,
     /// Time between two gratuitous ARPs on one interface; zero for none.
     pub garp_interval: Duration,

@@ -72,11 +72,7 @@ impl Machine {
     /// RFC 5798 section 6.4.2.
     pub(super) fn backup_hears(&mut self, now: Instant, mut backup: Backup, source: IpAddr, advert: &Advert) {
         if advert.priority == 0 {
-            let given = DownTimer { since: now, adverts: 0 };
-            let ends = |timer: DownTimer| timer.ends(&self.settings, self.priority, backup.interval);
-            if ends(given) < ends(backup.timer) {
-                backup.timer = given;
-            }
+            self.shorten(&mut backup, DownTimer { since: now, adverts: 0 });
             backup.heard = None;
             backup.preempt_at = None;
         } else {
@@ -87,6 +83,22 @@ impl Machine {
             backup.heard = Some(Peer { source, priority: advert.priority });
         }
         self.phase = Phase::Backup(backup);
+    }
+
+    /// Waits for one more advert only: a router that gives one of its group away has given all of them away, and its
+    /// adverts for this one have ceased even if it could not say so here. A master that is there is heard by then.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Phase::Backup(mut backup) = self.phase {
+            self.shorten(&mut backup, DownTimer { since: now, adverts: 1 });
+            self.phase = Phase::Backup(backup);
+        }
+    }
+
+    fn shorten(&self, backup: &mut Backup, to: DownTimer) {
+        let ends = |timer: DownTimer| timer.ends(&self.settings, self.priority, backup.interval);
+        if ends(to) < ends(backup.timer) {
+            backup.timer = to;
+        }
     }
 
     /// Whether a master of `priority` is not listened to, so that the timer runs on.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::settings::OWNER;
 use super::timers::Bursts;
 use super::{Machine, Phase};
 use crate::vrrp::wire::Advert;
@@ -19,6 +20,8 @@ pub(super) struct Master {
     advert_at: Instant,
     /// Whether another router was answered since the last advert that was due.
     answered: bool,
+    /// Whether a lower priority was heard since then.
+    heard_lower: bool,
     bursts: Bursts,
 }
 
@@ -49,6 +52,7 @@ impl Machine {
             leased: false,
             advert_at: now + self.settings.pace(),
             answered: false,
+            heard_lower: false,
             bursts: Bursts::begin(now, &announcing),
         };
         self.change(Phase::Master(master), reason);
@@ -58,6 +62,7 @@ impl Machine {
         if now >= master.advert_at {
             self.advertise(now, &mut master);
             master.answered = false;
+            master.heard_lower = false;
         }
         self.announce(now, &mut master);
         self.phase = Phase::Master(master);
@@ -66,7 +71,7 @@ impl Machine {
     /// RFC 5798 section 6.4.3.
     pub(super) fn master_hears(&mut self, now: Instant, mut master: Master, source: IpAddr, advert: &Advert) {
         if advert.priority == 0 {
-            self.answer(now, &mut master);
+            self.reassure(now, &mut master);
         } else if (advert.priority, Some(source)) > (self.priority, self.source) {
             let last = self.settings.answer_higher.then_some(self.priority);
             self.give_up(now, last);
@@ -75,9 +80,13 @@ impl Machine {
             if self.settings.answer_lower {
                 self.answer(now, &mut master);
             }
-            self.outbox.heard_lower();
-            master.bursts.heard_lower(now, &self.settings.announcing);
-            self.announce(now, &mut master);
+            // A script is run on it: not as often as somebody likes to send.
+            if !master.heard_lower {
+                self.outbox.heard_lower();
+                master.heard_lower = true;
+            }
+            self.phase = Phase::Master(master);
+            return self.contradict(now);
         }
         self.phase = Phase::Master(master);
     }
@@ -127,6 +136,16 @@ impl Machine {
         self.outbox.stopped();
     }
 
+    /// Answers a priority 0: every backup that heard it waits its skew only. The answer may come late, but before the shortest
+    /// skew is over.
+    fn reassure(&mut self, now: Instant, master: &mut Master) {
+        if master.answered {
+            let soon = self.settings.skew(OWNER, self.settings.interval) / 2;
+            master.advert_at = master.advert_at.min(now + soon);
+        }
+        self.answer(now, master);
+    }
+
     /// Once between two adverts that are due: two routers that each believe to win must not answer each other for ever.
     fn answer(&mut self, now: Instant, master: &mut Master) {
         if !master.answered {
@@ -138,6 +157,14 @@ impl Machine {
     fn advertise(&mut self, now: Instant, master: &mut Master) {
         self.outbox.advert(now, self.priority, self.checksum);
         master.advert_at = now + self.settings.pace();
+    }
+
+    /// Another router was master too, and may have told the neighbours where the addresses are.
+    pub(super) fn contradict(&mut self, now: Instant) {
+        if let Phase::Master(master) = &mut self.phase {
+            let repeat = master.bursts.heard_lower(now, &self.settings.announcing);
+            self.outbox.burst(repeat);
+        }
     }
 
     fn announce(&mut self, now: Instant, master: &mut Master) {

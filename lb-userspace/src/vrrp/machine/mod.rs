@@ -52,6 +52,10 @@ pub enum Event {
     Fault(Option<String>),
     /// Its sync group becomes master or backup; other states are ignored.
     Force(State),
+    /// The master of another router of its sync group gave way, and so has its own, or is heard within an interval.
+    GroupGivenWay,
+    /// Another router of its sync group heard a lower priority, whose group was master of this one too.
+    GroupHeardLower,
     /// It is to give the mastership away and end with [`Action::Stopped`].
     Stop,
 }
@@ -84,7 +88,7 @@ pub enum Action {
         /// Why, for people.
         reason: String,
     },
-    /// As master it heard a lower priority.
+    /// As master it heard a lower priority; said once between two adverts that are due.
     HeardLower,
     /// A packet of a known source changed nothing.
     Refused {
@@ -164,6 +168,8 @@ impl Machine {
                 self.review(now);
             }
             Event::Force(state) => self.force(now, state),
+            Event::GroupGivenWay => self.hurry(now),
+            Event::GroupHeardLower => self.contradict(now),
             Event::Stop => self.stop(now),
         }
     }
@@ -313,7 +319,8 @@ impl Machine {
         match (state, self.phase) {
             (State::Master, Phase::Backup(_)) => self.become_master(now, "its sync group is master".into()),
             (State::Backup, Phase::Master(_)) => {
-                self.give_up(now, None);
+                // Whether its own heir has heard anything of this is not known.
+                self.give_up(now, self.source.map(|_| 0));
                 self.become_backup(now, "its sync group is backup".into());
             }
             _ => {}

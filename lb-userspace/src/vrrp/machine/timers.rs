@@ -54,11 +54,14 @@ impl Bursts {
         Self { second: after(now, announcing.delay), refresh: after(now, announcing.refresh), lower: None }
     }
 
-    /// A lower priority was heard; one that waits already is not put off.
-    pub(super) fn heard_lower(&mut self, now: Instant, announcing: &Announcing) {
-        if announcing.lower_prio_repeat > 0 {
-            self.lower.get_or_insert(now + announcing.lower_prio_delay);
+    /// How many messages are due now for each address because a lower priority was heard; they are repeated after the
+    /// delay. Until then further ones add nothing.
+    pub(super) fn heard_lower(&mut self, now: Instant, announcing: &Announcing) -> u32 {
+        if announcing.lower_prio_repeat == 0 || self.lower.is_some() {
+            return 0;
         }
+        self.lower = after(now, announcing.lower_prio_delay);
+        announcing.lower_prio_repeat
     }
 
     /// How many messages are due now for each address.

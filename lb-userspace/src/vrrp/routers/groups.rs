@@ -3,6 +3,9 @@
 //! A member whose master-down timer has run out waits until that of every other one has: as long as one still hears a
 //! master it would not preempt, being master would last until that master's next advert. Then all become master at
 //! once. One that is backup again takes all back, and the fault of one is a fault of all.
+//!
+//! Other nodes are taken to have the same groups: where one member's master gives way, those of the others have to be heard
+//! within an interval.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +55,19 @@ impl Routers {
         };
         for mate in self.mates(id) {
             self.step(mate, Event::Force(forced));
+        }
+    }
+
+    /// Tells the other members what follows for them from an advert of this priority that one has accepted.
+    pub(super) fn inform_group(&mut self, id: RouterId, priority: u8) {
+        let Some(router) = self.all.get(&id) else { return };
+        let event = match (router.state, priority) {
+            (State::Backup, 0) => Event::GroupGivenWay,
+            (State::Master, 1..) => Event::GroupHeardLower,
+            _ => return,
+        };
+        for mate in self.mates(id) {
+            self.step(mate, event.clone());
         }
     }
 

@@ -157,7 +157,7 @@ fn without_an_address_to_send_from_it_is_in_fault() {
 }
 
 #[test]
-fn a_script_not_heard_of_is_up_unless_it_begins_failed() {
+fn a_script_without_a_result_is_waited_for_or_has_failed_and_has_no_weight() {
     let script = |name: &str, init_fail| crate::config::model::vrrp::VrrpScript {
         name: name.to_owned(),
         command: crate::config::model::vrrp::Command { words: vec!["/bin/true".to_owned()], user: None },
@@ -173,7 +173,16 @@ fn a_script_not_heard_of_is_up_unless_it_begins_failed() {
     router.tracks.scripts = vec![track("good", 0), track("bad", 0)];
     let mut observed = Observed::new(&config);
     observed.interface("eth0".to_owned(), true);
-    assert_eq!(assess(&router, &observed), fault(100, &["script bad fails"]));
+    let faults = ["script bad fails", "script good has given no result yet"];
+    assert_eq!(assess(&router, &observed), fault(100, &faults));
+    observed.script("good".to_owned(), true);
+    assert_eq!(assess(&router, &observed), fault(100, &faults[..1]));
+
+    let observed = Observed { scripts: Observed::new(&config).scripts, ..observed };
+    for (weight, priority) in [(10, 100), (-10, 90)] {
+        router.tracks.scripts = vec![track("good", weight), track("bad", weight)];
+        assert_eq!(assess(&router, &observed), is(priority), "only the failed one counts");
+    }
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub(super) const PASS: u8 = 1;
 pub(super) const AH: u8 = 2;
 
 /// The sequence numbers of one virtual router's authentication headers.
+///
+/// A router that begins its numbers anew, as keepalived does with 0, is refused until it has heard an advert and counts on
+/// from there: at the latest that of whoever takes over because it is refused.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     /// The last of each router. Only who knows the key can add one.

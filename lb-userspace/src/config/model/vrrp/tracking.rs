@@ -47,7 +47,8 @@ pub struct VrrpScript {
     pub rise: u32,
     /// Failures in a row that take it down.
     pub fall: u32,
-    /// `init_fail`: it is down until its first result; else up.
+    /// `init_fail`: it is down until its first result. Else no instance starts before that unless a weight is all that
+    /// hangs on it.
     pub init_fail: bool,
     /// Where it stands in the file.
     pub span: Span,

@@ -37,6 +37,8 @@ fn events() -> impl Strategy<Value = Event> {
         1 => any::<u8>().prop_map(Event::Priority),
         1 => fault.prop_map(Event::Fault),
         1 => state.prop_map(Event::Force),
+        1 => Just(Event::GroupGivenWay),
+        1 => Just(Event::GroupHeardLower),
         1 => Just(Event::Refused { source: Some(ip(LOWER)), reason: Refusal::Checksum }),
         1 => Just(Event::Stop),
     ]

@@ -283,10 +283,41 @@ fn others_are_answered_once_between_two_adverts() {
         |actions: &[Action]| actions.iter().filter(|action| matches!(action, Action::Advert { .. })).count();
     assert_eq!(adverts(&does(&mut machine, at + ms(100), heard(LOWER, 50))), 1);
     assert_eq!(adverts(&does(&mut machine, at + ms(200), heard(LOWER, 50))), 0);
-    assert_eq!(adverts(&does(&mut machine, at + ms(300), heard(LOWER, 0))), 0);
+    assert_eq!(does(&mut machine, at + ms(300), heard(LOWER, 50)), [], "told once too");
     machine.handle_timeout(at + ms(1100));
     assert_eq!(adverts(&drain(&mut machine)), 1);
     assert_eq!(adverts(&does(&mut machine, at + ms(1200), heard(LOWER, 0))), 1);
+    assert_eq!(does(&mut machine, at + ms(1300), heard(LOWER, 50)), [Action::HeardLower]);
+}
+
+#[test]
+fn a_priority_0_is_answered_before_anybodys_skew_is_over_and_a_flood_of_them_not_each() {
+    let now = Instant::now();
+    for (version, interval) in [(Version::V2, SECOND), (Version::V2, SECOND * 10), (Version::V3, ms(10))] {
+        let instance = with(|instance| {
+            instance.version = version;
+            instance.advert_interval = interval;
+        });
+        let (mut machine, at) = master(now, &instance);
+        let zero = heard_with(LOWER, 0, |advert| {
+            advert.version = version;
+            advert.interval = interval;
+        });
+        let mut adverts = 0;
+        for _ in 0..100 {
+            let actions = does(&mut machine, at, zero.clone());
+            adverts += actions.iter().filter(|action| matches!(action, Action::Advert { .. })).count();
+        }
+        assert_eq!(adverts, 1);
+        let rival = with(|rival| {
+            rival.version = version;
+            rival.advert_interval = interval;
+            rival.priority = 254;
+        });
+        let mut rival = backup(at, &rival);
+        rival.handle(at, zero);
+        assert!(machine.next_deadline() < rival.next_deadline(), "{version:?} {interval:?}");
+    }
 }
 
 #[test]
@@ -294,7 +325,7 @@ fn whether_the_last_word_is_said_is_configured() {
     let now = Instant::now();
     let reticent = with(|instance| instance.lower_prio_no_advert = true);
     let (mut machine, at) = master(now, &reticent);
-    assert_eq!(does(&mut machine, at, heard(LOWER, 50)), [Action::HeardLower]);
+    assert_eq!(does(&mut machine, at, heard(LOWER, 50)), [Action::HeardLower, Action::Burst { repeat: 5 }]);
     let talkative = with(|instance| instance.higher_prio_send_advert = true);
     let (mut machine, at) = master(now, &talkative);
     assert!(matches!(
@@ -330,7 +361,8 @@ fn bursts_come_at_once_after_a_delay_at_every_refresh_and_after_a_lower_priority
         bursts.collect()
     };
     assert_eq!(bursts(&mut machine, 10), [(5000, 5), (8000, 2)]);
-    machine.handle(at + ms(10_100), heard(LOWER, 50));
+    let at_once = does(&mut machine, at + ms(10_100), heard(LOWER, 50));
+    assert!(at_once.contains(&Action::Burst { repeat: 3 }), "{at_once:?}");
     machine.handle(at + ms(10_200), heard(LOWER, 50));
     assert_eq!(bursts(&mut machine, 17), [(15_100, 3), (16_000, 2)]);
 }

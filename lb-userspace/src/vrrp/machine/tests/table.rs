@@ -60,6 +60,8 @@ fn events() -> Vec<(&'static str, Result<Event, Duration>)> {
         ("Force Master", Ok(Event::Force(State::Master))),
         ("Force Backup", Ok(Event::Force(State::Backup))),
         ("Force Fault", Ok(Event::Force(State::Fault))),
+        ("Group given way", Ok(Event::GroupGivenWay)),
+        ("Group lower", Ok(Event::GroupHeardLower)),
         ("Stop", Ok(Event::Stop)),
         ("timer due", Err(Duration::ZERO)),
         ("timer late", Err(ms(500))),
@@ -126,6 +128,8 @@ Initialize | Fault none       | Initialize |      |
 Initialize | Force Master     | Initialize |      |
 Initialize | Force Backup     | Initialize |      |
 Initialize | Force Fault      | Initialize |      |
+Initialize | Group given way  | Initialize |      |
+Initialize | Group lower      | Initialize |      |
 Initialize | Stop             | Initialize |      | stopped
 Initialize | timer due        | Initialize |      |
 Initialize | timer late       | Initialize |      |
@@ -148,6 +152,8 @@ Backup     | Fault none       | Backup     | 2609 |
 Backup     | Force Master     | Master     | 1000 | advert 100, hold, burst 5, BACKUP>MASTER
 Backup     | Force Backup     | Backup     | 2609 |
 Backup     | Force Fault      | Backup     | 2609 |
+Backup     | Group given way  | Backup     | 1609 |
+Backup     | Group lower      | Backup     | 2609 |
 Backup     | Stop             | Initialize |      | BACKUP>STOP, stopped
 Backup     | timer due        | Master     | 1000 | advert 100, hold, burst 5, BACKUP>MASTER
 Backup     | timer late       | Backup     |    0 |
@@ -155,8 +161,8 @@ Backup     | timer frozen     | Backup     | 3609 |
 
 Master     | Start            | Master     |  500 |
 Master     | Heard 0          | Master     | 1000 | advert 100
-Master     | Heard 99         | Master     | 1000 | advert 100, heard lower
-Master     | Heard 100 lower  | Master     | 1000 | advert 100, heard lower
+Master     | Heard 99         | Master     | 1000 | advert 100, heard lower, burst 5
+Master     | Heard 100 lower  | Master     | 1000 | advert 100, heard lower, burst 5
 Master     | Heard 100 higher | Backup     | 3609 | no lease, release, MASTER>BACKUP
 Master     | Heard 101        | Backup     | 3609 | no lease, release, MASTER>BACKUP
 Master     | Heard other      | Master     |  500 | refused addresses
@@ -168,8 +174,10 @@ Master     | Priority 50      | Master     |  500 |
 Master     | Fault            | Fault      |      | advert 0, no lease, release, MASTER>FAULT
 Master     | Fault none       | Master     |  500 |
 Master     | Force Master     | Master     |  500 |
-Master     | Force Backup     | Backup     | 3609 | no lease, release, MASTER>BACKUP
+Master     | Force Backup     | Backup     | 3609 | advert 0, no lease, release, MASTER>BACKUP
 Master     | Force Fault      | Master     |  500 |
+Master     | Group given way  | Master     |  500 |
+Master     | Group lower      | Master     |  500 | burst 5
 Master     | Stop             | Leaving    | 1000 | advert 0, lease 1000
 Master     | timer due        | Master     | 1000 | advert 100
 Master     | timer late       | Master     | 1000 | advert 100
@@ -192,6 +200,8 @@ Leaving    | Fault none       | Leaving    |  900 |
 Leaving    | Force Master     | Leaving    |  900 |
 Leaving    | Force Backup     | Leaving    |  900 |
 Leaving    | Force Fault      | Leaving    |  900 |
+Leaving    | Group given way  | Leaving    |  900 |
+Leaving    | Group lower      | Leaving    |  900 |
 Leaving    | Stop             | Leaving    |  900 |
 Leaving    | timer due        | Initialize |      | no lease, release, MASTER>STOP, stopped
 Leaving    | timer late       | Initialize |      | no lease, release, MASTER>STOP, stopped
@@ -214,6 +224,8 @@ Fault      | Fault none       | Backup     | 3609 | FAULT>BACKUP
 Fault      | Force Master     | Fault      |      |
 Fault      | Force Backup     | Fault      |      |
 Fault      | Force Fault      | Fault      |      |
+Fault      | Group given way  | Fault      |      |
+Fault      | Group lower      | Fault      |      |
 Fault      | Stop             | Initialize |      | FAULT>STOP, stopped
 Fault      | timer due        | Fault      |      |
 Fault      | timer late       | Fault      |      |

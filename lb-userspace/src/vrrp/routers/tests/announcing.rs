@@ -27,13 +27,15 @@ fn a_master_announces_at_once_again_after_the_delay_and_refreshes() {
 }
 
 #[test]
-fn hearing_a_lower_priority_is_answered_with_announcements_after_a_delay() {
+fn hearing_a_lower_priority_is_answered_with_announcements_at_once_and_after_a_delay() {
     let mut config = single();
     config.instances[0].announcing.lower_prio_delay = 2 * SECOND;
     config.instances[0].announcing.lower_prio_repeat = 2;
     let mut node = Node::master(config);
-    assert_eq!(announced(&node.hear(FIRST, 50)), [""; 0]);
+    assert_eq!(announced(&node.hear(FIRST, 50)), ["0 203.0.113.1"; 2]);
+    assert_eq!(announced(&node.hear(FIRST, 50)), [""; 0], "it is said again soon");
     assert_eq!(announced(&node.run(3 * SECOND)), ["0 203.0.113.1"; 2]);
+    assert_eq!(announced(&node.hear(FIRST, 50)), ["0 203.0.113.1"; 2]);
 }
 
 #[test]
@@ -66,4 +68,23 @@ fn one_that_is_no_longer_master_falls_silent() {
     let mut node = Node::master(config);
     assert_eq!(announced(&node.hear(FIRST, 200)), [""; 0]);
     assert_eq!(announced(&node.run(SECOND)), [""; 0]);
+}
+
+#[test]
+fn many_announcements_delay_no_advert_and_no_lease() {
+    let mut config = pair();
+    config.sync_groups.clear();
+    for instance in &mut config.instances {
+        instance.announcing.repeat = 100;
+    }
+    let mut node = Node::up(config);
+    let at = node.routers.next_deadline().unwrap();
+    node.now = at;
+    node.routers.handle_timeout(at);
+    let outputs = node.drain();
+    let first = outputs.iter().position(|output| matches!(output, Output::Announce { .. })).unwrap();
+    let leases = outputs[..first].iter().filter(|output| matches!(output, Output::Lease { .. })).count();
+    assert_eq!((leases, outputs.len() - first), (2, 64));
+    assert_eq!(node.routers.next_deadline(), Some(at), "the rest after a look at the clock");
+    assert_eq!(announced(&node.run(Duration::ZERO)).len(), 200 - 64);
 }

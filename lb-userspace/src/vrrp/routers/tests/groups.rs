@@ -80,6 +80,7 @@ fn what_one_hears_of_a_higher_priority_makes_all_backup() {
 fn one_whose_adverts_do_not_leave_takes_all_back() {
     let mut node = Node::master(pair());
     let mut changed = Vec::new();
+    let mut given_away = Vec::new();
     let end = node.now + 4 * SECOND;
     while let Some(at) = node.routers.next_deadline().filter(|at| *at < end) {
         node.now = at;
@@ -88,10 +89,51 @@ fn one_whose_adverts_do_not_leave_takes_all_back() {
             if output == (Output::Advert { router: OTHER, priority: 100, checksum: Checksum::default() }) {
                 node.routers.handle(at, Input::Sent(OTHER));
             }
+            if let Output::Advert { router, priority: 0, .. } = output {
+                given_away.push(router);
+            }
             changed.extend(changes(&[output]));
         }
     }
     assert_eq!(changed, ["0 BACKUP", "1 BACKUP", "VG BACKUP"]);
+    assert_eq!(given_away, [OTHER], "its heir waits for no more of them");
+}
+
+#[test]
+fn a_master_that_gives_one_away_has_to_be_heard_of_the_others_soon() {
+    let skew = SECOND * 156 / 256;
+    let mut node = Node::up(pair());
+    node.hear(FIRST, 200);
+    node.hear(OTHER, 200);
+    node.hear(OTHER, 0);
+    assert_eq!(node.run(skew + 999 * MS), [], "a master of the first would be heard by now");
+    assert_eq!(changes(&node.run(MS)), ["0 MASTER", "1 MASTER", "VG MASTER"]);
+
+    let mut node = Node::up(pair());
+    node.hear(OTHER, 0);
+    for _ in 0..10 {
+        node.run(SECOND);
+        node.hear(FIRST, 200);
+        assert_eq!(node.states(), BACKUP, "it was heard");
+    }
+    let mut refused = advert(&node.config.instances[1], 0);
+    refused.addresses.clear();
+    node.tell(Input::Heard { router: OTHER, source: ip(PEER), advert: refused });
+    assert_eq!(changes(&node.run(3 * SECOND)), [""; 0], "what was refused says nothing");
+}
+
+#[test]
+fn whoever_was_master_of_one_too_may_have_announced_the_others() {
+    let mut node = Node::master(pair());
+    let announced = |outputs: &[Output], router| {
+        outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Announce { router: of, .. } if *of == router))
+            .count()
+    };
+    let outputs = node.hear(FIRST, 50);
+    assert_eq!((announced(&outputs, FIRST), announced(&outputs, OTHER)), (5, 5));
+    assert!(!outputs.contains(&Output::HeardLower(OTHER)));
 }
 
 #[test]

@@ -48,7 +48,6 @@ fn becoming_master_is_done_in_order() {
         Output::Advert { router: FIRST, priority: 100, checksum: Checksum::WithPseudoHeader },
         Output::Lease { router: FIRST, until: Some(lease) },
         Output::Hold { router: FIRST, hold: true },
-        Output::Announce { router: FIRST, address: ip("203.0.113.1") },
         Output::Changed {
             router: FIRST,
             from: State::Backup,
@@ -56,6 +55,7 @@ fn becoming_master_is_done_in_order() {
             priority: 100,
             reason: "no master was heard".to_owned(),
         },
+        Output::Announce { router: FIRST, address: ip("203.0.113.1") },
     ];
     assert_eq!(outputs, expected);
 }

@@ -1,6 +1,7 @@
 //! What trackers and missing addresses do to running routers.
 
 use super::*;
+use crate::config::model::vrrp::{Command, VrrpScript};
 
 fn priorities(outputs: &[Output]) -> Vec<u8> {
     let priority = |output: &Output| match output {
@@ -115,4 +116,29 @@ fn files_and_processes_count_too() {
     assert_eq!(priorities(&node.tell(Input::File { name: "drain".to_owned(), value: -50 })), [50]);
     assert_eq!(priorities(&node.tell(Input::Process { name: "nginx".to_owned(), up: false })), [20]);
     assert_eq!(changes(&node.tell(Input::File { name: "drain".to_owned(), value: -254 })), ["0 FAULT"]);
+}
+
+#[test]
+fn a_group_does_not_start_before_its_scripts_have_said_something() {
+    let mut config = pair();
+    config.instances[1].tracks.scripts = vec![track("chk", 0)];
+    config.scripts = vec![VrrpScript {
+        name: "chk".to_owned(),
+        command: Command { words: vec!["/bin/true".to_owned()], user: None },
+        interval: SECOND,
+        timeout: SECOND,
+        rise: 1,
+        fall: 1,
+        init_fail: false,
+        span: Span::default(),
+    }];
+    let mut node = Node::new(config.clone());
+    assert_eq!(changes(&node.bring_up()), [""; 0]);
+    assert_eq!(changes(&node.tell(script("chk", true))), ["0 BACKUP", "1 BACKUP", "VG BACKUP"]);
+
+    let mut node = Node::up(config);
+    let outputs = node.run(SECOND);
+    assert_eq!(changes(&outputs), ["0 FAULT", "1 FAULT", "VG FAULT"]);
+    assert_eq!(reasons(&outputs)[1], "script chk has given no result yet");
+    assert_eq!(changes(&node.tell(script("chk", true))), ["0 BACKUP", "1 BACKUP", "VG BACKUP"]);
 }

@@ -164,7 +164,7 @@ fn a_group_moves_as_a_whole() {
     world.link(0, "eth2", false);
     world.run(5 * SECOND);
     world.assert_master(1);
-    assert!(world.gap() < SECOND * 37 / 10, "one network heard nothing, and all waited for it");
+    assert!(world.gap() < SECOND * 17 / 10, "one network heard nothing, and all waited an advert for it");
 
     world.link(0, "eth2", true);
     world.run(5 * SECOND);

@@ -195,6 +195,15 @@ fn senders_are_counted_apart_and_own_numbers_are_above_all() {
 }
 
 #[test]
+fn a_router_that_begins_its_numbers_anew_is_believed_when_it_has_heard_another() {
+    let (mut ours, mut anew) = (Replay::starting_at(1000), Replay::default());
+    assert_eq!(ours.accept(PEER, 1500), Ok(()));
+    assert_eq!(ours.accept(PEER, anew.next_sequence()), Err(Refusal::Replayed));
+    assert_eq!(anew.accept(SOURCE, ours.next_sequence()), Ok(()));
+    assert_eq!(ours.accept(PEER, anew.next_sequence()), Ok(()));
+}
+
+#[test]
 fn no_interval() {
     assert_eq!(changed(&PASS, &[(PLAIN + 5, 0)]), Err(Refusal::Interval));
     assert_eq!(changed(&V3, &[(PLAIN + 5, 0)]), Err(Refusal::Interval));
