@@ -21,22 +21,8 @@ pub struct Status {
     pub instances: Vec<Instance>,
     /// Virtual servers.
     pub services: Vec<Service>,
-    /// Virtual routers.
-    #[serde(default)]
-    pub vrrp: Vec<Router>,
     /// Data-plane counters by name.
     pub counters: BTreeMap<String, u64>,
-}
-
-/// One virtual router.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Router {
-    /// The name of its `vrrp_instance`.
-    pub name: String,
-    /// `MASTER`, `BACKUP`, `FAULT` or `STOP`.
-    pub state: String,
-    /// Its effective priority.
-    pub priority: u8,
 }
 
 /// One interface with the program.
