@@ -9,6 +9,8 @@ use std::{
 use lb_common::counters::Counter;
 use serde::{Deserialize, Serialize};
 
+use crate::vrrp::wire::Refusal;
+
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -191,13 +193,22 @@ impl Instance {
             (_, Some(left)) => _ = write!(text, "; may forward for {left} ms more"),
             (None, None) => {}
         }
+        if let Some(group) = &self.group {
+            let _infallible = write!(text, "\n  changes together with the sync group {group}");
+        }
         let Self { masterships, adverts_sent, adverts_received, .. } = self;
         let _infallible = writeln!(
             text,
-            "\n  {masterships} times master, adverts {adverts_sent} sent, {adverts_received} received"
+            "\n  became master: {masterships}; adverts: {adverts_sent} sent, {adverts_received} accepted"
         );
-        for (reason, count) in &self.adverts_refused {
-            let _infallible = writeln!(text, "  {count} adverts refused: {reason}");
+        for (name, count) in &self.adverts_refused {
+            let known = Refusal::ALL.into_iter().find(|refusal| refusal.name() == name);
+            let reason = match known {
+                Some(refusal) => refusal.explanation(),
+                // Told by a daemon of another version.
+                None => name,
+            };
+            let _infallible = writeln!(text, "  adverts refused: {count}, {reason}");
         }
         for fault in &self.faults {
             let _infallible = writeln!(text, "  in fault: {fault}");
@@ -283,7 +294,7 @@ mod tests {
             interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
             instances: vec![Instance {
                 name: "VI_1".into(),
-                group: None,
+                group: Some("both".into()),
                 interface: "eth1".into(),
                 virtual_router_id: 51,
                 state: "BACKUP".into(),
@@ -317,7 +328,8 @@ mod tests {
         for part in [
             "native XDP on eth1",
             "VI_1 BACKUP for 9 s: priority 99, VRID 51 on eth1, 10.0.0.100; master is 10.0.0.3",
-            "2 adverts refused: checksum",
+            "changes together with the sync group both",
+            "adverts refused: 2, its checksum is wrong",
             "TCP 10.0.0.100:80 rr, not master of VI_1",
             "down",
             "(connection refused)",

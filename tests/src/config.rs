@@ -83,6 +83,7 @@ impl fmt::Display for VirtualServer {
 /// One `vrrp_instance` block; `Display` is the text of the file.
 #[derive(Debug, Clone)]
 pub struct VirtualRouter {
+    name: String,
     interface: String,
     vrid: u8,
     priority: u8,
@@ -91,13 +92,19 @@ pub struct VirtualRouter {
 }
 
 impl VirtualRouter {
-    /// The name of the instance.
+    /// The name of an instance that gets no other.
     pub const NAME: &'static str = "VI_1";
 
     /// A virtual router of version 2 with an advert every second.
     pub fn new(interface: &str, vrid: u8, priority: u8, address: &str) -> Self {
         let (interface, addresses) = (interface.to_owned(), vec![address.to_owned()]);
-        Self { interface, vrid, priority, lines: Vec::new(), addresses }
+        Self { name: Self::NAME.to_owned(), interface, vrid, priority, lines: Vec::new(), addresses }
+    }
+
+    /// Gives it another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
     }
 
     /// Makes it one of version 3 with an advert every `interval` seconds.
@@ -123,7 +130,7 @@ impl VirtualRouter {
 
 impl fmt::Display for VirtualRouter {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "vrrp_instance {} {{", Self::NAME)?;
+        writeln!(out, "vrrp_instance {} {{", self.name)?;
         writeln!(out, "    interface {}\n    virtual_router_id {}", self.interface, self.vrid)?;
         writeln!(out, "    priority {}", self.priority)?;
         for line in &self.lines {

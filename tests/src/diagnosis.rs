@@ -6,8 +6,8 @@ use crate::lab::Lab;
 use crate::server::RealServer;
 
 /// Without the flows: a dump of the whole table is of several hundred megabytes.
-const MAPS: [&str; 8] =
-    ["services", "servers", "members", "cursors", "server_stats", "counters", "ports", "layout"];
+const MAPS: [&str; 9] =
+    ["services", "leases", "servers", "members", "cursors", "server_stats", "counters", "ports", "layout"];
 const LINES: usize = 120;
 
 impl Lab {

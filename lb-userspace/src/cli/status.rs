@@ -1,10 +1,15 @@
 //! `xlvs status`.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
+use anyhow::bail;
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::io::socket;
+
+/// A daemon that is well answers within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `xlvs status` takes.
 #[derive(Debug, Args)]
@@ -17,8 +22,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let state_dir = &arguments.state.state_dir;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let status = runtime.block_on(socket::ask_status(&arguments.state.state_dir))?;
+    let asked = runtime.block_on(async { timeout(PATIENCE, socket::ask_status(state_dir)).await });
+    let Ok(status) = asked else {
+        bail!(
+            "{}: no answer for {} s: the daemon is stopped or hangs, or the machine has no time for it; see `ps -C xlvs -o pid,stat,wchan`",
+            socket::path(state_dir).display(),
+            PATIENCE.as_secs()
+        );
+    };
+    let status = status?;
     let text = if arguments.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_text() };
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that had enough, as in `xlvs status | head`.

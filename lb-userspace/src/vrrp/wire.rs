@@ -243,6 +243,26 @@ impl Refusal {
             Self::NotAPeer => "not_a_peer",
         }
     }
+
+    /// What is wrong with the advert, for an operator.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Truncated => "it ends too early, or its lengths contradict each other",
+            Self::TimeToLive => "its TTL is not 255: it was routed, or forged",
+            Self::Version => "it is of another version of VRRP",
+            Self::Type => "it is no advert",
+            Self::VirtualRouter => "it is another virtual router's",
+            Self::Checksum => "its checksum is wrong",
+            Self::AuthenticationType => "its auth_type is another",
+            Self::Authentication => "its auth_pass is another",
+            Self::Replayed => "its authentication header was sent before",
+            Self::Interval => "its advert_int is another",
+            Self::AddressCount => "it names more or fewer virtual addresses",
+            Self::Addresses => "it names other virtual addresses",
+            Self::Own => "it came from an address of this host",
+            Self::NotAPeer => "its sender is no unicast_peer",
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

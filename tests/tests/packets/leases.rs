@@ -95,8 +95,13 @@ fn a_start_takes_no_lease_over_and_a_stop_leaves_none() {
     let old = killed.leases();
     let until = far();
     old.set(1, until);
+    let refusal = bench::attach(&pins, &link, &[]).err().map(|error| error.to_string());
+    assert!(
+        refusal.is_some_and(|text| text.contains("another xlvs runs")),
+        "while it runs nobody takes its place"
+    );
     // Its program forwards on, its controller does nothing more.
-    std::mem::forget(killed);
+    drop(killed);
     let mut heir = attach();
     let leases = heir.leases();
     assert_eq!((old.get(1), leases.get(1)), (until, 0));

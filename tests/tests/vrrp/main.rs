@@ -1,11 +1,14 @@
 //! Virtual routers on one switch: `xlvs` and the real keepalived, a client, and somebody who forges. Needs root and
 //! keepalived; without them every test fails and says so.
 
+mod belongings;
+mod families;
 mod fencing;
 mod flood;
 mod groups;
 mod hosts;
 mod interop;
+mod leaving;
 mod pair;
 mod seeds;
 mod site;

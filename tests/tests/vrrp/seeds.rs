@@ -234,11 +234,16 @@ fn seed_004_both_nodes_of_a_pair_carry_traffic_and_each_follows_the_other() -> R
         for vip in vips {
             requests.push(Requests::start(all.client.netns(), SocketAddr::new(vip, 80))?);
         }
-        for (requests, (daemon, vip)) in requests.iter().zip(all.daemons.iter().zip(vips)) {
+        for requests in &requests {
             wait_served_by(requests, &["node1", "node2"])?;
+        }
+        for (daemon, own) in all.daemons.iter().zip(vips) {
             let services = daemon.status()?.services;
-            let carried = services.iter().find(|service| service.address == vip);
-            ensure!(carried.is_some_and(|service| service.packets > 0), "{services:?}");
+            assert_eq!(services.len(), vips.len());
+            for service in services {
+                let is_own = service.address == own;
+                assert_eq!((service.active, service.packets > 0), (is_own, is_own), "{service:?}");
+            }
         }
 
         all.daemons[0].kill()?;

@@ -1,7 +1,11 @@
 //! What an earlier daemon left pinned: taken over if it can be read, so that its connections go on.
 
-use std::path::Path;
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
 
+use anyhow::{Context as _, bail};
 use aya::{
     maps::{Array, Map, MapData, PerCpuValues},
     util::nr_cpus,
@@ -85,6 +89,20 @@ impl Inheritance {
             new.set(row, if stays { self.stats.get(&row, 0)? } else { none()? }, 0)?;
         }
         Ok(())
+    }
+}
+
+/// A lock on the pins that ends with the process, however that ends.
+pub(super) fn lock(pins: &Path) -> anyhow::Result<File> {
+    let what = || format!("{}: the pin directory cannot be used", pins.display());
+    let directory = File::open(pins).with_context(what)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another xlvs runs with this pin directory; stop it, or give this one its own --pin-dir",
+            pins.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(what),
     }
 }
 

@@ -6,7 +6,10 @@ mod leases;
 mod publish;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use aya::{
@@ -100,6 +103,8 @@ pub struct Datapath {
     constants: Constants,
     mode: Mode,
     pins: PathBuf,
+    /// Keeps a second daemon from taking this one's place while it runs.
+    lock: Option<File>,
 }
 
 /// Loaded, with rows for every server, not yet attached.
@@ -201,6 +206,7 @@ impl Prepared {
             constants,
             mode: settings.mode,
             pins,
+            lock: None,
         };
         Ok(Self { datapath, settings, kept, layout, allocation })
     }
@@ -223,8 +229,10 @@ impl Prepared {
     /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
     ///
     /// # Errors
-    /// An interface that refuses the program; then nothing of this start is left, unless it took over an earlier one.
+    /// A daemon that runs with the same pins, which is left alone. An interface that refuses the program; then nothing
+    /// of this start is left, unless it took over an earlier one.
     pub fn attach(mut self) -> anyhow::Result<Datapath> {
+        self.datapath.lock = Some(inherit::lock(&self.datapath.pins)?);
         let took_over = !self.kept.is_empty();
         match self.try_attach() {
             Ok(()) => Ok(self.datapath),
