@@ -86,9 +86,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Some(ask) = inputs.asks.recv() => daemon.answer(ask, &inputs.roles).await,
         }
     }
-    info!("stopping");
     inputs.roles.finish().await;
     daemon.stop();
+    info!("stopped");
     failure.map_or(Ok(()), Err)
 }
 

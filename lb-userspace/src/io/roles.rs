@@ -136,6 +136,7 @@ impl Roles {
         }
         let longest = self.config.instances.iter().map(|instance| instance.advert_interval).max();
         self.stop_by = Some(Instant::now() + longest.unwrap_or_default() + STOP_MARGIN);
+        info!("stopping: masterships are given away");
         self.thread.input(Input::Stop);
         false
     }
@@ -178,7 +179,8 @@ impl Roles {
             Event::Output(output) => self.output(&output),
             Event::Refused { router, source, reason, others } => {
                 let instance = self.name(router);
-                warn!(instance, %source, %reason, others, "an advert is refused and changes nothing");
+                let others = (others > 0).then_some(others);
+                warn!(instance, %source, others, "an advert is refused: {}", reason.explanation());
             }
             Event::Trouble(what) => warn!("{what}"),
             Event::Ended(Ok(())) if self.stop_by.is_some() => return Ok(Turn::Stopped),
@@ -191,7 +193,12 @@ impl Roles {
     fn output(&mut self, output: &Output) {
         match output {
             Output::Changed { router, from, to, priority, reason } => {
-                info!(instance = self.name(*router), %from, %to, priority, "{reason}");
+                let instance = self.name(*router);
+                if *to == State::Fault {
+                    warn!(instance, %from, priority, "is {to}: {reason}");
+                } else {
+                    info!(instance, %from, priority, "is {to}: {reason}");
+                }
                 self.standing.insert(*router, (*to, *priority));
                 self.notify_instance(*router, to.name());
             }
@@ -226,7 +233,7 @@ impl Roles {
 
     fn group_changed(&self, group: GroupId, to: State) {
         let Some(group) = self.config.sync_groups.get(group.0) else { return };
-        info!(group = group.name, %to, "every member of the sync group is");
+        info!(group = group.name, "the sync group is {to}");
         let name = group.name.clone();
         let notification = Notification { subject: Subject::Group, name, state: to.name(), priority: 0 };
         self.notifier.notify(notification, &group.notify);

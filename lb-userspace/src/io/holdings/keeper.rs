@@ -113,7 +113,7 @@ impl Keeper {
                 let removed = self.sockets.requests.remove(&there).await;
                 drop(spared);
                 match removed {
-                    Ok(()) => info!(%item, "removed"),
+                    Ok(()) => info!("{item} removed"),
                     Err(error) if is_gone(&error) => debug!(%item, "is gone already"),
                     Err(error) if error.errno().is_some() => failure = Some(item.advice(&error)),
                     Err(error) => return Err(error),
@@ -122,7 +122,7 @@ impl Keeper {
             match failure {
                 None => self.book.removed(),
                 Some(why) => {
-                    error!(%item, %why, "cannot be removed; trying again in 10 s");
+                    error!(%why, "{item} cannot be removed; trying again in 10 s");
                     self.book.removal_failed(Instant::now());
                 }
             }
@@ -177,9 +177,9 @@ impl Keeper {
 
     fn failed(&mut self, item: &Item, why: &str) {
         if self.book.failed(Instant::now(), &item.to_string(), why) {
-            warn!(%item, why, "cannot be put there");
+            warn!(why, "{item} cannot be added");
         } else {
-            debug!(%item, why, "cannot be put there still");
+            debug!(why, "{item} still cannot be added");
         }
     }
 
@@ -257,10 +257,10 @@ fn is_gone(error: &Error) -> bool {
 
 fn log(item: &Item, added: Added) {
     match added {
-        Added::First => info!(%item, "put there"),
-        Added::AtLast => info!(%item, "put there at last"),
-        Added::Again { recreated: true } => warn!(%item, "put there again: its interface was made anew"),
-        Added::Again { recreated: false } => warn!(%item, "put there again: something else had removed it"),
-        Added::StillAgain => debug!(%item, "put there again"),
+        Added::First => info!("{item} added"),
+        Added::AtLast => info!("{item} added at last"),
+        Added::Again { recreated: true } => warn!("{item} added again: its interface was made anew"),
+        Added::Again { recreated: false } => warn!("{item} added again: something else had removed it"),
+        Added::StillAgain => debug!("{item} added again"),
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Backup {
 pub(super) struct Peer {
     pub(super) source: IpAddr,
     priority: u8,
+    /// When it was heard last.
+    at: Instant,
 }
 
 impl Backup {
@@ -40,12 +42,12 @@ impl Backup {
     }
 
     /// Why it takes over when its timer ends.
-    fn reason(&self, own: u8) -> String {
+    fn reason(&self, now: Instant, own: u8) -> String {
         match self.heard {
             _ if self.timer.adverts == 0 => "the master gave way".into(),
             None => "no master was heard".into(),
-            Some(peer) if peer.priority < own => {
-                format!("{} has only priority {}, or is silent", peer.source, peer.priority)
+            Some(peer) if peer.priority < own && now.duration_since(peer.at) < 2 * self.interval => {
+                format!("{} has only priority {}", peer.source, peer.priority)
             }
             Some(peer) => format!("{} is silent", peer.source),
         }
@@ -64,7 +66,7 @@ impl Machine {
     /// A master that gives way to another.
     pub(super) fn yield_to(&mut self, now: Instant, source: IpAddr, advert: &Advert) {
         let timer = DownTimer { since: now, adverts: self.settings.down_adverts };
-        let heard = Some(Peer { source, priority: advert.priority });
+        let heard = Some(Peer { source, priority: advert.priority, at: now });
         let backup = Backup { timer, late_at: None, interval: advert.interval, heard, preempt_at: None };
         self.change(Phase::Backup(backup), format!("{source} has priority {}", advert.priority));
     }
@@ -80,7 +82,7 @@ impl Machine {
                 backup.timer = DownTimer { since: now, adverts: self.settings.down_adverts };
                 backup.interval = advert.interval;
             }
-            backup.heard = Some(Peer { source, priority: advert.priority });
+            backup.heard = Some(Peer { source, priority: advert.priority, at: now });
         }
         self.phase = Phase::Backup(backup);
     }
@@ -119,7 +121,7 @@ impl Machine {
             return;
         }
         if backup.takes_over(now, &self.settings, self.priority) {
-            return self.become_master(now, backup.reason(self.priority));
+            return self.become_master(now, backup.reason(now, self.priority));
         }
         if now.duration_since(at) > backup.interval {
             backup.timer = DownTimer { since: now, adverts: self.settings.down_adverts };
