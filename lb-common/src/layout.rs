@@ -41,6 +41,15 @@ impl Address {
         bytemuck::must_cast(self.octets)
     }
 
+    /// The address as one 32-bit word in host order, as IPVS hashes it: that of an IPv4 address, the exclusive or of the
+    /// four of an IPv6 address.
+    #[inline(always)]
+    pub const fn fold(&self) -> u32 {
+        let [a, b, c, d] = self.words();
+        let is_mapped = a == 0 && b == 0 && c == 0xffff_u32.to_be();
+        u32::from_be(if is_mapped { d } else { a ^ b ^ c ^ d })
+    }
+
     /// The address as two 64-bit words, in memory order.
     #[inline(always)]
     pub const fn halves(&self) -> [u64; 2] {
@@ -56,7 +65,7 @@ pub struct ServiceInfo {
     pub port: u16,
     /// IP protocol number; 0 marks an empty slot.
     pub protocol: u8,
-    /// A [`crate::sched::Scheduler`] as a number.
+    /// A [`crate::sched::Method`] as a number.
     pub scheduler: u8,
     /// Row of `cursors`.
     pub id: u16,
@@ -114,7 +123,7 @@ pub const fn vmac(mac: [u8; 6]) -> Option<Vmac> {
 pub struct Pool {
     /// First row in `members`.
     pub base: u32,
-    /// Number of rows.
+    /// Number of real servers.
     pub len: u16,
     /// Another number with every publication of this pool; the cursor carries the same.
     pub epoch: u16,
@@ -147,13 +156,14 @@ pub const fn service_words(vip: &Address, port: u16, protocol: u8) -> [u32; 5] {
     [a, b, c, d, (port as u32) << 16 | protocol as u32]
 }
 
-/// A row of `members`: one real server in the list of one service, in IPVS's order.
+/// A row of `members`: one real server in the list of one service, in IPVS's order. Under sh, dh and mh the list is
+/// followed by the ring: the servers once more, by the buckets of the scheduler's hash.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Member {
     /// Row of `servers`.
     pub server: u16,
-    /// Weight divided by the pool's greatest common divisor; 0 takes no new connection.
+    /// 0 takes no new connection. Under wrr the weights are divided by their greatest common divisor.
     pub weight: u16,
 }
 
@@ -236,14 +246,26 @@ impl Stats {
     }
 }
 
+/// A row of `loads`: the connections a real server has, one word that every change adds to.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Load {
+    /// Connections in an active state (ES, SS, SR, SA), and UDP flows never: those are inactive, as IPVS counts them.
+    pub active: u32,
+    /// All others.
+    pub inactive: u32,
+}
+
 /// A row of `cursors`: where the scheduler of a service stands.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct CursorRow {
     /// The word that picks compare and swap.
     pub cursor: crate::sched::Cursor,
+    /// lblc, lblcr: what is known of the servers that serve the VIP; which these are, `joined` says.
+    pub affinity: crate::sched::Affinity,
     /// Keeps two services off one cache line.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 5],
 }
 
 /// One interface the program forwards through: part of the program's constants.
@@ -281,6 +303,7 @@ mod tests {
         assert_eq!(size_of::<Server>(), 32);
         assert_eq!(size_of::<Member>(), 4);
         assert_eq!(size_of::<CursorRow>(), 64);
+        assert_eq!(size_of::<Load>(), 8);
         assert_eq!(size_of::<Port>(), 12);
         assert_eq!(size_of::<Lease>(), 16);
     }
@@ -300,5 +323,8 @@ mod tests {
         let address = Address::v4([192, 0, 2, 1]);
         assert_eq!(std::net::Ipv6Addr::from(address.octets).to_ipv4_mapped(), Some([192, 0, 2, 1].into()));
         assert_eq!(address.halves()[0], 0);
+        assert_eq!(address.fold(), 0xc000_0201);
+        let v6 = Address { octets: [0xfd, 0x99, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x02, 0x03] };
+        assert_eq!(v6.fold(), 0xfd99_0202);
     }
 }

@@ -58,6 +58,8 @@ pub(crate) trait Family {
 
     /// Reads the headers at `offset`.
     fn parse(ctx: &XdpContext, offset: usize) -> Result<Packet<Self::Key>, Verdict>;
+    /// The client's address, folded, and its port in host order: what schedulers hash.
+    fn client(key: &Self::Key) -> (u32, u16);
     /// The bucket of the flow table for a hash.
     fn bucket(hash: u32) -> Option<*mut Bucket<Self::Key>>;
     /// Lowers the TTL or hop limit by one; `Err` when it ends here.
@@ -111,6 +113,11 @@ impl Family for V4 {
             offset,
             bytes: bytes as u64,
         })
+    }
+
+    #[inline(always)]
+    fn client(key: &Key4) -> (u32, u16) {
+        (Address::v4(key.client).fold(), u16::from_be_bytes(key.client_port))
     }
 
     #[inline(always)]

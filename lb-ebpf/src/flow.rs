@@ -106,6 +106,12 @@ impl<F: Family> Place<F> {
         Ok(Self { bucket, tag: tag(hash), now: (coarse_ns >> TICK_SHIFT) as u32 })
     }
 
+    /// The clock, in ticks.
+    #[inline(always)]
+    pub(crate) const fn now(&self) -> u32 {
+        self.now
+    }
+
     /// Looks the packet's flow up and lets it live on.
     #[inline(always)]
     pub(crate) fn look_up(&self, packet: &Packet<F::Key>) -> Result<Known, Verdict> {

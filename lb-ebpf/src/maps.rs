@@ -10,8 +10,10 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Key4},
     hash::{Keys, MAX_WORDS},
-    layout::{CursorRow, Layout, Lease, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
+    layout::{CursorRow, Layout, Lease, Load, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
 };
+
+use crate::pick::Run;
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -24,6 +26,11 @@ pub(crate) static LEASES: Array<Lease, 1, MMAPABLE> = Array::new();
 pub(crate) static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "cursors")]
 pub(crate) static CURSORS: Array<CursorRow, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "loads")]
+pub(crate) static LOADS: Array<Load, 1, MMAPABLE> = Array::new();
+/// lblc, lblcr: by rows of `servers`, the number each joined the set of its VIP's servers with.
+#[btf_map(name = "joined")]
+pub(crate) static JOINED: Array<u32, 1> = Array::new();
 #[btf_map(name = "servers")]
 pub(crate) static SERVERS: Array<Server, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "flows4")]
@@ -34,6 +41,9 @@ static SERVER_STATS: PerCpuArray<Stats, 1> = PerCpuArray::new();
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 #[btf_map(name = "ports")]
 pub(crate) static PORT_DEVICES: DevMap<MAX_PORTS> = DevMap::new();
+/// A pick's state: too large for the stack, and one CPU makes one pick at a time.
+#[btf_map(name = "search")]
+pub(crate) static SEARCH: PerCpuArray<Run, 1> = PerCpuArray::new();
 /// Not read by the program: it travels with the maps for the next daemon.
 #[btf_map(name = "layout")]
 static LAYOUT: Array<Layout, 1> = Array::new();

@@ -2,12 +2,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_loop;
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
     counters::Counter,
     flow::{Atomic as _, Hit, Inserted},
-    layout::{Pool, ServerState},
-    sched::{Cursor, Scheduler, Walk},
+    layout::{CursorRow, Load, ServerState},
+    sched::{Candidate, Cursor, Memory, Method, Request, Scheduler, Search},
 };
 
 use crate::{
@@ -30,8 +30,18 @@ pub(crate) fn schedule<F: Family>(
     place: &Place<F>,
     stale: Option<Hit>,
 ) -> Result<(Target, bool), Verdict> {
-    let row = pick(service).ok_or(pass(Counter::PassNoServer))?;
-    let target = Target::new(row, None).map_err(|state| match state {
+    let (client, client_port) = F::client(&packet.key);
+    let request =
+        Request { client, client_port, destination: packet.vip.fold(), random: [0; 2], now: place.now() };
+    if let Some(run) = maps::SEARCH.get_ptr_mut(0) {
+        // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
+        unsafe { (*run).request = request };
+    }
+    let row = pick(service.number);
+    if row == NOBODY {
+        return Err(pass(Counter::PassNoServer));
+    }
+    let target = Target::new(row as u16, None).map_err(|state| match state {
         ServerState::Unresolved => drop(Counter::DropUnresolved),
         _ => pass(Counter::PassNoServer),
     })?;
@@ -46,28 +56,57 @@ pub(crate) fn schedule<F: Family>(
     }
 }
 
-/// Row in `servers` of the scheduler's pick.
+/// Nobody takes the connection.
+const NOBODY: u32 = u32::MAX;
+
+/// Row in `servers` of the scheduler's pick for the request in this CPU's row of `search`, or [`NOBODY`].
+///
+/// The verifier judges an exported function by itself and once, whatever the ways that lead to it. So it has numbers
+/// for its argument and result.
+#[unsafe(no_mangle)]
+pub extern "C" fn pick(service: u32) -> u32 {
+    try_pick(service).map_or(NOBODY, u32::from)
+}
+
 #[inline(always)]
-fn pick(service: &Found) -> Option<u16> {
-    let scheduler = Scheduler::from_number(service.info.scheduler)?;
-    let cursor_word = maps::CURSORS.get_ptr_mut(u32::from(service.info.id))?.cast::<u64>();
+fn try_pick(service: u32) -> Option<u16> {
+    let service = Found::at(service)?;
+    let method = Method::from_number(service.info.scheduler)?;
+    let remembered = Remembered { row: maps::CURSORS.get_ptr_mut(u32::from(service.info.id))? };
+    let run = maps::SEARCH.get_ptr_mut(0)?;
+    // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
+    let mut request = unsafe { (*run).request };
+    if matches!(method.scheduler, Scheduler::Twos) {
+        // SAFETY: a helper without arguments.
+        request.random = unsafe { [bpf_get_prandom_u32(), bpf_get_prandom_u32()] };
+    }
     let mut picked = None;
     let mut attempt = 0;
     while attempt < ATTEMPTS {
         let pool = service.pool();
-        // SAFETY: the word is the row's first, aligned, and changed atomically.
-        let old = unsafe { Bpf::load(cursor_word) };
-        let mut cursor: Cursor = bytemuck::must_cast(old);
-        let is_current = cursor.epoch == pool.epoch;
+        // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
+        let search = unsafe {
+            (*run).base = pool.base;
+            (*run).is_by_load = method.scheduler.is_by_load();
+            (*run).is_local = matches!(method.scheduler, Scheduler::Lblc | Scheduler::Lblcr);
+            &mut (*run).search
+        };
+        let old = remembered.load(method, &mut search.memory);
+        let is_current = old.epoch == pool.epoch;
         if !is_current {
             // The controller is about to publish another pool: this pick takes the old one from its head.
-            cursor = Cursor { place: 0, threshold: 1, highest: 1, epoch: pool.epoch };
+            search.memory.cursor = Cursor { place: 0, threshold: 1, highest: 1, epoch: pool.epoch };
         }
-        let (server, cursor) = Search::run(scheduler, cursor, pool)?;
+        if !search.begin(method, pool.len, &request) {
+            return None;
+        }
+        // SAFETY: the helper calls `step`, which finds the search in this CPU's row.
+        unsafe { bpf_loop(search.steps(), step as *mut c_void, core::ptr::null_mut(), 0) };
+        // SAFETY: as for the write.
+        let search = unsafe { &mut (*run).search };
+        let server = search.end()?;
         picked = Some(server);
-        let new: u64 = bytemuck::must_cast(cursor);
-        // SAFETY: as for the load.
-        let is_stored = !is_current || unsafe { Bpf::compare_exchange(cursor_word, old, new) } == old;
+        let is_stored = !is_current || remembered.store(method, old, search, server);
         // The pool's rows may have been given to its next publication while they were read.
         if is_stored && service.pool() == pool {
             break;
@@ -77,36 +116,92 @@ fn pick(service: &Found) -> Option<u16> {
     picked
 }
 
-/// A walk over a pool's rows, in the kernel's loop helper: the verifier sees one step and not a thousand.
-struct Search {
-    walk: Walk,
-    base: u32,
-    server: u16,
-    taken: Option<Cursor>,
+/// A service's row of `cursors`.
+#[derive(Clone, Copy)]
+struct Remembered {
+    row: *mut CursorRow,
 }
 
-impl Search {
+impl Remembered {
+    /// Fills `memory`; the cursor as it was read.
     #[inline(always)]
-    fn run(scheduler: Scheduler, cursor: Cursor, pool: Pool) -> Option<(u16, Cursor)> {
-        let walk = Walk::new(scheduler, cursor, pool.len)?;
-        let steps = walk.steps();
-        let mut search = Self { walk, base: pool.base, server: 0, taken: None };
-        // SAFETY: the helper calls `step` with the search, which outlives the call.
-        unsafe { bpf_loop(steps, step as *mut c_void, (&raw mut search).cast(), 0) };
-        search.taken.map(|cursor| (search.server, cursor))
+    fn load(self, method: Method, memory: &mut Memory) -> Cursor {
+        // SAFETY: the row lies in the map, and its cursor is one aligned word, changed atomically.
+        memory.cursor = bytemuck::must_cast(unsafe { Bpf::load(self.row.cast::<u64>()) });
+        if matches!(method.scheduler, Scheduler::Lblc | Scheduler::Lblcr) {
+            // SAFETY: the row lies in the map. Where another CPU changes it meanwhile, one of the changes is lost: then
+            // the set lacks a server, or has one more, until the next change.
+            memory.affinity = unsafe { (*self.row).affinity };
+        }
+        memory.cursor
+    }
+
+    /// `false` when another CPU has moved the cursor since `old`.
+    #[inline(always)]
+    fn store(self, method: Method, old: Cursor, search: &Search, server: u16) -> bool {
+        match method.scheduler {
+            Scheduler::Rr | Scheduler::Wrr => {
+                let (old, new): (u64, u64) =
+                    (bytemuck::must_cast(old), bytemuck::must_cast(search.memory.cursor));
+                // SAFETY: as in `load`.
+                unsafe { Bpf::compare_exchange(self.row.cast::<u64>(), old, new) == old }
+            }
+            Scheduler::Lblc | Scheduler::Lblcr => {
+                // SAFETY: as in `load`.
+                unsafe { (*self.row).affinity = search.memory.affinity };
+                if let Some(number) = search.joins() {
+                    set_joined(server, number);
+                }
+                if let Some(server) = search.leaves() {
+                    set_joined(server, 0);
+                }
+                true
+            }
+            _ => true,
+        }
     }
 }
 
-/// One step of a search; 1 ends it.
-///
-/// # Safety
-/// `search` is what [`Search::run`] gave to the helper.
+/// A search through a pool's rows, in the kernel's loop helper: the verifier sees one step and not thousands.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    request: Request,
+    search: Search,
+    base: u32,
+    is_by_load: bool,
+    is_local: bool,
+}
+
+/// One step of the search that this CPU makes; 1 ends it.
 #[inline(never)]
-unsafe extern "C" fn step(_index: u32, search: *mut Search) -> i64 {
-    // SAFETY: the contract.
-    let search = unsafe { &mut *search };
-    let Some(member) = maps::MEMBERS.get(search.base + u32::from(search.walk.place())) else { return 1 };
-    search.server = member.server;
-    search.taken = search.walk.offer(member.weight);
-    i64::from(search.taken.is_some())
+extern "C" fn step(_index: u32, _context: *mut c_void) -> i64 {
+    let Some(run) = maps::SEARCH.get_ptr_mut(0) else { return 1 };
+    // SAFETY: the row is this CPU's own, and `try_pick` has written it.
+    let run = unsafe { &mut *run };
+    let Some(member) = maps::MEMBERS.get(run.base + u32::from(run.search.place())) else { return 1 };
+    let load = if run.is_by_load { load(member.server) } else { Load::default() };
+    let joined =
+        if run.is_local { maps::JOINED.get(u32::from(member.server)).copied().unwrap_or(0) } else { 0 };
+    let candidate =
+        Candidate { server: member.server, weight: member.weight, overloaded: false, load, joined };
+    i64::from(run.search.offer(candidate))
+}
+
+/// The connections of a real server, one word.
+#[inline(always)]
+fn load(server: u16) -> Load {
+    match maps::LOADS.get_ptr(u32::from(server)) {
+        // SAFETY: the row lies in the map, one aligned word.
+        Some(row) => bytemuck::must_cast(unsafe { row.cast::<u64>().read_volatile() }),
+        None => Load::default(),
+    }
+}
+
+/// Keeps the number a real server joined its set with.
+#[inline(always)]
+fn set_joined(server: u16, number: u32) {
+    if let Some(row) = maps::JOINED.get_ptr_mut(u32::from(server)) {
+        // SAFETY: the row lies in the map, one aligned word.
+        unsafe { row.write_volatile(number) };
+    }
 }

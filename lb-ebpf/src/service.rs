@@ -16,11 +16,25 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
     slot: *const Service,
+    /// Its number in the table, by which [`Found::at`] finds it again.
+    pub(crate) number: u32,
     /// Port, protocol, scheduler, id, lease.
     pub(crate) info: ServiceInfo,
 }
 
 impl Found {
+    /// The service with this number.
+    #[inline(always)]
+    pub(crate) fn at(number: u32) -> Option<Self> {
+        let bucket = maps::SERVICES.get_ptr(number / SERVICE_SLOTS as u32)?;
+        // SAFETY: the slot lies in the bucket; the controller replaces aligned words whole.
+        unsafe {
+            let slot = &raw const (*bucket).slots[number as usize % SERVICE_SLOTS];
+            let info = bytemuck::must_cast((&raw const (*slot).info).cast::<u64>().read_volatile());
+            Some(Self { slot, number, info })
+        }
+    }
+
     /// Its pool of this moment, one word.
     #[inline(always)]
     pub(crate) fn pool(&self) -> Pool {
@@ -33,7 +47,8 @@ impl Found {
 #[inline(always)]
 pub(crate) fn find<K>(packet: &Packet<K>) -> Result<Found, Verdict> {
     let hash = multilinear(maps::service_key, service_words(&packet.vip, packet.port, packet.protocol));
-    let bucket = maps::SERVICES.get_ptr(hash & maps::service_mask()).ok_or(pass(Counter::PassNoService))?;
+    let row = hash & maps::service_mask();
+    let bucket = maps::SERVICES.get_ptr(row).ok_or(pass(Counter::PassNoService))?;
     let mut slot = 0;
     while slot < SERVICE_SLOTS {
         // SAFETY: the slot lies in the bucket; the controller replaces aligned words whole.
@@ -45,7 +60,8 @@ pub(crate) fn find<K>(packet: &Packet<K>) -> Result<Found, Verdict> {
                 && info.protocol == packet.protocol
                 && (&raw const (*service).vip).cast::<[u64; 2]>().read_volatile() == packet.vip.halves()
             {
-                return Ok(Found { slot: service, info });
+                let number = row * SERVICE_SLOTS as u32 + slot as u32;
+                return Ok(Found { slot: service, number, info });
             }
         }
         slot += 1;

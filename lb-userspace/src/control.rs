@@ -238,7 +238,7 @@ mod tests {
             checks: vec![u32::from(last)],
         };
         let servers = (1..=3).map(server).collect();
-        let wanted = [Wanted { key: KEY, scheduler: Scheduler::Wrr, lease: 0, servers }];
+        let wanted = [Wanted { key: KEY, method: Scheduler::Wrr.into(), lease: 0, servers }];
         let allocation = Allocation::default().assign(&wanted).expect("small");
         let mut director = Director::new(&wanted, &allocation);
         for last in 1..=3 {

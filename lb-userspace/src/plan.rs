@@ -14,7 +14,7 @@ use lb_common::{
         Address, MAX_POOL, MAX_SERVERS, MAX_SERVICES, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo,
         service_words,
     },
-    sched::Scheduler,
+    sched::Method,
 };
 
 /// What identifies a virtual service.
@@ -34,7 +34,7 @@ pub struct Wanted {
     /// Which.
     pub key: ServiceKey,
     /// How it picks.
-    pub scheduler: Scheduler,
+    pub method: Method,
     /// Row of `leases`: the virtual router that owns the VIP, 0 when none does.
     pub lease: u16,
     /// Its real servers in the order of the configuration.
@@ -223,7 +223,7 @@ impl ServiceTable {
                 info: ServiceInfo {
                     port: service.key.port,
                     protocol: service.key.protocol,
-                    scheduler: service.scheduler as u8,
+                    scheduler: service.method.number(),
                     id: allocation.services[&service.key],
                     lease: service.lease,
                 },
@@ -251,6 +251,8 @@ impl ServiceTable {
 
 #[cfg(test)]
 mod tests {
+    use lb_common::sched::Scheduler;
+
     use super::*;
 
     fn key(port: u16) -> ServiceKey {
@@ -265,7 +267,7 @@ mod tests {
             checks: Vec::new(),
         };
         let servers = servers.iter().map(server).collect();
-        Wanted { key: key(port), scheduler: Scheduler::Rr, lease: port, servers }
+        Wanted { key: key(port), method: Scheduler::Rr.into(), lease: port, servers }
     }
 
     fn row(allocation: &Allocation, port: u16, last: u8) -> Row {

@@ -1,46 +1,26 @@
-//! The IPVS schedulers, pure: from a pool and a cursor to a pick and the next cursor.
+//! The IPVS schedulers, pure: from a pool, a packet and what is remembered of earlier picks to a pick.
 //!
-//! The pool is a list in IPVS's order, where a destination added later stands nearer the head. Its weights are
-//! offered one by one, so that the program reads them from its map and a test from a slice.
+//! The pool is a list in IPVS's order, where a destination added later stands nearer the head, and for the schedulers
+//! by hash a ring behind it. Its rows are offered one by one, so that the program reads them from its maps and a test
+//! from a slice. A server with weight 0 or above its limit of connections is never picked.
 
+mod lblc;
+mod least;
+mod method;
+mod mh;
+mod ring;
 mod rr;
+mod twos;
 mod wrr;
 
-pub use wrr::normalised;
+pub use lblc::Affinity;
+pub use method::{Flags, Method, Scheduler};
+pub use ring::{NOBODY, fill};
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::layout::MAX_POOL;
-
-/// A scheduler by its number in `services`.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scheduler {
-    /// Round robin.
-    Rr = 1,
-    /// Weighted round robin.
-    Wrr = 2,
-}
-
-impl Scheduler {
-    /// The scheduler with this number.
-    #[inline(always)]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::Rr),
-            2 => Some(Self::Wrr),
-            _ => None,
-        }
-    }
-
-    /// The name in `lb_algo` and in ipvsadm's `-s`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rr => "rr",
-            Self::Wrr => "wrr",
-        }
-    }
-}
+use self::{lblc::Local, least::Cost, twos::Draw};
+use crate::layout::{Load, MAX_POOL};
 
 /// Where a round robin stands: one word, so that a pick is one compare and swap.
 #[repr(C, align(8))]
@@ -56,65 +36,282 @@ pub struct Cursor {
     pub epoch: u16,
 }
 
-/// A search for a server: the caller offers the weight at [`Walk::place`] until one is taken.
-///
-/// One step at a time, because the BPF verifier wants the loop outside.
-#[derive(Clone, Copy, Debug)]
-pub struct Walk {
-    scheduler: Scheduler,
-    cursor: Cursor,
-    len: u16,
+/// A real server in its pool, as a ring is made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its weight of this moment.
+    pub weight: u16,
+    /// The last weight above 0 it had.
+    pub last_weight: u16,
+    /// Its address, folded ([`crate::layout::Address::fold`]).
+    pub address: u32,
+    /// Its port.
+    pub port: u16,
 }
 
-impl Walk {
-    /// Begins at `cursor` over a pool of `len` servers; `None` if nobody can be found there.
-    #[inline(always)]
-    pub const fn new(scheduler: Scheduler, cursor: Cursor, len: u16) -> Option<Self> {
-        if len == 0 || len as usize > MAX_POOL {
-            return None;
+/// What a pick depends on besides the pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// The client's address, folded ([`crate::layout::Address::fold`]).
+    pub client: u32,
+    /// Its port.
+    pub client_port: u16,
+    /// The packet's destination, folded.
+    pub destination: u32,
+    /// Random numbers, for twos.
+    pub random: [u32; 2],
+    /// The clock in ticks ([`crate::flow::TICK_SHIFT`]), for lblc and lblcr.
+    pub now: u32,
+}
+
+/// What a service remembers from one pick to the next.
+#[derive(Clone, Copy, Debug, Default, Zeroable)]
+pub struct Memory {
+    /// For rr and wrr.
+    pub cursor: Cursor,
+    /// For lblc and lblcr: of the servers of the packet's destination.
+    pub affinity: Affinity,
+}
+
+/// A row of the pool as it is offered to a search.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Candidate {
+    /// Row of `servers`.
+    pub server: u16,
+    /// Its weight.
+    pub weight: u16,
+    /// It has reached its limit of connections.
+    pub overloaded: bool,
+    /// Its connections; only some schedulers look at them ([`Scheduler::is_by_load`]).
+    pub load: Load,
+    /// For lblc and lblcr: the number it joined the set of the destination with ([`Search::joins`]); 0 when it is not
+    /// in it.
+    pub joined: u32,
+}
+
+/// A search for a server: the caller offers the row at [`Search::place`] until the search is decided or the
+/// [`Search::steps`] are done.
+///
+/// One step at a time, because the BPF verifier wants the loop outside, and in the caller's memory, because the
+/// program's stack is small.
+#[derive(Clone, Copy, Debug, Zeroable)]
+pub struct Search {
+    /// What is remembered: of earlier picks at first, with this one after [`Search::end`].
+    pub memory: Memory,
+    /// A [`Method`] as a number.
+    method: u8,
+    len: u16,
+    step: u32,
+    now: u32,
+    /// sh, dh, mh: what is hashed.
+    hashed: u32,
+    /// wrr: the greatest weight that was offered since the list's head.
+    greatest: u16,
+    /// The server found so far, by the schedulers that have no more than one in mind.
+    found: Cost,
+    draw: Draw,
+    local: Local,
+}
+
+/// How a scheduler searches.
+enum Kind {
+    /// From where the last search ended.
+    Turn,
+    /// At the bucket of the packet's hash.
+    Ring,
+    /// Through all servers for the least cost.
+    Least,
+    /// Through all for the weights, then to the two that were drawn.
+    Draw,
+    /// Through all for the least cost, and for those of the destination.
+    Local,
+}
+
+impl Search {
+    /// The whole search through a pool that can be read at once, up to its end, and the pick.
+    pub fn through(
+        method: Method,
+        memory: Memory,
+        len: u16,
+        request: &Request,
+        candidate: impl Fn(u16) -> Candidate,
+    ) -> (Self, Option<u16>) {
+        let mut search = Self { memory, ..Self::zeroed() };
+        if !search.begin(method, len, request) {
+            return (search, None);
         }
-        let cursor = if cursor.place < len {
-            cursor
-        } else {
-            match scheduler {
-                Scheduler::Rr => rr::around(cursor),
-                Scheduler::Wrr => wrr::around(cursor),
+        for _step in 0..search.steps() {
+            if search.offer(candidate(search.place())) {
+                break;
             }
-        };
-        Some(Self { scheduler, cursor, len })
+        }
+        let picked = search.end();
+        (search, picked)
     }
 
-    /// The place whose weight is to be offered next, below the pool's length.
+    /// Makes a search, whose memory is set, begin in a pool of `len` servers; `false` if nobody can be found there.
+    #[inline(always)]
+    pub fn begin(&mut self, method: Method, len: u16, request: &Request) -> bool {
+        if len == 0 || usize::from(len) > MAX_POOL {
+            return false;
+        }
+        self.method = method.number();
+        self.len = len;
+        self.step = 0;
+        self.now = request.now;
+        self.hashed = ring::hashed(method, request);
+        self.greatest = 0;
+        self.found.clear();
+        self.draw.begin(request.random);
+        self.local.begin();
+        match kind(method.scheduler) {
+            Kind::Turn if self.memory.cursor.place >= len => self.around(method.scheduler),
+            Kind::Local => self.memory.affinity.expire(request.now),
+            Kind::Turn | Kind::Ring | Kind::Least | Kind::Draw => {}
+        }
+        true
+    }
+
+    /// The row to be offered next, counted from the first of the pool; those of the ring stand behind the list.
     #[inline(always)]
     pub const fn place(&self) -> u16 {
-        self.cursor.place
+        let Some(Method { scheduler, .. }) = Method::from_number(self.method) else { return 0 };
+        match kind(scheduler) {
+            Kind::Turn => self.memory.cursor.place,
+            Kind::Ring => self.len + ring::bucket(scheduler, self.hashed, self.step) as u16,
+            _ if self.step < self.len as u32 => self.step as u16,
+            _ => (self.step - self.len as u32) as u16,
+        }
     }
 
-    /// How many offers decide: once around the pool, and under wrr once more at the next threshold. Then nobody
-    /// has a weight.
+    /// How many offers decide. Round robin goes once around the pool; wrr goes on to the list's end, then through all
+    /// of it at the next threshold, and where only lighter servers take connections once more at theirs.
     #[inline(always)]
     pub const fn steps(&self) -> u32 {
-        2 * self.len as u32
+        let Some(method) = Method::from_number(self.method) else { return 0 };
+        match kind(method.scheduler) {
+            Kind::Turn => 3 * self.len as u32,
+            Kind::Draw => 2 * self.len as u32,
+            Kind::Ring => ring::steps(method),
+            Kind::Least | Kind::Local => self.len as u32,
+        }
     }
 
-    /// Takes the server at [`Walk::place`] if its `weight` suffices: the cursor after it. Else moves on.
+    /// Takes the row at [`Search::place`] into account; `true` when no other can change the pick.
     #[inline(always)]
-    pub const fn offer(&mut self, weight: u16) -> Option<Cursor> {
-        let takes = match self.scheduler {
-            Scheduler::Rr => rr::takes(weight),
-            Scheduler::Wrr => wrr::takes(self.cursor, weight),
-        };
-        let next = Cursor { place: self.cursor.place + 1, ..self.cursor };
-        if takes {
-            return Some(next);
+    pub const fn offer(&mut self, mut candidate: Candidate) -> bool {
+        let Some(Method { scheduler, .. }) = Method::from_number(self.method) else { return true };
+        if candidate.overloaded {
+            candidate.weight = 0;
         }
-        self.cursor = match self.scheduler {
-            _ if next.place < self.len => next,
-            Scheduler::Rr => rr::around(next),
-            Scheduler::Wrr => wrr::around(next),
-        };
-        None
+        self.step += 1;
+        match kind(scheduler) {
+            Kind::Turn => self.offer_turn(scheduler, &candidate),
+            Kind::Ring => {
+                self.found = Cost::nothing(&candidate);
+                candidate.weight > 0
+            }
+            Kind::Least => {
+                if let Some(cost) = Cost::of(scheduler, &candidate) {
+                    if matches!(scheduler, Scheduler::Nq) && candidate.load.active == 0 {
+                        self.found = cost;
+                        return true;
+                    }
+                    self.found.lower(cost);
+                }
+                false
+            }
+            Kind::Draw if self.step > self.len as u32 => self.draw.choose(&candidate),
+            Kind::Draw => {
+                self.draw.add(candidate.weight);
+                if self.step == self.len as u32 {
+                    self.draw.draw();
+                }
+                false
+            }
+            Kind::Local => {
+                self.local.offer(&candidate, &self.memory.affinity);
+                false
+            }
+        }
     }
+
+    #[inline(always)]
+    const fn offer_turn(&mut self, scheduler: Scheduler, candidate: &Candidate) -> bool {
+        let takes = match scheduler {
+            Scheduler::Wrr => wrr::takes(self.memory.cursor, candidate.weight),
+            _ => rr::takes(candidate.weight),
+        };
+        self.memory.cursor.place += 1;
+        if candidate.weight > self.greatest {
+            self.greatest = candidate.weight;
+        }
+        if takes {
+            self.found = Cost::nothing(candidate);
+        } else if self.memory.cursor.place >= self.len {
+            self.around(scheduler);
+            if self.step >= self.len as u32 && self.greatest > 0 {
+                self.memory.cursor.threshold = self.greatest;
+            }
+            self.greatest = 0;
+        }
+        takes
+    }
+
+    /// A round robin at the list's end.
+    #[inline(always)]
+    const fn around(&mut self, scheduler: Scheduler) {
+        self.memory.cursor = match scheduler {
+            Scheduler::Wrr => wrr::around(self.memory.cursor),
+            _ => rr::around(self.memory.cursor),
+        };
+    }
+
+    /// Row in `servers` of the pick; `None` when nobody takes the connection.
+    #[inline(always)]
+    pub const fn end(&mut self) -> Option<u16> {
+        let Some(Method { scheduler, .. }) = Method::from_number(self.method) else { return None };
+        match kind(scheduler) {
+            Kind::Draw => self.draw.better().server(),
+            Kind::Local => self.local.end(scheduler, &mut self.memory.affinity, self.now).server(),
+            Kind::Turn | Kind::Ring | Kind::Least => self.found.server(),
+        }
+    }
+
+    /// After [`Search::end`]: the number to be kept with the server that was picked, which joins the set of the
+    /// destination.
+    #[inline(always)]
+    pub const fn joins(&self) -> Option<u32> {
+        if self.local.joins { Some(self.memory.affinity.added) } else { None }
+    }
+
+    /// After [`Search::end`]: the server that leaves the set of the destination; its number becomes 0.
+    #[inline(always)]
+    pub const fn leaves(&self) -> Option<u16> {
+        if self.local.leaves { Some(self.local.most()) } else { None }
+    }
+}
+
+#[inline(always)]
+const fn kind(scheduler: Scheduler) -> Kind {
+    match scheduler {
+        Scheduler::Rr | Scheduler::Wrr => Kind::Turn,
+        Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => Kind::Ring,
+        Scheduler::Lc | Scheduler::Wlc | Scheduler::Sed | Scheduler::Nq | Scheduler::Fo | Scheduler::Ovf => {
+            Kind::Least
+        }
+        Scheduler::Twos => Kind::Draw,
+        Scheduler::Lblc | Scheduler::Lblcr => Kind::Local,
+    }
+}
+
+/// The weights as a pool is published with them.
+pub fn published(
+    scheduler: Scheduler,
+    weights: impl Iterator<Item = u16> + Clone,
+) -> impl Iterator<Item = u16> {
+    let divisor = if scheduler == Scheduler::Wrr { wrr::divisor(weights.clone()) } else { 1 };
+    weights.map(move |weight| weight / divisor)
 }
 
 /// The cursor for a pool that replaces another, so that the order goes on as IPVS's would.
@@ -131,76 +328,10 @@ pub fn rebase<Id: PartialEq>(
     let next = match scheduler {
         Scheduler::Rr => rr::rebase(old, before, new),
         Scheduler::Wrr => wrr::rebase(old, before, new),
+        _ => Cursor::default(),
     };
     Cursor { epoch, ..next }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::vec::Vec;
-
-    use super::*;
-
-    /// A pool as a director keeps it: the list with identities, and the cursor.
-    pub(crate) struct Pool {
-        pub(crate) scheduler: Scheduler,
-        pub(crate) list: Vec<(char, u16)>,
-        pub(crate) cursor: Cursor,
-    }
-
-    impl Pool {
-        pub(crate) fn new(scheduler: Scheduler, list: &[(char, u16)]) -> Self {
-            let mut pool = Self { scheduler, list: Vec::new(), cursor: Cursor::default() };
-            pool.change(list);
-            pool
-        }
-
-        pub(crate) fn change(&mut self, list: &[(char, u16)]) {
-            self.cursor = rebase(self.scheduler, self.cursor, &self.list, list, self.cursor.epoch + 1);
-            self.list = list.to_vec();
-        }
-
-        pub(crate) fn pick(&mut self) -> Option<char> {
-            let weights = normalised(self.list.iter().map(|&(_, weight)| weight));
-            let weights: Vec<u16> = weights.collect();
-            let mut walk = Walk::new(self.scheduler, self.cursor, self.list.len() as u16)?;
-            for _step in 0..walk.steps() {
-                let place = usize::from(walk.place());
-                if let Some(cursor) = walk.offer(weights[place]) {
-                    self.cursor = cursor;
-                    return Some(self.list[place].0);
-                }
-            }
-            None
-        }
-
-        pub(crate) fn picks(&mut self, count: usize) -> std::string::String {
-            (0..count).map(|_| self.pick().unwrap_or('-')).collect()
-        }
-    }
-
-    #[test]
-    fn numbers_and_schedulers_agree() {
-        for scheduler in [Scheduler::Rr, Scheduler::Wrr] {
-            assert_eq!(Scheduler::from_number(scheduler as u8), Some(scheduler));
-        }
-        assert_eq!(Scheduler::from_number(0), None);
-    }
-
-    #[test]
-    fn an_empty_pool_and_one_without_weights_give_nobody() {
-        for scheduler in [Scheduler::Rr, Scheduler::Wrr] {
-            assert_eq!(Pool::new(scheduler, &[]).pick(), None);
-            assert_eq!(Pool::new(scheduler, &[('a', 0), ('b', 0)]).pick(), None);
-        }
-    }
-
-    #[test]
-    fn a_full_pool_is_walked_to_its_only_server() {
-        let mut list: Vec<(char, u16)> = (0..MAX_POOL).map(|_| ('x', 0)).collect();
-        list[MAX_POOL - 1] = ('y', 5);
-        for scheduler in [Scheduler::Rr, Scheduler::Wrr] {
-            assert_eq!(Pool::new(scheduler, &list).picks(3), "yyy");
-        }
-    }
-}
+pub(crate) mod tests;

@@ -2,7 +2,7 @@
 //! taken once at each height (the interleaved scheme of `net/netfilter/ipvs/ip_vs_wrr.c`).
 //!
 //! IPVS lowers the threshold by the weights' greatest common divisor. Here the weights are divided by it once,
-//! when the pool is published, which gives the same sequence with a step of 1.
+//! when the pool is published ([`super::published`]), which gives the same sequence with a step of 1.
 
 use super::Cursor;
 
@@ -44,14 +44,8 @@ fn weights<Id>(list: &[(Id, u16)]) -> impl Iterator<Item = u16> + '_ {
     list.iter().map(|&(_, weight)| weight)
 }
 
-/// The weights divided by their greatest common divisor.
-pub fn normalised(weights: impl Iterator<Item = u16> + Clone) -> impl Iterator<Item = u16> {
-    let divisor = divisor(weights.clone());
-    weights.map(move |weight| weight / divisor)
-}
-
 /// The greatest common divisor of the weights above 0; 1 when there are none.
-fn divisor(weights: impl Iterator<Item = u16>) -> u16 {
+pub(super) fn divisor(weights: impl Iterator<Item = u16>) -> u16 {
     let gcd = weights.fold(0, |mut a, mut b| {
         while b != 0 {
             (a, b) = (b, a % b);

@@ -34,7 +34,9 @@ pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Opt
         address,
         port,
         protocol: settings.protocol.unwrap_or(Protocol::Udp),
-        scheduler: settings.scheduler.map_or(Scheduler::Wlc, |(scheduler, _)| scheduler),
+        scheduler: settings.scheduler.unwrap_or(Scheduler::Wlc),
+        hash_port: settings.hash_port.is_some(),
+        hash_fallback: settings.hash_fallback.is_some(),
         forwarding: settings.forwarding.map_or(Forwarding::Nat, |(forwarding, _)| forwarding),
         persistence: settings.persistence,
         granularity: settings.granularity,
@@ -105,7 +107,11 @@ fn read_real_servers(
 #[derive(Default)]
 struct Settings {
     protocol: Option<Protocol>,
-    scheduler: Option<(Scheduler, Span)>,
+    scheduler: Option<Scheduler>,
+    hash_port: Option<Span>,
+    hash_fallback: Option<Span>,
+    /// Of a flag that no scheduler reads.
+    third_flag: Option<Span>,
     forwarding: Option<(Forwarding, Span)>,
     persistence: Option<Duration>,
     granularity: Option<Granularity>,
@@ -121,7 +127,10 @@ impl Settings {
     ) -> Result<(), Diagnostic> {
         let span = setting.header();
         match (setting.name(), setting.arguments.first()) {
-            ("lb_algo" | "lvs_sched", Some(word)) => self.scheduler = Some((scheduler(word)?, span)),
+            ("lb_algo" | "lvs_sched", Some(word)) => self.scheduler = Some(scheduler(word)?),
+            ("sh-port" | "mh-port" | "flag-2", None) => self.hash_port = Some(span),
+            ("sh-fallback" | "mh-fallback" | "flag-1", None) => self.hash_fallback = Some(span),
+            ("flag-3", None) => self.third_flag = Some(span),
             ("lb_kind" | "lvs_method", Some(word)) => self.forwarding = Some((forwarding(word)?, span)),
             ("protocol", Some(word)) => self.protocol = Some(protocol(word)?),
             ("persistence_timeout", value) => {
@@ -159,17 +168,19 @@ impl Settings {
                     .hint("write `protocol TCP` or `protocol UDP`"),
             );
         }
+        let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Mh);
+        let hashing_flags = [self.hash_port, self.hash_fallback].map(|span| span.filter(|_| !is_hashing));
+        for span in hashing_flags.into_iter().chain([self.third_flag]).flatten() {
+            let scheduler = service.scheduler.keyword();
+            problems.push(
+                Diagnostic::warning(span, format!("this flag means nothing to the scheduler {scheduler}"))
+                    .hint("remove it; sh and mh have `port` and `fallback`, and the others none"),
+            );
+        }
         let mut left_out = |span, why: String, hint| {
             let message = format!("the virtual server {service} is left out: {why}");
             problems.push(Diagnostic::warning(span, message).hint(hint));
         };
-        if !service.scheduler.is_available() {
-            let (span, unset) = self
-                .scheduler
-                .map_or((header, "it has no `lb_algo`, which means wlc; "), |(_, span)| (span, ""));
-            let why = format!("{unset}the scheduler {} is not yet in effect", service.scheduler.keyword());
-            left_out(span, why, "use rr or wrr");
-        }
         if !service.forwarding.is_available() {
             let (span, unset) = self
                 .forwarding
@@ -245,12 +256,37 @@ mod tests {
     }
 
     #[test]
+    fn every_scheduler_is_served_and_sh_and_mh_have_flags() {
+        for scheduler in Scheduler::ALL {
+            let text = service(&format!("lb_algo {}\nlb_kind DR\nprotocol TCP", scheduler.keyword()));
+            assert_eq!(said(&text), Vec::<String>::new());
+            assert_eq!(config(&text).served().next().unwrap().scheduler, scheduler);
+        }
+        for (scheduler, flags, expected) in [
+            ("sh", "sh-port", (true, false)),
+            ("sh", "sh-port\nsh-fallback", (true, true)),
+            ("mh", "mh-fallback", (false, true)),
+            ("mh", "mh-port", (true, false)),
+            ("sh", "flag-1", (false, true)),
+            ("mh", "flag-2", (true, false)),
+        ] {
+            let text = service(&format!("lb_algo {scheduler}\nlb_kind DR\nprotocol TCP\n{flags}"));
+            assert_eq!(said(&text), Vec::<String>::new());
+            let service = &config(&text).virtual_servers[0];
+            assert_eq!((service.hash_port, service.hash_fallback), expected, "{scheduler} {flags}");
+        }
+        let text = service("lb_algo rr\nlb_kind DR\nprotocol TCP\nsh-port");
+        says(&text, "t:5:1: warning: this flag means nothing to the scheduler rr");
+        let text = service("lb_algo mh\nlb_kind DR\nprotocol TCP\nflag-3");
+        says(&text, "t:5:1: warning: this flag means nothing to the scheduler mh");
+    }
+
+    #[test]
     fn what_is_unset_is_said_with_what_it_means() {
         let text = service("");
         let said = said(&text);
         assert!(said[0].contains("no `protocol`, which means UDP"), "{said:#?}");
-        assert!(said[1].contains("no `lb_algo`, which means wlc"), "{said:#?}");
-        assert!(said[2].contains("no `lb_kind`, which means NAT"), "{said:#?}");
+        assert!(said[1].contains("no `lb_kind`, which means NAT"), "{said:#?}");
         let config = config(&text);
         assert_eq!((config.virtual_servers.len(), config.served().count()), (1, 0));
     }
@@ -259,7 +295,6 @@ mod tests {
     fn what_is_not_available_leaves_the_service_out() {
         let ready = "lb_algo rr\nlb_kind DR\nprotocol TCP";
         for (settings, place, why) in [
-            (ready.replace("rr", "mh"), "t:2:1", "the scheduler mh is not yet in effect"),
             (ready.replace("DR", "TUN type gre"), "t:3:1", "TUN is not yet in effect"),
             (ready.replace("TCP", "SCTP"), "t:1:1", "SCTP is not yet in effect"),
         ] {

@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn effective(config: &Config) -> (Vec<Wanted>, Vec<CheckSpec>) {
     let mut checks = Vec::new();
     let instances = &config.vrrp.instances;
-    let services = config.served().filter_map(|service| wanted(service, instances, &mut checks)).collect();
+    let services = config.served().map(|service| wanted(service, instances, &mut checks)).collect();
     (services, checks)
 }
 
@@ -45,11 +45,7 @@ fn lease_of(address: IpAddr, instances: &[VrrpInstance]) -> u16 {
     instances.iter().position(owns).map_or(0, |place| place as u16 + 1)
 }
 
-fn wanted(
-    service: &VirtualServer,
-    instances: &[VrrpInstance],
-    checks: &mut Vec<CheckSpec>,
-) -> Option<Wanted> {
+fn wanted(service: &VirtualServer, instances: &[VrrpInstance], checks: &mut Vec<CheckSpec>) -> Wanted {
     let protocol = match service.protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
@@ -58,8 +54,20 @@ fn wanted(
     let scheduler = match service.scheduler {
         Scheduler::Rr => sched::Scheduler::Rr,
         Scheduler::Wrr => sched::Scheduler::Wrr,
-        _ => return None,
+        Scheduler::Lc => sched::Scheduler::Lc,
+        Scheduler::Wlc => sched::Scheduler::Wlc,
+        Scheduler::Lblc => sched::Scheduler::Lblc,
+        Scheduler::Lblcr => sched::Scheduler::Lblcr,
+        Scheduler::Dh => sched::Scheduler::Dh,
+        Scheduler::Sh => sched::Scheduler::Sh,
+        Scheduler::Mh => sched::Scheduler::Mh,
+        Scheduler::Sed => sched::Scheduler::Sed,
+        Scheduler::Nq => sched::Scheduler::Nq,
+        Scheduler::Fo => sched::Scheduler::Fo,
+        Scheduler::Ovf => sched::Scheduler::Ovf,
+        Scheduler::Twos => sched::Scheduler::Twos,
     };
+    let flags = sched::Flags { port: service.hash_port, fallback: service.hash_fallback };
     let servers = service.pool().map(|server| {
         let tcp = server.checkers.iter().filter_map(|checker| match checker {
             Checker::Tcp(check) => Some(check),
@@ -75,12 +83,12 @@ fn wanted(
         }
     });
     let servers = servers.collect();
-    Some(Wanted {
+    Wanted {
         key: ServiceKey { vip: mapped(service.address), protocol, port: service.port },
-        scheduler,
+        method: sched::Method { scheduler, flags },
         lease: lease_of(service.address, instances),
         servers,
-    })
+    }
 }
 
 fn spec(check: &TcpCheck, id: u32) -> CheckSpec {

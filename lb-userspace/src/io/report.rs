@@ -101,7 +101,7 @@ fn service_status(
         address: unmapped(key.vip),
         port: key.port,
         protocol: protocol_name(key.protocol).to_owned(),
-        scheduler: service.wanted.scheduler.name().to_owned(),
+        scheduler: service.wanted.method.scheduler.name().to_owned(),
         instance: usize::from(lease)
             .checked_sub(1)
             .and_then(|place| Some(instances.get(place)?.name.clone())),

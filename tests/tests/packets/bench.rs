@@ -12,7 +12,7 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Key4, State},
     layout::{Address, Lease, NextHop, Stats},
-    sched::Scheduler,
+    sched::Method,
 };
 use xlvs::{
     control::{Director, Event, Way},
@@ -59,7 +59,7 @@ pub(crate) struct Bench {
 }
 
 /// A service of VIP 10.0.0.100; its servers by last octet and weight.
-pub(crate) fn service(protocol: u8, port: u16, scheduler: Scheduler, servers: &[(u8, u16)]) -> Wanted {
+pub(crate) fn service(protocol: u8, port: u16, method: impl Into<Method>, servers: &[(u8, u16)]) -> Wanted {
     let server = |&(last, weight): &(u8, u16)| WantedServer {
         rip: rip(last),
         weight,
@@ -67,7 +67,7 @@ pub(crate) fn service(protocol: u8, port: u16, scheduler: Scheduler, servers: &[
         checks: vec![u32::from(last)],
     };
     let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
-    Wanted { key, scheduler, lease: 0, servers: servers.iter().map(server).collect() }
+    Wanted { key, method: method.into(), lease: 0, servers: servers.iter().map(server).collect() }
 }
 
 /// The RIP with this last octet.
@@ -114,6 +114,19 @@ impl Bench {
         for action in self.director.handle(event) {
             self.prepared.apply(&action);
         }
+    }
+
+    /// Takes many events in and publishes what they lead to at the end.
+    pub(crate) fn events(&mut self, events: &[Event]) {
+        for event in events {
+            self.director.handle(event);
+        }
+        self.director.everything().iter().for_each(|action| self.prepared.apply(action));
+    }
+
+    /// The program's object with its maps.
+    pub(crate) const fn ebpf(&self) -> &aya::Ebpf {
+        self.prepared.ebpf()
     }
 
     /// Tells that a real server is reached through a port.

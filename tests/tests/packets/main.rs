@@ -4,4 +4,5 @@ mod bench;
 mod frame;
 mod leases;
 mod rows;
+mod schedulers;
 mod sequences;

@@ -44,6 +44,10 @@ pub struct VirtualServer {
     pub protocol: Protocol,
     /// How a real server is picked for a new connection.
     pub scheduler: Scheduler,
+    /// `sh` and `mh`: the client's port counts, not only its address.
+    pub hash_port: bool,
+    /// `sh` and `mh`: where the real server of a client takes no connection, another one does.
+    pub hash_fallback: bool,
     /// How a packet is handed to a real server that says nothing else.
     pub forwarding: Forwarding,
     /// How long a client stays with its real server; `None` when each connection is picked anew.
@@ -64,7 +68,6 @@ impl VirtualServer {
         self.port != 0
             && self.address.is_ipv4()
             && self.protocol.is_available()
-            && self.scheduler.is_available()
             && self.forwarding.is_available()
             && self.pool().next().is_some()
     }
@@ -250,11 +253,6 @@ impl Scheduler {
         Self::Ovf,
         Self::Twos,
     ];
-
-    /// Whether this version can do it.
-    pub const fn is_available(self) -> bool {
-        matches!(self, Self::Rr | Self::Wrr)
-    }
 
     /// What stands for it in the file.
     pub const fn keyword(self) -> &'static str {

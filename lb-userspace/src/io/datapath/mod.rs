@@ -46,7 +46,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 3] = ["flows4", "server_stats", "counters"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 7] = ["services", "leases", "servers", "members", "cursors", "ports", "layout"];
+const FRESH: [&str; 9] =
+    ["services", "leases", "servers", "loads", "joined", "members", "cursors", "ports", "layout"];
 
 /// The map `server_stats`: each row as words, which is what the kernel copies.
 type ServerStats = PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>;
@@ -175,6 +176,8 @@ impl Prepared {
             .map_max_entries("members", publish::member_rows(wanted) as u32)
             .map_max_entries("cursors", allocation.service_rows() as u32)
             .map_max_entries("servers", allocation.server_rows() as u32)
+            .map_max_entries("loads", allocation.server_rows() as u32)
+            .map_max_entries("joined", allocation.server_rows() as u32)
             .map_max_entries("server_stats", allocation.server_rows() as u32)
             .map_max_entries("flows4", flow_rows as u32);
         for name in &kept {

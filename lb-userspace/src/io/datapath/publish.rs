@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem::offset_of};
 
 use lb_common::{
     layout::{CursorRow, Member, Pool, Server, ServerState, Service, ServiceBucket},
-    sched::{self, Cursor, Scheduler},
+    sched::{self, Cursor, Listed, NOBODY, Scheduler},
 };
 
 use super::table::Table;
@@ -36,6 +36,7 @@ struct Published {
     slot: (usize, usize),
     id: u16,
     scheduler: Scheduler,
+    port: u16,
     base: u32,
     capacity: usize,
     epoch: u16,
@@ -44,7 +45,12 @@ struct Published {
 
 /// Rows that `members` must have.
 pub(super) fn member_rows(wanted: &[Wanted]) -> usize {
-    (2 * wanted.iter().map(|service| service.servers.len()).sum::<usize>()).max(1)
+    (2 * wanted.iter().map(capacity).sum::<usize>()).max(1)
+}
+
+/// Rows of one region: the list, and behind it the ring.
+fn capacity(service: &Wanted) -> usize {
+    service.servers.len() + service.method.scheduler.ring_len()
 }
 
 impl Publisher {
@@ -58,8 +64,9 @@ impl Publisher {
         for service in wanted {
             let Some(slot) = layout.place_of(&service.key) else { continue };
             let id = layout.buckets[slot.0].slots[slot.1].info.id;
-            let (scheduler, capacity) = (service.scheduler, service.servers.len());
-            let published = Published { slot, id, scheduler, base, capacity, epoch: 0, list: Vec::new() };
+            let (scheduler, port, capacity) = (service.method.scheduler, service.key.port, capacity(service));
+            let published =
+                Published { slot, id, scheduler, port, base, capacity, epoch: 0, list: Vec::new() };
             pools.insert(service.key, published);
             base += 2 * capacity as u32;
         }
@@ -93,13 +100,18 @@ impl Publisher {
 }
 
 impl Published {
-    /// Writes the list into the region that is not in use, then the cursor, then the one word that switches.
+    /// Writes the list and its ring into the region that is not in use, then the cursor, then the one word that switches.
     fn publish(&mut self, tables: &Tables, list: &[(u16, u16)]) {
         let epoch = self.epoch.wrapping_add(1);
         let base = self.base + if epoch.is_multiple_of(2) { 0 } else { self.capacity as u32 };
-        let weights = sched::normalised(list.iter().map(|&(_, weight)| weight));
-        for (place, (&(server, _), weight)) in list.iter().zip(weights).enumerate() {
-            tables.members.set(base as usize + place, &Member { server, weight });
+        let weights = sched::published(self.scheduler, list.iter().map(|&(_, weight)| weight));
+        let members = list.iter().zip(weights).map(|(&(server, _), weight)| Member { server, weight });
+        let mut members: Vec<Member> = members.collect();
+        for place in self.ring(tables, list) {
+            members.push(if place == NOBODY { Member::default() } else { members[usize::from(place)] });
+        }
+        for (row, member) in (base as usize..).zip(&members) {
+            tables.members.set(row, member);
         }
         let cursor: Cursor = tables.cursors.word(usize::from(self.id), offset_of!(CursorRow, cursor));
         let cursor = sched::rebase(self.scheduler, cursor, &self.list, list, epoch);
@@ -110,5 +122,16 @@ impl Published {
             offset_of!(ServiceBucket, slots) + slot * size_of::<Service>() + offset_of!(Service, pool);
         tables.services.set_word(bucket, offset, &pool);
         (self.epoch, self.list) = (epoch, list.to_vec());
+    }
+
+    /// Places in the list by the buckets of the scheduler's hash; empty where it has none.
+    fn ring(&self, tables: &Tables, list: &[(u16, u16)]) -> Vec<u16> {
+        let mut ring = vec![NOBODY; if list.is_empty() { 0 } else { self.scheduler.ring_len() }];
+        let listed = list.iter().map(|&(row, weight)| {
+            let Server { info, rip, .. } = tables.servers.get(usize::from(row));
+            Listed { weight, last_weight: info.weight, address: rip.fold(), port: self.port }
+        });
+        sched::fill(self.scheduler, &listed.collect::<Vec<_>>(), &mut ring);
+        ring
     }
 }

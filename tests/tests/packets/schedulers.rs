@@ -1,0 +1,251 @@
+//! Every scheduler in the program beside the same one on the host: random pools, loads and clients.
+
+use std::net::IpAddr;
+
+use aya::maps::{Array, Map, MapData};
+use lb_common::{
+    layout::{Address, Load, MAX_POOL},
+    sched::{
+        self, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, rebase,
+    },
+    tcp::flag,
+};
+use xlvs::{
+    control::{Event, Way},
+    plan::{ServiceKey, Wanted, WantedServer, mapped},
+};
+
+use crate::{
+    bench::{Bench, DIRECTOR, action},
+    frame::{Frame, Packet},
+};
+
+const VIP: [u8; 4] = [10, 0, 0, 100];
+const FIRST_PORT: u16 = 80;
+
+/// splitmix64: the same pools with every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z >> 32) as u32 % limit
+    }
+}
+
+/// A service on the host: its list with weights and numbers in the set of the VIP, and its ring.
+struct Model {
+    method: Method,
+    list: Vec<Candidate>,
+    ring: Vec<u16>,
+    memory: Memory,
+}
+
+impl Model {
+    fn new(wanted: &Wanted) -> Self {
+        let method = wanted.method;
+        // What was added last stands first, in the row that was given last.
+        let mut list: Vec<(u16, &WantedServer)> = (0..).zip(&wanted.servers).collect();
+        list.reverse();
+        let weights = list.iter().map(|&(_, server)| server.weight);
+        let listed = list.iter().map(|&(_, server)| Listed {
+            weight: server.weight,
+            last_weight: server.weight,
+            address: mapped(server.rip).fold(),
+            port: wanted.key.port,
+        });
+        let mut ring = vec![0; method.scheduler.ring_len()];
+        sched::fill(method.scheduler, &listed.collect::<Vec<_>>(), &mut ring);
+        let published = sched::published(method.scheduler, weights);
+        let candidate = |(&(server, _), weight)| Candidate { server, weight, ..Candidate::default() };
+        let by_row: Vec<(u16, u16)> = list.iter().map(|(row, server)| (*row, server.weight)).collect();
+        let cursor = rebase(method.scheduler, Cursor::default(), &[], &by_row, 1);
+        let list = list.iter().zip(published).map(candidate).collect();
+        Self { method, list, ring, memory: Memory { cursor, ..Memory::default() } }
+    }
+
+    fn pick(&mut self, (client, client_port): ([u8; 4], u16), loads: &[Load]) -> Option<u16> {
+        let request = Request {
+            client: Address::v4(client).fold(),
+            client_port,
+            destination: Address::v4(VIP).fold(),
+            ..Request::default()
+        };
+        let candidate = |row: u16| {
+            let row = usize::from(row);
+            let place = row.checked_sub(self.list.len()).map_or(row as u16, |bucket| self.ring[bucket]);
+            if place == NOBODY {
+                return Candidate::default();
+            }
+            let candidate = self.list[usize::from(place)];
+            Candidate { load: loads[usize::from(candidate.server)], ..candidate }
+        };
+        let len = self.list.len() as u16;
+        let (search, picked) = Search::through(self.method, self.memory, len, &request, candidate);
+        self.memory = search.memory;
+        if let (Some(joined), Some(server)) = (search.joins(), picked) {
+            self.list
+                .iter_mut()
+                .filter(|listed| listed.server == server)
+                .for_each(|listed| listed.joined = joined);
+        }
+        picked
+    }
+}
+
+/// A service with `count` servers, 10.1.x.y, whose MAC addresses say which they are.
+fn service(port: u16, method: Method, count: usize, random: &mut Random) -> Wanted {
+    let servers = (0..count as u16).map(|row| WantedServer {
+        rip: rip(row),
+        weight: [0, 1, 3, random.below(10) as u16, random.below(300) as u16][random.below(5) as usize],
+        inhibit_on_failure: false,
+        checks: Vec::new(),
+    });
+    let key = ServiceKey { vip: Address::v4(VIP), protocol: 6, port };
+    Wanted { key, method, lease: 0, servers: servers.collect() }
+}
+
+fn rip(row: u16) -> IpAddr {
+    let [high, low] = row.to_be_bytes();
+    IpAddr::from([10, 1, high, low])
+}
+
+fn mac(row: u16) -> [u8; 6] {
+    let [high, low] = row.to_be_bytes();
+    [0x02, 0, 0, 1, high, low]
+}
+
+/// A director for services of the same servers, to all of which the way is known.
+fn director(wanted: &[Wanted]) -> Bench {
+    let mut bench = Bench::new(wanted).expect("the program loads");
+    let ways = (0..wanted[0].servers.len() as u16).map(|row| {
+        let hop = lb_common::layout::NextHop { mac: mac(row), port: 0 };
+        Event::Way(rip(row), Way::Through(hop))
+    });
+    bench.events(&ways.collect::<Vec<_>>());
+    bench
+}
+
+/// Which server the program sends a new connection to.
+fn serve(bench: &Bench, client: ([u8; 4], u16), port: u16) -> Option<u16> {
+    let packet = Packet::tcp(client, (VIP, port), flag::SYN);
+    let frame = Frame {
+        to: DIRECTOR,
+        from: [2, 0, 0, 0, 9, 9],
+        tags: Vec::new(),
+        ethertype: 0x0800,
+        payload: packet.bytes(),
+    };
+    let outcome = bench.run(&frame.bytes()).expect("the program runs");
+    if outcome.action == action::TX {
+        return Some(u16::from_be_bytes([outcome.frame[4], outcome.frame[5]]));
+    }
+    assert_eq!(outcome.counted, [("pass_no_server", 1)]);
+    None
+}
+
+/// Fills the rows of `loads` from the first of a service on.
+fn set_loads(bench: &Bench, first: usize, loads: &[Load]) {
+    let mut map = bench.map("loads").expect("there is such a map");
+    let rows = Array::<_, [u8; size_of::<Load>()]>::try_from(&mut map);
+    let mut rows = rows.expect("an array");
+    for (row, load) in (first as u32..).zip(loads) {
+        rows.set(row, bytemuck::must_cast::<_, [u8; 8]>(*load), 0).expect("a row");
+    }
+}
+
+fn loads(count: usize, random: &mut Random) -> Vec<Load> {
+    let kind = random.below(3);
+    let load = |_| match kind {
+        0 => Load { active: random.below(3), inactive: random.below(3) },
+        1 => Load { active: random.below(400), inactive: random.below(2000) },
+        _ => Load { active: random.below(1 << 20), inactive: random.below(1 << 30) },
+    };
+    (0..count).map(load).collect()
+}
+
+/// Lets the program and the host pick for the same clients from the same pools, one for each of the methods.
+fn compare(methods: &[Method], count: usize, rounds: usize, seed: u64) {
+    let mut random = Random(seed);
+    let ports = FIRST_PORT..;
+    let wanted: Vec<Wanted> =
+        ports.zip(methods).map(|(port, method)| service(port, *method, count, &mut random)).collect();
+    let bench = director(&wanted);
+    let mut served = 0;
+    for (place, wanted) in wanted.iter().enumerate() {
+        let (method, mut model) = (wanted.method, Model::new(wanted));
+        for round in 0..rounds {
+            let loads = loads(count, &mut random);
+            for client in 0..8 {
+                // The connections that were just opened would count.
+                set_loads(&bench, place * count, &loads);
+                let address = [192, 0, random.below(256) as u8, random.below(256) as u8];
+                let client = (address, 1024 + (round * 8 + client) as u16);
+                let real = serve(&bench, client, wanted.key.port);
+                let expected = model.pick(client, &loads);
+                assert_eq!(real, expected, "{method:?}, {count} servers, seed {seed}, round {round}");
+                served += usize::from(real.is_some());
+            }
+        }
+    }
+    assert!(count < 3 || served > methods.len() * rounds * 4, "{served} of twice as many were served");
+}
+
+fn methods() -> Vec<Method> {
+    let flags = |scheduler| {
+        let several = matches!(scheduler, Scheduler::Sh | Scheduler::Mh);
+        let choices = if several {
+            &[(false, false), (true, false), (false, true), (true, true)][..]
+        } else {
+            &[(false, false)]
+        };
+        choices.iter().map(move |&(port, fallback)| Method { scheduler, flags: Flags { port, fallback } })
+    };
+    // Twos is random; what it promises is tested by itself.
+    Scheduler::ALL.into_iter().filter(|&scheduler| scheduler != Scheduler::Twos).flat_map(flags).collect()
+}
+
+#[test]
+fn the_program_picks_as_the_host_does() {
+    for (seed, count) in (1..).zip([1, 2, 3, 7, 40]) {
+        compare(&methods(), count, 6, seed);
+    }
+}
+
+#[test]
+fn the_largest_pool_is_searched_whole() {
+    // One director does not hold so many servers for all of them.
+    for methods in methods().chunks(9) {
+        compare(methods, MAX_POOL, 2, 99);
+    }
+}
+
+#[test]
+fn two_choices_take_the_idle_server_more_often_and_weight_zero_never() {
+    let mut random = Random(7);
+    let mut wanted = service(FIRST_PORT, Scheduler::Twos.into(), 3, &mut random);
+    for (server, weight) in wanted.servers.iter_mut().zip([1, 1, 0]) {
+        server.weight = weight;
+    }
+    let bench = director(&[wanted]);
+    let busy = Load { active: 9, inactive: 0 };
+    let pick = |client: u16| {
+        set_loads(&bench, 0, &[busy, Load::default(), Load::default()]);
+        serve(&bench, ([192, 0, 2, 1], 1024 + client), FIRST_PORT)
+    };
+    let picks: Vec<_> = (0..400).map(pick).collect();
+    let of = |row| picks.iter().filter(|&&pick| pick == Some(row)).count();
+    assert_eq!(of(0) + of(1), 400, "two servers have a weight");
+    // Both draws fall on the busy one once in four times; the bound is five standard deviations away.
+    assert!((57..=143).contains(&of(0)), "{} of 400 to the busy server", of(0));
+}
+
+impl Bench {
+    /// A map under a descriptor of its own.
+    fn map(&self, name: &str) -> anyhow::Result<Map> {
+        let Some(Map::Array(data)) = self.ebpf().map(name) else { anyhow::bail!("no map {name}") };
+        Ok(Map::Array(MapData::from_id(data.info()?.id())?))
+    }
+}
