@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;
@@ -256,6 +256,31 @@ pub struct Load {
     pub inactive: u32,
 }
 
+impl Load {
+    /// What an active connection adds to the word.
+    pub const ONE_ACTIVE: u64 = 1;
+    /// What an inactive one adds.
+    pub const ONE_INACTIVE: u64 = 1 << 32;
+
+    /// The row's word. A connection that ends may be subtracted in the moment before it is added: below 0 is 0.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        const fn positive(count: u32) -> u32 {
+            if count as i32 > 0 { count } else { 0 }
+        }
+        Self { active: positive(word as u32), inactive: positive((word >> 32) as u32) }
+    }
+
+    /// The sum of two.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            active: self.active.saturating_add(other.active),
+            inactive: self.inactive.saturating_add(other.inactive),
+        }
+    }
+}
+
 /// A row of `cursors`: where the scheduler of a service stands.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -287,7 +312,9 @@ pub struct Layout {
     /// [`ABI_VERSION`] of the writer.
     pub abi: u32,
     /// The generation the next new real server gets.
-    pub next_generation: u32,
+    pub next_generation: u16,
+    /// The era of the writer's counts: see [`crate::flow::Control::life`].
+    pub era: u16,
     /// The keys the flow tables are hashed with.
     pub flow_keys: crate::hash::Keys,
 }
@@ -303,9 +330,21 @@ mod tests {
         assert_eq!(size_of::<Server>(), 32);
         assert_eq!(size_of::<Member>(), 4);
         assert_eq!(size_of::<CursorRow>(), 64);
-        assert_eq!(size_of::<Load>(), 8);
         assert_eq!(size_of::<Port>(), 12);
         assert_eq!(size_of::<Lease>(), 16);
+        assert_eq!(size_of::<Load>(), 8);
+    }
+
+    #[test]
+    fn active_is_the_low_half_and_nothing_is_below_zero() {
+        let word = 7 * Load::ONE_ACTIVE + 3 * Load::ONE_INACTIVE;
+        assert_eq!(bytemuck::must_cast::<Load, u64>(Load { active: 7, inactive: 3 }), word);
+        assert_eq!(Load::from_word(word), Load { active: 7, inactive: 3 });
+        let moved = word.wrapping_add(Load::ONE_INACTIVE).wrapping_sub(Load::ONE_ACTIVE);
+        assert_eq!(Load::from_word(moved), Load { active: 6, inactive: 4 });
+        for early in [Load::ONE_ACTIVE, Load::ONE_INACTIVE] {
+            assert_eq!(Load::from_word(0u64.wrapping_sub(early)), Load::default());
+        }
     }
 
     #[test]

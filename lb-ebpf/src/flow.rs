@@ -1,11 +1,11 @@
 //! The flow table as the program uses it: who serves a packet's flow, and recording a new one.
 
-use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xchg};
+use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xadd, atomic_xchg};
 use lb_common::{
     counters::Counter,
-    flow::{Atomic, Control, Hit, Inserted, Key as _, Shared, State, TICK_SHIFT, tag},
+    flow::{Atomic, Hit, Inserted, Key as _, Maps, Shared, State, TICK_SHIFT, Timeouts, Word, tag},
     layout::{Server, ServerInfo, ServerState},
-    tcp::{self, flag},
+    tcp,
 };
 
 use crate::{
@@ -35,6 +35,37 @@ impl Atomic for Bpf {
     unsafe fn swap(word: *mut u64, new: u64) -> u64 {
         // SAFETY: the trait's contract.
         unsafe { atomic_xchg::<u64, { SeqCst }>(word, new) }
+    }
+}
+
+/// The maps beside the flow table. What an established packet needs of them it has looked up already.
+#[derive(Clone, Copy)]
+struct Beside;
+
+impl Maps for Beside {
+    #[inline(always)]
+    fn era(&self) -> u8 {
+        maps::era()
+    }
+
+    #[inline(always)]
+    fn generation(&self, server: u16) -> Option<u16> {
+        let server = maps::SERVERS.get_ptr(u32::from(server))?;
+        // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
+        Some(unsafe { (&raw const (*server).info.generation).read_volatile() })
+    }
+
+    #[inline(always)]
+    fn add_load(&self, server: u16, change: u64) {
+        if let Some(row) = maps::LOADS.get_ptr_mut(u32::from(server)) {
+            // SAFETY: the row is one word in the map, aligned, and changed atomically.
+            unsafe { atomic_xadd::<u64, u64, { SeqCst }>(row.cast(), change) };
+        }
+    }
+
+    #[inline(always)]
+    fn timeouts(&self) -> Option<*const Timeouts> {
+        maps::TIMEOUTS.get_ptr(0)
     }
 }
 
@@ -82,7 +113,7 @@ impl Target {
 
 /// A packet's place in the flow table.
 pub(crate) struct Place<F: Family> {
-    bucket: Shared<F::Key, Bpf>,
+    bucket: Shared<F::Key, Bpf, Beside>,
     tag: u16,
     now: u32,
 }
@@ -102,7 +133,7 @@ impl<F: Family> Place<F> {
         let hash = packet.key.hash(maps::flow_key);
         let bucket = F::bucket(hash).ok_or(drop(Counter::DropFlowTableFull))?;
         // SAFETY: the bucket lies in the map, and only `Shared` writes to it.
-        let bucket = unsafe { Shared::new(bucket) };
+        let bucket = unsafe { Shared::new(bucket, Beside) };
         Ok(Self { bucket, tag: tag(hash), now: (coarse_ns >> TICK_SHIFT) as u32 })
     }
 
@@ -112,33 +143,27 @@ impl<F: Family> Place<F> {
         self.now
     }
 
-    /// Looks the packet's flow up and lets it live on.
+    /// Looks the packet's flow up and lets it live on. Whether it has expired is the collector's to say.
     #[inline(always)]
     pub(crate) fn look_up(&self, packet: &Packet<F::Key>) -> Result<Known, Verdict> {
         let Some(hit) = self.bucket.find(&packet.key, self.tag) else {
             return if packet.opens() { Ok(Known::Opens(None)) } else { Err(pass(Counter::PassNoFlow)) };
         };
-        if hit.is_expired(self.now) || (packet.opens() && hit.state().is_closing()) {
-            return self.ended(packet, hit, Counter::PassNoFlow);
+        if packet.opens() && hit.state().is_closing() {
+            return Ok(Known::Opens(Some(hit)));
         }
-        match Target::new(hit.control.server, Some(hit.control.generation)) {
+        match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) => {
                 self.bucket.touch(&hit, after(packet, hit.state()), self.now);
                 Ok(Known::Served(target))
             }
             Err(ServerState::Unresolved) => Err(drop(Counter::DropUnresolved)),
-            Err(_) => self.ended(packet, hit, Counter::PassServerGone),
+            Err(_) if packet.opens() => Ok(Known::Opens(Some(hit))),
+            Err(_) => {
+                self.bucket.forget(&hit);
+                Err(pass(Counter::PassServerGone))
+            }
         }
-    }
-
-    /// The entry counts no more: a packet that opens a connection replaces it, another goes to the stack.
-    #[inline(always)]
-    fn ended(&self, packet: &Packet<F::Key>, hit: Hit, why: Counter) -> Result<Known, Verdict> {
-        if packet.opens() {
-            return Ok(Known::Opens(Some(hit)));
-        }
-        self.bucket.forget(&hit);
-        Err(pass(why))
     }
 
     /// Records that `target` serves the packet's flow.
@@ -149,14 +174,8 @@ impl<F: Family> Place<F> {
         target: &Target,
         stale: Option<Hit>,
     ) -> Result<Inserted, Verdict> {
-        let state = if packet.is_tcp() { State::SynRecv } else { State::Udp };
-        let flow = Control {
-            server: target.row,
-            generation: target.generation(),
-            tag: self.tag,
-            turn: 0,
-            state: state as u8,
-        };
+        let state = if packet.is_tcp() { State::SynRecv } else { State::UdpFirst };
+        let flow = Word::new(target.row, target.generation(), self.tag, state);
         match self.bucket.insert(&packet.key, flow, stale, self.now) {
             Inserted::Full => Err(drop(Counter::DropFlowTableFull)),
             done => Ok(done),
@@ -167,10 +186,5 @@ impl<F: Family> Place<F> {
 /// The state of a flow after one more packet.
 #[inline(always)]
 fn after<K>(packet: &Packet<K>, state: State) -> State {
-    let plain = packet.flags & (flag::SYN | flag::FIN | flag::RST) == 0;
-    if matches!(state, State::Udp) || (plain && matches!(state, State::Established)) {
-        state
-    } else {
-        tcp::next(state, packet.flags)
-    }
+    if packet.is_tcp() { tcp::next(state, packet.flags) } else { State::Udp }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Bucket, Key4},
+    flow::{Bucket, Key4, Timeouts},
     hash::{Keys, MAX_WORDS},
     layout::{CursorRow, Layout, Lease, Load, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
 };
@@ -26,8 +26,6 @@ pub(crate) static LEASES: Array<Lease, 1, MMAPABLE> = Array::new();
 pub(crate) static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "cursors")]
 pub(crate) static CURSORS: Array<CursorRow, 1, MMAPABLE> = Array::new();
-#[btf_map(name = "loads")]
-pub(crate) static LOADS: Array<Load, 1, MMAPABLE> = Array::new();
 /// lblc, lblcr: by rows of `servers`, the number each joined the set of its VIP's servers with.
 #[btf_map(name = "joined")]
 pub(crate) static JOINED: Array<u32, 1> = Array::new();
@@ -35,6 +33,11 @@ pub(crate) static JOINED: Array<u32, 1> = Array::new();
 pub(crate) static SERVERS: Array<Server, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "flows4")]
 pub(crate) static FLOWS4: Array<Bucket<Key4>, 1, MMAPABLE> = Array::new();
+/// One row for each of `servers`.
+#[btf_map(name = "loads")]
+pub(crate) static LOADS: Array<Load, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "timeouts")]
+pub(crate) static TIMEOUTS: Array<Timeouts, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "server_stats")]
 static SERVER_STATS: PerCpuArray<Stats, 1> = PerCpuArray::new();
 #[btf_map(name = "counters")]
@@ -59,6 +62,9 @@ static FLOW_MASK: u32 = 0;
 /// Decisions are logged when it is not 0.
 #[unsafe(no_mangle)]
 static DEBUG: u32 = 0;
+/// The era that flows are counted in.
+#[unsafe(no_mangle)]
+static ERA: u32 = 0;
 /// Keys of the hash over `services`.
 #[unsafe(no_mangle)]
 static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
@@ -79,6 +85,12 @@ pub(crate) fn service_mask() -> u32 {
 pub(crate) fn flow_mask() -> u32 {
     // SAFETY: a valid static.
     unsafe { (&raw const FLOW_MASK).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn era() -> u8 {
+    // SAFETY: a valid static.
+    unsafe { (&raw const ERA).read_volatile() as u8 }
 }
 
 #[inline(always)]

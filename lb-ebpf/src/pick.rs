@@ -48,8 +48,8 @@ pub(crate) fn schedule<F: Family>(
     match place.record(packet, &target, stale)? {
         // Another CPU opened the same connection a moment ago; its choice stands.
         Inserted::Existing(flow) => {
-            let target =
-                Target::new(flow.server, Some(flow.generation)).map_err(|_| pass(Counter::PassNoServer))?;
+            let target = Target::new(flow.server(), Some(flow.generation()))
+                .map_err(|_| pass(Counter::PassNoServer))?;
             Ok((target, false))
         }
         _ => Ok((target, true)),
@@ -192,7 +192,7 @@ extern "C" fn step(_index: u32, _context: *mut c_void) -> i64 {
 fn load(server: u16) -> Load {
     match maps::LOADS.get_ptr(u32::from(server)) {
         // SAFETY: the row lies in the map, one aligned word.
-        Some(row) => bytemuck::must_cast(unsafe { row.cast::<u64>().read_volatile() }),
+        Some(row) => Load::from_word(unsafe { row.cast::<u64>().read_volatile() }),
         None => Load::default(),
     }
 }

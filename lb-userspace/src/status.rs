@@ -95,6 +95,10 @@ pub struct Service {
     pub active: bool,
     /// Connections scheduled.
     pub connections: u64,
+    /// Connections there are now in an active state, as IPVS counts.
+    pub active_connections: u32,
+    /// The others there are now: closing ones, and UDP.
+    pub inactive_connections: u32,
     /// Packets from clients.
     pub packets: u64,
     /// Their bytes from the IP header on.
@@ -126,6 +130,10 @@ pub struct RealServer {
     pub interface: Option<String>,
     /// Connections scheduled.
     pub connections: u64,
+    /// Connections there are now in an active state, as IPVS counts.
+    pub active_connections: u32,
+    /// The others there are now: closing ones, and UDP.
+    pub inactive_connections: u32,
     /// Packets from clients.
     pub packets: u64,
     /// Their bytes from the IP header on.
@@ -230,7 +238,8 @@ impl fmt::Display for Listed<'_> {
 
 impl Service {
     fn write_text(&self, text: &mut String) {
-        let Self { protocol, scheduler, connections, packets, bytes, .. } = self;
+        let Self { protocol, scheduler, active_connections, inactive_connections, .. } = self;
+        let Self { connections, packets, bytes, .. } = self;
         let at = endpoint(self.address, self.port);
         let owner = match &self.instance {
             Some(instance) if self.active => format!(", active by {instance}"),
@@ -239,7 +248,8 @@ impl Service {
         };
         let _infallible = writeln!(
             text,
-            "\n{protocol} {at} {scheduler}{owner}: {connections} connections, {packets} packets, {bytes} bytes"
+            "\n{protocol} {at} {scheduler}{owner}: {active_connections} active, {inactive_connections} inactive, \
+             {connections} connections, {packets} packets, {bytes} bytes"
         );
         for server in &self.servers {
             let at = endpoint(server.address, server.port);
@@ -250,9 +260,11 @@ impl Service {
             };
             let _infallible = writeln!(
                 text,
-                "  -> {at:<26} weight {:<5} {:<10} {:>10} connections {:>12} packets {:>14} bytes  {way}{}",
+                "  -> {at:<26} weight {:<5} {:<10} {:>8} active {:>8} inactive {:>10} connections {:>12} packets {:>14} bytes  {way}{}",
                 server.weight,
                 server.state.name(),
+                server.active_connections,
+                server.inactive_connections,
                 server.connections,
                 server.packets,
                 server.bytes,
@@ -283,6 +295,8 @@ mod tests {
             mac: Some("02:00:00:00:00:01".into()),
             interface: Some("eth1".into()),
             connections: 3,
+            active_connections: 17,
+            inactive_connections: 41,
             packets: 12,
             bytes: 900,
         };
@@ -318,6 +332,8 @@ mod tests {
                 instance: Some("VI_1".into()),
                 active: false,
                 connections: 3,
+                active_connections: 17,
+                inactive_connections: 41,
                 packets: 12,
                 bytes: 900,
                 servers: vec![server],
@@ -332,6 +348,7 @@ mod tests {
             "adverts refused: 2, its checksum is wrong",
             "TCP 10.0.0.100:80 rr, not master of VI_1",
             "down",
+            "17 active       41 inactive",
             "(connection refused)",
             "12 forwarded_tx",
         ] {

@@ -244,6 +244,19 @@ impl Director {
         serde_json::from_str(&text).with_context(|| format!("bpftool's dump of {map}"))
     }
 
+    /// `bpftool map update` of a row of a pinned array.
+    ///
+    /// # Errors
+    /// When there is no such row, or rows are not of that size.
+    pub fn write_row(&self, map: &str, row: u32, value: &[u8]) -> Result<()> {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+        let mut command = Command::new("bpftool");
+        command.args(["map", "update", "pinned"]).arg(self.pin_dir.join(map));
+        command.args(["key", "hex"]).args(hex(&row.to_ne_bytes()));
+        command.args(["value", "hex"]).args(hex(value));
+        process::output(&mut command).map(drop)
+    }
+
     /// `bpftool net` as seen in the director's namespace.
     ///
     /// # Errors

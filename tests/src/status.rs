@@ -88,6 +88,10 @@ pub struct Service {
     pub active: bool,
     /// Connections scheduled.
     pub connections: u64,
+    /// Active ones there are now.
+    pub active_connections: u32,
+    /// Inactive ones there are now.
+    pub inactive_connections: u32,
     /// Packets forwarded.
     pub packets: u64,
     /// Bytes forwarded, by IP length.
@@ -119,6 +123,10 @@ pub struct Server {
     pub interface: Option<String>,
     /// Connections scheduled to it.
     pub connections: u64,
+    /// Active ones there are now.
+    pub active_connections: u32,
+    /// Inactive ones there are now.
+    pub inactive_connections: u32,
     /// Packets forwarded to it.
     pub packets: u64,
     /// Bytes forwarded to it.

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::{
     bpf_log,
     check::Checks,
+    collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
     effective::{effective, leases},
     links::{self, Link, LinkChange},
@@ -115,6 +116,7 @@ struct Daemon {
     socket: PathBuf,
     _next_hops: NextHops,
     _checks: Checks,
+    _collector: Collector,
 }
 
 impl Daemon {
@@ -149,6 +151,7 @@ impl Daemon {
         }
         let (running, verdicts) = Checks::start();
         running.set(checks);
+        let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
         let mut daemon = Self {
             director,
@@ -162,6 +165,7 @@ impl Daemon {
             socket: socket::path(&options.state_dir),
             _next_hops: next_hops,
             _checks: running,
+            _collector: collector,
         };
         match Roles::start(&options.config.vrrp, daemon.datapath.leases()) {
             Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),

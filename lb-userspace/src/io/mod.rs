@@ -2,6 +2,7 @@
 
 mod bpf_log;
 pub mod check;
+pub mod collector;
 pub mod command;
 pub mod daemon;
 pub mod datapath;

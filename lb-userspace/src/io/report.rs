@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
 use lb_common::{
     counters::{Counter, Counters},
-    layout::{ServerState as RowState, Stats},
+    layout::{Load, ServerState as RowState, Stats},
 };
 use tracing::{info, warn};
 
@@ -96,6 +96,8 @@ fn service_status(
     let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
     let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
+    let load = |server: &RealServer| datapath.load(server.row.row);
+    let total_load = service.servers.iter().map(load).fold(Load::default(), Load::plus);
     let servers = service.servers.iter().zip(&stats);
     status::Service {
         address: unmapped(key.vip),
@@ -107,9 +109,13 @@ fn service_status(
             .and_then(|place| Some(instances.get(place)?.name.clone())),
         active: datapath.leases().is_alive(lease),
         connections: total.connections,
+        active_connections: total_load.active,
+        inactive_connections: total_load.inactive,
         packets: total.packets,
         bytes: total.bytes,
-        servers: servers.map(|(server, stats)| server_status(server, key.port, *stats, interfaces)).collect(),
+        servers: servers
+            .map(|(server, stats)| server_status(server, key.port, *stats, load(server), interfaces))
+            .collect(),
     }
 }
 
@@ -120,7 +126,13 @@ fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
     })
 }
 
-fn server_status(server: &RealServer, port: u16, stats: Stats, interfaces: &[Link]) -> status::RealServer {
+fn server_status(
+    server: &RealServer,
+    port: u16,
+    stats: Stats,
+    load: Load,
+    interfaces: &[Link],
+) -> status::RealServer {
     let (state, reason) = server.state();
     let hop = match server.way() {
         Way::Through(hop) => Some(*hop),
@@ -138,6 +150,8 @@ fn server_status(server: &RealServer, port: u16, stats: Stats, interfaces: &[Lin
         mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
         interface: interface.map(|link| link.name.clone()),
         connections: stats.connections,
+        active_connections: load.active,
+        inactive_connections: load.inactive,
         packets: stats.packets,
         bytes: stats.bytes,
     }

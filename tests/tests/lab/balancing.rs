@@ -49,6 +49,29 @@ fn wrr_10_to_20_gives_exactly_3_and_6_of_9() -> Result<()> {
 }
 
 #[test]
+fn wlc_shares_by_the_connections_the_servers_have() -> Result<()> {
+    with_lab(&Plan::servers(3), |lab| {
+        lab.balance(&lab.http_on_all("wlc"), 3)?;
+        let names = lab.client().sequence(lab.service(), 30)?;
+        assert_eq!(tally(&names), counts([("rs1", 10), ("rs2", 10), ("rs3", 10)]));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_client_stays_with_its_server_under_sh_and_mh() -> Result<()> {
+    for scheduler in ["sh", "mh"] {
+        with_lab(&Plan::servers(3), |lab| {
+            lab.balance(&lab.http_on_all(scheduler), 3)?;
+            let names = lab.client().sequence(lab.service(), 9)?;
+            assert_eq!(names, vec![names[0].clone(); 9]);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn weight_0_gets_none_of_8() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {
         let config = lab.http("wrr").checked(lab.servers[0].address, 0).checked(lab.servers[1].address, 1);

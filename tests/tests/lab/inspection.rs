@@ -33,6 +33,8 @@ fn maps_show_named_fields() -> Result<()> {
             "members",
             "cursors",
             "flows4",
+            "loads",
+            "timeouts",
             "server_stats",
             "counters",
             "link_lan0",
@@ -52,6 +54,15 @@ fn maps_show_named_fields() -> Result<()> {
         let servers = values(&dump)?;
         let addresses: Vec<_> = servers.iter().map(|server| server["rip"]["octets"][15].as_u64()).collect();
         assert_eq!(addresses, [Some(11), Some(12)], "{servers:?}");
+
+        let dump = lab.director.dump("loads")?;
+        for load in values(&dump)? {
+            assert_eq!(
+                load["active"].as_u64().zip(load["inactive"].as_u64()).map(|(a, i)| a + i),
+                Some(2),
+                "{load}"
+            );
+        }
 
         let dump = lab.director.dump("flows4")?;
         let flows = slots(&dump)?;

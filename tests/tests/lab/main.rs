@@ -4,5 +4,6 @@ mod balancing;
 mod health;
 mod inspection;
 mod lifecycle;
+mod loads;
 mod paths;
 mod refusals;

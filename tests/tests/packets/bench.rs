@@ -10,14 +10,14 @@ use aya::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Bucket, Key4, State},
+    flow::{Bucket, Collected, Key4, State, TICK_SHIFT, ticks},
     layout::{Address, Lease, NextHop, Stats},
     sched::Method,
 };
 use xlvs::{
     control::{Director, Event, Way},
     io::{
-        datapath::{Datapath, Leases, Mode, Prepared, Settings},
+        datapath::{Datapath, Flows, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
     },
     plan::{ServiceKey, Wanted, WantedServer},
@@ -146,9 +146,31 @@ impl Bench {
 
     /// The counts of a service's real server.
     pub(crate) fn stats(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<Stats> {
-        let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
-        let server = self.director.services[&key].servers.iter().find(|server| server.rip == rip(last));
-        self.prepared.datapath().stats(server.context("no such server")?.row.row)
+        self.prepared.datapath().stats(row(&self.director, port, protocol, last)?)
+    }
+
+    /// Active and inactive connections of a service's real server.
+    pub(crate) fn load(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<(u32, u32)> {
+        let load = self.prepared.datapath().load(row(&self.director, port, protocol, last)?);
+        Ok((load.active, load.inactive))
+    }
+
+    /// The flow table, as the thread that collects has it.
+    pub(crate) fn flows(&self) -> anyhow::Result<Flows> {
+        self.prepared.datapath().flows()
+    }
+
+    /// Collects what will be over when nothing has come for so many seconds.
+    pub(crate) fn collect_in(&self, seconds: u32) -> anyhow::Result<Collected> {
+        let flows = self.flows()?;
+        Ok(flows.collect(0..flows.rows(), tick()? + ticks(seconds) + 1))
+    }
+
+    /// Changes the timeout of a state.
+    pub(crate) fn set_timeout(&self, state: State, seconds: u32) {
+        let mut timeouts = self.prepared.datapath().timeouts();
+        timeouts.set(state, seconds);
+        self.prepared.datapath().set_timeouts(&timeouts);
     }
 
     /// Runs one frame through the program.
@@ -167,6 +189,11 @@ impl Bench {
             Some(Program::Xdp(program)) => Ok(program),
             _ => anyhow::bail!("the object has no program xlvs"),
         }
+    }
+
+    /// How many instructions the verifier followed.
+    pub(crate) fn verified_instructions(&self) -> anyhow::Result<u32> {
+        self.program()?.info()?.verified_instruction_count().context("the kernel does not tell (Linux 5.16)")
     }
 
     /// Gives the row of one real server to another, as a daemon with another configuration would.
@@ -191,11 +218,48 @@ impl Bench {
             copies += bucket
                 .slots
                 .iter()
-                .filter(|slot| slot.control.state > State::Tentative as u8)
+                .filter(|slot| slot.state().is_living())
                 .filter(|slot| slot.key.client_port == client_port.to_be_bytes())
                 .count();
         }
         Ok(copies)
+    }
+}
+
+/// The row of a service's real server.
+pub(crate) fn row(director: &Director, port: u16, protocol: u8, last: u8) -> anyhow::Result<u16> {
+    let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
+    let server = director.services[&key].servers.iter().find(|server| server.rip == rip(last));
+    Ok(server.context("no such server")?.row.row)
+}
+
+/// The tick it is on the program's clock.
+pub(crate) fn tick() -> anyhow::Result<u32> {
+    let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now()?;
+    Ok((std::time::Duration::from(now).as_nanos() >> TICK_SHIFT) as u32)
+}
+
+/// A director of the loopback in the calling thread's namespace, with its pins in `pins`, whose servers are resolved.
+pub(crate) fn attach_services(pins: &Path, services: &[Wanted]) -> anyhow::Result<(Datapath, Director)> {
+    // The loopback has no driver that could run a program; its index is that of frames of a test run.
+    let settings =
+        Settings { interfaces: vec![link("lo", 1, DIRECTOR)], mode: Mode::Generic, ..settings(pins, &[]) };
+    let mut prepared = Prepared::new(settings, services)?;
+    let mut director = Director::new(services, &prepared.allocation);
+    for server in services.iter().flat_map(|service| &service.servers) {
+        let IpAddr::V4(address) = server.rip else { continue };
+        let mac = mac(address.octets()[3]);
+        director.handle(&Event::Way(server.rip, Way::Through(NextHop { mac, port: 0 })));
+    }
+    director.everything().iter().for_each(|action| prepared.apply(action));
+    Ok((prepared.attach()?, director))
+}
+
+/// The program of an attached director.
+pub(crate) fn attached_program(datapath: &mut Datapath) -> anyhow::Result<&Xdp> {
+    match datapath.ebpf_mut().program("xlvs") {
+        Some(Program::Xdp(program)) => Ok(program),
+        _ => anyhow::bail!("the object has no program xlvs"),
     }
 }
 

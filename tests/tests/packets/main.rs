@@ -3,6 +3,7 @@
 mod bench;
 mod frame;
 mod leases;
+mod loads;
 mod rows;
 mod schedulers;
 mod sequences;

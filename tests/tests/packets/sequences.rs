@@ -1,6 +1,6 @@
 //! Several packets one after the other: flows, weights, servers that come and go.
 
-use std::{collections::BTreeMap, sync::Barrier, thread};
+use std::{sync::Barrier, thread};
 
 use lb_common::{flow::SLOTS, sched::Scheduler, tcp::flag};
 use xlvs::{
@@ -62,6 +62,14 @@ fn director(scheduler: Scheduler, servers: &[(u8, u16)]) -> Bench {
 
 fn down(last: u8) -> Event {
     Event::Check(u32::from(last), Verdict::Down { reason: "connection refused".to_owned() })
+}
+
+/// The kernel's limit is a million, and other kernels and compilers need more or less of it.
+#[test]
+fn the_verifier_has_room() {
+    let bench = director(Scheduler::Rr, &[(1, 1)]);
+    let followed = bench.verified_instructions().expect("a count");
+    assert!(followed < 500_000, "{followed} instructions followed");
 }
 
 #[test]
@@ -170,27 +178,6 @@ fn a_row_given_to_another_server_never_receives_its_flows() {
     assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Err("pass_server_gone"));
     assert_ne!(serve(&bench, &udp(1)), Ok(2));
     assert_eq!(serve(&bench, &tcp(2, flag::ACK)), Ok(1));
-}
-
-#[test]
-fn a_syn_flood_evicts_its_own_and_no_established_connection() {
-    let bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
-    let mut established = BTreeMap::new();
-    for client in 1..200 {
-        let server = serve(&bench, &tcp(client, flag::SYN)).expect("forwarded");
-        assert_eq!(serve(&bench, &tcp(client, flag::ACK)), Ok(server));
-        established.insert(client, server);
-    }
-    let mut full = 0;
-    for flood in 0..20_000u32 {
-        let [_, _, a, b] = flood.to_be_bytes();
-        let packet = Packet::tcp(([198, 51, a, b], 1), (VIP, 80), flag::SYN);
-        full += u32::from(serve(&bench, &packet) == Err("drop_flow_table_full"));
-    }
-    for (client, server) in established {
-        assert_eq!(serve(&bench, &tcp(client, flag::ACK)), Ok(server), "client {client}");
-    }
-    assert!(full < 200, "a flood evicts itself: {full} refused of {} slots", SLOTS * 1024);
 }
 
 /// How often two CPUs meet in one bucket.

@@ -26,6 +26,8 @@ pub(super) struct Inheritance {
     pub(super) allocation: Allocation,
     /// The keys the flows are hashed with.
     pub(super) flow_keys: Keys,
+    /// The era of its counts.
+    pub(super) era: u8,
     /// Rows of `flows4`.
     pub(super) flow_rows: usize,
     stats: ServerStats,
@@ -50,8 +52,7 @@ impl Inheritance {
         let flows = Table::<Bucket<Key4>>::open(&MapData::from_pin(pins.join("flows4"))?)?;
         let stats = MapData::from_pin(pins.join("server_stats"))?;
         let stats = ServerStats::try_from(Map::from_map_data(stats)?)?;
-        let mut allocation =
-            Allocation { next_generation: layout.next_generation as u16, ..Allocation::default() };
+        let mut allocation = Allocation { next_generation: layout.next_generation, ..Allocation::default() };
         for slot in (0..services.rows()).flat_map(|row| services.get(row).slots) {
             if slot.info.protocol != 0 {
                 let key = ServiceKey { vip: slot.vip, protocol: slot.info.protocol, port: slot.info.port };
@@ -66,7 +67,8 @@ impl Inheritance {
                 allocation.servers.insert((*key, server.rip), value);
             }
         }
-        Ok(Self { allocation, flow_keys: layout.flow_keys, flow_rows: flows.rows(), stats })
+        let (flow_keys, era) = (layout.flow_keys, layout.era as u8);
+        Ok(Self { allocation, flow_keys, era, flow_rows: flows.rows(), stats })
     }
 
     /// Rows of `server_stats`.
@@ -104,6 +106,14 @@ pub(super) fn lock(pins: &Path) -> anyhow::Result<File> {
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(what),
     }
+}
+
+/// Notes in the maps of an earlier run that the era is used: should this start be cut off with the program attached
+/// and its maps not yet pinned, the next one takes another.
+pub(super) fn use_up_era(pins: &Path, era: u16) -> anyhow::Result<()> {
+    let pin = pins.join("layout");
+    let layout = Layout { era, ..read_layout(&pin)? };
+    write_layout(Map::Array(MapData::from_pin(pin)?), &layout)
 }
 
 type LayoutBytes = [u8; size_of::<Layout>()];

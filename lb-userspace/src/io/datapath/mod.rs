@@ -1,15 +1,14 @@
 //! The program and its maps: loads, takes over, publishes, counts, and removes what it made.
 
 mod attach;
+mod flows;
 mod inherit;
 mod leases;
+mod pins;
 mod publish;
 mod table;
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use aya::{
@@ -19,18 +18,20 @@ use aya::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::SLOTS,
+    flow::{ERAS, SLOTS, Timeouts},
     hash::Keys,
     layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, Port, Stats},
 };
 use tracing::{info, warn};
 
 pub use attach::Mode;
+pub use flows::Flows;
 pub use leases::Leases;
 
 use self::{
     attach::Attached,
     inherit::Inheritance,
+    pins::{pin_over, remove},
     publish::{Publisher, Tables},
     table::Table,
 };
@@ -44,7 +45,7 @@ use crate::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 
 /// Maps that go on over a restart where their sizes allow it.
-const KEPT: [&str; 3] = ["flows4", "server_stats", "counters"];
+const KEPT: [&str; 4] = ["flows4", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
 const FRESH: [&str; 9] =
     ["services", "leases", "servers", "loads", "joined", "members", "cursors", "ports", "layout"];
@@ -74,6 +75,7 @@ pub struct Settings {
 struct Constants {
     service_mask: u32,
     flow_mask: u32,
+    era: u32,
     debug: u32,
     service_keys: Keys,
     flow_keys: Keys,
@@ -85,6 +87,7 @@ impl Constants {
         loader
             .override_global("SERVICE_MASK", &self.service_mask, true)
             .override_global("FLOW_MASK", &self.flow_mask, true)
+            .override_global("ERA", &self.era, true)
             .override_global("DEBUG", &self.debug, true)
             .override_global("SERVICE_KEYS", &self.service_keys[..], true)
             .override_global("FLOW_KEYS", &self.flow_keys[..], true)
@@ -98,6 +101,7 @@ pub struct Datapath {
     ebpf: Ebpf,
     publisher: Publisher,
     leases: Leases,
+    timeouts: Table<Timeouts>,
     stats: ServerStats,
     counters: PerCpuArray<MapData, [u64; Counter::ALL.len()]>,
     attached: Vec<Attached>,
@@ -156,14 +160,17 @@ impl Prepared {
                     old.flow_rows
                 );
             }
-            let same = [same_flows, old.stats_rows() == allocation.server_rows(), true];
+            let same = [same_flows, old.stats_rows() == allocation.server_rows(), true, true];
             kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
         }
         let flow_keys =
             old.as_ref().filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
+        // The flows that are kept are in the counts of the earlier daemon, which this one's begin without.
+        let era = old.as_ref().map_or(0, |old| (old.era + 1) % ERAS);
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
             flow_mask: flow_rows as u32 - 1,
+            era: u32::from(era),
             debug: u32::from(settings.debug),
             service_keys: table.keys,
             flow_keys,
@@ -191,10 +198,19 @@ impl Prepared {
             servers: Table::open(map_data(&ebpf, "servers")?)?,
             members: Table::open(map_data(&ebpf, "members")?)?,
             cursors: Table::open(map_data(&ebpf, "cursors")?)?,
+            loads: Table::open(map_data(&ebpf, "loads")?)?,
         };
+        let timeouts = Table::open(map_data(&ebpf, "timeouts")?)?;
+        if !kept.contains(&"timeouts") {
+            timeouts.set(0, &Timeouts::default());
+        }
         set_devices(&mut ebpf, &settings.interfaces)?;
-        let layout =
-            Layout { abi: ABI_VERSION, next_generation: u32::from(allocation.next_generation), flow_keys };
+        let layout = Layout {
+            abi: ABI_VERSION,
+            next_generation: allocation.next_generation,
+            era: u16::from(era),
+            flow_keys,
+        };
         let mut stats = PerCpuArray::try_from(own_map(&ebpf, "server_stats")?)?;
         if let Some(old) = &old {
             old.hand_over_counts(&allocation, &mut stats)?;
@@ -202,6 +218,7 @@ impl Prepared {
         let datapath = Datapath {
             publisher: Publisher::new(tables, &table, wanted),
             leases: Leases::open(map_data(&ebpf, "leases")?, &settings.leases)?,
+            timeouts,
             stats,
             counters: PerCpuArray::try_from(own_map(&ebpf, "counters")?)?,
             ebpf,
@@ -252,6 +269,9 @@ impl Prepared {
         let datapath = &mut self.datapath;
         let (mode, pins) = (self.settings.mode, datapath.pins.clone());
         inherit::write_layout(own_map(&datapath.ebpf, "layout")?, &self.layout)?;
+        if !self.kept.is_empty() {
+            inherit::use_up_era(&pins, self.layout.era)?;
+        }
         for link in &self.settings.interfaces {
             let attached = Attached::new(program(&mut datapath.ebpf)?, link, mode, &pins)?;
             datapath.attached.push(attached);
@@ -340,21 +360,6 @@ impl Datapath {
             warn!("{}: {error}", self.pins.display());
         }
     }
-}
-
-fn remove(pin: &Path) {
-    match std::fs::remove_file(pin) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => warn!("{}: {error}", pin.display()),
-        _ => {}
-    }
-}
-
-/// Pins a map in the place of an older one of the same name, which disappears in the same moment.
-fn pin_over(map: &MapData, pins: &Path, name: &str) -> anyhow::Result<()> {
-    let (new, pin) = (pins.join(format!("new_{name}")), pins.join(name));
-    remove(&new);
-    map.pin(&new).with_context(|| format!("pinning {}", pin.display()))?;
-    std::fs::rename(&new, &pin).with_context(|| format!("pinning {}", pin.display()))
 }
 
 fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut Xdp> {

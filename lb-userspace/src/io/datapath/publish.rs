@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, mem::offset_of};
 
 use lb_common::{
-    layout::{CursorRow, Member, Pool, Server, ServerState, Service, ServiceBucket},
+    layout::{CursorRow, Load, Member, Pool, Server, ServerInfo, ServerState, Service, ServiceBucket},
     sched::{self, Cursor, Listed, NOBODY, Scheduler},
 };
 
@@ -13,13 +13,14 @@ use crate::{
     plan::{ServiceKey, ServiceTable, Wanted, mapped},
 };
 
-/// The tables that the program reads and only the daemon writes, apart from the cursors.
+/// The tables that the program reads and only the daemon writes, apart from cursors and loads.
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) services: Table<ServiceBucket>,
     pub(super) servers: Table<Server>,
     pub(super) members: Table<Member>,
     pub(super) cursors: Table<CursorRow>,
+    pub(super) loads: Table<Load>,
 }
 
 /// Publishes into [`Tables`].
@@ -73,11 +74,17 @@ impl Publisher {
         Self { tables, pools }
     }
 
+    /// The connections of a real server.
+    pub(super) fn load(&self, row: u16) -> Load {
+        Load::from_word(self.tables.loads.word(usize::from(row), 0))
+    }
+
     /// Makes one change.
     pub(super) fn apply(&mut self, action: &Action) {
         match action {
             Action::Server { row, next_hop, info, rip } => {
                 let (row, servers) = (usize::from(*row), &self.tables.servers);
+                let before: ServerInfo = servers.word(row, offset_of!(Server, info));
                 servers.set_word(row, offset_of!(Server, rip), &mapped(*rip).halves()[0]);
                 servers.set_word(row, offset_of!(Server, rip) + 8, &mapped(*rip).halves()[1]);
                 // A server that becomes reachable has its way before anybody is sent to it, and one that ceases
@@ -88,6 +95,10 @@ impl Publisher {
                 } else {
                     servers.set_word(row, offset_of!(Server, info), info);
                     servers.set_word(row, offset_of!(Server, next_hop), next_hop);
+                }
+                // From here on flows of the server that had the row are in nobody's load.
+                if before.generation != info.generation {
+                    self.tables.loads.set(row, &Load::default());
                 }
             }
             Action::Pool(key, list) => {

@@ -53,6 +53,11 @@ impl<T: Pod> Table<T> {
         }
     }
 
+    /// Where a row lies: shared with the kernel and the program, for as long as the table.
+    pub(super) fn pointer(&self, row: usize) -> *mut T {
+        self.words(row).as_ptr().cast_mut().cast()
+    }
+
     /// A copy of a row; words of different moments if somebody writes it meanwhile.
     pub(super) fn get(&self, row: usize) -> T {
         let words: Vec<u64> = self.words(row).iter().map(|word| word.load(Ordering::Acquire)).collect();

@@ -1,0 +1,48 @@
+//! The atomic operations that the flow table's protocol needs, as each side has them.
+
+/// Atomic operations on a word that several CPUs share; each is a full barrier but `load`.
+pub trait Atomic {
+    /// Reads the word once.
+    ///
+    /// # Safety
+    /// `word` is valid, aligned to 8 and only changed atomically.
+    unsafe fn load(word: *const u64) -> u64;
+    /// Stores `new` if the word is `old`; says what the word was.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64;
+    /// Stores `new`; says what the word was.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn swap(word: *mut u64, new: u64) -> u64;
+}
+
+/// The host's instructions.
+#[cfg(target_has_atomic = "64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Host;
+
+#[cfg(target_has_atomic = "64")]
+mod host {
+    use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    impl super::Atomic for super::Host {
+        unsafe fn load(word: *const u64) -> u64 {
+            // SAFETY: the trait's contract.
+            unsafe { AtomicU64::from_ptr(word.cast_mut()) }.load(SeqCst)
+        }
+
+        unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
+            // SAFETY: the trait's contract.
+            let word = unsafe { AtomicU64::from_ptr(word) };
+            word.compare_exchange(old, new, SeqCst, SeqCst).unwrap_or_else(|found| found)
+        }
+
+        unsafe fn swap(word: *mut u64, new: u64) -> u64 {
+            // SAFETY: the trait's contract.
+            unsafe { AtomicU64::from_ptr(word) }.swap(new, SeqCst)
+        }
+    }
+}

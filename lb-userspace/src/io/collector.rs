@@ -1,0 +1,122 @@
+//! The collector: a thread that goes through the flow table for as long as the daemon runs, so that no timer is
+//! needed for a flow. What is over, `lb-common`'s protocol decides; here is only the pace.
+
+use std::{
+    convert::Infallible,
+    ops::Range,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use lb_common::flow::{Collected, TICK_SHIFT};
+use nix::time::ClockId;
+use tracing::{debug, info};
+
+use super::datapath::Flows;
+
+/// How long a pass through the table takes, where the table is not too large for that.
+const PASS: Duration = Duration::from_millis(800);
+/// Buckets looked at in one go.
+const TURN: usize = 4096;
+/// After a turn the thread rests at least so many times as long as it worked.
+const REST: u32 = 3;
+/// Longer than a packet is in the program: a flow that one has just touched is not forgotten.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
+/// The running thread; it ends with the value.
+#[derive(Debug)]
+pub struct Collector {
+    running: Option<Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Collector {
+    /// Starts it. Its first pass takes the flows of an earlier daemon into the counts, without a rest.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(flows: Flows) -> anyhow::Result<Self> {
+        let (running, ended) = channel();
+        let run = move || {
+            let collected = pass(&flows, |_| true);
+            if let Some(Collected { counted: counted @ 1.., .. }) = collected {
+                info!(counted, "took the connections of an earlier run into the counts");
+            }
+            while let Some(Collected { forgotten, .. }) = paced(&flows, &ended) {
+                debug!(forgotten, "flows expired");
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("collector".to_owned())
+            .spawn(run)
+            .context("starting the thread that collects expired flows")?;
+        Ok(Self { running: Some(running), thread: Some(thread) })
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        drop(self.running.take());
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so on stderr.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// A pass that takes its time; `None` when the collector is to end.
+fn paced(flows: &Flows, ended: &Receiver<Infallible>) -> Option<Collected> {
+    let start = Instant::now();
+    let mut turn_start = start;
+    pass(flows, |done| {
+        let due = start + PASS.mul_f64(done);
+        let rest = due.saturating_duration_since(Instant::now()).max(turn_start.elapsed() * REST);
+        let goes_on = ended.recv_timeout(rest) == Err(RecvTimeoutError::Timeout);
+        turn_start = Instant::now();
+        goes_on
+    })
+}
+
+/// Goes through the table once; `rest`, which is told what part is done, ends it early with false.
+fn pass(flows: &Flows, mut rest: impl FnMut(f64) -> bool) -> Option<Collected> {
+    let mut sum = Collected::default();
+    for turn in turns(flows.rows()) {
+        let end = turn.end;
+        let Collected { forgotten, counted } = flows.collect(turn, now());
+        sum = Collected { forgotten: sum.forgotten + forgotten, counted: sum.counted + counted };
+        if !rest(end as f64 / flows.rows() as f64) {
+            return None;
+        }
+    }
+    Some(sum)
+}
+
+fn turns(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(TURN).map(move |start| start..(start + TURN).min(rows))
+}
+
+/// The tick at which a flow must be over, on the clock that the program reads.
+fn now() -> u32 {
+    let clock = ClockId::CLOCK_MONOTONIC_COARSE.now().map_or(Duration::ZERO, Duration::from);
+    (clock.saturating_sub(UNDER_WAY).as_nanos() >> TICK_SHIFT) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_cover_every_bucket_once() {
+        for rows in [1, TURN - 1, TURN, TURN + 1, 5 * TURN + 7] {
+            let mut next = 0;
+            for turn in turns(rows) {
+                assert_eq!(turn.start, next);
+                assert!((1..=TURN).contains(&turn.len()), "{rows}: {turn:?}");
+                next = turn.end;
+            }
+            assert_eq!(next, rows);
+        }
+    }
+}
