@@ -148,7 +148,7 @@ impl Prepared {
         })?;
         let old = Inheritance::read(&pins);
         let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
-        let table = ServiceTable::build(wanted, &allocation, random_keys);
+        let table = ServiceTable::build(wanted, &allocation, rand::random);
         let flow_rows = (settings.flow_slots as usize).div_ceil(SLOTS).next_power_of_two();
 
         let mut kept = Vec::new();
@@ -164,7 +164,7 @@ impl Prepared {
             kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
         }
         let flow_keys =
-            old.as_ref().filter(|_| kept.contains(&"flows4")).map_or_else(random_keys, |old| old.flow_keys);
+            old.as_ref().filter(|_| kept.contains(&"flows4")).map_or_else(rand::random, |old| old.flow_keys);
         // The flows that are kept are in the counts of the earlier daemon, which this one's begin without.
         let era = old.as_ref().map_or(0, |old| (old.era + 1) % ERAS);
         let constants = Constants {
@@ -395,8 +395,4 @@ fn ports(interfaces: &[Link]) -> anyhow::Result<[Port; MAX_PORTS]> {
         *port = Port { ifindex: link.index, mac, reserved: 0 };
     }
     Ok(ports)
-}
-
-fn random_keys() -> Keys {
-    rand::random()
 }
