@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;
@@ -18,6 +18,8 @@ pub const MAX_SERVICES: usize = 4096;
 pub const MAX_POOL: usize = 1024;
 /// The most interfaces one director forwards through.
 pub const MAX_PORTS: usize = 16;
+/// The most rules that give packets a firewall mark.
+pub const MAX_MARK_RULES: usize = 256;
 
 /// An IPv4 (mapped, RFC 4291 section 2.5.5.2) or IPv6 address, 16 bytes in network order.
 #[repr(C, align(8))]
@@ -50,6 +52,28 @@ impl Address {
         u32::from_be(if is_mapped { d } else { a ^ b ^ c ^ d })
     }
 
+    /// What stands for the address of a service that is chosen by firewall mark: of the multicast prefix, so that no VIP
+    /// is like it; the last word is the mark in network order.
+    #[inline(always)]
+    pub const fn mark(is_v6: bool, mark: u32) -> Self {
+        let [a, b, c, d] = mark.to_be_bytes();
+        Self { octets: [0xff, 0, 0, is_v6 as u8, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] }
+    }
+
+    /// The address with the bits that `mask` has not taken away.
+    #[must_use]
+    #[inline(always)]
+    pub const fn masked(&self, mask: &Self) -> Self {
+        let ([a, b], [c, d]) = (self.halves(), mask.halves());
+        Self { octets: bytemuck::must_cast([a & c, b & d]) }
+    }
+
+    /// The mask of the first `bits` of an IPv6 address, or of a mapped IPv4 one if 96 are added: at most 128.
+    pub const fn mask(bits: u8) -> Self {
+        let ones = if bits == 0 { 0 } else { u128::MAX << (128 - bits as u32) };
+        Self { octets: ones.to_be_bytes() }
+    }
+
     /// The address as two 64-bit words, in memory order.
     #[inline(always)]
     pub const fn halves(&self) -> [u64; 2] {
@@ -71,6 +95,75 @@ pub struct ServiceInfo {
     pub id: u16,
     /// Row of `leases`: the virtual router that owns the VIP; 0 when none does.
     pub lease: u16,
+}
+
+/// The number in the place of an IP protocol's that a service by firewall mark has in [`ServiceInfo::protocol`]; reserved
+/// by IANA. Its address is [`Address::mark`] and its port 0.
+pub const MARK_PROTOCOL: u8 = 255;
+
+/// A row of `policies`: what the new connections of a service depend on besides its scheduler.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Policy {
+    /// Of [`Policy::ONE_PACKET`] and the others.
+    pub flags: u32,
+    /// For how many seconds after its last new connection a client stays with its real server; 0 without persistence.
+    pub persistence: u32,
+    /// Which clients are one client to persistence: the bits of a (mapped) address that count.
+    pub mask: Address,
+}
+
+impl Policy {
+    /// UDP: every packet is scheduled by itself and no flow is recorded.
+    pub const ONE_PACKET: u32 = 1;
+    /// TCP: any segment but a reset opens a connection, not only a SYN. SCTP: any chunk but an ABORT.
+    pub const SLOPPY: u32 = 2;
+    /// A client leaves a real server that takes no new connections, though persistence would keep it there.
+    pub const EXPIRE_QUIESCENT: u32 = 4;
+
+    /// Is one of these set?
+    #[inline(always)]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A row of `mark_rules`: which packets get a firewall mark. The first rule that fits decides.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct MarkRule {
+    /// The bits of the source address that count; of a mapped IPv4 address all of the first 96 must.
+    pub source_mask: Address,
+    /// What they are.
+    pub source: Address,
+    /// The bits of the destination address that count.
+    pub destination_mask: Address,
+    /// What they are.
+    pub destination: Address,
+    /// Destination ports, the first and the last, host order.
+    pub ports: [u16; 2],
+    /// IP protocol number; 0 for any that is balanced.
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// The mark.
+    pub mark: u32,
+    /// Zero.
+    pub reserved2: u32,
+}
+
+/// A row of `limits`, by rows of `servers`: how many connections a real server may have.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Limit {
+    /// With so many connections it is overloaded and gets no new ones; 0 for no limit.
+    pub upper: u32,
+    /// With fewer than so many it is no longer overloaded; 0 for three quarters of the upper limit.
+    pub lower: u32,
+    /// 1 while it is overloaded: kept by the program.
+    pub overloaded: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A row of `leases`: until when this node may forward for one `vrrp_instance`. Row 0 is for the services that no
@@ -206,8 +299,8 @@ pub struct ServerInfo {
     pub service: u16,
     /// A [`ServerState`] as a number.
     pub state: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1 when its weight of this moment is 0, else 0.
+    pub quiescent: u8,
 }
 
 /// A row of `servers`: one real server of one service.
@@ -333,6 +426,25 @@ mod tests {
         assert_eq!(size_of::<Port>(), 12);
         assert_eq!(size_of::<Lease>(), 16);
         assert_eq!(size_of::<Load>(), 8);
+        assert_eq!(size_of::<Policy>(), 24);
+        assert_eq!(size_of::<Limit>(), 16);
+        assert_eq!(size_of::<MarkRule>(), 80);
+    }
+
+    #[test]
+    fn a_mask_leaves_the_first_bits() {
+        let address = Address::v4([192, 0, 2, 129]);
+        assert_eq!(address.masked(&Address::mask(96 + 24)), Address::v4([192, 0, 2, 0]));
+        assert_eq!(address.masked(&Address::mask(128)), address);
+        assert_eq!(address.masked(&Address::mask(0)), Address::default());
+    }
+
+    #[test]
+    fn a_mark_is_no_address_of_a_host() {
+        let mark = Address::mark(true, 0x0102_0304);
+        assert!(std::net::Ipv6Addr::from(mark.octets).is_multicast());
+        assert_ne!(mark, Address::mark(false, 0x0102_0304));
+        assert_eq!(mark.words()[3], 0x0102_0304_u32.to_be());
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl VirtualService {
         let server = &mut self.servers[place];
         let (was_listed, weight, state) = (server.is_listed(), server.effective_weight(), server.state().0);
         let before = server.way.clone();
+        let was_quiescent = weight == 0;
         match event {
             Event::Way(rip, way) if *rip == server.rip => server.way = way.clone(),
             Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => {
@@ -184,7 +185,8 @@ impl VirtualService {
             }
             Event::Way(..) | Event::Check(..) => return,
         }
-        if (server.state().0, &server.way) != (state, &before) {
+        let is_quiescent = server.effective_weight() == 0;
+        if (server.state().0, &server.way, is_quiescent) != (state, &before, was_quiescent) {
             actions.push(server_action(self.id, server));
         }
         match (was_listed, server.is_listed()) {
@@ -212,14 +214,17 @@ fn server_action(service: u16, server: &RealServer) -> Action {
         weight: server.weight,
         service,
         state: server.state().0 as u8,
-        reserved: 0,
+        quiescent: u8::from(server.effective_weight() == 0),
     };
     Action::Server { row: server.row.row, next_hop, info, rip: server.rip }
 }
 
 #[cfg(test)]
 mod tests {
-    use lb_common::{layout::Address, sched::Scheduler};
+    use lb_common::{
+        layout::{Address, Policy},
+        sched::Scheduler,
+    };
 
     use super::*;
     use crate::plan::WantedServer;
@@ -234,11 +239,18 @@ mod tests {
         let server = |last: u8| WantedServer {
             rip: rip(last),
             weight: u16::from(last),
+            thresholds: [0; 2],
             inhibit_on_failure,
             checks: vec![u32::from(last)],
         };
         let servers = (1..=3).map(server).collect();
-        let wanted = [Wanted { key: KEY, method: Scheduler::Wrr.into(), lease: 0, servers }];
+        let wanted = [Wanted {
+            key: KEY,
+            method: Scheduler::Wrr.into(),
+            lease: 0,
+            policy: Policy::default(),
+            servers,
+        }];
         let allocation = Allocation::default().assign(&wanted).expect("small");
         let mut director = Director::new(&wanted, &allocation);
         for last in 1..=3 {
@@ -292,7 +304,7 @@ mod tests {
         let mut director = director(true);
         let actions = director.handle(&failed(2));
         assert_eq!(pool(&actions), Some(vec![(2, 3), (1, 0), (0, 1)]));
-        assert_eq!(states(&actions), [], "its flows go on");
+        assert_eq!(states(&actions), [(1, ServerState::Ready as u8)], "its flows go on");
     }
 
     #[test]

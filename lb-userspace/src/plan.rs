@@ -11,8 +11,8 @@ use std::{
 use lb_common::{
     hash::{Keys, multilinear},
     layout::{
-        Address, MAX_POOL, MAX_SERVERS, MAX_SERVICES, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo,
-        service_words,
+        Address, MARK_PROTOCOL, MAX_POOL, MAX_SERVERS, MAX_SERVICES, Policy, SERVICE_SLOTS, Service,
+        ServiceBucket, ServiceInfo, service_words,
     },
     sched::Method,
 };
@@ -24,8 +24,25 @@ pub struct ServiceKey {
     pub vip: Address,
     /// IP protocol number.
     pub protocol: u8,
-    /// Port, host order.
+    /// Port, host order; 0 for a service on every port.
     pub port: u16,
+}
+
+impl ServiceKey {
+    /// The service of the packets with a firewall mark, in one address family.
+    pub const fn of_mark(is_v6: bool, mark: u32) -> Self {
+        Self { vip: Address::mark(is_v6, mark), protocol: MARK_PROTOCOL, port: 0 }
+    }
+
+    /// Family and firewall mark, if it is a service by firewall mark.
+    pub const fn mark(&self) -> Option<(bool, u32)> {
+        let [_, _, _, is_v6, .., a, b, c, d] = self.vip.octets;
+        if self.protocol == MARK_PROTOCOL {
+            Some((is_v6 != 0, u32::from_be_bytes([a, b, c, d])))
+        } else {
+            None
+        }
+    }
 }
 
 /// A virtual service that is to run.
@@ -37,6 +54,8 @@ pub struct Wanted {
     pub method: Method,
     /// Row of `leases`: the virtual router that owns the VIP, 0 when none does.
     pub lease: u16,
+    /// What its new connections depend on besides.
+    pub policy: Policy,
     /// Its real servers in the order of the configuration.
     pub servers: Vec<WantedServer>,
 }
@@ -48,6 +67,8 @@ pub struct WantedServer {
     pub rip: IpAddr,
     /// Its weight.
     pub weight: u16,
+    /// With how many connections it is overloaded, and below how many no longer; 0 for none and for the default.
+    pub thresholds: [u32; 2],
     /// A failed check takes its weight and not its place.
     pub inhibit_on_failure: bool,
     /// Its health checks, numbered by the order they have in the whole configuration.
@@ -263,11 +284,18 @@ mod tests {
         let server = |last: &u8| WantedServer {
             rip: IpAddr::from([10, 0, 0, *last]),
             weight: 1,
+            thresholds: [0; 2],
             inhibit_on_failure: false,
             checks: Vec::new(),
         };
         let servers = servers.iter().map(server).collect();
-        Wanted { key: key(port), method: Scheduler::Rr.into(), lease: port, servers }
+        Wanted {
+            key: key(port),
+            method: Scheduler::Rr.into(),
+            lease: port,
+            policy: Policy::default(),
+            servers,
+        }
     }
 
     fn row(allocation: &Allocation, port: u16, last: u8) -> Row {

@@ -138,6 +138,7 @@ impl Daemon {
             debug: options.debug_bpf,
             interfaces: interfaces.clone(),
             leases: leases(&options.config),
+            marks: Vec::new(),
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
         let mut director = Director::new(&wanted, &prepared.allocation);

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    layout::{Lease, NO_VMAC},
+    layout::{Lease, NO_VMAC, Policy},
     sched,
 };
 
@@ -78,6 +78,7 @@ fn wanted(service: &VirtualServer, instances: &[VrrpInstance], checks: &mut Vec<
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
+            thresholds: [0; 2],
             inhibit_on_failure: server.inhibit_on_failure,
             checks: (first..checks.len() as u32).collect(),
         }
@@ -87,6 +88,7 @@ fn wanted(service: &VirtualServer, instances: &[VrrpInstance], checks: &mut Vec<
         key: ServiceKey { vip: mapped(service.address), protocol, port: service.port },
         method: sched::Method { scheduler, flags },
         lease: lease_of(service.address, instances),
+        policy: Policy::default(),
         servers,
     }
 }

@@ -11,7 +11,7 @@ use aya::{
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Collected, Key4, State, TICK_SHIFT, ticks},
-    layout::{Address, Lease, NextHop, Stats},
+    layout::{Address, Lease, NextHop, Policy, Stats},
     sched::Method,
 };
 use xlvs::{
@@ -63,11 +63,13 @@ pub(crate) fn service(protocol: u8, port: u16, method: impl Into<Method>, server
     let server = |&(last, weight): &(u8, u16)| WantedServer {
         rip: rip(last),
         weight,
+        thresholds: [0; 2],
         inhibit_on_failure: false,
         checks: vec![u32::from(last)],
     };
     let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
-    Wanted { key, method: method.into(), lease: 0, servers: servers.iter().map(server).collect() }
+    let servers = servers.iter().map(server).collect();
+    Wanted { key, method: method.into(), lease: 0, policy: Policy::default(), servers }
 }
 
 /// The RIP with this last octet.
@@ -286,6 +288,7 @@ fn settings(pins: &Path, routers: &[Lease]) -> Settings {
         debug: false,
         interfaces: Vec::new(),
         leases: routers.to_vec(),
+        marks: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::{
-    layout::{Address, Load, MAX_POOL},
+    layout::{Address, Load, MAX_POOL, Policy},
     sched::{
         self, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, rebase,
     },
@@ -100,11 +100,12 @@ fn service(port: u16, method: Method, count: usize, random: &mut Random) -> Want
     let servers = (0..count as u16).map(|row| WantedServer {
         rip: rip(row),
         weight: [0, 1, 3, random.below(10) as u16, random.below(300) as u16][random.below(5) as usize],
+        thresholds: [0; 2],
         inhibit_on_failure: false,
         checks: Vec::new(),
     });
     let key = ServiceKey { vip: Address::v4(VIP), protocol: 6, port };
-    Wanted { key, method, lease: 0, servers: servers.collect() }
+    Wanted { key, method, lease: 0, policy: Policy::default(), servers: servers.collect() }
 }
 
 fn rip(row: u16) -> IpAddr {

@@ -20,7 +20,7 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::{ERAS, SLOTS, Timeouts},
     hash::Keys,
-    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, Port, Stats},
+    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
 };
 use tracing::{info, warn};
 
@@ -68,6 +68,8 @@ pub struct Settings {
     pub interfaces: Vec<Link>,
     /// The rows of `leases` behind row 0. None of them lets anything be forwarded at the start.
     pub leases: Vec<Lease>,
+    /// Which packets get a firewall mark; the first rule that fits decides.
+    pub marks: Vec<MarkRule>,
 }
 
 /// What the program is compiled with at its load, besides the interfaces.
