@@ -10,6 +10,7 @@ pub mod flow;
 pub mod hash;
 pub mod layout;
 pub mod sched;
+pub mod sctp;
 pub mod tcp;
 
 #[cfg(test)]

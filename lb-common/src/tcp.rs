@@ -60,7 +60,7 @@ pub const fn next(state: State, flags: u8) -> State {
     } else {
         Row::SAME
     };
-    State::from_number((row.0 >> (4 * state as u32)) as u8)
+    State::from_number((row.0 >> (4 * (state as u32 & 15))) as u8 & 15)
 }
 
 #[cfg(test)]

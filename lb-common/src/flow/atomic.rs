@@ -17,6 +17,11 @@ pub trait Atomic {
     /// # Safety
     /// As for `load`.
     unsafe fn swap(word: *mut u64, new: u64) -> u64;
+    /// Adds to a word of 32 bits, wrapping.
+    ///
+    /// # Safety
+    /// `word` is valid, aligned to 4 and only changed by additions.
+    unsafe fn add_32(word: *mut u32, change: u32);
 }
 
 /// The host's instructions.
@@ -26,7 +31,7 @@ pub struct Host;
 
 #[cfg(target_has_atomic = "64")]
 mod host {
-    use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
     impl super::Atomic for super::Host {
         unsafe fn load(word: *const u64) -> u64 {
@@ -43,6 +48,11 @@ mod host {
         unsafe fn swap(word: *mut u64, new: u64) -> u64 {
             // SAFETY: the trait's contract.
             unsafe { AtomicU64::from_ptr(word) }.swap(new, SeqCst)
+        }
+
+        unsafe fn add_32(word: *mut u32, change: u32) {
+            // SAFETY: the trait's contract.
+            unsafe { AtomicU32::from_ptr(word) }.fetch_add(change, SeqCst);
         }
     }
 }

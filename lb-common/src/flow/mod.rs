@@ -2,20 +2,22 @@
 //! flows up, record, count and forget them; `timeouts` says when.
 
 mod atomic;
+mod chain;
 mod shared;
 mod timeouts;
 
 pub use atomic::Atomic;
 #[cfg(target_has_atomic = "64")]
 pub use atomic::Host;
-pub use shared::{Collected, Hit, Inserted, Maps, Shared};
+pub use chain::{Chain, Inserted};
+pub use shared::{Collected, Hit, Maps, Over, Shared};
 pub use timeouts::{Timeouts, ticks};
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::layout::Load;
+use crate::layout::{Address, Load, MARK_PROTOCOL};
 
-/// Slots in a bucket of the IPv4 table, two to a cache line.
+/// Slots in a bucket; two of the IPv4 table fit in a cache line, and one of the IPv6 table.
 pub const SLOTS: usize = 4;
 
 /// A coarse unit of time: 2^30 nanoseconds of the monotonic clock, 1.07 s.
@@ -58,10 +60,42 @@ pub enum State {
     Udp = 14,
     /// UDP, one packet seen: as little as a SYN says about whether there will be another.
     UdpFirst = 15,
+    /// SCTP: nothing seen.
+    SctpNone = 16,
+    /// SCTP: the first INIT seen.
+    SctpInit1 = 17,
+    /// SCTP: INIT seen again.
+    SctpInit = 18,
+    /// SCTP: the server's INIT ACK was sent.
+    SctpCookieSent = 19,
+    /// SCTP: COOKIE ECHO seen.
+    SctpCookieReplied = 20,
+    /// SCTP: the server's side opened.
+    SctpCookieWait = 21,
+    /// SCTP: the client's INIT ACK seen.
+    SctpCookie = 22,
+    /// SCTP: the server's COOKIE ECHO was sent.
+    SctpCookieEchoed = 23,
+    /// SCTP: established.
+    SctpEstablished = 24,
+    /// SCTP: the server's SHUTDOWN was sent.
+    SctpShutdownSent = 25,
+    /// SCTP: SHUTDOWN seen.
+    SctpShutdownReceived = 26,
+    /// SCTP: the server's SHUTDOWN ACK was sent.
+    SctpShutdownAckSent = 27,
+    /// SCTP: refused.
+    SctpRejected = 28,
+    /// SCTP: closed.
+    SctpClosed = 29,
+    /// Persistence: a client's real server, for the connections it will open.
+    Template = 30,
+    /// The same, and none of the client's connections has got beyond its first packet.
+    TemplateFirst = 31,
 }
 
 /// How far the era is shifted in [`Control::life`]; below it is the state.
-const ERA_SHIFT: u32 = 4;
+const ERA_SHIFT: u32 = 5;
 /// The bits of [`Control::life`] that are the state's number.
 const STATE_MASK: u8 = (1 << ERA_SHIFT) - 1;
 
@@ -71,7 +105,7 @@ pub const ERAS: u8 = 1 << (u8::BITS - ERA_SHIFT);
 /// States as bits by their numbers: asking whether one is among them needs no branch, of which the verifier would have
 /// to follow both sides.
 #[derive(Clone, Copy)]
-struct Set(u16);
+struct Set(u32);
 
 impl Set {
     const fn of(states: &[State]) -> Self {
@@ -90,16 +124,27 @@ impl Set {
     }
 }
 
-const ACTIVE: Set = Set::of(&[State::Established, State::SynSent, State::SynRecv, State::SynAck]);
-const CLOSING: Set =
-    Set::of(&[State::FinWait, State::TimeWait, State::Close, State::CloseWait, State::LastAck]);
-const INACTIVE: Set = Set(CLOSING.0 | Set::of(&[State::None, State::Listen, State::Udp, State::UdpFirst]).0);
+const ACTIVE: Set =
+    Set::of(&[State::Established, State::SynSent, State::SynRecv, State::SynAck, State::SctpEstablished]);
+const CLOSING: Set = Set::of(&[
+    State::FinWait,
+    State::TimeWait,
+    State::Close,
+    State::CloseWait,
+    State::LastAck,
+    State::SctpRejected,
+    State::SctpClosed,
+]);
+const TEMPLATES: Set = Set::of(&[State::Template, State::TemplateFirst]);
+/// Every other flow.
+const INACTIVE: Set =
+    Set(!(ACTIVE.0 | TEMPLATES.0 | Set::of(&[State::Free, State::Claimed, State::Tentative]).0));
 
 impl State {
-    /// The state with this number, of which the low four bits count.
+    /// The state with this number, of which the low five bits count.
     #[inline(always)]
     pub const fn from_number(number: u8) -> Self {
-        // SAFETY: every number below 16 is a state.
+        // SAFETY: every number below 32 is a state.
         unsafe { core::mem::transmute(number & STATE_MASK) }
     }
 
@@ -109,8 +154,14 @@ impl State {
         self as u8 > Self::Tentative as u8
     }
 
+    /// Is it a template of persistence and no flow?
+    #[inline(always)]
+    pub const fn is_template(self) -> bool {
+        TEMPLATES.has(self) != 0
+    }
+
     /// What a flow in this state is in the word of its real server's [`Load`]. Active are the states that IPVS counts
-    /// so; UDP never is.
+    /// so; UDP never is, and templates are not counted.
     #[inline(always)]
     pub const fn load(self) -> u64 {
         ACTIVE.has(self) * Load::ONE_ACTIVE + INACTIVE.has(self) * Load::ONE_INACTIVE
@@ -135,7 +186,7 @@ pub struct Control {
     pub tag: u16,
     /// Another number with every claim.
     pub turn: u8,
-    /// The low four bits are a [`State`], the high ones the era: the run of a daemon whose `loads` the flow is counted
+    /// The low five bits are a [`State`], the high ones the era: the run of a daemon whose `loads` the flow is counted
     /// in. A flow of another era is in no count until the collector or its next change of state brings it in.
     pub life: u8,
 }
@@ -221,7 +272,7 @@ impl Word {
 
 /// The key of an IPv4 flow, addresses and ports as on the wire.
 #[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Key4 {
     /// Source address.
     pub client: [u8; 4],
@@ -233,14 +284,69 @@ pub struct Key4 {
     pub vip_port: [u8; 2],
     /// IP protocol number.
     pub protocol: u8,
+    /// [`KIND_FLOW`] or [`KIND_TEMPLATE`].
+    pub kind: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
 }
 
+/// The key of an IPv6 flow, addresses and ports as on the wire.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Key6 {
+    /// Source address.
+    pub client: [u8; 16],
+    /// Destination address.
+    pub vip: [u8; 16],
+    /// Source port, network order.
+    pub client_port: [u8; 2],
+    /// Destination port, network order.
+    pub vip_port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// [`KIND_FLOW`] or [`KIND_TEMPLATE`].
+    pub kind: u8,
+    /// Zero.
+    pub reserved: [u8; 10],
+}
+
+/// In a key: of a flow.
+pub const KIND_FLOW: u8 = 0;
+/// In a key: of a template of persistence.
+pub const KIND_TEMPLATE: u8 = 1;
+
+/// What the templates of a service have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateForm {
+    /// Which clients are one: the bits of a (mapped) address that count.
+    pub mask: Address,
+    /// The VIP, or what stands for a firewall mark.
+    pub vip: Address,
+    /// The service's port; 0 for every port, for a firewall mark, and for FTP.
+    pub port: u16,
+    /// IP protocol number; 0 for a firewall mark.
+    pub protocol: u8,
+}
+
+impl TemplateForm {
+    /// That of a service with this key and mask (`ip_vs_sched_persist` in `net/netfilter/ipvs/ip_vs_core.c`).
+    #[inline(always)]
+    pub const fn of(vip: Address, port: u16, protocol: u8, mask: Address) -> Self {
+        let is_ftp = protocol == 6 && port == FTP;
+        let protocol = if protocol == MARK_PROTOCOL { 0 } else { protocol };
+        Self { mask, vip, port: if is_ftp { 0 } else { port }, protocol }
+    }
+}
+
+/// The port of FTP's control connections: with persistence its data connections go with them.
+pub const FTP: u16 = 21;
+
 /// The key of a flow in one address family: aligned to 8, a whole number of 64-bit words, no padding.
-pub trait Key: Pod {
+pub trait Key: Pod + Eq {
     /// The hash of the key; `keys` gives the numbers of [`crate::hash::Keys`].
     fn hash(&self, keys: impl Fn(usize) -> u64) -> u32;
+    /// The key of the template that a flow with this key goes by.
+    fn template(&self, form: &TemplateForm) -> Self;
 }
 
 impl Key for Key4 {
@@ -248,6 +354,41 @@ impl Key for Key4 {
     fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
         let words: [u32; 4] = bytemuck::must_cast(*self);
         crate::hash::multilinear(keys, words)
+    }
+
+    #[inline(always)]
+    fn template(&self, form: &TemplateForm) -> Self {
+        let client = u32::from_ne_bytes(self.client) & form.mask.words()[3];
+        Self {
+            client: client.to_ne_bytes(),
+            vip: form.vip.words()[3].to_ne_bytes(),
+            client_port: [0; 2],
+            vip_port: form.port.to_be_bytes(),
+            protocol: form.protocol,
+            kind: KIND_TEMPLATE,
+            reserved: [0; 2],
+        }
+    }
+}
+
+impl Key for Key6 {
+    #[inline(always)]
+    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
+        let [a, b, c, d, e, f, g, h, i, j, _, _]: [u32; 12] = bytemuck::must_cast(*self);
+        crate::hash::multilinear(keys, [a, b, c, d, e, f, g, h, i, j])
+    }
+
+    #[inline(always)]
+    fn template(&self, form: &TemplateForm) -> Self {
+        Self {
+            client: Address { octets: self.client }.masked(&form.mask).octets,
+            vip: form.vip.octets,
+            client_port: [0; 2],
+            vip_port: form.port.to_be_bytes(),
+            protocol: form.protocol,
+            kind: KIND_TEMPLATE,
+            reserved: [0; 10],
+        }
     }
 }
 
@@ -259,13 +400,13 @@ pub struct Slot<K> {
     pub control: Control,
     /// When it was last seen, in ticks, or a little earlier.
     pub seen: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// In a bucket's first slot: how many flows that belong to the bucket lie in others ([`Chain`]).
+    pub spilled: u32,
     /// Whose flow it is.
     pub key: K,
 }
 
-/// A row of `flows4`.
+/// A row of `flows4` or `flows6`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket<K> {
@@ -273,14 +414,16 @@ pub struct Bucket<K> {
     pub slots: [Slot<K>; SLOTS],
 }
 
-// SAFETY: repr(C), every field is Pod, and 8 + 4 + 4 + 16 bytes leave no padding at an alignment of 32.
-unsafe impl Pod for Slot<Key4> {}
+// SAFETY: repr(C), every field is Pod, and 8 + 4 + 4 bytes and the key leave no padding at an alignment of 32.
+unsafe impl<K: Key> Pod for Slot<K> {}
 // SAFETY: all-zero is a free slot.
-unsafe impl Zeroable for Slot<Key4> {}
+unsafe impl<K: Key> Zeroable for Slot<K> {}
 // SAFETY: an array of Pod without padding.
-unsafe impl Pod for Bucket<Key4> {}
+unsafe impl<K: Key> Pod for Bucket<K> {}
 // SAFETY: all-zero is an empty bucket.
-unsafe impl Zeroable for Bucket<Key4> {}
+unsafe impl<K: Key> Zeroable for Bucket<K> {}
+const _: () = assert!(size_of::<Slot<Key4>>() == 16 + size_of::<Key4>());
+const _: () = assert!(size_of::<Slot<Key6>>() == 16 + size_of::<Key6>());
 
 impl<K> Slot<K> {
     /// What it holds.
@@ -301,25 +444,25 @@ mod tests {
 
     #[test]
     fn every_number_is_a_state_and_every_flow_is_one_connection() {
-        for number in 0..16 {
+        for number in 0..32 {
             let state = State::from_number(number);
             assert_eq!(state as u8, number);
             let connections = ACTIVE.has(state) + INACTIVE.has(state);
-            assert_eq!(connections, u64::from(state.is_living()), "{state:?}");
+            assert_eq!(connections, u64::from(state.is_living() && !state.is_template()), "{state:?}");
         }
-        assert_eq!(State::UdpFirst as u8, 15);
+        assert_eq!(State::TemplateFirst as u8, 31);
     }
 
     #[test]
     fn a_word_is_its_control() {
-        let control = Control { server: 0x1122, generation: 0x3344, tag: 0x5566, turn: 0x77, life: 0x94 };
+        let control = Control { server: 0x1122, generation: 0x3344, tag: 0x5566, turn: 0x77, life: 0xa4 };
         let word = Word::from(control);
         assert_eq!((word.server(), word.generation(), word.tag()), (0x1122, 0x3344, 0x5566));
-        assert_eq!((word.turn(), word.state(), word.era()), (0x77, State::Established, 9));
-        assert_eq!(word.in_state(State::Udp), Word::from(Control { life: 0x9e, ..control }));
-        assert_eq!(word.in_era(15), Word::from(Control { life: 0xf4, ..control }));
+        assert_eq!((word.turn(), word.state(), word.era()), (0x77, State::Established, 5));
+        assert_eq!(word.in_state(State::Udp), Word::from(Control { life: 0xae, ..control }));
+        assert_eq!(word.in_era(7), Word::from(Control { life: 0xe4, ..control }));
         assert_eq!(word.in_turn(1), Word::from(Control { turn: 1, ..control }));
         let fresh = Word::new(0x1122, 0x3344, 0x5566, State::Established);
-        assert_eq!(fresh.in_turn(0x77).in_era(9), word);
+        assert_eq!(fresh.in_turn(0x77).in_era(5), word);
     }
 }

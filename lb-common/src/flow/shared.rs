@@ -1,7 +1,7 @@
-//! The lock-free protocol of lookup and insertion in a bucket of the flow table.
+//! The lock-free protocol of one bucket of the flow table: lookup, change, end.
 //!
-//! A flow lives in one of the few slots of the bucket its key hashes to. A slot is a control word, which every
-//! CPU changes by compare and swap only, and a key, which only the CPU that claimed the slot writes:
+//! A slot is a control word, which every CPU changes by compare and swap only, and a key, which only the CPU that
+//! claimed the slot writes:
 //!
 //! ```text
 //! Free or victim --CAS--> Claimed --key written, swap--> Tentative --CAS--> a living state
@@ -10,24 +10,20 @@
 //! ```
 //!
 //! A reader takes the control word, compares the key, and takes the control word again: the same `turn` means
-//! that nobody claimed the slot in between, so the key and the server belong together. Two CPUs that insert one
-//! key at once both publish it as Tentative and then look at the other slots; every swap is a full barrier, so
-//! at least the later one sees the other, and the lower slot wins.
+//! that nobody claimed the slot in between, so the key and the server belong together. How a flow comes into one
+//! of the buckets, and into one only, is in `chain`.
 //!
 //! Who wins a compare and swap that makes, changes or ends a living flow, and nobody else, adds the difference to
 //! the real server's row of `loads`. So every change of a slot is counted once, on whatever CPU.
 
 mod collect;
 
-pub use collect::Collected;
+pub use collect::{Collected, Over};
 
-use super::{Atomic, Bucket, Key, SLOTS, State, Timeouts, Word};
+use super::{Atomic, Bucket, Key, SLOTS, State, Timeouts, Word, ticks};
 
-/// How often a slot is looked for when another CPU takes the one that was chosen.
-const CLAIMS: usize = 3;
-
-/// What the protocol needs of the other maps.
-pub trait Maps {
+/// What the protocol needs of the maps.
+pub trait Maps<K>: Copy {
     /// The era whose flows are counted in `loads`.
     fn era(&self) -> u8;
     /// The present generation of a row of `servers`.
@@ -36,13 +32,30 @@ pub trait Maps {
     fn add_load(&self, server: u16, change: u64);
     /// The row of `timeouts`, valid for as long as the table.
     fn timeouts(&self) -> Option<*const Timeouts>;
+    /// For how many seconds a client stays with a real server of this one's service.
+    fn persistence(&self, server: u16) -> u32;
+    /// The hash of a key.
+    fn hash(&self, key: &K) -> u32;
+    /// Rows of the table less one; their number is a power of two.
+    fn mask(&self) -> u32;
+    /// A row of the table, valid for as long as the table.
+    fn bucket(&self, row: u32) -> Option<*mut Bucket<K>>;
+
+    /// The collector has come to a template whose time is over.
+    fn over(&self, _key: &K) -> Over {
+        Over::Forget
+    }
+    /// The collector has come to a flow that goes on.
+    fn goes_on(&self, _key: &K, _server: u16) {}
 }
 
 /// A slot that holds the flow looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
+    /// Row of the table.
+    pub row: u32,
     /// Slot in the bucket.
-    pub slot: usize,
+    pub slot: u32,
     /// Its control word.
     pub control: Word,
     /// Its last-seen tick.
@@ -57,31 +70,22 @@ impl Hit {
     }
 }
 
-/// What an insertion came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// The flow is recorded as asked for.
-    New,
-    /// Another CPU recorded the same flow first: its server is to be used.
-    Existing(Word),
-    /// No slot could be had without forgetting an established connection.
-    Full,
-}
-
 /// A bucket in a map, reached through the atomic operations `A`, beside the other maps `M`.
 #[derive(Clone, Copy)]
 pub struct Shared<K, A, M> {
+    pub(super) row: u32,
     bucket: *mut Bucket<K>,
-    maps: M,
+    pub(super) maps: M,
     atomics: core::marker::PhantomData<A>,
 }
 
-impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
+impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
     /// # Safety
-    /// `bucket` is valid for as long as the value is used, and everyone who writes to it does so through this type.
+    /// `bucket` is the row of the table and valid for as long as the value is used, and everyone who writes to it does
+    /// so through this type.
     #[inline(always)]
-    pub const unsafe fn new(bucket: *mut Bucket<K>, maps: M) -> Self {
-        Self { bucket, maps, atomics: core::marker::PhantomData }
+    pub const unsafe fn new(row: u32, bucket: *mut Bucket<K>, maps: M) -> Self {
+        Self { row, bucket, maps, atomics: core::marker::PhantomData }
     }
 
     #[inline(always)]
@@ -91,13 +95,13 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
     }
 
     #[inline(always)]
-    fn control(&self, slot: usize) -> Word {
+    pub(super) fn control(&self, slot: usize) -> Word {
         // SAFETY: a control word is aligned and only changed atomically.
         Word(unsafe { A::load(self.control_at(slot)) })
     }
 
     #[inline(always)]
-    fn change(&self, slot: usize, old: Word, new: Word) -> bool {
+    pub(super) fn change(&self, slot: usize, old: Word, new: Word) -> bool {
         // SAFETY: as in `control`.
         unsafe { A::compare_exchange(self.control_at(slot), old.0, new.0) == old.0 }
     }
@@ -108,18 +112,45 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
         unsafe { (&raw const (*self.bucket).slots[slot].seen).read_volatile() }
     }
 
+    #[inline(always)]
+    fn set_seen(&self, slot: usize, now: u32) {
+        // SAFETY: the bucket is valid; any CPU's value will do.
+        unsafe { (&raw mut (*self.bucket).slots[slot].seen).write_volatile(now) };
+    }
+
+    /// How many flows that belong here lie in other buckets.
+    #[inline(always)]
+    pub fn spilled(&self) -> u32 {
+        // SAFETY: the bucket is valid.
+        unsafe { (&raw const (*self.bucket).slots[0].spilled).read_volatile() }
+    }
+
+    /// Adds to that, wrapping; a full barrier.
+    #[inline(always)]
+    pub(super) fn add_spilled(&self, change: u32) {
+        // SAFETY: the bucket is valid, and the word is changed by additions only.
+        unsafe { A::add_32(&raw mut (*self.bucket).slots[0].spilled, change) };
+    }
+
     /// Does the slot hold `key`, published by the turn of `control`? A key read while it was being written is
     /// found out by the turn.
     #[inline(always)]
-    fn holds(&self, slot: usize, control: Word, key: &K) -> bool {
+    pub(super) fn holds(&self, slot: usize, control: Word, key: &K) -> bool {
         // SAFETY: the bucket is valid and keys are aligned.
         let same = unsafe { same_at(key, &raw const (*self.bucket).slots[slot].key) };
         same && self.control(slot).turn() == control.turn()
     }
 
+    /// The key of a slot, which another CPU may be writing.
+    #[inline(always)]
+    fn key(&self, slot: usize) -> K {
+        // SAFETY: the bucket is valid, and any bytes make a key.
+        unsafe { (&raw const (*self.bucket).slots[slot].key).read_volatile() }
+    }
+
     /// What the slot's flow is in its server's load: nothing in another era, nothing if the row is another server's.
     #[inline(always)]
-    fn load(&self, control: Word) -> u64 {
+    pub(super) fn load(&self, control: Word) -> u64 {
         let load = control.state().load();
         let counts = load != 0
             && control.era() == self.maps.era()
@@ -129,15 +160,36 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
 
     /// Ends the flow of a slot, whose word becomes `new`, if nobody changed it since `old` was read.
     #[inline(always)]
-    fn end(&self, slot: usize, old: Word, new: Word) -> bool {
+    pub(super) fn end(&self, slot: usize, old: Word, new: Word) -> bool {
+        if !old.state().is_living() {
+            return self.change(slot, old, new);
+        }
+        let home = self.maps.hash(&self.key(slot)) & self.maps.mask();
         let won = self.change(slot, old, new);
         if won {
             let load = self.load(old);
             if load != 0 {
                 self.maps.add_load(old.server(), load.wrapping_neg());
             }
+            if home != self.row
+                && let Some(bucket) = self.maps.bucket(home)
+            {
+                // SAFETY: the row is valid (contract of `Maps`).
+                unsafe { Self::new(home, bucket, self.maps) }.add_spilled(u32::MAX);
+            }
         }
         won
+    }
+
+    /// Fills a slot that was claimed by this CPU, and publishes it.
+    #[inline(always)]
+    pub(super) fn publish(&self, slot: usize, key: &K, now: u32, control: Word) {
+        // SAFETY: the slot is claimed, so only this CPU writes its key; the swap publishes it.
+        unsafe {
+            (&raw mut (*self.bucket).slots[slot].key).write(*key);
+            self.set_seen(slot, now);
+            A::swap(self.control_at(slot), control.0);
+        }
     }
 
     /// The living flow of `key`, expired or not.
@@ -147,7 +199,7 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
         while slot < SLOTS {
             let control = self.control(slot);
             if control.tag() == tag && control.state().is_living() && self.holds(slot, control, key) {
-                return Some(Hit { slot, control, seen: self.seen(slot) });
+                return Some(Hit { row: self.row, slot: slot as u32, control, seen: self.seen(slot) });
             }
             slot += 1;
         }
@@ -155,12 +207,11 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
     }
 
     /// Notes that the flow was seen, and its state; writes nothing where nothing is new. The flow's generation is
-    /// its server's present one.
+    /// its server's present one. The hit is of this bucket.
     #[inline(always)]
     pub fn touch(&self, hit: &Hit, state: State, now: u32) {
         if hit.seen != now {
-            // SAFETY: the bucket is valid; any CPU's value will do.
-            unsafe { (&raw mut (*self.bucket).slots[hit.slot].seen).write_volatile(now) };
+            self.set_seen(hit.slot as usize & (SLOTS - 1), now);
         }
         if hit.state() != state {
             self.move_on(hit, state);
@@ -170,13 +221,13 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
     /// The flow's next state.
     #[inline(always)]
     fn move_on(&self, hit: &Hit, state: State) {
-        let era = self.maps.era();
+        let (era, slot) = (self.maps.era(), hit.slot as usize & (SLOTS - 1));
         let mut old = hit.control;
-        if !self.change(hit.slot, old, old.in_state(state).in_era(era)) {
+        if !self.change(slot, old, old.in_state(state).in_era(era)) {
             // It lost against the collector, which changes the era only, or against another segment of the same
             // flow, whose state stands.
             old = old.in_era(era);
-            if !self.change(hit.slot, old, old.in_state(state)) {
+            if !self.change(slot, old, old.in_state(state)) {
                 return;
             }
         }
@@ -187,113 +238,42 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
         }
     }
 
-    /// Forgets the flow, unless somebody changed it meanwhile.
+    /// Forgets the flow of a hit in this bucket, unless somebody changed it meanwhile.
     #[inline(always)]
     pub fn forget(&self, hit: &Hit) {
-        let _lost = self.end(hit.slot, hit.control, hit.control.in_state(State::Free));
+        let slot = hit.slot as usize & (SLOTS - 1);
+        let _lost = self.end(slot, hit.control, hit.control.in_state(State::Free));
     }
 
-    /// Records a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free
-    /// one, else in the place of the flow that is missed least.
+    /// After what silence a slot is over, in ticks.
     #[inline(always)]
-    pub fn insert(&self, key: &K, flow: Word, stale: Option<Hit>, now: u32) -> Inserted {
-        let (slot, tentative) = match self.claim(key, flow, stale, now) {
-            Ok(claimed) => claimed,
-            Err(outcome) => return outcome,
-        };
-        if let Some(winner) = self.rival(slot, tentative, key) {
-            let _killed = self.change(slot, tentative, tentative.in_state(State::Free));
-            return Inserted::Existing(winner);
+    fn timeout(&self, timeouts: *const Timeouts, control: Word) -> u32 {
+        if control.state().is_template() {
+            return ticks(self.maps.persistence(control.server()));
         }
-        let settled = tentative.in_state(flow.state());
-        if self.change(slot, tentative, settled) {
-            let load = self.load(settled);
-            if load != 0 {
-                self.maps.add_load(settled.server(), load);
-            }
-            return Inserted::New;
-        }
-        // Another CPU, in a lower slot, took this one away: its entry, settled or about to be, is the flow's.
-        self.rival(SLOTS, tentative, key).map_or(Inserted::Full, Inserted::Existing)
+        // SAFETY: the row is valid (contract of `Maps`).
+        unsafe { Timeouts::at(timeouts, control.state()) }
     }
 
-    /// Takes a slot and publishes the key in it as Tentative.
+    /// The slot of this bucket that is missed least, if that is less than `least`: how much it is missed, and its word.
+    /// The number of a slot stands in the low bits of the first ([`slot_of`]).
+    ///
+    /// A free one, an expired flow, the oldest embryonic one, the oldest closing connection, the template or UDP flow
+    /// that was silent longest. Never an established connection, nor a slot that another CPU is filling.
     #[inline(always)]
-    fn claim(&self, key: &K, flow: Word, stale: Option<Hit>, now: u32) -> Result<(usize, Word), Inserted> {
-        let mut attempt = 0;
-        while attempt < CLAIMS {
-            let (slot, old) = match stale {
-                Some(hit) if attempt == 0 => (hit.slot, hit.control),
-                _ => self.victim(now).ok_or(Inserted::Full)?,
-            };
-            // The same flow, recorded by another CPU since it was looked up here, is nobody's victim.
-            let is_other = stale.is_some_and(|hit| (hit.slot, hit.control) == (slot, old))
-                || old.tag() != flow.tag()
-                || !old.state().is_living()
-                || !self.holds(slot, old, key);
-            if !is_other {
-                return Err(Inserted::Existing(old));
-            }
-            let turn = old.turn().wrapping_add(1);
-            if self.end(slot, old, old.in_state(State::Claimed).in_turn(turn)) {
-                let tentative = flow.in_state(State::Tentative).in_turn(turn).in_era(self.maps.era());
-                // SAFETY: the slot is claimed, so only this CPU writes its key; the swap publishes it.
-                unsafe {
-                    (&raw mut (*self.bucket).slots[slot].key).write(*key);
-                    (&raw mut (*self.bucket).slots[slot].seen).write_volatile(now);
-                    A::swap(self.control_at(slot), tentative.0);
-                }
-                return Ok((slot, tentative));
-            }
-            attempt += 1;
-        }
-        Err(Inserted::Full)
-    }
-
-    /// The entry that another CPU made of the same flow and that must stand instead of `own`.
-    #[inline(always)]
-    fn rival(&self, own: usize, tentative: Word, key: &K) -> Option<Word> {
+    pub(super) fn victim(&self, timeouts: *const Timeouts, now: u32, least: (u64, Word)) -> (u64, Word) {
+        let (mut least, mut word) = least;
         let mut slot = 0;
         while slot < SLOTS {
             let control = self.control(slot);
-            let same = slot != own && control.tag() == tentative.tag() && control.state() >= State::Tentative;
-            if same && self.holds(slot, control, key) {
-                // The lower slot removes a rival that is still undecided. A rival that was settled or withdrew
-                // in that very moment says so by its control word.
-                let undecided = control.state() == State::Tentative;
-                let removed = undecided
-                    && slot > own
-                    && (self.change(slot, control, control.in_state(State::Free))
-                        || self.control(slot).state() <= State::Claimed
-                        || self.control(slot).turn() != control.turn());
-                if !removed {
-                    return Some(control);
-                }
-            }
-            slot += 1;
-        }
-        None
-    }
-
-    /// The slot that is missed least: a free one, an expired flow, the oldest embryonic one, the oldest closing
-    /// connection, the UDP flow that was silent longest. Never an established connection, nor a slot that another CPU
-    /// is filling.
-    #[inline(always)]
-    fn victim(&self, now: u32) -> Option<(usize, Word)> {
-        let timeouts = self.maps.timeouts()?;
-        let (mut least, mut word) = (u64::MAX, Word(0));
-        let mut slot = 0;
-        while slot < SLOTS {
-            let control = self.control(slot);
-            // SAFETY: the row is valid (contract of `Maps`).
-            let timeout = unsafe { Timeouts::at(timeouts, control.state()) };
+            let timeout = self.timeout(timeouts, control);
             let loss = loss(control.state(), self.seen(slot), now, timeout) | slot as u64;
             if loss < least {
                 (least, word) = (loss, control);
             }
             slot += 1;
         }
-        (least < KEPT << CLASS_SHIFT).then_some((least as usize & (SLOTS - 1), word))
+        (least, word)
     }
 }
 
@@ -322,29 +302,40 @@ const fn is_over(seen: u32, now: u32, timeout: u32) -> bool {
     now.wrapping_sub(seen) as i32 > timeout as i32
 }
 
-/// The states by how much a flow in them would be missed, four bits each by the state's number; what is over is 1.
-const LOSSES: u64 = {
-    let (mut losses, mut number) = (0, 0);
-    while number < 16 {
+/// The states by how much a flow in them would be missed, four bits each by the state's number, of which a word has
+/// sixteen; what is over is 1.
+const LOSSES: [u64; 2] = {
+    let (mut losses, mut number) = ([0; 2], 0);
+    while number < 32 {
         let loss: u64 = match State::from_number(number) {
             State::Free => 0,
-            State::None | State::SynSent | State::SynRecv | State::SynAck | State::UdpFirst => 2,
-            State::Udp => 4,
-            State::Established | State::Claimed | State::Tentative => KEPT,
+            State::None
+            | State::SynSent
+            | State::SynRecv
+            | State::SynAck
+            | State::UdpFirst
+            | State::SctpNone
+            | State::SctpInit1
+            | State::SctpInit
+            | State::TemplateFirst => 2,
+            State::Udp | State::Template => 4,
+            State::Established | State::SctpEstablished | State::Claimed | State::Tentative => KEPT,
             _ => 3,
         };
-        losses |= loss << (4 * number);
+        losses[number as usize / 16] |= loss << (4 * (number & 15));
         number += 1;
     }
     losses
 };
 
 /// The class of a slot that may not be taken.
-const KEPT: u64 = 15;
+pub(super) const KEPT: u64 = 15;
 /// A loss is a class, how young the flow is in 32 bits, and room for a slot's number: the slot goes with its loss,
 /// so that the verifier need not follow each by itself.
-const CLASS_SHIFT: u32 = 40;
+pub(super) const CLASS_SHIFT: u32 = 40;
 const YOUTH_SHIFT: u32 = 8;
+/// The classes of a slot that holds nothing, and of a flow that is over.
+pub(super) const OVER: u64 = 1;
 const _: () = assert!(SLOTS.is_power_of_two() && SLOTS < 1 << YOUTH_SHIFT);
 /// A clock that is behind the one of another CPU by so many ticks makes no flow older.
 const BEHIND: u32 = 4;
@@ -352,13 +343,16 @@ const BEHIND: u32 = 4;
 /// How much the flow would be missed, and the older, the less. Without a branch, as for [`State`].
 #[inline(always)]
 const fn loss(state: State, seen: u32, now: u32, timeout: u32) -> u64 {
-    let class = LOSSES >> (4 * state as u32) & 15;
+    let second = 0u64.wrapping_sub(state as u64 >> 4);
+    let class = (LOSSES[0] & !second | LOSSES[1] & second) >> (4 * (state as u32 & 15)) & 15;
     let over = (state.is_living() as u64) & (is_over(seen, now, timeout) as u64);
     let class = class - over * (class.wrapping_sub(1));
     let age = now.wrapping_add(BEHIND).wrapping_sub(seen);
     class << CLASS_SHIFT | ((u32::MAX - age) as u64) << YOUTH_SHIFT
 }
 
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
+/// The slot with this loss.
+#[inline(always)]
+pub(super) const fn slot_of(loss: u64) -> usize {
+    loss as usize & (SLOTS - 1)
+}

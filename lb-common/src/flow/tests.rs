@@ -3,7 +3,7 @@ use std::{boxed::Box, sync::Barrier, thread, vec::Vec};
 
 use super::*;
 use crate::{
-    flow::{Host, Key4, ticks},
+    flow::{Bucket, Collected, Host, Key4, Over, Timeouts, ticks},
     layout::Load,
 };
 
@@ -37,29 +37,109 @@ impl World {
     }
 }
 
-impl Maps for &World {
+/// A table of buckets in the test's memory, beside its world.
+#[derive(Clone, Copy)]
+struct Table<'a> {
+    buckets: *mut Bucket<Key4>,
+    rows: usize,
+    world: &'a World,
+}
+
+impl Maps<Key4> for Table<'_> {
     fn era(&self) -> u8 {
-        self.era
+        self.world.era
     }
 
     fn generation(&self, server: u16) -> Option<u16> {
-        Some(self.generations[usize::from(server) % SERVERS].load(SeqCst))
+        Some(self.world.generations[usize::from(server) % SERVERS].load(SeqCst))
     }
 
     fn add_load(&self, server: u16, change: u64) {
-        self.loads[usize::from(server) % SERVERS].fetch_add(change, SeqCst);
+        self.world.loads[usize::from(server) % SERVERS].fetch_add(change, SeqCst);
     }
 
     fn timeouts(&self) -> Option<*const Timeouts> {
-        Some(&raw const self.timeouts)
+        Some(&raw const self.world.timeouts)
+    }
+
+    fn persistence(&self, _server: u16) -> u32 {
+        PERSISTENCE
+    }
+
+    fn hash(&self, key: &Key4) -> u32 {
+        hash(key)
+    }
+
+    fn mask(&self) -> u32 {
+        self.rows as u32 - 1
+    }
+
+    fn bucket(&self, row: u32) -> Option<*mut Bucket<Key4>> {
+        // SAFETY: rows are masked.
+        Some(unsafe { self.buckets.add(row as usize) })
+    }
+
+    fn over(&self, key: &Key4) -> Over {
+        if key.client == [10, 0, 0, 1] { Over::Again } else { Over::Forget }
     }
 }
 
-type Table<'a> = Shared<Key4, Host, &'a World>;
+/// All keys have one tag, and clients in sequence belong to buckets in sequence.
+fn hash(key: &Key4) -> u32 {
+    77 << 16 | u32::from(u16::from_be_bytes([key.client[2], key.client[3]]))
+}
+
+impl Table<'_> {
+    fn chain(&self, key: &Key4, tag: u16) -> Chain<Key4, Host, Self> {
+        Chain::new(u32::from(tag) << 16 | hash(key) & 0xffff, *self)
+    }
+
+    fn at(&self, row: u32) -> Shared<Key4, Host, Self> {
+        // SAFETY: the buckets outlive the test's use of them.
+        unsafe { Shared::new(row, self.buckets.add(row as usize), *self) }
+    }
+
+    fn find(&self, key: &Key4, tag: u16) -> Option<Hit> {
+        self.chain(key, tag).find(key)
+    }
+
+    fn insert(&self, key: &Key4, flow: Word, stale: Option<Hit>, now: u32) -> Inserted {
+        self.chain(key, 77).insert(key, flow, stale, now)
+    }
+
+    fn touch(&self, hit: &Hit, state: State, now: u32) {
+        self.at(hit.row).touch(hit, state, now);
+    }
+
+    fn forget(&self, hit: &Hit) {
+        self.at(hit.row).forget(hit);
+    }
+
+    fn collect(&self, now: u32) -> Collected {
+        (0..self.rows as u32).fold(Collected::default(), |sum, row| sum.plus(self.at(row).collect(now)))
+    }
+
+    /// Slots that hold the flow.
+    fn copies(&self, key: &Key4) -> usize {
+        let holds = |row: u32, slot: usize| {
+            let control = self.at(row).control(slot);
+            control.state().is_living() && self.at(row).holds(slot, control, key)
+        };
+        (0..self.rows as u32).map(|row| (0..SLOTS).filter(|&slot| holds(row, slot)).count()).sum()
+    }
+
+    /// Lets every flow expire.
+    fn end_all(&self) {
+        self.collect(u32::MAX / 2);
+        let nothing = |row| (0..SLOTS).all(|slot| !self.at(row).control(slot).state().is_living());
+        assert!((0..self.rows as u32).all(|row| nothing(row) && self.at(row).spilled() == 0));
+    }
+}
+
+const PERSISTENCE: u32 = 300;
 
 fn table<'a>(bucket: &mut Bucket<Key4>, world: &'a World) -> Table<'a> {
-    // SAFETY: the bucket outlives the test's use of it.
-    unsafe { Table::new(bucket, world) }
+    Table { buckets: bucket, rows: 1, world }
 }
 
 fn key(client: u16) -> Key4 {
@@ -165,7 +245,7 @@ fn every_change_of_a_flow_is_a_change_of_the_load() {
     assert_eq!((world.load(6), world.load(7)), ((0, 0), (1, 0)), "the embryonic one made room");
     table.forget(&hit(2));
     assert_eq!(world.load(5), (0, 2));
-    end_all(&mut bucket, &world);
+    table.end_all();
     assert!(world.is_empty());
 }
 
@@ -212,7 +292,7 @@ fn what_is_over_is_collected_and_nothing_else() {
 #[test]
 fn a_new_daemon_counts_what_an_earlier_one_left() {
     let mut bucket = Bucket::default();
-    let (old, new) = (World::new(15), World::new(0));
+    let (old, new) = (World::new(7), World::new(0));
     let before = table(&mut bucket, &old);
     for (client, state) in [(1, State::Established), (2, State::Udp), (3, State::FinWait), (4, State::Udp)] {
         before.insert(&key(client), flow(5, state), None, 100);
@@ -228,7 +308,7 @@ fn a_new_daemon_counts_what_an_earlier_one_left() {
     assert_eq!(after.collect(101), Collected { forgotten: 0, counted: 2 });
     assert_eq!(new.load(5), (0, 3));
     assert_eq!(after.collect(101), Collected::default(), "once");
-    end_all(&mut bucket, &new);
+    after.end_all();
     assert!(new.is_empty());
 }
 
@@ -244,12 +324,6 @@ fn a_change_of_state_is_not_lost_to_the_collector() {
     assert_eq!((after.find(&key(1), 77).map(|hit| hit.state()), new.load(5)), (Some(State::FinWait), (0, 1)));
 }
 
-/// Lets every flow expire.
-fn end_all(bucket: &mut Bucket<Key4>, world: &World) {
-    table(bucket, world).collect(u32::MAX / 2);
-    assert!(bucket.slots.iter().all(|slot| !slot.state().is_living()));
-}
-
 fn on_two_threads<T: Send>(work: impl Fn(u16) -> T + Sync) -> (T, T) {
     thread::scope(|scope| {
         let (one, two) = (scope.spawn(|| work(0)), scope.spawn(|| work(1)));
@@ -261,20 +335,29 @@ fn on_two_threads<T: Send>(work: impl Fn(u16) -> T + Sync) -> (T, T) {
 /// what the slots say, and in the end nothing.
 #[test]
 fn loads_are_exact_under_contention() {
+    loads_are_exact::<1>(7);
+    loads_are_exact::<4>(37);
+}
+
+fn loads_are_exact<const ROWS: usize>(clients: u16)
+where
+    [Bucket<Key4>; ROWS]: Default,
+{
     const ROUNDS: u32 = 200_000;
     let world = World::new(0);
-    let mut bucket = Box::new(Bucket::<Key4>::default());
-    let address = core::ptr::from_mut(&mut *bucket) as usize;
+    let mut buckets: Box<[Bucket<Key4>; ROWS]> = Box::default();
+    let address = buckets.as_mut_ptr() as usize;
+    let table = || Table { buckets: address as *mut Bucket<Key4>, rows: ROWS, world: &world };
     let work = |thread: u16| {
-        // SAFETY: the bucket outlives the threads.
-        let table = unsafe { Table::new(address as *mut Bucket<Key4>, &world) };
+        let table = table();
         let mut seed = u32::from(thread) + 1;
         for round in 0..ROUNDS {
             // xorshift32, only to have choices in a test
             seed ^= seed << 13;
             seed ^= seed >> 17;
             seed ^= seed << 5;
-            let (key, server, now) = (key((seed >> 8) as u16 % 7), (seed >> 16) as u16 % 4, round / 64);
+            let (key, server, now) =
+                (key((seed >> 8) as u16 % clients * 4), (seed >> 16) as u16 % 4, round / 64);
             match (table.find(&key, 77), seed % 8) {
                 (Some(hit), 0) => table.forget(&hit),
                 (Some(hit), 1) => table.touch(&hit, State::Established, now),
@@ -291,12 +374,12 @@ fn loads_are_exact_under_contention() {
     };
     on_two_threads(work);
     let mut expected = [0u64; SERVERS];
-    for slot in &bucket.slots {
+    for slot in buckets.iter().flat_map(|bucket| &bucket.slots) {
         expected[usize::from(slot.control.server)] += slot.state().load();
     }
     let counted: Vec<u64> = world.loads.iter().map(|load| load.load(SeqCst)).collect();
     assert_eq!(counted, expected);
-    end_all(&mut bucket, &world);
+    table().end_all();
     assert!(world.is_empty());
 }
 
@@ -304,14 +387,27 @@ fn loads_are_exact_under_contention() {
 /// entry with another key's server, and both threads are told the same server.
 #[test]
 fn two_cpus_in_one_bucket_agree() {
+    two_cpus_agree::<1>();
+}
+
+/// The same where the flow's own bucket is full and empty again from one moment to the next.
+#[test]
+fn two_cpus_in_buckets_that_spill_agree() {
+    two_cpus_agree::<4>();
+}
+
+fn two_cpus_agree<const ROWS: usize>()
+where
+    [Bucket<Key4>; ROWS]: Default,
+{
     const ROUNDS: u16 = 20_000;
     let world = World::new(0);
-    let mut bucket = Box::new(Bucket::<Key4>::default());
-    let address = core::ptr::from_mut(&mut *bucket) as usize;
+    let mut buckets: Box<[Bucket<Key4>; ROWS]> = Box::default();
+    let address = buckets.as_mut_ptr() as usize;
+    let table = || Table { buckets: address as *mut Bucket<Key4>, rows: ROWS, world: &world };
     let barrier = Barrier::new(2);
     let insert_all = |thread: u16| {
-        // SAFETY: the bucket outlives the threads.
-        let table = unsafe { Table::new(address as *mut Bucket<Key4>, &world) };
+        let table = table();
         let mut told = Vec::new();
         for round in 0..ROUNDS {
             barrier.wait();
@@ -325,21 +421,69 @@ fn two_cpus_in_one_bucket_agree() {
             assert_eq!(server >> 1, round, "a server of another key");
             told.push(server);
             barrier.wait();
-            let copies = (0..SLOTS).filter(|&slot| {
-                let control = table.control(slot);
-                control.state().is_living() && table.holds(slot, control, &key(round))
-            });
-            assert_eq!(copies.count(), 1, "round {round}");
+            assert_eq!(table.copies(&key(round)), 1, "round {round}");
             barrier.wait();
             // What stays makes the next round take the place of an older flow, whatever its age.
             if let (0, 0, Some(hit)) = (thread, round % 3, table.find(&key(round), 77)) {
                 table.forget(&hit);
+            }
+            // One thread empties the flow's own bucket while the next round is on.
+            if ROWS > 1 && thread == 0 && round % 2 == 0 {
+                table.at(u32::from(round + 1) % ROWS as u32).collect(u32::MAX / 2);
             }
         }
         told
     };
     let (one, two) = on_two_threads(insert_all);
     assert_eq!(one, two, "both CPUs use the same server for a flow");
-    end_all(&mut bucket, &world);
+    table().end_all();
     assert!(world.is_empty());
+}
+
+#[test]
+fn a_full_bucket_spills_and_what_spilled_is_found_and_counted() {
+    let mut buckets: [Bucket<Key4>; 4] = Default::default();
+    let world = World::new(0);
+    let table = Table { buckets: buckets.as_mut_ptr(), rows: 4, world: &world };
+    let clients = || (0..16).map(|number| number * 4);
+    for client in clients() {
+        assert_eq!(table.insert(&key(client), flow(1, State::Established), None, 100), Inserted::New);
+    }
+    assert_eq!(table.at(0).spilled(), 12, "all belong to one bucket");
+    for client in clients() {
+        assert_eq!(table.copies(&key(client)), 1);
+        let hit = table.find(&key(client), 77).expect("held");
+        table.touch(&hit, State::FinWait, 101);
+    }
+    assert_eq!(
+        table.insert(&key(2), flow(2, State::SynRecv), None, 102),
+        Inserted::New,
+        "a closing one goes"
+    );
+    assert_eq!((world.load(1), world.load(2)), ((0, 15), (1, 0)));
+    for client in clients() {
+        table.find(&key(client), 77).iter().for_each(|hit| table.forget(hit));
+    }
+    assert_eq!((table.at(0).spilled(), world.load(1)), (0, (0, 0)));
+    table.end_all();
+}
+
+#[test]
+fn a_template_has_its_services_time_and_a_minute_more_while_it_has_flows() {
+    let mut bucket = Bucket::default();
+    let world = World::new(0);
+    let table = table(&mut bucket, &world);
+    for client in 1..=2 {
+        table.insert(&key(client), flow(5, State::Template), None, 10_000);
+    }
+    assert_eq!(world.load(5), (0, 0), "it is no connection");
+    let there = || [1, 2].map(|client| table.find(&key(client), 77).is_some());
+    table.collect(10_000 + ticks(PERSISTENCE));
+    assert_eq!(there(), [true, true]);
+    let over = 10_001 + ticks(PERSISTENCE);
+    table.collect(over);
+    assert_eq!(there(), [true, false]);
+    table.collect(over + ticks(60));
+    assert_eq!(there(), [true, false]);
+    assert_eq!(table.find(&key(1), 77).map(|hit| over - hit.seen), Some(ticks(PERSISTENCE) - ticks(60)));
 }

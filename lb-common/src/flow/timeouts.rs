@@ -5,13 +5,17 @@ use bytemuck::{Pod, Zeroable};
 use super::{State, TICK_SHIFT};
 
 /// The states that a number in a slot can name.
-const STATES: usize = 16;
+const STATES: usize = 32;
+
+/// SCTP's longest time for a retransmission, 60 s, and one more.
+const SCTP_SECONDS: u32 = 61;
 
 /// The row of `timeouts`. A change holds for the flows there are at once.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Timeouts {
-    /// By the number of a [`State`]: after how many seconds without a packet a flow in it is forgotten.
+    /// By the number of a [`State`]: after how many seconds without a packet a flow in it is forgotten. Templates have
+    /// their service's time instead.
     pub seconds: [u32; STATES],
 }
 
@@ -19,9 +23,20 @@ impl Default for Timeouts {
     /// IPVS's.
     fn default() -> Self {
         use State::{
-            Close, CloseWait, Established, FinWait, LastAck, Listen, SynAck, SynRecv, SynSent, TimeWait, Udp,
+            Close, CloseWait, Established, FinWait, LastAck, Listen, SctpEstablished, SctpInit1, SctpNone,
+            SctpRejected, SynAck, SynRecv, SynSent, TimeWait, Udp,
         };
         let mut timeouts = Self { seconds: [2; STATES] };
+        let mut sctp = SctpInit1 as u8;
+        while sctp <= State::SctpClosed as u8 {
+            timeouts.set(State::from_number(sctp), SCTP_SECONDS);
+            sctp += 1;
+        }
+        timeouts.set(SctpNone, 2);
+        timeouts.set(SctpEstablished, 900);
+        for state in [SctpInit1, SctpRejected] {
+            timeouts.set(state, 4);
+        }
         timeouts.set(Established, 900);
         timeouts.set(Udp, 300);
         for state in [SynSent, FinWait, TimeWait, Listen, SynAck] {
@@ -90,6 +105,10 @@ mod tests {
             (State::SynAck, 120),
             (State::Udp, 300),
             (State::UdpFirst, 300),
+            (State::SctpInit1, 4),
+            (State::SctpCookieEchoed, 61),
+            (State::SctpEstablished, 900),
+            (State::SctpClosed, 61),
         ];
         let timeouts = Timeouts::default();
         for (state, seconds) in seconds {

@@ -1,6 +1,20 @@
 //! The collector's half of the protocol: flows that are over, and flows that are in no count yet.
 
-use super::{Atomic, Key, Maps, SLOTS, Shared, State, Timeouts, is_over};
+use super::{Atomic, Key, Maps, SLOTS, Shared, State, is_over, ticks};
+
+/// For how long a template goes on whose time is over and whose flows are not (`ip_vs_conn_expire`), in seconds.
+const AGAIN: u32 = 60;
+
+/// What becomes of a template whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// No flow goes by it.
+    Forget,
+    /// Whether one does is to be found out: it stays until the collector comes again.
+    Wait,
+    /// One does: it goes on for a minute.
+    Again,
+}
 
 /// What the collector did to a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +25,15 @@ pub struct Collected {
     pub counted: u32,
 }
 
-impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
+impl Collected {
+    /// The sum of two.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { forgotten: self.forgotten + other.forgotten, counted: self.counted + other.counted }
+    }
+}
+
+impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
     /// Forgets what is over at `now` and counts what was recorded for another daemon.
     ///
     /// A flow that a packet changes at the same moment is left for the next time. One that a packet only touches may
@@ -25,16 +47,32 @@ impl<K: Key, A: Atomic, M: Maps> Shared<K, A, M> {
             if !state.is_living() {
                 continue;
             }
-            // SAFETY: the row is valid (contract of `Maps`).
-            let timeout = unsafe { Timeouts::at(timeouts, state) };
             let is_gone = self.maps.generation(control.server()) != Some(control.generation());
-            if is_gone || is_over(self.seen(slot), now, timeout) {
+            let timeout = self.timeout(timeouts, control);
+            let is_over = is_over(self.seen(slot), now, timeout);
+            if !is_gone && is_over && state.is_template() {
+                match self.maps.over(&self.key(slot)) {
+                    Over::Forget => {}
+                    Over::Wait => continue,
+                    Over::Again => {
+                        self.set_seen(slot, now.wrapping_sub(timeout).wrapping_add(ticks(AGAIN)));
+                        continue;
+                    }
+                }
+            }
+            if is_gone || is_over {
                 let won = self.end(slot, control, control.in_state(State::Free));
                 collected.forgotten += u32::from(won);
-            } else if control.era() != self.maps.era()
-                && self.change(slot, control, control.in_era(self.maps.era()))
+                continue;
+            }
+            if !state.is_template() {
+                self.maps.goes_on(&self.key(slot), control.server());
+            }
+            if control.era() != self.maps.era() && self.change(slot, control, control.in_era(self.maps.era()))
             {
-                self.maps.add_load(control.server(), state.load());
+                if state.load() != 0 {
+                    self.maps.add_load(control.server(), state.load());
+                }
                 collected.counted += 1;
             }
         }
