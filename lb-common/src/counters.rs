@@ -49,9 +49,9 @@ counters! {
     /// Passed: not addressed to this interface's MAC nor to the service's virtual MAC
     /// (broadcast, multicast, or meant for another host).
     PassOtherHost pass_other_host,
-    /// Passed: neither IPv4 nor anything else that is balanced (ARP, IPv6, LLDP, more than two VLAN tags).
+    /// Passed: neither IPv4 nor IPv6 (ARP, LLDP, more than two VLAN tags).
     PassNotIp pass_not_ip,
-    /// Passed: an IP protocol other than TCP and UDP (ICMP, VRRP).
+    /// Passed: an IP protocol other than TCP, UDP and SCTP (VRRP), or ICMP that is no error about a connection known here.
     PassProtocol pass_protocol,
     /// Passed: a fragment of a datagram, which carries no ports or must stay with those that do not.
     PassFragment pass_fragment,
@@ -59,21 +59,21 @@ counters! {
     PassNoService pass_no_service,
     /// Passed: this node is not master of the virtual router that owns the service's address.
     PassNotMaster pass_not_master,
-    /// Passed: a TCP segment other than SYN that belongs to no connection known here.
+    /// Passed: a TCP segment other than SYN, or an SCTP packet other than INIT, that belongs to no connection known here.
     PassNoFlow pass_no_flow,
     /// Passed: the service has no real server that may take a new connection.
     PassNoServer pass_no_server,
-    /// Passed: a TCP segment of a connection whose real server is gone; the stack resets it.
+    /// Passed: a segment of a connection whose real server is gone; the stack resets it.
     PassServerGone pass_server_gone,
     /// Dropped: shorter than its Ethernet or VLAN header says.
     DropTruncatedLink drop_truncated_link,
     /// Dropped: shorter than its IP header or its IP length says.
     DropTruncatedIp drop_truncated_ip,
-    /// Dropped: shorter than its TCP or UDP header.
+    /// Dropped: shorter than its TCP, UDP or SCTP header.
     DropTruncatedTransport drop_truncated_transport,
-    /// Dropped: an IP header with a wrong version or a header length under 20 bytes.
+    /// Dropped: an IP header with a wrong version or length, or more IPv6 extension headers than are read.
     DropBadHeader drop_bad_header,
-    /// Dropped: its TTL ends here.
+    /// Dropped: its TTL or hop limit ends here.
     DropTtl drop_ttl,
     /// Dropped: the flow's bucket holds established connections only, so a new one cannot be recorded.
     DropFlowTableFull drop_flow_table_full,

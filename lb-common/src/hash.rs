@@ -10,14 +10,14 @@ pub const MAX_WORDS: usize = 10;
 /// Random numbers that make a hash function; one set for the life of a table.
 pub type Keys = [u64; MAX_WORDS + 1];
 
-/// The hash of `words`, 32 bits; `keys` gives the numbers of [`Keys`] one by one, as the program reads them.
+/// The hash of `count` words, at most [`MAX_WORDS`], 32 bits; `keys` gives the numbers of [`Keys`] one by one, as the
+/// program reads them.
 #[inline(always)]
-pub fn multilinear<const N: usize>(keys: impl Fn(usize) -> u64, words: [u32; N]) -> u32 {
-    const { assert!(N <= MAX_WORDS) };
+pub fn multilinear(keys: impl Fn(usize) -> u64, count: usize, word: impl Fn(usize) -> u32) -> u32 {
     let mut sum = keys(0);
     let mut at = 0;
-    while at < N {
-        sum = sum.wrapping_add(keys(at + 1).wrapping_mul(u64::from(words[at])));
+    while at < count {
+        sum = sum.wrapping_add(keys(at + 1).wrapping_mul(u64::from(word(at))));
         at += 1;
     }
     (sum >> 32) as u32
@@ -40,10 +40,8 @@ mod tests {
     fn clients_of_one_service_spread_evenly() {
         let (keys, mut buckets) = (keys(1), [0u32; 256]);
         for client in 0..65_536u32 {
-            let hash = multilinear(
-                |at| keys[at],
-                [0x0a00_0000 + client, 0xc0a8_0001, (1024 + client % 7) << 16 | 0x50, 6],
-            );
+            let words = [0x0a00_0000 + client, 0xc0a8_0001, (1024 + client % 7) << 16 | 0x50, 6];
+            let hash = multilinear(|at| keys[at], 4, |at| words[at]);
             buckets[(hash & 255) as usize] += 1;
         }
         let (least, most) = (buckets.iter().min().copied(), buckets.iter().max().copied());
@@ -52,6 +50,7 @@ mod tests {
 
     #[test]
     fn another_key_is_another_function() {
-        assert_ne!(multilinear(|at| keys(1)[at], [1, 2, 3]), multilinear(|at| keys(2)[at], [1, 2, 3]));
+        let of = |seed| multilinear(|at| keys(seed)[at], 3, |at| at as u32);
+        assert_ne!(of(1), of(2));
     }
 }

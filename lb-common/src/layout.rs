@@ -48,8 +48,14 @@ impl Address {
     #[inline(always)]
     pub const fn fold(&self) -> u32 {
         let [a, b, c, d] = self.words();
-        let is_mapped = a == 0 && b == 0 && c == 0xffff_u32.to_be();
-        u32::from_be(if is_mapped { d } else { a ^ b ^ c ^ d })
+        u32::from_be(if self.is_v4() { d } else { a ^ b ^ c ^ d })
+    }
+
+    /// Is it an IPv4 address?
+    #[inline(always)]
+    pub const fn is_v4(&self) -> bool {
+        let [a, b, c, _] = self.words();
+        a == 0 && b == 0 && c == 0xffff_u32.to_be()
     }
 
     /// What stands for the address of a service that is chosen by firewall mark: of the multicast prefix, so that no VIP
@@ -72,6 +78,12 @@ impl Address {
     pub const fn mask(bits: u8) -> Self {
         let ones = if bits == 0 { 0 } else { u128::MAX << (128 - bits as u32) };
         Self { octets: ones.to_be_bytes() }
+    }
+
+    /// The address of two 64-bit words, in memory order.
+    #[inline(always)]
+    pub const fn from_halves(halves: [u64; 2]) -> Self {
+        Self { octets: bytemuck::must_cast(halves) }
     }
 
     /// The address as two 64-bit words, in memory order.
@@ -100,6 +112,24 @@ pub struct ServiceInfo {
 /// The number in the place of an IP protocol's that a service by firewall mark has in [`ServiceInfo::protocol`]; reserved
 /// by IANA. Its address is [`Address::mark`] and its port 0.
 pub const MARK_PROTOCOL: u8 = 255;
+
+/// The number in the place of an IP protocol's that stands for a VIP itself, whatever the port and protocol: it says that
+/// there are services on it, and which virtual router owns it. That of IPv6's fragment header, which no service has.
+pub const PRESENCE: u8 = 44;
+
+/// What services need that others should not pay for: constants of the loaded program.
+pub mod feature {
+    /// There are rules for firewall marks.
+    pub const MARKS: u32 = 1;
+    /// There is a service on FTP's port.
+    pub const FTP: u32 = 2;
+    /// There is a service on every port.
+    pub const EVERY_PORT: u32 = 4;
+    /// There is a service with persistence.
+    pub const PERSISTENCE: u32 = 8;
+    /// There is a real server with thresholds.
+    pub const LIMITED: u32 = 16;
+}
 
 /// A row of `policies`: what the new connections of a service depend on besides its scheduler.
 #[repr(C)]
@@ -150,6 +180,19 @@ pub struct MarkRule {
     pub mark: u32,
     /// Zero.
     pub reserved2: u32,
+}
+
+impl MarkRule {
+    /// Does a packet get this mark?
+    #[inline(always)]
+    pub fn fits(&self, source: &Address, destination: &Address, port: u16, protocol: u8) -> bool {
+        let [first, last] = self.ports;
+        (self.protocol == 0 || self.protocol == protocol)
+            && port >= first
+            && port <= last
+            && destination.masked(&self.destination_mask).halves() == self.destination.halves()
+            && source.masked(&self.source_mask).halves() == self.source.halves()
+    }
 }
 
 /// A row of `limits`, by rows of `servers`: how many connections a real server may have.
@@ -364,6 +407,17 @@ impl Load {
         Self { active: positive(word as u32), inactive: positive((word >> 32) as u32) }
     }
 
+    /// Is a server with these connections overloaded, given its limits and whether it was? IPVS's rule.
+    #[inline(always)]
+    pub const fn overloads(self, upper: u32, lower: u32, was: bool) -> bool {
+        let all = self.active as u64 + self.inactive as u64;
+        if all >= upper as u64 {
+            return true;
+        }
+        let is_below = if lower == 0 { all * 4 < upper as u64 * 3 } else { all < lower as u64 };
+        was && !is_below
+    }
+
     /// The sum of two.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -456,6 +510,23 @@ mod tests {
         assert_eq!(Load::from_word(moved), Load { active: 6, inactive: 4 });
         for early in [Load::ONE_ACTIVE, Load::ONE_INACTIVE] {
             assert_eq!(Load::from_word(0u64.wrapping_sub(early)), Load::default());
+        }
+    }
+
+    #[test]
+    fn a_server_is_overloaded_from_its_upper_limit_down_to_its_lower_one() {
+        let load = |all: u32| Load { active: all / 2, inactive: all - all / 2 };
+        for (all, lower, was, is) in [
+            (9, 0, false, false),
+            (10, 0, false, true),
+            (9, 0, true, true),
+            (8, 0, true, true),
+            (7, 0, true, false),
+            (7, 4, true, true),
+            (4, 4, true, true),
+            (3, 4, true, false),
+        ] {
+            assert_eq!(load(all).overloads(10, lower, was), is, "{all} of 10, {lower}, {was}");
         }
     }
 

@@ -6,12 +6,13 @@ use lb_common::counters::Counter;
 use network_types::eth::EtherType;
 
 use crate::{
-    family::{Family, V4},
-    flow::{Known, Place},
+    connection,
+    family::{self, Family, Piece, V4, V6},
+    flow::Target,
     lease,
     link::{self, Link},
-    maps, pick, rewrite, service,
-    verdict::{Verdict, pass},
+    maps, rewrite, service,
+    verdict::{Outcome, Verdict, drop, pass},
 };
 
 /// From the frame to its verdict.
@@ -20,6 +21,8 @@ pub(crate) fn balance(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let link = link::parse(ctx)?;
     if link.protocol == EtherType::Ipv4 as u16 {
         network::<V4>(ctx, &link)
+    } else if link.protocol == EtherType::Ipv6 as u16 {
+        network::<V6>(ctx, &link)
     } else {
         Err(pass(Counter::PassNotIp))
     }
@@ -28,18 +31,23 @@ pub(crate) fn balance(ctx: &XdpContext) -> Result<Verdict, Verdict> {
 /// The stages behind the link layer, for any address family.
 #[inline(always)]
 fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict> {
-    let packet = F::parse(ctx, link.offset)?;
-    let service = service::find(&packet)?;
-    let coarse_ns = lease::coarse_ns();
-    lease::check(&service, link, coarse_ns)?;
-    let place = Place::<F>::of(&packet, coarse_ns)?;
-    let (target, is_new) = match place.look_up(&packet)? {
-        Known::Served(target) => (target, false),
-        Known::Opens(stale) => pick::schedule(&service, &packet, &place, stale)?,
+    let head = F::head(ctx, link.offset)?;
+    if head.piece != Piece::Whole {
+        return Err(pass(Counter::PassFragment));
+    }
+    let (target, is_new) = if head.protocol == F::ICMP {
+        let (row, _) = Outcome::from_word(F::related(ctx, &head, link.vmac)).served()?;
+        (Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?, false)
+    } else {
+        let packet = family::packet::<F>(ctx, &head)?;
+        let service = service::find::<F>(&packet)?;
+        let coarse_ns = lease::coarse_ns();
+        lease::check(&service, link.vmac, coarse_ns)?;
+        connection::serve::<F>(&service, &packet, coarse_ns)?
     };
     if is_new && maps::debug() {
-        debug!(ctx, "service {} takes a new connection to server {}", service.info.id, target.row);
+        debug!(ctx, "a new connection to server {}", target.row);
     }
-    maps::count_server(target.row, packet.bytes, is_new);
-    rewrite::send::<F>(ctx, link.port, packet.offset, &target)
+    maps::count_server(target.row, head.bytes as u64, is_new);
+    rewrite::send::<F>(ctx, link.port, head.offset, &target)
 }

@@ -1,41 +1,78 @@
 //! What differs between the address families: the network header and the flow's key. Everything behind it is
 //! written once.
 
-use aya_ebpf::{btf_maps::Array, programs::XdpContext};
+mod transport;
+mod v4;
+mod v6;
+
+use aya_ebpf::programs::XdpContext;
 use lb_common::{
-    checksum,
     counters::Counter,
-    flow::{Bucket, Key, Key4},
+    flow::{Bucket, Key},
     layout::Address,
+    sctp::chunk,
     tcp::flag,
 };
-use network_types::{
-    ip::{IpProto, Ipv4Hdr},
-    tcp::TcpHdr,
-    udp::UdpHdr,
+use network_types::ip::IpProto;
+
+pub(crate) use self::{v4::V4, v6::V6};
+use crate::{
+    flow::Work,
+    verdict::{Verdict, drop},
 };
 
-use crate::{
-    access, maps,
-    verdict::{Verdict, drop, pass},
-};
+/// The network header, as far as it matters.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    /// Offset of the network header.
+    pub(crate) offset: usize,
+    /// Bytes from the network header on.
+    pub(crate) bytes: usize,
+    /// IP protocol number, behind IPv6 extension headers.
+    pub(crate) protocol: u8,
+    /// Offset of the transport header.
+    pub(crate) transport: usize,
+    /// Bytes from the transport header on.
+    pub(crate) len: usize,
+    /// Is it a piece of a datagram?
+    pub(crate) piece: Piece,
+}
+
+/// A packet as a piece of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// All of it.
+    Whole,
+    /// Its beginning, with the ports.
+    First,
+    /// Something behind its beginning.
+    Later,
+}
+
+/// Where a packet comes from and goes to: the [`Address::halves`].
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) source: [u64; 2],
+    pub(crate) destination: [u64; 2],
+}
 
 /// A packet to be balanced, as far as its headers matter.
+#[derive(Clone, Copy)]
 pub(crate) struct Packet<K> {
     /// Whose flow it is.
     pub(crate) key: K,
+    /// Its source.
+    pub(crate) client: Address,
     /// Its destination.
     pub(crate) vip: Address,
     /// Its destination port, host order.
     pub(crate) port: u16,
-    /// IP protocol number: TCP or UDP.
+    /// Its source port, host order.
+    pub(crate) client_port: u16,
+    /// IP protocol number: TCP, UDP or SCTP.
     pub(crate) protocol: u8,
-    /// TCP flags; 0 for UDP.
+    /// TCP flags; SCTP: the type of the chunk that decides; 0 for UDP.
     pub(crate) flags: u8,
-    /// Offset of the network header.
-    pub(crate) offset: usize,
-    /// Bytes from the network header on.
-    pub(crate) bytes: u64,
 }
 
 impl<K> Packet<K> {
@@ -44,141 +81,93 @@ impl<K> Packet<K> {
         self.protocol == IpProto::Tcp as u8
     }
 
-    /// Does it open a connection? Any UDP packet does, of TCP a SYN.
+    #[inline(always)]
+    pub(crate) fn is_udp(&self) -> bool {
+        self.protocol == IpProto::Udp as u8
+    }
+
+    /// Does it open a connection? Any UDP packet does, of TCP a SYN, of SCTP an INIT.
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
-        !self.is_tcp() || self.flags & (flag::SYN | flag::RST | flag::ACK) == flag::SYN
+        if self.is_tcp() {
+            self.flags & (flag::SYN | flag::RST | flag::ACK) == flag::SYN
+        } else {
+            self.is_udp() || self.flags == chunk::INIT
+        }
+    }
+
+    /// Does it end its connection at once?
+    #[inline(always)]
+    pub(crate) fn resets(&self) -> bool {
+        if self.is_tcp() { self.flags & flag::RST != 0 } else { !self.is_udp() && self.flags == chunk::ABORT }
     }
 }
 
 /// An address family.
-pub(crate) trait Family {
+pub(crate) trait Family: Copy {
     /// The key of its flows.
     type Key: Key;
 
-    /// Reads the headers at `offset`.
-    fn parse(ctx: &XdpContext, offset: usize) -> Result<Packet<Self::Key>, Verdict>;
-    /// The client's address, folded, and its port in host order: what schedulers hash.
-    fn client(key: &Self::Key) -> (u32, u16);
-    /// The bucket of the flow table for a hash.
-    fn bucket(hash: u32) -> Option<*mut Bucket<Self::Key>>;
+    /// It is IPv6.
+    const IS_V6: bool;
+
+    /// Reads the network header at `offset`.
+    fn head(ctx: &XdpContext, offset: usize) -> Result<Head, Verdict>;
+    /// Source and destination of the packet whose network header is at `offset`, if it reaches that far.
+    fn addresses(ctx: &XdpContext, offset: usize) -> Option<Ends>;
+    /// The key of a flow between two (mapped) addresses, ports in network order.
+    fn key(client: [u64; 2], vip: [u64; 2], ports: [u16; 2], protocol: u8) -> Self::Key;
+    /// The bucket of the flow table in a row.
+    fn bucket(row: u32) -> Option<*mut Bucket<Self::Key>>;
+    /// Rows of the flow table less one.
+    fn mask() -> u32;
+    /// This CPU's scratch row.
+    fn work() -> Option<*mut Work<Self::Key>>;
     /// Lowers the TTL or hop limit by one; `Err` when it ends here.
     fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict>;
+
+    /// The network header that an ICMP error quotes at `offset`, as far as it reaches.
+    fn quoted(ctx: &XdpContext, offset: usize) -> Option<Head>;
+    /// The protocol number of ICMP.
+    const ICMP: u8;
+    /// Is this type of ICMP an error?
+    fn is_error(kind: u8) -> bool;
+
+    /// The exported function for what is no plain hit in the flow table: [`crate::opening::open`].
+    fn open(service: u32) -> u64;
+    /// The exported function that takes one step of that: [`crate::opening::decide`].
+    fn decide(service: u32) -> u64;
+    /// The exported function that records what is in the scratch row: [`crate::opening::record`].
+    fn record() -> u64;
+    /// The exported function that lets a template stay: [`crate::opening::confirm`].
+    fn confirm(service: u32) -> u32;
+    /// The exported function for ICMP errors: [`crate::related::related`].
+    fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64;
+    /// The exported function that classifies: [`crate::mark::classify`].
+    fn classify() -> u64;
 }
 
-/// IPv4 (RFC 791).
-pub(crate) struct V4;
-
-/// More-fragments flag and fragment offset.
-const FRAGMENT: u16 = 0x3fff;
-
-impl Family for V4 {
-    type Key = Key4;
-
-    #[inline(always)]
-    fn parse(ctx: &XdpContext, offset: usize) -> Result<Packet<Key4>, Verdict> {
-        let header = access::read::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
-        let header_len = usize::from(header.vihl & 0x0f) * 4;
-        if header.vihl >> 4 != 4 || header_len < Ipv4Hdr::LEN {
-            return Err(drop(Counter::DropBadHeader));
-        }
-        let bytes = usize::from(u16::from_be_bytes(header.tot_len));
-        if bytes < header_len {
-            return Err(drop(Counter::DropBadHeader));
-        }
-        if bytes > access::linear_from(ctx, offset) && bytes > access::frame_len(ctx) - offset {
-            return Err(drop(Counter::DropTruncatedIp));
-        }
-        let protocol = header.proto;
-        if protocol != IpProto::Tcp as u8 && protocol != IpProto::Udp as u8 {
-            return Err(pass(Counter::PassProtocol));
-        }
-        if u16::from_be_bytes(header.frags) & FRAGMENT != 0 {
-            return Err(pass(Counter::PassFragment));
-        }
-        let transport = Transport::parse(ctx, protocol, offset + header_len, bytes - header_len)?;
-        Ok(Packet {
-            key: Key4 {
-                client: header.src_addr,
-                vip: header.dst_addr,
-                client_port: transport.source.to_ne_bytes(),
-                vip_port: transport.destination.to_ne_bytes(),
-                protocol,
-                reserved: [0; 3],
-            },
-            vip: Address::v4(header.dst_addr),
-            port: u16::from_be(transport.destination),
-            protocol,
-            flags: transport.flags,
-            offset,
-            bytes: bytes as u64,
-        })
-    }
-
-    #[inline(always)]
-    fn client(key: &Key4) -> (u32, u16) {
-        (Address::v4(key.client).fold(), u16::from_be_bytes(key.client_port))
-    }
-
-    #[inline(always)]
-    fn bucket(hash: u32) -> Option<*mut Bucket<Key4>> {
-        Array::get_ptr_mut(&maps::FLOWS4, hash & maps::flow_mask())
-    }
-
-    #[inline(always)]
-    fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
-        let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
-        // SAFETY: `at` checked the bounds, and the fields used have no alignment.
-        let header = unsafe { &mut *header };
-        if header.ttl <= 1 {
-            return Err(drop(Counter::DropTtl));
-        }
-        header.ttl -= 1;
-        header.check = checksum::after_ttl_decrement(u16::from_be_bytes(header.check)).to_be_bytes();
-        Ok(())
-    }
+/// Reads the transport header of a packet that is whole or the first piece.
+#[inline(always)]
+pub(crate) fn packet<F: Family>(ctx: &XdpContext, head: &Head) -> Result<Packet<F::Key>, Verdict> {
+    let transport = transport::Transport::parse(ctx, head.protocol, head.transport, head.len)?;
+    let Ends { source, destination } =
+        F::addresses(ctx, head.offset).ok_or(drop(Counter::DropTruncatedIp))?;
+    Ok(Packet {
+        key: F::key(source, destination, [transport.source, transport.destination], head.protocol),
+        client: Address::from_halves(source),
+        vip: Address::from_halves(destination),
+        port: u16::from_be(transport.destination),
+        client_port: u16::from_be(transport.source),
+        protocol: head.protocol,
+        flags: transport.flags,
+    })
 }
 
-/// The transport header, the same under both families: ports and TCP flags.
-struct Transport {
-    /// Source port, network order.
-    source: u16,
-    /// Destination port, network order.
-    destination: u16,
-    flags: u8,
+/// Is a protocol balanced?
+#[inline(always)]
+pub(crate) const fn is_balanced(protocol: u8) -> bool {
+    protocol == IpProto::Tcp as u8 || protocol == IpProto::Udp as u8 || protocol == IpProto::Sctp as u8
 }
 
-/// Offset of the flags byte in a TCP header (RFC 9293, section 3.1).
-const TCP_FLAGS: usize = 13;
-
-impl Transport {
-    /// Reads the header at `offset`, of which the IP length leaves `len` bytes.
-    #[inline(always)]
-    fn parse(ctx: &XdpContext, protocol: u8, offset: usize, len: usize) -> Result<Self, Verdict> {
-        let truncated = drop(Counter::DropTruncatedTransport);
-        if protocol == IpProto::Tcp as u8 {
-            let header = access::at::<TcpHdr>(ctx, offset).ok_or(truncated)?;
-            if len < TcpHdr::LEN {
-                return Err(truncated);
-            }
-            // SAFETY: `at` checked the bounds of the whole header; bytes have no alignment.
-            unsafe {
-                Ok(Self {
-                    source: u16::from_ne_bytes((&raw const (*header).source).read()),
-                    destination: u16::from_ne_bytes((&raw const (*header).dest).read()),
-                    flags: header.cast::<u8>().add(TCP_FLAGS).read(),
-                })
-            }
-        } else {
-            let header = access::read::<UdpHdr>(ctx, offset).ok_or(truncated)?;
-            if len < UdpHdr::LEN {
-                return Err(truncated);
-            }
-            Ok(Self {
-                source: u16::from_ne_bytes(header.src),
-                destination: u16::from_ne_bytes(header.dst),
-                flags: 0,
-            })
-        }
-    }
-}
+pub(crate) use self::transport::ports;

@@ -1,17 +1,17 @@
-//! The flow table as the program uses it: who serves a packet's flow, and recording a new one.
+//! The flow table as the program uses it, and the real server of a packet.
 
 use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xadd, atomic_xchg};
+use core::marker::PhantomData;
+
 use lb_common::{
-    counters::Counter,
-    flow::{Atomic, Hit, Inserted, Key as _, Maps, Shared, State, TICK_SHIFT, Timeouts, Word, tag},
+    flow::{Atomic, Bucket, Chain, Hit, Key as _, Maps, State, Timeouts, Word},
     layout::{Server, ServerInfo, ServerState},
-    tcp,
+    sctp, tcp,
 };
 
 use crate::{
     family::{Family, Packet},
     maps,
-    verdict::{Verdict, drop, pass},
 };
 
 /// The atomic instructions of BPF; those that return a value are full barriers.
@@ -36,13 +36,34 @@ impl Atomic for Bpf {
         // SAFETY: the trait's contract.
         unsafe { atomic_xchg::<u64, { SeqCst }>(word, new) }
     }
+
+    #[inline(always)]
+    unsafe fn add_32(word: *mut u32, change: u32) {
+        // SAFETY: the trait's contract.
+        unsafe { atomic_xadd::<u32, u32, { SeqCst }>(word, change) };
+    }
 }
 
-/// The maps beside the flow table. What an established packet needs of them it has looked up already.
+/// The maps as the flow table's protocol needs them. What an established packet needs of them it has looked up already.
 #[derive(Clone, Copy)]
-struct Beside;
+pub(crate) struct Beside<F>(PhantomData<F>);
 
-impl Maps for Beside {
+/// The buckets in which a packet's flow may lie.
+pub(crate) type Flows<F> = Chain<<F as Family>::Key, Bpf, Beside<F>>;
+
+/// Those of a hash.
+#[inline(always)]
+pub(crate) const fn flows<F: Family>(hash: u32) -> Flows<F> {
+    Chain::new(hash, Beside(PhantomData))
+}
+
+/// The hash of a key.
+#[inline(always)]
+pub(crate) fn hash<F: Family>(key: &F::Key) -> u32 {
+    key.hash(maps::flow_key)
+}
+
+impl<F: Family> Maps<F::Key> for Beside<F> {
     #[inline(always)]
     fn era(&self) -> u8 {
         maps::era()
@@ -50,9 +71,7 @@ impl Maps for Beside {
 
     #[inline(always)]
     fn generation(&self, server: u16) -> Option<u16> {
-        let server = maps::SERVERS.get_ptr(u32::from(server))?;
-        // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
-        Some(unsafe { (&raw const (*server).info.generation).read_volatile() })
+        Some(info(maps::SERVERS.get_ptr(u32::from(server))?).generation)
     }
 
     #[inline(always)]
@@ -67,6 +86,92 @@ impl Maps for Beside {
     fn timeouts(&self) -> Option<*const Timeouts> {
         maps::TIMEOUTS.get_ptr(0)
     }
+
+    #[inline(always)]
+    fn persistence(&self, server: u16) -> u32 {
+        let service = maps::SERVERS.get_ptr(u32::from(server)).map(|server| info(server).service);
+        service.map_or(0, |service| maps::policy(service).persistence)
+    }
+
+    #[inline(always)]
+    unsafe fn hash_at(&self, place: *const F::Key) -> u32 {
+        // SAFETY: the trait's contract.
+        unsafe { F::Key::hash_at(place, maps::flow_key) }
+    }
+
+    #[inline(always)]
+    fn mask(&self) -> u32 {
+        F::mask()
+    }
+
+    #[inline(always)]
+    fn bucket(&self, row: u32) -> Option<*mut Bucket<F::Key>> {
+        F::bucket(row)
+    }
+}
+
+/// What the stages hand to the exported functions: a row of its own for each CPU, which one packet uses at a time.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Work<K> {
+    /// The packet.
+    pub(crate) packet: Packet<K>,
+    /// The hash of its key.
+    pub(crate) hash: u32,
+    /// The clock, in ticks.
+    pub(crate) now: u32,
+    /// A [`crate::opening::Phase`] as a number.
+    pub(crate) phase: u32,
+    /// The row of `servers` that was chosen.
+    pub(crate) row: u16,
+    /// What the exported function said that was waited for.
+    pub(crate) answer: u64,
+    /// What the flow table has of the packet.
+    pub(crate) known: Known,
+    /// What it has of the client's template.
+    pub(crate) template: Known,
+    /// What is to be recorded.
+    pub(crate) entry: Entry<K>,
+}
+
+/// What the flow table has of a key. The program has it in memory, because registers that hold nothing in one of the cases
+/// are not to the verifier's taste.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    is_there: u32,
+    hit: Hit,
+}
+
+impl Known {
+    /// Keeps what was found.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, found: Option<Hit>) {
+        match found {
+            Some(hit) => {
+                self.hit = hit;
+                self.is_there = 1;
+            }
+            None => self.is_there = 0,
+        }
+    }
+
+    /// What was found.
+    #[inline(always)]
+    pub(crate) fn hit(&self) -> Option<&Hit> {
+        if self.is_there != 0 { Some(&self.hit) } else { None }
+    }
+}
+
+/// A flow or a template to be recorded.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<K> {
+    pub(crate) key: K,
+    pub(crate) hash: u32,
+    /// The entry of the same key that no longer counts.
+    pub(crate) stale: Known,
+    pub(crate) flow: Word,
 }
 
 /// The real server of a packet.
@@ -77,6 +182,14 @@ pub(crate) struct Target {
     pub(crate) server: *const Server,
     /// Ready or Local.
     pub(crate) is_local: bool,
+    /// Its weight of this moment is 0.
+    pub(crate) is_quiescent: bool,
+}
+
+#[inline(always)]
+fn info(server: *const Server) -> ServerInfo {
+    // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
+    bytemuck::must_cast(unsafe { (&raw const (*server).info).cast::<u64>().read_volatile() })
 }
 
 impl Target {
@@ -87,15 +200,13 @@ impl Target {
     #[inline(always)]
     pub(crate) fn new(row: u16, generation: Option<u16>) -> Result<Self, ServerState> {
         let server = maps::SERVERS.get_ptr(u32::from(row)).ok_or(ServerState::Vacant)?;
-        // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
-        let info: ServerInfo =
-            bytemuck::must_cast(unsafe { (&raw const (*server).info).cast::<u64>().read_volatile() });
+        let info = info(server);
         if generation.is_some_and(|generation| generation != info.generation) {
             return Err(ServerState::Vacant);
         }
         let is_local = info.state == ServerState::Local as u8;
         if is_local || info.state == ServerState::Ready as u8 {
-            Ok(Self { row, server, is_local })
+            Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0 })
         } else if info.state == ServerState::Unresolved as u8 {
             Err(ServerState::Unresolved)
         } else {
@@ -106,85 +217,30 @@ impl Target {
     /// The generation of this moment, to be kept in the flow.
     #[inline(always)]
     pub(crate) fn generation(&self) -> u16 {
-        // SAFETY: as in `new`.
-        unsafe { (&raw const (*self.server).info.generation).read_volatile() }
-    }
-}
-
-/// A packet's place in the flow table.
-pub(crate) struct Place<F: Family> {
-    bucket: Shared<F::Key, Bpf, Beside>,
-    tag: u16,
-    now: u32,
-}
-
-/// What the flow table says of a packet.
-pub(crate) enum Known {
-    /// Its connection belongs to this server.
-    Served(Target),
-    /// A new connection may be opened, in place of this entry if there is one.
-    Opens(Option<Hit>),
-}
-
-impl<F: Family> Place<F> {
-    /// The one bucket where the packet's flow can be.
-    #[inline(always)]
-    pub(crate) fn of(packet: &Packet<F::Key>, coarse_ns: u64) -> Result<Self, Verdict> {
-        let hash = packet.key.hash(maps::flow_key);
-        let bucket = F::bucket(hash).ok_or(drop(Counter::DropFlowTableFull))?;
-        // SAFETY: the bucket lies in the map, and only `Shared` writes to it.
-        let bucket = unsafe { Shared::new(bucket, Beside) };
-        Ok(Self { bucket, tag: tag(hash), now: (coarse_ns >> TICK_SHIFT) as u32 })
-    }
-
-    /// The clock, in ticks.
-    #[inline(always)]
-    pub(crate) const fn now(&self) -> u32 {
-        self.now
-    }
-
-    /// Looks the packet's flow up and lets it live on. Whether it has expired is the collector's to say.
-    #[inline(always)]
-    pub(crate) fn look_up(&self, packet: &Packet<F::Key>) -> Result<Known, Verdict> {
-        let Some(hit) = self.bucket.find(&packet.key, self.tag) else {
-            return if packet.opens() { Ok(Known::Opens(None)) } else { Err(pass(Counter::PassNoFlow)) };
-        };
-        if packet.opens() && hit.state().is_closing() {
-            return Ok(Known::Opens(Some(hit)));
-        }
-        match Target::new(hit.control.server(), Some(hit.control.generation())) {
-            Ok(target) => {
-                self.bucket.touch(&hit, after(packet, hit.state()), self.now);
-                Ok(Known::Served(target))
-            }
-            Err(ServerState::Unresolved) => Err(drop(Counter::DropUnresolved)),
-            Err(_) if packet.opens() => Ok(Known::Opens(Some(hit))),
-            Err(_) => {
-                self.bucket.forget(&hit);
-                Err(pass(Counter::PassServerGone))
-            }
-        }
-    }
-
-    /// Records that `target` serves the packet's flow.
-    #[inline(always)]
-    pub(crate) fn record(
-        &self,
-        packet: &Packet<F::Key>,
-        target: &Target,
-        stale: Option<Hit>,
-    ) -> Result<Inserted, Verdict> {
-        let state = if packet.is_tcp() { State::SynRecv } else { State::UdpFirst };
-        let flow = Word::new(target.row, target.generation(), self.tag, state);
-        match self.bucket.insert(&packet.key, flow, stale, self.now) {
-            Inserted::Full => Err(drop(Counter::DropFlowTableFull)),
-            done => Ok(done),
-        }
+        info(self.server).generation
     }
 }
 
 /// The state of a flow after one more packet.
 #[inline(always)]
-fn after<K>(packet: &Packet<K>, state: State) -> State {
-    if packet.is_tcp() { tcp::next(state, packet.flags) } else { State::Udp }
+pub(crate) fn after<K>(packet: &Packet<K>, state: State) -> State {
+    if packet.is_tcp() {
+        tcp::next(state, packet.flags)
+    } else if packet.is_udp() {
+        State::Udp
+    } else {
+        sctp::next(state, packet.flags)
+    }
+}
+
+/// The state of a flow that begins with this packet.
+#[inline(always)]
+pub(crate) fn first<K>(packet: &Packet<K>) -> State {
+    if packet.is_tcp() {
+        tcp::next(State::None, packet.flags)
+    } else if packet.is_udp() {
+        State::UdpFirst
+    } else {
+        sctp::next(State::SctpNone, packet.flags)
+    }
 }

@@ -6,8 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use lb_common::counters::Counter;
 
 use crate::{
-    link::{self, Link},
-    maps,
+    link, maps,
     service::Found,
     verdict::{Verdict, pass},
 };
@@ -24,16 +23,16 @@ pub(crate) fn coarse_ns() -> u64 {
     unsafe { bpf_ktime_get_coarse_ns() }
 }
 
-/// Ends the way of a packet whose service is not this node's to serve, or was not sent to that service's own
-/// virtual MAC address.
+/// Ends the way of a packet whose service is not this node's to serve, or was sent to a virtual MAC address
+/// ([`link::Link::vmac`]) that is not the service's own.
 #[inline(always)]
-pub(crate) fn check(service: &Found, link: &Link, coarse_ns: u64) -> Result<(), Verdict> {
+pub(crate) fn check(service: &Found, sent_to: u32, coarse_ns: u64) -> Result<(), Verdict> {
     let row = u32::from(service.info.lease);
     let lease = maps::LEASES.get_ptr(row).ok_or(pass(Counter::PassNotMaster))?;
     // SAFETY: the row lies in the map, aligned; the controller replaces the time whole and never the address.
     let (until, vmac) =
         unsafe { ((&raw const (*lease).until_ns).read_volatile(), (&raw const (*lease).vmac).read()) };
-    if link.vmac != 0 && link.vmac != link::word(vmac) {
+    if sent_to != 0 && sent_to != link::word(vmac) {
         return Err(pass(Counter::PassOtherHost));
     }
     let left = until.saturating_sub(coarse_ns);

@@ -8,12 +8,17 @@
 
 mod access;
 mod balance;
+mod connection;
 mod family;
 mod flow;
 mod lease;
+mod limit;
 mod link;
 mod maps;
+mod mark;
+mod opening;
 mod pick;
+mod related;
 mod rewrite;
 mod service;
 mod verdict;

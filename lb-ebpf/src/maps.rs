@@ -8,12 +8,17 @@ use aya_ebpf::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Bucket, Key4, Timeouts},
+    flow::{Bucket, Key4, Key6, Timeouts},
     hash::{Keys, MAX_WORDS},
-    layout::{CursorRow, Layout, Lease, Load, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
+    layout::{
+        CursorRow, Layout, Lease, Limit, Load, MAX_PORTS, MarkRule, Member, Policy, Port, Server,
+        ServiceBucket, Stats, feature,
+    },
 };
 
-use crate::pick::Run;
+pub(crate) use feature::{EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
+
+use crate::{flow::Work, mark::Classified, pick::Run};
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -33,6 +38,17 @@ pub(crate) static JOINED: Array<u32, 1> = Array::new();
 pub(crate) static SERVERS: Array<Server, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "flows4")]
 pub(crate) static FLOWS4: Array<Bucket<Key4>, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "flows6")]
+pub(crate) static FLOWS6: Array<Bucket<Key6>, 1, MMAPABLE> = Array::new();
+/// One row for each of `cursors`.
+#[btf_map(name = "policies")]
+static POLICIES: Array<Policy, 1, MMAPABLE> = Array::new();
+/// One row for each of `servers`.
+#[btf_map(name = "limits")]
+pub(crate) static LIMITS: Array<Limit, 1, MMAPABLE> = Array::new();
+/// In the order in which they are tried.
+#[btf_map(name = "mark_rules")]
+pub(crate) static MARK_RULES: Array<MarkRule, 1, MMAPABLE> = Array::new();
 /// One row for each of `servers`.
 #[btf_map(name = "loads")]
 pub(crate) static LOADS: Array<Load, 1, MMAPABLE> = Array::new();
@@ -47,6 +63,13 @@ pub(crate) static PORT_DEVICES: DevMap<MAX_PORTS> = DevMap::new();
 /// A pick's state: too large for the stack, and one CPU makes one pick at a time.
 #[btf_map(name = "search")]
 pub(crate) static SEARCH: PerCpuArray<Run, 1> = PerCpuArray::new();
+/// What the stages hand to exported functions, and what the search for a firewall mark knows.
+#[btf_map(name = "work4")]
+pub(crate) static WORK4: PerCpuArray<Work<Key4>, 1> = PerCpuArray::new();
+#[btf_map(name = "work6")]
+pub(crate) static WORK6: PerCpuArray<Work<Key6>, 1> = PerCpuArray::new();
+#[btf_map(name = "classified")]
+pub(crate) static CLASSIFIED: PerCpuArray<Classified, 1> = PerCpuArray::new();
 /// Not read by the program: it travels with the maps for the next daemon.
 #[btf_map(name = "layout")]
 static LAYOUT: Array<Layout, 1> = Array::new();
@@ -56,9 +79,12 @@ static LAYOUT: Array<Layout, 1> = Array::new();
 /// Number of rows of `services` less one.
 #[unsafe(no_mangle)]
 static SERVICE_MASK: u32 = 0;
-/// Number of rows of `flows4` less one.
+/// Number of rows less one of `flows4` and of `flows6`.
 #[unsafe(no_mangle)]
-static FLOW_MASK: u32 = 0;
+static FLOW_MASKS: [u32; 2] = [0; 2];
+/// What services need that others do not pay for: bits of `layout::feature`.
+#[unsafe(no_mangle)]
+static FEATURES: u32 = 0;
 /// Decisions are logged when it is not 0.
 #[unsafe(no_mangle)]
 static DEBUG: u32 = 0;
@@ -68,7 +94,7 @@ static ERA: u32 = 0;
 /// Keys of the hash over `services`.
 #[unsafe(no_mangle)]
 static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
-/// Keys of the hash over `flows4`.
+/// Keys of the hash over `flows4` and `flows6`.
 #[unsafe(no_mangle)]
 static FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
 /// The interfaces, by their rows in `ports`.
@@ -81,10 +107,38 @@ pub(crate) fn service_mask() -> u32 {
     unsafe { (&raw const SERVICE_MASK).read_volatile() }
 }
 
+/// Of IPv4 0, of IPv6 1.
 #[inline(always)]
-pub(crate) fn flow_mask() -> u32 {
+pub(crate) fn flow_mask(family: usize) -> u32 {
+    // SAFETY: a valid static with two words.
+    unsafe { (&raw const FLOW_MASKS).cast::<u32>().add(family).read_volatile() }
+}
+
+/// Does a service need this? The verifier knows, and leaves out what is for others.
+#[inline(always)]
+pub(crate) fn has(feature: u32) -> bool {
     // SAFETY: a valid static.
-    unsafe { (&raw const FLOW_MASK).read_volatile() }
+    unsafe { (&raw const FEATURES).read_volatile() & feature != 0 }
+}
+
+/// The policy of the service with this row of `cursors`.
+#[inline(always)]
+pub(crate) fn policy(id: u16) -> Policy {
+    match POLICIES.get_ptr(u32::from(id)) {
+        // SAFETY: the row lies in the map; the controller writes it before the service is there.
+        Some(row) => unsafe { row.read() },
+        None => Policy::default(),
+    }
+}
+
+/// The connections of a real server, one word.
+#[inline(always)]
+pub(crate) fn load(server: u16) -> Load {
+    match LOADS.get_ptr(u32::from(server)) {
+        // SAFETY: the row lies in the map, one aligned word.
+        Some(row) => Load::from_word(unsafe { row.cast::<u64>().read_volatile() }),
+        None => Load::default(),
+    }
 }
 
 #[inline(always)]
@@ -118,10 +172,12 @@ pub(crate) fn port(row: usize) -> *const Port {
     unsafe { (&raw const PORTS).cast::<Port>().add(row) }
 }
 
-/// Counts a packet that leaves. A counter that is missing never costs a packet.
+/// Counts a packet that leaves under the counter with this number. A counter that is missing never costs a packet.
 #[inline(always)]
-pub(crate) fn count(counter: Counter) {
-    if let Some(row) = COUNTERS.get_ptr_mut(0) {
+pub(crate) fn count(counter: u32) {
+    if counter < Counter::ALL.len() as u32
+        && let Some(row) = COUNTERS.get_ptr_mut(0)
+    {
         // SAFETY: the row has a word for every counter, and this CPU's copy is its own.
         unsafe {
             let word = row.cast::<u64>().add(counter as usize);

@@ -4,68 +4,44 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
-    counters::Counter,
-    flow::{Atomic as _, Hit, Inserted},
-    layout::{CursorRow, Load, ServerState},
+    flow::Atomic as _,
+    layout::{CursorRow, Load},
     sched::{Candidate, Cursor, Memory, Method, Request, Scheduler, Search},
 };
 
-use crate::{
-    family::{Family, Packet},
-    flow::{Bpf, Place, Target},
-    maps,
-    service::Found,
-    verdict::{Verdict, drop, pass},
-};
+use crate::{family::Packet, flow::Bpf, limit, maps, service::Found};
 
 /// How often a pick is repeated because another CPU picked at the same moment. The last one stands all the same:
 /// then two connections in a row went to one server.
 const ATTEMPTS: u32 = 3;
 
-/// The server that the packet's new connection goes to, and whether this packet is the one that opened it.
+/// Row in `servers` of the scheduler's pick for a packet's new connection to a service, or [`NOBODY`].
 #[inline(always)]
-pub(crate) fn schedule<F: Family>(
-    service: &Found,
-    packet: &Packet<F::Key>,
-    place: &Place<F>,
-    stale: Option<Hit>,
-) -> Result<(Target, bool), Verdict> {
-    let (client, client_port) = F::client(&packet.key);
-    let request =
-        Request { client, client_port, destination: packet.vip.fold(), random: [0; 2], now: place.now() };
-    if let Some(run) = maps::SEARCH.get_ptr_mut(0) {
-        // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
-        unsafe { (*run).request = request };
+pub(crate) fn pick_for<K>(service: u32, packet: &Packet<K>, now: u32) -> u64 {
+    let Some(run) = maps::SEARCH.get_ptr_mut(0) else { return NOBODY };
+    // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
+    unsafe {
+        (*run).request = Request {
+            client: packet.client.fold(),
+            client_port: packet.client_port,
+            destination: packet.vip.fold(),
+            random: [0; 2],
+            now,
+        };
     }
-    let row = pick(service.number);
-    if row == NOBODY {
-        return Err(pass(Counter::PassNoServer));
-    }
-    let target = Target::new(row as u16, None).map_err(|state| match state {
-        ServerState::Unresolved => drop(Counter::DropUnresolved),
-        _ => pass(Counter::PassNoServer),
-    })?;
-    match place.record(packet, &target, stale)? {
-        // Another CPU opened the same connection a moment ago; its choice stands.
-        Inserted::Existing(flow) => {
-            let target = Target::new(flow.server(), Some(flow.generation()))
-                .map_err(|_| pass(Counter::PassNoServer))?;
-            Ok((target, false))
-        }
-        _ => Ok((target, true)),
-    }
+    pick(service)
 }
 
 /// Nobody takes the connection.
-const NOBODY: u32 = u32::MAX;
+pub(crate) const NOBODY: u64 = u64::MAX;
 
 /// Row in `servers` of the scheduler's pick for the request in this CPU's row of `search`, or [`NOBODY`].
 ///
 /// The verifier judges an exported function by itself and once, whatever the ways that lead to it. So it has numbers
 /// for its argument and result.
 #[unsafe(no_mangle)]
-pub extern "C" fn pick(service: u32) -> u32 {
-    try_pick(service).map_or(NOBODY, u32::from)
+pub extern "C" fn pick(service: u32) -> u64 {
+    try_pick(service).map_or(NOBODY, u64::from)
 }
 
 #[inline(always)]
@@ -179,22 +155,12 @@ extern "C" fn step(_index: u32, _context: *mut c_void) -> i64 {
     // SAFETY: the row is this CPU's own, and `try_pick` has written it.
     let run = unsafe { &mut *run };
     let Some(member) = maps::MEMBERS.get(run.base + u32::from(run.search.place())) else { return 1 };
-    let load = if run.is_by_load { load(member.server) } else { Load::default() };
+    let load = if run.is_by_load { maps::load(member.server) } else { Load::default() };
     let joined =
         if run.is_local { maps::JOINED.get(u32::from(member.server)).copied().unwrap_or(0) } else { 0 };
-    let candidate =
-        Candidate { server: member.server, weight: member.weight, overloaded: false, load, joined };
+    let overloaded = limit::is_overloaded(member.server);
+    let candidate = Candidate { server: member.server, weight: member.weight, overloaded, load, joined };
     i64::from(run.search.offer(candidate))
-}
-
-/// The connections of a real server, one word.
-#[inline(always)]
-fn load(server: u16) -> Load {
-    match maps::LOADS.get_ptr(u32::from(server)) {
-        // SAFETY: the row lies in the map, one aligned word.
-        Some(row) => Load::from_word(unsafe { row.cast::<u64>().read_volatile() }),
-        None => Load::default(),
-    }
 }
 
 /// Keeps the number a real server joined its set with.

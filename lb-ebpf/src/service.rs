@@ -1,13 +1,15 @@
-//! The service table: one bucket holds every service a packet can be for.
+//! The service table: one bucket holds every service of an address, port and protocol.
 
 use lb_common::{
     counters::Counter,
+    flow::FTP,
     hash::multilinear,
-    layout::{Pool, SERVICE_SLOTS, Service, ServiceInfo, service_words},
+    layout::{Address, MARK_PROTOCOL, PRESENCE, Pool, SERVICE_SLOTS, Service, ServiceInfo, service_words},
 };
 
 use crate::{
-    family::Packet,
+    connection,
+    family::{Family, Packet},
     maps,
     verdict::{Verdict, pass},
 };
@@ -41,14 +43,69 @@ impl Found {
         // SAFETY: the slot lies in the map, aligned.
         bytemuck::must_cast(unsafe { (&raw const (*self.slot).pool).cast::<u64>().read_volatile() })
     }
+
+    /// Its VIP, or what stands for its mark.
+    #[inline(always)]
+    pub(crate) fn vip(&self) -> Address {
+        // SAFETY: the slot lies in the map, aligned, and keeps its address.
+        Address::from_halves(unsafe { (&raw const (*self.slot).vip).cast::<[u64; 2]>().read_volatile() })
+    }
 }
 
-/// The virtual service a packet is for.
+/// The virtual service a packet is for, in IPVS's order: by firewall mark, by address, port and protocol, then FTP for
+/// what may be its data, then the service on every port.
 #[inline(always)]
-pub(crate) fn find<K>(packet: &Packet<K>) -> Result<Found, Verdict> {
-    let hash = multilinear(maps::service_key, service_words(&packet.vip, packet.port, packet.protocol));
+pub(crate) fn find<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
+    if maps::has(maps::MARKS)
+        && let Some(found) = by_mark::<F>(packet)
+    {
+        return Ok(found);
+    }
+    if let Some(found) = look_up(&packet.vip, packet.port, packet.protocol) {
+        return Ok(found);
+    }
+    if maps::has(maps::FTP)
+        && packet.is_tcp()
+        && (packet.port == FTP_DATA || packet.port >= UNPRIVILEGED)
+        && let Some(found) = look_up(&packet.vip, FTP, packet.protocol)
+    {
+        return Ok(found);
+    }
+    if maps::has(maps::EVERY_PORT)
+        && let Some(found) = look_up(&packet.vip, 0, packet.protocol)
+    {
+        return Ok(found);
+    }
+    Err(pass(Counter::PassNoService))
+}
+
+/// The port FTP's active data connections come from.
+const FTP_DATA: u16 = 20;
+/// The first port that anybody may listen on, as Linux has it by default.
+const UNPRIVILEGED: u16 = 1024;
+
+#[inline(always)]
+fn by_mark<F: Family>(packet: &Packet<F::Key>) -> Option<Found> {
+    connection::note::<F>(packet, 0, 0);
+    let marked = F::classify();
+    if marked == 0 {
+        return None;
+    }
+    look_up(&Address::mark(F::IS_V6, marked as u32), 0, MARK_PROTOCOL)
+}
+
+/// What stands for a VIP itself, whatever the port and protocol.
+#[inline(always)]
+pub(crate) fn presence(vip: &Address) -> Option<Found> {
+    look_up(vip, 0, PRESENCE)
+}
+
+#[inline(always)]
+fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
+    let words = service_words(vip, port, protocol);
+    let hash = multilinear(maps::service_key, words.len(), |at| words[at]);
     let row = hash & maps::service_mask();
-    let bucket = maps::SERVICES.get_ptr(row).ok_or(pass(Counter::PassNoService))?;
+    let bucket = maps::SERVICES.get_ptr(row)?;
     let mut slot = 0;
     while slot < SERVICE_SLOTS {
         // SAFETY: the slot lies in the bucket; the controller replaces aligned words whole.
@@ -56,15 +113,15 @@ pub(crate) fn find<K>(packet: &Packet<K>) -> Result<Found, Verdict> {
             let service = &raw const (*bucket).slots[slot];
             let info: ServiceInfo =
                 bytemuck::must_cast((&raw const (*service).info).cast::<u64>().read_volatile());
-            if info.port == packet.port
-                && info.protocol == packet.protocol
-                && (&raw const (*service).vip).cast::<[u64; 2]>().read_volatile() == packet.vip.halves()
+            if info.port == port
+                && info.protocol == protocol
+                && (&raw const (*service).vip).cast::<[u64; 2]>().read_volatile() == vip.halves()
             {
                 let number = row * SERVICE_SLOTS as u32 + slot as u32;
-                return Ok(Found { slot: service, number, info });
+                return Some(Found { slot: service, number, info });
             }
         }
         slot += 1;
     }
-    Err(pass(Counter::PassNoService))
+    None
 }

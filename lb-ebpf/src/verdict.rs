@@ -4,20 +4,74 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use lb_common::counters::Counter;
 
 /// How a packet leaves the program. Stages return it as their error to end the way of the packet.
+///
+/// Aligned like what stages return otherwise: both lie in one place, and where it began in the middle of a word the
+/// compiler would load words from there, which the verifier refuses on the stack.
+#[repr(align(8))]
 #[derive(Clone, Copy)]
 pub(crate) struct Verdict {
-    pub(crate) counter: Counter,
+    /// A [`Counter`] as a number: the verifier does not know which values an enum has.
+    pub(crate) counter: u32,
     pub(crate) action: u32,
+}
+
+impl Verdict {
+    #[inline(always)]
+    pub(crate) const fn new(counter: Counter, action: u32) -> Self {
+        Self { counter: counter as u32, action }
+    }
 }
 
 /// Leave it to the kernel's stack.
 #[inline(always)]
 pub(crate) const fn pass(counter: Counter) -> Verdict {
-    Verdict { counter, action: XDP_PASS }
+    Verdict::new(counter, XDP_PASS)
 }
 
 /// Drop it.
 #[inline(always)]
 pub(crate) const fn drop(counter: Counter) -> Verdict {
-    Verdict { counter, action: XDP_DROP }
+    Verdict::new(counter, XDP_DROP)
+}
+
+/// What an exported function says of a packet, one number: its real server, or how it leaves.
+#[derive(Clone, Copy)]
+pub(crate) struct Outcome(u64);
+
+const ENDED: u64 = 1 << 32;
+const NEW: u64 = 1 << 16;
+
+impl Outcome {
+    /// A row of `servers` serves it; is it the first packet of its connection?
+    #[inline(always)]
+    pub(crate) const fn new(row: u16, is_new: bool) -> Self {
+        Self(row as u64 | if is_new { NEW } else { 0 })
+    }
+
+    /// It leaves.
+    #[inline(always)]
+    pub(crate) const fn ended(verdict: Verdict) -> Self {
+        Self(ENDED | (verdict.action as u64) << 8 | verdict.counter as u64)
+    }
+
+    /// As a number.
+    #[inline(always)]
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// From the number.
+    #[inline(always)]
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The row and whether the packet is the first.
+    #[inline(always)]
+    pub(crate) fn served(self) -> Result<(u16, bool), Verdict> {
+        if self.0 & ENDED == 0 {
+            return Ok((self.0 as u16, self.0 & NEW != 0));
+        }
+        Err(Verdict { counter: self.0 as u32 & 0xff, action: (self.0 >> 8) as u32 & 0xff })
+    }
 }

@@ -34,6 +34,14 @@ impl ServiceKey {
         Self { vip: Address::mark(is_v6, mark), protocol: MARK_PROTOCOL, port: 0 }
     }
 
+    /// Is it of IPv6?
+    pub const fn is_v6(&self) -> bool {
+        match self.mark() {
+            Some((is_v6, _)) => is_v6,
+            None => !self.vip.is_v4(),
+        }
+    }
+
     /// Family and firewall mark, if it is a service by firewall mark.
     pub const fn mark(&self) -> Option<(bool, u32)> {
         let [_, _, _, is_v6, .., a, b, c, d] = self.vip.octets;
@@ -255,7 +263,8 @@ impl ServiceTable {
     }
 
     fn bucket_of(&self, key: &ServiceKey) -> usize {
-        let hash = multilinear(|at| self.keys[at], service_words(&key.vip, key.port, key.protocol));
+        let words = service_words(&key.vip, key.port, key.protocol);
+        let hash = multilinear(|at| self.keys[at], words.len(), |at| words[at]);
         hash as usize & (self.buckets.len() - 1)
     }
 

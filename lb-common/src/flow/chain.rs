@@ -17,8 +17,8 @@ use super::{
 /// Buckets in which a flow may lie.
 const BUCKETS: u32 = 4;
 
-/// How often a slot is looked for when another CPU takes the one that was chosen.
-const CLAIMS: usize = 3;
+/// How often a flow is tried to be recorded where other CPUs are faster.
+pub const ATTEMPTS: u32 = 3;
 
 /// What an insertion came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Inserted {
     Existing(Word),
     /// No slot could be had without forgetting an established connection.
     Full,
+    /// Another CPU took the slot: to be tried again.
+    Lost,
 }
 
 /// The buckets in which the flow of one hash may lie.
@@ -39,12 +41,27 @@ pub struct Chain<K, A, M> {
     types: core::marker::PhantomData<(K, A)>,
 }
 
-/// A slot that this CPU has published as Tentative.
+/// A slot and its word.
 #[derive(Clone, Copy)]
-struct Own {
+struct Place {
     row: u32,
-    slot: usize,
+    slot: u32,
     word: Word,
+}
+
+impl Place {
+    /// No slot. (An `Option` would have a payload that nobody writes, which the verifier does not like.)
+    const NONE: Self = Self { row: 0, slot: u32::MAX, word: Word::NONE };
+
+    #[inline(always)]
+    const fn is_none(&self) -> bool {
+        self.slot == u32::MAX
+    }
+
+    #[inline(always)]
+    const fn slot(&self) -> usize {
+        self.slot as usize & (SLOTS - 1)
+    }
 }
 
 impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
@@ -111,30 +128,64 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
 
     /// Records a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free
     /// one, else in the place of the flow that is missed least.
-    #[inline(always)]
-    pub fn insert(&self, key: &K, flow: Word, stale: Option<Hit>, now: u32) -> Inserted {
-        let own = match self.claim(key, flow, stale, now) {
-            Ok(own) => own,
-            Err(outcome) => return outcome,
-        };
-        let Some(bucket) = self.bucket(own.row) else { return Inserted::Full };
-        if let Some(winner) = self.rival(Some(own), own.word, key) {
-            let _killed = bucket.change(own.slot, own.word, own.word.in_state(State::Free));
-            self.count_spilled(own.row, u32::MAX);
-            return Inserted::Existing(winner);
+    pub fn insert(&self, key: &K, flow: Word, stale: Option<&Hit>, now: u32) -> Inserted {
+        let mut stale = stale;
+        for _attempt in 0..ATTEMPTS {
+            match self.try_insert(key, flow, stale, now) {
+                Inserted::Lost => stale = None,
+                done => return done,
+            }
         }
-        let settled = own.word.in_state(flow.state());
-        if bucket.change(own.slot, own.word, settled) {
+        Inserted::Full
+    }
+
+    /// One attempt at that: [`Inserted::Lost`] where another CPU was faster, and the next one, without `stale`, may
+    /// succeed. By itself because the verifier would follow each attempt.
+    #[inline(always)]
+    pub fn try_insert(&self, key: &K, flow: Word, stale: Option<&Hit>, now: u32) -> Inserted {
+        let place = match stale {
+            Some(hit) => Place { row: hit.row, slot: hit.slot, word: hit.control },
+            None => self.victim(now),
+        };
+        let Some(bucket) = self.bucket(place.row) else { return Inserted::Full };
+        if place.is_none() {
+            return Inserted::Full;
+        }
+        // The same flow, recorded by another CPU since it was looked up here, is nobody's victim.
+        if stale.is_none() && place.word.is_flow(flow.tag()) && bucket.holds(place.slot(), place.word, key) {
+            return Inserted::Existing(place.word);
+        }
+        let turn = place.word.turn().wrapping_add(1);
+        let claimed = place.word.in_state(State::Claimed).in_turn(turn);
+        if !bucket.end(place.slot(), place.word, claimed) {
+            return Inserted::Lost;
+        }
+        let word = flow.in_state(State::Tentative).in_turn(turn).in_era(self.maps.era());
+        self.count_spilled(place.row, 1);
+        bucket.publish(place.slot(), key, now, word);
+        self.settle(&bucket, &Place { word, ..place }, key, flow.state())
+    }
+
+    /// Lets the flow at `own`, which this CPU has published as Tentative, be in `state`, if no other CPU's entry of the
+    /// same flow must stand instead.
+    #[inline(always)]
+    fn settle(&self, bucket: &Shared<K, A, M>, own: &Place, key: &K, state: State) -> Inserted {
+        let winner = self.rival(own, key);
+        let settled = own.word.in_state(if winner == Word::NONE { state } else { State::Free });
+        let changed = bucket.change(own.slot(), own.word, settled);
+        if winner == Word::NONE && changed {
             let load = bucket.load(settled);
             if load != 0 {
                 self.maps.add_load(settled.server(), load);
             }
             return Inserted::New;
         }
-        // Another CPU, in a lower slot, took this one away: its entry, settled or about to be, is the flow's.
-        let winner = self.rival(None, own.word, key);
         self.count_spilled(own.row, u32::MAX);
-        winner.map_or(Inserted::Full, Inserted::Existing)
+        if winner == Word::NONE {
+            // Another CPU, in a lower slot, took this one away.
+            return Inserted::Lost;
+        }
+        Inserted::Existing(winner)
     }
 
     /// Counts a slot of this hash in `row` as spilled, if it is.
@@ -147,98 +198,74 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         }
     }
 
-    /// Takes a slot and publishes the key in it as Tentative.
+    /// The entry that another CPU made of the same flow and that must stand instead of this one's at `own`.
     #[inline(always)]
-    fn claim(&self, key: &K, flow: Word, stale: Option<Hit>, now: u32) -> Result<Own, Inserted> {
-        let mut attempt = 0;
-        while attempt < CLAIMS {
-            let (row, slot, old) = match stale {
-                Some(hit) if attempt == 0 => (hit.row, hit.slot as usize & (SLOTS - 1), hit.control),
-                _ => self.victim(now).ok_or(Inserted::Full)?,
-            };
-            let bucket = self.bucket(row).ok_or(Inserted::Full)?;
-            // The same flow, recorded by another CPU since it was looked up here, is nobody's victim.
-            let is_other = stale.is_some_and(|hit| (hit.row, hit.control) == (row, old))
-                || old.tag() != flow.tag()
-                || !old.state().is_living()
-                || !bucket.holds(slot, old, key);
-            if !is_other {
-                return Err(Inserted::Existing(old));
-            }
-            let turn = old.turn().wrapping_add(1);
-            if bucket.end(slot, old, old.in_state(State::Claimed).in_turn(turn)) {
-                let word = flow.in_state(State::Tentative).in_turn(turn).in_era(self.maps.era());
-                self.count_spilled(row, 1);
-                bucket.publish(slot, key, now, word);
-                return Ok(Own { row, slot, word });
-            }
-            attempt += 1;
-        }
-        Err(Inserted::Full)
-    }
-
-    /// The entry that another CPU made of the same flow and that must stand instead of this one's `own`.
-    #[inline(always)]
-    fn rival(&self, own: Option<Own>, tentative: Word, key: &K) -> Option<Word> {
+    fn rival(&self, own: &Place, key: &K) -> Word {
+        let mut winner = Word::NONE;
         let mut place = 0;
-        while place < BUCKETS {
-            if place > 0 && self.home()?.spilled() == 0 {
+        while place < BUCKETS && winner == Word::NONE {
+            if place > 0 && self.home().is_none_or(|home| home.spilled() == 0) {
                 break;
             }
-            let row = self.row(place);
-            let winner = self.bucket(row)?.rival(own.map(|own| (own.row, own.slot)), tentative, key);
-            if winner.is_some() {
-                return winner;
+            if let Some(bucket) = self.bucket(self.row(place)) {
+                winner = bucket.rival(own, key);
             }
             place += 1;
         }
-        None
+        winner
     }
 
     /// The slot that is missed least: in the first bucket that has one which holds nothing or what is over, else in
     /// whichever.
     #[inline(always)]
-    fn victim(&self, now: u32) -> Option<(u32, usize, Word)> {
-        let timeouts = self.maps.timeouts()?;
-        let (mut least, mut row) = ((u64::MAX, Word(0)), 0);
+    fn victim(&self, now: u32) -> Place {
+        let (mut least, mut word, mut row) = (u64::MAX, Word::NONE, 0);
+        let Some(timeouts) = self.maps.timeouts() else { return Place::NONE };
         let mut place = 0;
-        while place < BUCKETS && least.0 >> CLASS_SHIFT > OVER {
+        while place < BUCKETS && least >> CLASS_SHIFT > OVER {
             let candidate = self.row(place);
-            let better = self.bucket(candidate)?.victim(timeouts, now, least);
-            if better.0 < least.0 {
-                (least, row) = (better, candidate);
+            if let Some(bucket) = self.bucket(candidate) {
+                let better = bucket.victim(timeouts, now, (least, word));
+                if better.0 < least {
+                    (least, word) = better;
+                    row = candidate;
+                }
             }
             place += 1;
         }
-        (least.0 >> CLASS_SHIFT < KEPT).then_some((row, slot_of(least.0), least.1))
+        if least >> CLASS_SHIFT >= KEPT {
+            return Place::NONE;
+        }
+        Place { row, slot: slot_of(least) as u32, word }
     }
 }
 
 impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
-    /// The entry in this bucket that must stand instead of the tentative one at the row and slot `own`.
+    /// The entry in this bucket that must stand instead of the tentative one at `own`.
     #[inline(always)]
-    fn rival(&self, own: Option<(u32, usize)>, tentative: Word, key: &K) -> Option<Word> {
+    fn rival(&self, own: &Place, key: &K) -> Word {
         let mut slot = 0;
         while slot < SLOTS {
             let control = self.control(slot);
-            let is_own = own == Some((self.row, slot));
-            let same = !is_own && control.tag() == tentative.tag() && control.state() >= State::Tentative;
+            let is_own = own.row == self.row && own.slot == slot as u32;
+            let same = !is_own && control.tag() == own.word.tag() && control.state() >= State::Tentative;
             if same && self.holds(slot, control, key) {
                 // The lower slot removes a rival that is still undecided. A rival that was settled or withdrew
                 // in that very moment says so by its control word.
                 let undecided = control.state() == State::Tentative;
+                let is_lower = (own.row, own.slot) < (self.row, slot as u32);
                 let removed = undecided
-                    && own.is_some_and(|own| own < (self.row, slot))
+                    && is_lower
                     && (self.change(slot, control, control.in_state(State::Free))
                         || self.control(slot).state() <= State::Claimed
                         || self.control(slot).turn() != control.turn());
                 if !removed {
-                    return Some(control);
+                    return control;
                 }
             }
             slot += 1;
         }
-        None
+        Word::NONE
     }
 }
 

@@ -9,7 +9,7 @@ mod timeouts;
 pub use atomic::Atomic;
 #[cfg(target_has_atomic = "64")]
 pub use atomic::Host;
-pub use chain::{Chain, Inserted};
+pub use chain::{ATTEMPTS, Chain, Inserted};
 pub use shared::{Collected, Hit, Maps, Over, Shared};
 pub use timeouts::{Timeouts, ticks};
 
@@ -213,6 +213,15 @@ impl core::fmt::Debug for Word {
 }
 
 impl Word {
+    /// That of a slot never used.
+    const NONE: Self = Self(0);
+
+    /// Is it a living flow whose key has this tag?
+    #[inline(always)]
+    const fn is_flow(self, tag: u16) -> bool {
+        self.tag() == tag && self.state().is_living()
+    }
+
     /// A flow as it is recorded; turn and era are given to it with its slot.
     #[inline(always)]
     pub const fn new(server: u16, generation: u16, tag: u16, state: State) -> Self {
@@ -343,18 +352,34 @@ pub const FTP: u16 = 21;
 
 /// The key of a flow in one address family: aligned to 8, a whole number of 64-bit words, no padding.
 pub trait Key: Pod + Eq {
-    /// The hash of the key; `keys` gives the numbers of [`crate::hash::Keys`].
-    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32;
+    /// How many of its 32-bit words are hashed; those behind them are always zero.
+    const WORDS: usize;
+
+    /// The hash of the key at `place`, which another CPU may be writing; `keys` gives the numbers of
+    /// [`crate::hash::Keys`].
+    ///
+    /// # Safety
+    /// `place` is valid and aligned.
+    #[inline(always)]
+    unsafe fn hash_at(place: *const Self, keys: impl Fn(usize) -> u64) -> u32 {
+        // SAFETY: the contract, and the words lie in the key. One by one, for the program's stack is small.
+        let word = |at| unsafe { place.cast::<u32>().add(at).read_volatile() };
+        crate::hash::multilinear(keys, Self::WORDS, word)
+    }
+
+    /// The hash of the key.
+    #[inline(always)]
+    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
+        // SAFETY: a reference.
+        unsafe { Self::hash_at(self, keys) }
+    }
+
     /// The key of the template that a flow with this key goes by.
     fn template(&self, form: &TemplateForm) -> Self;
 }
 
 impl Key for Key4 {
-    #[inline(always)]
-    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
-        let words: [u32; 4] = bytemuck::must_cast(*self);
-        crate::hash::multilinear(keys, words)
-    }
+    const WORDS: usize = 4;
 
     #[inline(always)]
     fn template(&self, form: &TemplateForm) -> Self {
@@ -372,11 +397,7 @@ impl Key for Key4 {
 }
 
 impl Key for Key6 {
-    #[inline(always)]
-    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
-        let [a, b, c, d, e, f, g, h, i, j, _, _]: [u32; 12] = bytemuck::must_cast(*self);
-        crate::hash::multilinear(keys, [a, b, c, d, e, f, g, h, i, j])
-    }
+    const WORDS: usize = 10;
 
     #[inline(always)]
     fn template(&self, form: &TemplateForm) -> Self {

@@ -34,8 +34,11 @@ pub trait Maps<K>: Copy {
     fn timeouts(&self) -> Option<*const Timeouts>;
     /// For how many seconds a client stays with a real server of this one's service.
     fn persistence(&self, server: u16) -> u32;
-    /// The hash of a key.
-    fn hash(&self, key: &K) -> u32;
+    /// The hash of the key at `place`, which another CPU may be writing.
+    ///
+    /// # Safety
+    /// `place` is valid and aligned.
+    unsafe fn hash_at(&self, place: *const K) -> u32;
     /// Rows of the table less one; their number is a power of two.
     fn mask(&self) -> u32;
     /// A row of the table, valid for as long as the table.
@@ -164,7 +167,8 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         if !old.state().is_living() {
             return self.change(slot, old, new);
         }
-        let home = self.maps.hash(&self.key(slot)) & self.maps.mask();
+        // SAFETY: the bucket is valid and keys are aligned.
+        let home = unsafe { self.maps.hash_at(&raw const (*self.bucket).slots[slot].key) } & self.maps.mask();
         let won = self.change(slot, old, new);
         if won {
             let load = self.load(old);
@@ -186,7 +190,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
     pub(super) fn publish(&self, slot: usize, key: &K, now: u32, control: Word) {
         // SAFETY: the slot is claimed, so only this CPU writes its key; the swap publishes it.
         unsafe {
-            (&raw mut (*self.bucket).slots[slot].key).write(*key);
+            copy(key, &raw mut (*self.bucket).slots[slot].key);
             self.set_seen(slot, now);
             A::swap(self.control_at(slot), control.0);
         }
@@ -198,7 +202,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         let mut slot = 0;
         while slot < SLOTS {
             let control = self.control(slot);
-            if control.tag() == tag && control.state().is_living() && self.holds(slot, control, key) {
+            if control.is_flow(tag) && self.holds(slot, control, key) {
                 return Some(Hit { row: self.row, slot: slot as u32, control, seen: self.seen(slot) });
             }
             slot += 1;
@@ -294,6 +298,21 @@ unsafe fn same_at<K: Key>(key: &K, place: *const K) -> bool {
         word += 1;
     }
     true
+}
+
+/// Writes `key` to `place`, word by word, for the program's stack is small.
+///
+/// # Safety
+/// `place` is valid and aligned.
+#[inline(always)]
+unsafe fn copy<K: Key>(key: &K, place: *mut K) {
+    let (from, to) = (core::ptr::from_ref(key).cast::<u64>(), place.cast::<u64>());
+    let mut word = 0;
+    while word < size_of::<K>() / 8 {
+        // SAFETY: both are aligned and `word` stays inside the key.
+        unsafe { to.add(word).write(from.add(word).read()) };
+        word += 1;
+    }
 }
 
 /// Has nothing been seen of a flow for longer than `timeout`?

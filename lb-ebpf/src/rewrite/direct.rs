@@ -41,10 +41,10 @@ pub(super) fn send<F: Family>(
         (&raw mut (*ethernet).src_addr).write(link::mac(maps::port(egress)));
     }
     if hop.port == port {
-        return Ok(Verdict { counter: Counter::ForwardedTx, action: XDP_TX });
+        return Ok(Verdict::new(Counter::ForwardedTx, XDP_TX));
     }
     match maps::PORT_DEVICES.redirect(u32::from(hop.port), u64::from(XDP_DROP)) {
-        Ok(action) => Ok(Verdict { counter: Counter::ForwardedRedirect, action }),
+        Ok(action) => Ok(Verdict::new(Counter::ForwardedRedirect, action)),
         Err(_) => Err(drop(Counter::DropNoPort)),
     }
 }

@@ -84,8 +84,7 @@ fn pass(flows: &Flows, mut rest: impl FnMut(f64) -> bool) -> Option<Collected> {
     let mut sum = Collected::default();
     for turn in turns(flows.rows()) {
         let end = turn.end;
-        let Collected { forgotten, counted } = flows.collect(turn, now());
-        sum = Collected { forgotten: sum.forgotten + forgotten, counted: sum.counted + counted };
+        sum = sum.plus(flows.collect(turn, now()));
         if !rest(end as f64 / flows.rows() as f64) {
             return None;
         }

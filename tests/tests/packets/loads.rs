@@ -228,7 +228,8 @@ fn several_cpus_and_the_collector_count_together() {
     };
     thread::scope(|scope| {
         let threads = [0, 1].map(|cpu| scope.spawn(move || traffic(cpu)));
-        scope.spawn(|| {
+        let running = &running;
+        scope.spawn(move || {
             while running.load(Ordering::Relaxed) {
                 // Young ones and old ones by turns.
                 for ahead in [0, 20, 70, 2000] {

@@ -11,7 +11,7 @@ use aya::{
     util::nr_cpus,
 };
 use lb_common::{
-    flow::{Bucket, Key4},
+    flow::{Bucket, Key4, Key6},
     hash::Keys,
     layout::{ABI_VERSION, Layout, Server, ServiceBucket, Stats},
 };
@@ -28,8 +28,8 @@ pub(super) struct Inheritance {
     pub(super) flow_keys: Keys,
     /// The era of its counts.
     pub(super) era: u8,
-    /// Rows of `flows4`.
-    pub(super) flow_rows: usize,
+    /// Rows of `flows4` and of `flows6`.
+    pub(super) flow_rows: [usize; 2],
     stats: ServerStats,
 }
 
@@ -49,7 +49,8 @@ impl Inheritance {
         anyhow::ensure!(layout.abi == ABI_VERSION, "they have version {}, this is {ABI_VERSION}", layout.abi);
         let services = Table::<ServiceBucket>::open(&MapData::from_pin(pins.join("services"))?)?;
         let servers = Table::<Server>::open(&MapData::from_pin(pins.join("servers"))?)?;
-        let flows = Table::<Bucket<Key4>>::open(&MapData::from_pin(pins.join("flows4"))?)?;
+        let flows4 = Table::<Bucket<Key4>>::open(&MapData::from_pin(pins.join("flows4"))?)?;
+        let flows6 = Table::<Bucket<Key6>>::open(&MapData::from_pin(pins.join("flows6"))?)?;
         let stats = MapData::from_pin(pins.join("server_stats"))?;
         let stats = ServerStats::try_from(Map::from_map_data(stats)?)?;
         let mut allocation = Allocation { next_generation: layout.next_generation, ..Allocation::default() };
@@ -68,7 +69,7 @@ impl Inheritance {
             }
         }
         let (flow_keys, era) = (layout.flow_keys, layout.era as u8);
-        Ok(Self { allocation, flow_keys, era, flow_rows: flows.rows(), stats })
+        Ok(Self { allocation, flow_keys, era, flow_rows: [flows4.rows(), flows6.rows()], stats })
     }
 
     /// Rows of `server_stats`.

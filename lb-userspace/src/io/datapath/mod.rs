@@ -18,9 +18,9 @@ use aya::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{ERAS, SLOTS, Timeouts},
+    flow::{ERAS, FTP, SLOTS, Timeouts},
     hash::Keys,
-    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
+    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats, feature},
 };
 use tracing::{info, warn};
 
@@ -45,10 +45,22 @@ use crate::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 
 /// Maps that go on over a restart where their sizes allow it.
-const KEPT: [&str; 4] = ["flows4", "server_stats", "counters", "timeouts"];
+const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 9] =
-    ["services", "leases", "servers", "loads", "joined", "members", "cursors", "ports", "layout"];
+const FRESH: [&str; 12] = [
+    "services",
+    "leases",
+    "servers",
+    "loads",
+    "limits",
+    "joined",
+    "members",
+    "cursors",
+    "policies",
+    "mark_rules",
+    "ports",
+    "layout",
+];
 
 /// The map `server_stats`: each row as words, which is what the kernel copies.
 type ServerStats = PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>;
@@ -76,7 +88,9 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug)]
 struct Constants {
     service_mask: u32,
-    flow_mask: u32,
+    /// Of IPv4 and of IPv6.
+    flow_masks: [u32; 2],
+    features: u32,
     era: u32,
     debug: u32,
     service_keys: Keys,
@@ -88,7 +102,8 @@ impl Constants {
         let mut loader = EbpfLoader::new();
         loader
             .override_global("SERVICE_MASK", &self.service_mask, true)
-            .override_global("FLOW_MASK", &self.flow_mask, true)
+            .override_global("FLOW_MASKS", &self.flow_masks[..], true)
+            .override_global("FEATURES", &self.features, true)
             .override_global("ERA", &self.era, true)
             .override_global("DEBUG", &self.debug, true)
             .override_global("SERVICE_KEYS", &self.service_keys[..], true)
@@ -151,27 +166,28 @@ impl Prepared {
         let old = Inheritance::read(&pins);
         let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
         let table = ServiceTable::build(wanted, &allocation, rand::random);
-        let flow_rows = (settings.flow_slots as usize).div_ceil(SLOTS).next_power_of_two();
+        let flow_rows = flow_rows(settings.flow_slots, wanted);
 
         let mut kept = Vec::new();
         if let Some(old) = &old {
-            let same_flows = old.flow_rows == flow_rows;
-            if !same_flows {
+            let [same_v4, same_v6] = [0, 1].map(|family| old.flow_rows[family] == flow_rows[family]);
+            if !same_v4 || !same_v6 {
                 warn!(
-                    "the flow table changes from {} to {flow_rows} buckets: connections are forgotten",
+                    "the flow tables change from {:?} to {flow_rows:?} buckets: connections are forgotten",
                     old.flow_rows
                 );
             }
-            let same = [same_flows, old.stats_rows() == allocation.server_rows(), true, true];
+            let same = [same_v4, same_v6, old.stats_rows() == allocation.server_rows(), true, true];
             kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
         }
-        let flow_keys =
-            old.as_ref().filter(|_| kept.contains(&"flows4")).map_or_else(rand::random, |old| old.flow_keys);
+        let keeps_flows = kept.contains(&"flows4") || kept.contains(&"flows6");
+        let flow_keys = old.as_ref().filter(|_| keeps_flows).map_or_else(rand::random, |old| old.flow_keys);
         // The flows that are kept are in the counts of the earlier daemon, which this one's begin without.
         let era = old.as_ref().map_or(0, |old| (old.era + 1) % ERAS);
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
-            flow_mask: flow_rows as u32 - 1,
+            flow_masks: flow_rows.map(|rows| rows as u32 - 1),
+            features: features(wanted, &settings.marks),
             era: u32::from(era),
             debug: u32::from(settings.debug),
             service_keys: table.keys,
@@ -188,7 +204,11 @@ impl Prepared {
             .map_max_entries("loads", allocation.server_rows() as u32)
             .map_max_entries("joined", allocation.server_rows() as u32)
             .map_max_entries("server_stats", allocation.server_rows() as u32)
-            .map_max_entries("flows4", flow_rows as u32);
+            .map_max_entries("limits", allocation.server_rows() as u32)
+            .map_max_entries("policies", allocation.service_rows() as u32)
+            .map_max_entries("mark_rules", settings.marks.len().max(1) as u32)
+            .map_max_entries("flows4", flow_rows[0] as u32)
+            .map_max_entries("flows6", flow_rows[1] as u32);
         for name in &kept {
             loader.map_pin_path(name, pins.join(name));
         }
@@ -201,7 +221,13 @@ impl Prepared {
             members: Table::open(map_data(&ebpf, "members")?)?,
             cursors: Table::open(map_data(&ebpf, "cursors")?)?,
             loads: Table::open(map_data(&ebpf, "loads")?)?,
+            policies: Table::open(map_data(&ebpf, "policies")?)?,
+            limits: Table::open(map_data(&ebpf, "limits")?)?,
         };
+        let mark_rules = Table::<MarkRule>::open(map_data(&ebpf, "mark_rules")?)?;
+        for (row, rule) in settings.marks.iter().enumerate() {
+            mark_rules.set(row, rule);
+        }
         let timeouts = Table::open(map_data(&ebpf, "timeouts")?)?;
         if !kept.contains(&"timeouts") {
             timeouts.set(0, &Timeouts::default());
@@ -218,7 +244,7 @@ impl Prepared {
             old.hand_over_counts(&allocation, &mut stats)?;
         }
         let datapath = Datapath {
-            publisher: Publisher::new(tables, &table, wanted),
+            publisher: Publisher::new(tables, &table, wanted, &allocation),
             leases: Leases::open(map_data(&ebpf, "leases")?, &settings.leases)?,
             timeouts,
             stats,
@@ -362,6 +388,26 @@ impl Datapath {
             warn!("{}: {error}", self.pins.display());
         }
     }
+}
+
+/// Buckets of the tables of IPv4 and of IPv6: a family without a service needs none.
+fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
+    let rows = (slots as usize).div_ceil(SLOTS).next_power_of_two();
+    let is_v6 = |service: &Wanted| service.key.is_v6();
+    let of = |is_needed| if is_needed { rows } else { 1 };
+    let v6 = wanted.iter().any(is_v6);
+    [of(!v6 || !wanted.iter().all(is_v6)), of(v6)]
+}
+
+/// What the services need that others do not pay for.
+fn features(wanted: &[Wanted], marks: &[MarkRule]) -> u32 {
+    let any = |is: &dyn Fn(&Wanted) -> bool, feature: u32| if wanted.iter().any(is) { feature } else { 0 };
+    let is_marked = |service: &Wanted| service.key.mark().is_some();
+    any(&|service| is_marked(service) && !marks.is_empty(), feature::MARKS)
+        | any(&|service| service.key.protocol == 6 && service.key.port == FTP, feature::FTP)
+        | any(&|service| service.key.port == 0 && !is_marked(service), feature::EVERY_PORT)
+        | any(&|service| service.policy.persistence != 0, feature::PERSISTENCE)
+        | any(&|service| service.servers.iter().any(|server| server.thresholds[0] != 0), feature::LIMITED)
 }
 
 fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut Xdp> {

@@ -1,16 +1,22 @@
 //! Executes the director's actions on the maps, so that the program never sees half a change.
 
-use std::{collections::BTreeMap, mem::offset_of};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem::offset_of,
+};
 
 use lb_common::{
-    layout::{CursorRow, Load, Member, Pool, Server, ServerInfo, ServerState, Service, ServiceBucket},
+    flow::TemplateForm,
+    layout::{
+        CursorRow, Limit, Load, Member, Policy, Pool, Server, ServerInfo, ServerState, Service, ServiceBucket,
+    },
     sched::{self, Cursor, Listed, NOBODY, Scheduler},
 };
 
 use super::table::Table;
 use crate::{
     control::Action,
-    plan::{ServiceKey, ServiceTable, Wanted, mapped},
+    plan::{Allocation, ServiceKey, ServiceTable, Wanted, mapped},
 };
 
 /// The tables that the program reads and only the daemon writes, apart from cursors and loads.
@@ -21,6 +27,8 @@ pub(super) struct Tables {
     pub(super) members: Table<Member>,
     pub(super) cursors: Table<CursorRow>,
     pub(super) loads: Table<Load>,
+    pub(super) policies: Table<Policy>,
+    pub(super) limits: Table<Limit>,
 }
 
 /// Publishes into [`Tables`].
@@ -38,6 +46,7 @@ struct Published {
     id: u16,
     scheduler: Scheduler,
     port: u16,
+    policy: Policy,
     base: u32,
     capacity: usize,
     epoch: u16,
@@ -55,8 +64,13 @@ fn capacity(service: &Wanted) -> usize {
 }
 
 impl Publisher {
-    /// Writes the service table and gives every service its regions; the pools are empty.
-    pub(super) fn new(tables: Tables, layout: &ServiceTable, wanted: &[Wanted]) -> Self {
+    /// Writes what does not change while the daemon runs and gives every service its regions; the pools are empty.
+    pub(super) fn new(
+        tables: Tables,
+        layout: &ServiceTable,
+        wanted: &[Wanted],
+        allocation: &Allocation,
+    ) -> Self {
         let mut pools = BTreeMap::new();
         let mut base = 0;
         for (row, bucket) in layout.buckets.iter().enumerate() {
@@ -66,12 +80,28 @@ impl Publisher {
             let Some(slot) = layout.place_of(&service.key) else { continue };
             let id = layout.buckets[slot.0].slots[slot.1].info.id;
             let (scheduler, port, capacity) = (service.method.scheduler, service.key.port, capacity(service));
+            let policy = service.policy;
+            tables.policies.set(usize::from(id), &policy);
+            for server in &service.servers {
+                let row = allocation.servers[&(service.key, mapped(server.rip))].row;
+                let [upper, lower] = server.thresholds;
+                tables.limits.set(usize::from(row), &Limit { upper, lower, ..Limit::default() });
+            }
             let published =
-                Published { slot, id, scheduler, port, base, capacity, epoch: 0, list: Vec::new() };
+                Published { slot, id, scheduler, port, policy, base, capacity, epoch: 0, list: Vec::new() };
             pools.insert(service.key, published);
             base += 2 * capacity as u32;
         }
         Self { tables, pools }
+    }
+
+    /// What the templates of services with persistence have in common, by rows of `policies`.
+    pub(super) fn template_forms(&self) -> HashMap<u16, TemplateForm> {
+        let persistent = self.pools.iter().filter(|(_, pool)| pool.policy.persistence != 0);
+        let form = |key: &ServiceKey, pool: &Published| {
+            TemplateForm::of(key.vip, key.port, key.protocol, pool.policy.mask)
+        };
+        persistent.map(|(key, pool)| (pool.id, form(key, pool))).collect()
     }
 
     /// The connections of a real server.

@@ -1,0 +1,59 @@
+//! Whose connection a packet belongs to, where the flow table's answer is plain. All else is `opening`'s.
+
+use lb_common::{
+    counters::Counter,
+    flow::{TICK_SHIFT, tag},
+};
+
+use crate::{
+    family::{Family, Packet},
+    flow::{Target, after, flows, hash},
+    maps,
+    opening::Phase,
+    service::Found,
+    verdict::{Outcome, Verdict, drop},
+};
+
+/// The real server of a packet to a service, and whether the packet opens its connection. Lets the flow live on. Whether
+/// it has expired is the collector's to say.
+#[inline(always)]
+pub(crate) fn serve<F: Family>(
+    service: &Found,
+    packet: &Packet<F::Key>,
+    coarse_ns: u64,
+) -> Result<(Target, bool), Verdict> {
+    let now = (coarse_ns >> TICK_SHIFT) as u32;
+    let hash = hash::<F>(&packet.key);
+    let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
+    if let Some(hit) = home.find(&packet.key, tag(hash))
+        && !(packet.opens() && hit.state().is_closing())
+        && let Ok(target) = Target::new(hit.control.server(), Some(hit.control.generation()))
+    {
+        let next = after(packet, hit.state());
+        home.touch(&hit, next, now);
+        if next != hit.state() && maps::has(maps::PERSISTENCE) {
+            note::<F>(packet, hash, now);
+            F::confirm(service.number);
+        }
+        return Ok((target, false));
+    }
+    note::<F>(packet, hash, now);
+    let (row, is_new) = Outcome::from_word(F::open(service.number)).served()?;
+    // It was reachable a moment ago.
+    let target = Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?;
+    Ok((target, is_new))
+}
+
+/// Leaves the packet in this CPU's scratch row.
+#[inline(always)]
+pub(crate) fn note<F: Family>(packet: &Packet<F::Key>, hash: u32, now: u32) {
+    if let Some(work) = F::work() {
+        // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+        unsafe {
+            (*work).packet = *packet;
+            (*work).hash = hash;
+            (*work).now = now;
+            (*work).phase = Phase::Found as u32;
+        }
+    }
+}

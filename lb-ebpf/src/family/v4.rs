@@ -1,0 +1,221 @@
+//! IPv4 (RFC 791).
+
+use aya_ebpf::{bindings::xdp_md, btf_maps::Array, programs::XdpContext};
+use lb_common::{
+    checksum,
+    counters::Counter,
+    flow::{Bucket, Key4},
+    layout::Address,
+};
+use network_types::ip::{IpProto, Ipv4Hdr};
+
+use super::{Ends, Family, Head, Piece, is_balanced};
+use crate::{
+    access,
+    flow::Work,
+    maps, mark, opening, related,
+    verdict::{Verdict, drop, pass},
+};
+
+/// IPv4.
+#[derive(Clone, Copy)]
+pub(crate) struct V4;
+
+/// More fragments follow.
+const MORE: u16 = 0x2000;
+/// The fragment's offset.
+const OFFSET: u16 = 0x1fff;
+
+impl Family for V4 {
+    type Key = Key4;
+
+    const IS_V6: bool = false;
+    const ICMP: u8 = IpProto::Icmp as u8;
+
+    #[inline(always)]
+    fn head(ctx: &XdpContext, offset: usize) -> Result<Head, Verdict> {
+        let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        let Fields { version, header_len, bytes, fragment, protocol } = Fields::of(header);
+        if version != 4 || header_len < Ipv4Hdr::LEN || bytes < header_len {
+            return Err(drop(Counter::DropBadHeader));
+        }
+        if bytes > access::linear_from(ctx, offset) && bytes > access::frame_len(ctx) - offset {
+            return Err(drop(Counter::DropTruncatedIp));
+        }
+        if !is_balanced(protocol) && protocol != Self::ICMP {
+            return Err(pass(Counter::PassProtocol));
+        }
+        let piece = if fragment & OFFSET != 0 {
+            Piece::Later
+        } else if fragment & MORE != 0 {
+            Piece::First
+        } else {
+            Piece::Whole
+        };
+        let (transport, len) = (offset + header_len, bytes - header_len);
+        Ok(Head { offset, bytes, protocol, transport, len, piece })
+    }
+
+    #[inline(always)]
+    fn addresses(ctx: &XdpContext, offset: usize) -> Option<Ends> {
+        let header = access::at::<Ipv4Hdr>(ctx, offset)?;
+        // SAFETY: `at` checked the bounds; bytes have no alignment.
+        let (source, destination) =
+            unsafe { ((&raw const (*header).src_addr).read(), (&raw const (*header).dst_addr).read()) };
+        let [source, destination] = [source, destination].map(|octets| Address::v4(octets).halves());
+        Some(Ends { source, destination })
+    }
+
+    #[inline(always)]
+    fn key(client: [u64; 2], vip: [u64; 2], [source, destination]: [u16; 2], protocol: u8) -> Key4 {
+        // By words: the verifier takes no load on the stack that begins in the middle of one. The last four bytes of a
+        // mapped address are the upper half of its last word on a little-endian machine.
+        let (client, vip) = (client[1] >> 32, vip[1] >> 32);
+        let last = u64::from(source) | u64::from(destination) << 16 | u64::from(protocol) << 32;
+        bytemuck::must_cast([client | vip << 32, last])
+    }
+
+    #[inline(always)]
+    fn bucket(row: u32) -> Option<*mut Bucket<Key4>> {
+        Array::get_ptr_mut(&maps::FLOWS4, row)
+    }
+
+    #[inline(always)]
+    fn mask() -> u32 {
+        maps::flow_mask(0)
+    }
+
+    #[inline(always)]
+    fn work() -> Option<*mut Work<Key4>> {
+        maps::WORK4.get_ptr_mut(0)
+    }
+
+    #[inline(always)]
+    fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
+        let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        // SAFETY: `at` checked the bounds, and the fields used have no alignment.
+        let header = unsafe { &mut *header };
+        if header.ttl <= 1 {
+            return Err(drop(Counter::DropTtl));
+        }
+        header.ttl -= 1;
+        header.check = checksum::after_ttl_decrement(u16::from_be_bytes(header.check)).to_be_bytes();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn quoted(ctx: &XdpContext, offset: usize) -> Option<Head> {
+        let header = Fields::of(access::at::<Ipv4Hdr>(ctx, offset)?);
+        let piece = if header.fragment & OFFSET != 0 { Piece::Later } else { Piece::Whole };
+        let (protocol, transport) = (header.protocol, offset + header.header_len);
+        (header.version == 4 && header.header_len >= Ipv4Hdr::LEN).then_some(Head {
+            offset,
+            bytes: 0,
+            protocol,
+            transport,
+            len: 0,
+            piece,
+        })
+    }
+
+    /// Unreachable, source quench, time exceeded: those that IPVS looks at.
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        kind == 3 || kind == 4 || kind == 11
+    }
+
+    #[inline(always)]
+    fn open(service: u32) -> u64 {
+        open4(service)
+    }
+
+    #[inline(always)]
+    fn decide(service: u32) -> u64 {
+        decide4(service)
+    }
+
+    #[inline(always)]
+    fn record() -> u64 {
+        record4()
+    }
+
+    #[inline(always)]
+    fn confirm(service: u32) -> u32 {
+        confirm4(service)
+    }
+
+    #[inline(always)]
+    fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
+        related4(ctx.ctx, head.offset as u32, head.transport as u32, vmac)
+    }
+
+    #[inline(always)]
+    fn classify() -> u64 {
+        classify4()
+    }
+}
+
+/// What decides in a header. Read field by field: a copy of the header would lie on the stack.
+struct Fields {
+    version: u8,
+    header_len: usize,
+    bytes: usize,
+    fragment: u16,
+    protocol: u8,
+}
+
+impl Fields {
+    /// `header` is what [`access::at`] gave.
+    #[inline(always)]
+    fn of(header: *const Ipv4Hdr) -> Self {
+        // SAFETY: its bounds were checked; bytes have no alignment.
+        let (vihl, bytes, fragment, protocol) = unsafe {
+            (
+                (&raw const (*header).vihl).read(),
+                (&raw const (*header).tot_len).read(),
+                (&raw const (*header).frags).read(),
+                (&raw const (*header).proto).read(),
+            )
+        };
+        Self {
+            version: vihl >> 4,
+            header_len: usize::from(vihl & 0x0f) * 4,
+            bytes: usize::from(u16::from_be_bytes(bytes)),
+            fragment: u16::from_be_bytes(fragment),
+            protocol,
+        }
+    }
+}
+
+// The verifier judges an exported function by itself and once, whatever the ways that lead to it. So these have numbers
+// for arguments and results, and what is more lies in the scratch row.
+
+#[unsafe(no_mangle)]
+extern "C" fn open4(service: u32) -> u64 {
+    opening::open::<V4>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn decide4(service: u32) -> u64 {
+    opening::decide::<V4>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn record4() -> u64 {
+    opening::record::<V4>()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn confirm4(service: u32) -> u32 {
+    opening::confirm::<V4>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn related4(ctx: *mut xdp_md, offset: u32, transport: u32, vmac: u32) -> u64 {
+    related::related::<V4>(ctx, offset, transport, vmac)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn classify4() -> u64 {
+    mark::classify::<V4>()
+}

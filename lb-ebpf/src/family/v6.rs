@@ -1,0 +1,292 @@
+//! IPv6 (RFC 8200), with its extension headers.
+
+use aya_ebpf::{bindings::xdp_md, btf_maps::Array, programs::XdpContext};
+use lb_common::{
+    counters::Counter,
+    flow::{Bucket, Key6},
+};
+use network_types::ip::{IpProto, Ipv6Hdr};
+
+use super::{Ends, Family, Head, Piece, is_balanced};
+use crate::{
+    access,
+    flow::Work,
+    maps, mark, opening, related,
+    verdict::{Verdict, drop, pass},
+};
+
+/// IPv6.
+#[derive(Clone, Copy)]
+pub(crate) struct V6;
+
+impl Family for V6 {
+    type Key = Key6;
+
+    const IS_V6: bool = true;
+    const ICMP: u8 = IpProto::Ipv6Icmp as u8;
+
+    #[inline(always)]
+    fn head(ctx: &XdpContext, offset: usize) -> Result<Head, Verdict> {
+        let header = access::at::<Ipv6Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        let Fields { version, payload, next } = Fields::of(header);
+        if version != 6 {
+            return Err(drop(Counter::DropBadHeader));
+        }
+        let bytes = Ipv6Hdr::LEN + payload;
+        if bytes > access::linear_from(ctx, offset) && bytes > access::frame_len(ctx) - offset {
+            return Err(drop(Counter::DropTruncatedIp));
+        }
+        let mut walk = Walk { protocol: next, at: Ipv6Hdr::LEN as u16, piece: Piece::Whole };
+        if !is_balanced(next) && next != Self::ICMP {
+            if !is_extension(next) {
+                return Err(pass(Counter::PassProtocol));
+            }
+            walk = Walk::from_word(extensions(ctx.ctx, offset as u32, u32::from(next)))?;
+            let is_later = matches!(walk.piece, Piece::Later);
+            if !is_later && !is_balanced(walk.protocol) && walk.protocol != Self::ICMP {
+                return Err(pass(Counter::PassProtocol));
+            }
+        }
+        let at = usize::from(walk.at);
+        if at > bytes {
+            return Err(drop(Counter::DropTruncatedIp));
+        }
+        let Walk { protocol, piece, .. } = walk;
+        Ok(Head { offset, bytes, protocol, transport: offset + at, len: bytes - at, piece })
+    }
+
+    #[inline(always)]
+    fn addresses(ctx: &XdpContext, offset: usize) -> Option<Ends> {
+        let header = access::at::<Ipv6Hdr>(ctx, offset)?;
+        // SAFETY: `at` checked the bounds; words are read unaligned.
+        let [source, destination] = unsafe {
+            let word = |at: usize| header.cast::<u64>().add(at).read_unaligned();
+            [[word(1), word(2)], [word(3), word(4)]]
+        };
+        Some(Ends { source, destination })
+    }
+
+    #[inline(always)]
+    fn key(client: [u64; 2], vip: [u64; 2], [source, destination]: [u16; 2], protocol: u8) -> Key6 {
+        // By words: the verifier takes no load on the stack that begins in the middle of one.
+        let ([a, b], [c, d]) = (client, vip);
+        let last = u64::from(source) | u64::from(destination) << 16 | u64::from(protocol) << 32;
+        bytemuck::must_cast([a, b, c, d, last, 0])
+    }
+
+    #[inline(always)]
+    fn bucket(row: u32) -> Option<*mut Bucket<Key6>> {
+        Array::get_ptr_mut(&maps::FLOWS6, row)
+    }
+
+    #[inline(always)]
+    fn mask() -> u32 {
+        maps::flow_mask(1)
+    }
+
+    #[inline(always)]
+    fn work() -> Option<*mut Work<Key6>> {
+        maps::WORK6.get_ptr_mut(0)
+    }
+
+    #[inline(always)]
+    fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
+        const HOP_LIMIT: usize = 7;
+        let limit = access::at::<u8>(ctx, offset + HOP_LIMIT).ok_or(drop(Counter::DropTruncatedIp))?;
+        // SAFETY: `at` checked the bounds.
+        unsafe {
+            if *limit <= 1 {
+                return Err(drop(Counter::DropTtl));
+            }
+            *limit -= 1;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn quoted(ctx: &XdpContext, offset: usize) -> Option<Head> {
+        let Fields { version, next, .. } = Fields::of(access::at::<Ipv6Hdr>(ctx, offset)?);
+        let walk = if is_extension(next) {
+            Walk::from_word(extensions(ctx.ctx, offset as u32, u32::from(next))).ok()?
+        } else {
+            Walk { protocol: next, at: Ipv6Hdr::LEN as u16, piece: Piece::Whole }
+        };
+        let Walk { protocol, at, piece } = walk;
+        let transport = offset + usize::from(at);
+        (version == 6).then_some(Head { offset, bytes: 0, protocol, transport, len: 0, piece })
+    }
+
+    /// Errors have the high bit clear (RFC 4443, section 2.1).
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        kind & 0x80 == 0
+    }
+
+    #[inline(always)]
+    fn open(service: u32) -> u64 {
+        open6(service)
+    }
+
+    #[inline(always)]
+    fn decide(service: u32) -> u64 {
+        decide6(service)
+    }
+
+    #[inline(always)]
+    fn record() -> u64 {
+        record6()
+    }
+
+    #[inline(always)]
+    fn confirm(service: u32) -> u32 {
+        confirm6(service)
+    }
+
+    #[inline(always)]
+    fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
+        related6(ctx.ctx, head.offset as u32, head.transport as u32, vmac)
+    }
+
+    #[inline(always)]
+    fn classify() -> u64 {
+        classify6()
+    }
+}
+
+/// What decides in a header. Read field by field: a copy of the header would lie on the stack.
+struct Fields {
+    version: u8,
+    payload: usize,
+    next: u8,
+}
+
+impl Fields {
+    /// `header` is what [`access::at`] gave.
+    #[inline(always)]
+    fn of(header: *const Ipv6Hdr) -> Self {
+        // SAFETY: its bounds were checked; bytes have no alignment.
+        let (version, payload, next) = unsafe {
+            (
+                header.cast::<u8>().read(),
+                (&raw const (*header).payload_len).read(),
+                (&raw const (*header).next_hdr).read(),
+            )
+        };
+        Self { version: version >> 4, payload: usize::from(u16::from_be_bytes(payload)), next }
+    }
+}
+
+/// How far the extension headers were walked.
+#[derive(Clone, Copy)]
+struct Walk {
+    /// The header that is next.
+    protocol: u8,
+    /// Where it begins, counted from the IPv6 header.
+    at: u16,
+    piece: Piece,
+}
+
+/// Instead of a [`Walk`]: there is no end in sight.
+const LOST: u64 = u64::MAX;
+
+impl Walk {
+    #[inline(always)]
+    fn from_word(word: u64) -> Result<Self, Verdict> {
+        if word == LOST {
+            return Err(drop(Counter::DropBadHeader));
+        }
+        let word = access::forgotten(word);
+        let piece = match (word >> 8) as u8 {
+            0 => Piece::Whole,
+            1 => Piece::First,
+            _ => Piece::Later,
+        };
+        // So far they are walked at most.
+        Ok(Self { protocol: word as u8, at: (word >> 16) as u16 & FAR as u16, piece })
+    }
+
+    #[inline(always)]
+    const fn word(self) -> u64 {
+        self.protocol as u64 | (self.piece as u64) << 8 | (self.at as u64) << 16
+    }
+}
+
+/// Extension headers that are walked at most.
+const HEADERS: usize = 8;
+/// Bytes that are walked at most.
+const FAR: usize = 0x7ff;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+
+#[inline(always)]
+const fn is_extension(next: u8) -> bool {
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}
+
+/// Walks the extension headers behind the IPv6 header at `offset`, of which the first is `next`: a [`Walk`] or [`LOST`].
+#[unsafe(no_mangle)]
+extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let offset = access::forgotten(u64::from(offset)) as usize & 0xfff;
+    let (mut protocol, mut at, mut piece) = (next as u8, Ipv6Hdr::LEN, Piece::Whole);
+    let mut headers = 0;
+    while headers < HEADERS {
+        if !is_extension(protocol) || matches!(piece, Piece::Later) {
+            return Walk { protocol, at: at as u16, piece }.word();
+        }
+        let Some([next, len, high, low]) = access::read::<[u8; 4]>(&ctx, offset + at) else { return LOST };
+        at += match protocol {
+            FRAGMENT => {
+                // An atomic fragment (RFC 6946) is whole.
+                piece = match u16::from_be_bytes([high, low]) {
+                    fragment if fragment & !7 != 0 => Piece::Later,
+                    fragment if fragment & 1 != 0 => Piece::First,
+                    _ => piece,
+                };
+                8
+            }
+            AUTHENTICATION => (usize::from(len) + 2) * 4,
+            _ => (usize::from(len) + 1) * 8,
+        };
+        if at > FAR {
+            return LOST;
+        }
+        protocol = next;
+        headers += 1;
+    }
+    LOST
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn open6(service: u32) -> u64 {
+    opening::open::<V6>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn decide6(service: u32) -> u64 {
+    opening::decide::<V6>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn record6() -> u64 {
+    opening::record::<V6>()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn confirm6(service: u32) -> u32 {
+    opening::confirm::<V6>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn related6(ctx: *mut xdp_md, offset: u32, transport: u32, vmac: u32) -> u64 {
+    related::related::<V6>(ctx, offset, transport, vmac)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn classify6() -> u64 {
+    mark::classify::<V6>()
+}

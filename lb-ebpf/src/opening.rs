@@ -1,0 +1,299 @@
+//! A packet that is no plain hit in the flow table: its flow may lie in another bucket, or its connection begins, by the
+//! client's template or by the scheduler's pick.
+//!
+//! [`open`] goes through the phases of one packet, [`decide`] takes one step and says what it waits for: a pick, or that
+//! something is recorded. So these do not stand on each other's stack, which all together must be small; what goes
+//! from one to the other lies in this CPU's scratch row.
+
+use lb_common::{
+    counters::Counter,
+    flow::{ATTEMPTS, Inserted, Key as _, State, TemplateForm, Word, tag},
+    layout::{MARK_PROTOCOL, Policy, ServerState},
+    sched::{Method, Scheduler},
+};
+
+use crate::{
+    family::{Family, Packet},
+    flow::{Entry, Target, Work, after, first, flows, hash},
+    limit, maps, pick,
+    service::Found,
+    verdict::{Outcome, Verdict, drop, pass},
+};
+
+/// How far a packet has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Phase {
+    /// Its service is found.
+    Found = 0,
+    /// One-packet scheduling: the scheduler has picked.
+    Alone = 1,
+    /// The scheduler has picked for a client that will stay with the server.
+    Client = 2,
+    /// The client's template is recorded.
+    Template = 3,
+    /// The scheduler has picked.
+    Picked = 4,
+    /// The flow is recorded.
+    Recorded = 5,
+}
+
+/// What [`decide`] waits for, beside an [`Outcome`].
+const PICK: u64 = 1 << 33;
+const RECORD: u64 = 1 << 34;
+
+/// What [`record`] says besides another CPU's server and generation, and [`pick::pick`] besides a server.
+const NEW: u64 = 1 << 32;
+const FULL: u64 = 1 << 33;
+const LOST: u64 = 1 << 34;
+
+/// Steps that no packet needs.
+const STEPS: u32 = 4 + 2 * ATTEMPTS;
+
+/// The packet in this CPU's scratch row: an [`Outcome`].
+#[inline(always)]
+pub(crate) fn open<F: Family>(service: u32) -> u64 {
+    let Some(work) = F::work() else { return Outcome::ended(drop(Counter::DropFlowTableFull)).word() };
+    let mut step = 0;
+    while step < STEPS {
+        let answer = match F::decide(service) {
+            // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+            PICK => pick::pick_for(service, unsafe { &(*work).packet }, unsafe { (*work).now }),
+            RECORD => F::record(),
+            outcome => return outcome,
+        };
+        // SAFETY: as above.
+        unsafe { (*work).answer = answer };
+        step += 1;
+    }
+    Outcome::ended(drop(Counter::DropFlowTableFull)).word()
+}
+
+/// One step: an [`Outcome`], [`PICK`] or [`RECORD`].
+#[inline(always)]
+pub(crate) fn decide<F: Family>(service: u32) -> u64 {
+    let lost = Outcome::ended(drop(Counter::DropFlowTableFull)).word();
+    let (Some(work), Some(service)) = (F::work(), Found::at(service)) else { return lost };
+    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+    let work = unsafe { &mut *work };
+    let phase = work.phase;
+    let decided = if phase == Phase::Found as u32 {
+        begin::<F>(&service, work)
+    } else if phase == Phase::Alone as u32 {
+        picked(work.answer).map(|target| Outcome::new(target.row, true).word())
+    } else if phase == Phase::Client as u32 {
+        picked(work.answer).map(|target| {
+            work.row = target.row;
+            record_next(&mut work.phase, &mut work.entry, &target, State::TemplateFirst, Phase::Template)
+        })
+    } else if phase == Phase::Template as u32 {
+        keep_template::<F>(work)
+    } else if phase == Phase::Picked as u32 {
+        picked(work.answer).map(|target| record_flow::<F>(work, &target))
+    } else {
+        end(work)
+    };
+    match decided {
+        Ok(word) => word,
+        Err(verdict) => Outcome::ended(verdict).word(),
+    }
+}
+
+#[inline(always)]
+fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Verdict> {
+    let policy = maps::policy(service.info.id);
+    if policy.has(Policy::ONE_PACKET) && work.packet.is_udp() {
+        work.phase = Phase::Alone as u32;
+        return Ok(PICK);
+    }
+    let chain = flows::<F>(work.hash);
+    work.known.set(chain.find(&work.packet.key));
+    let Work { packet, known, now, .. } = &*work;
+    let mut is_gone = false;
+    if let Some(hit) = known.hit()
+        && !(packet.opens() && hit.state().is_closing())
+    {
+        match Target::new(hit.control.server(), Some(hit.control.generation())) {
+            Ok(target) => {
+                let bucket = chain.of(hit).ok_or(drop(Counter::DropFlowTableFull))?;
+                bucket.touch(hit, after(packet, hit.state()), *now);
+                return Ok(Outcome::new(target.row, false).word());
+            }
+            Err(ServerState::Unresolved) => return Err(drop(Counter::DropUnresolved)),
+            Err(_) => is_gone = true,
+        }
+    }
+    if !begins(service, &policy, packet) {
+        if !is_gone {
+            return Err(pass(Counter::PassNoFlow));
+        }
+        if let Some(hit) = known.hit()
+            && let Some(bucket) = chain.of(hit)
+        {
+            bucket.forget(hit);
+        }
+        return Err(pass(Counter::PassServerGone));
+    }
+    if policy.persistence != 0 {
+        return begin_persistent::<F>(service, &policy, work);
+    }
+    if service.info.port != packet.port && service.info.protocol != MARK_PROTOCOL {
+        // Another port is a service's only with persistence.
+        return Err(pass(Counter::PassNoService));
+    }
+    work.phase = Phase::Picked as u32;
+    Ok(PICK)
+}
+
+/// May a connection begin with this packet? With one that opens it; under a scheduler by hash with any segment that does
+/// not end it, for all directors place it alike, and so where the service asks for it.
+#[inline(always)]
+fn begins<K>(service: &Found, policy: &Policy, packet: &Packet<K>) -> bool {
+    let is_by_hash = Method::from_number(service.info.scheduler).is_some_and(|method| {
+        matches!(method.scheduler, Scheduler::Sh | Scheduler::Dh | Scheduler::Mh) && packet.is_tcp()
+    });
+    packet.opens() || ((is_by_hash || policy.has(Policy::SLOPPY)) && !packet.resets())
+}
+
+/// The server that the client stays with; without one the scheduler's pick, which it will stay with.
+#[inline(always)]
+fn begin_persistent<F: Family>(
+    service: &Found,
+    policy: &Policy,
+    work: &mut Work<F::Key>,
+) -> Result<u64, Verdict> {
+    let Work { packet, now, template, entry, .. } = &mut *work;
+    entry.key = packet.key.template(&form(service, policy));
+    entry.hash = hash::<F>(&entry.key);
+    let chain = flows::<F>(entry.hash);
+    template.set(chain.find(&entry.key));
+    if let Some(hit) = template.hit() {
+        match Target::new(hit.control.server(), Some(hit.control.generation())) {
+            Ok(target) if !(target.is_quiescent && policy.has(Policy::EXPIRE_QUIESCENT)) => {
+                if let Some(bucket) = chain.of(hit) {
+                    bucket.touch(hit, hit.state(), *now);
+                }
+                return Ok(record_flow::<F>(work, &target));
+            }
+            Err(ServerState::Unresolved) => return Err(drop(Counter::DropUnresolved)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    entry.stale = *template;
+    work.phase = Phase::Client as u32;
+    Ok(PICK)
+}
+
+#[inline(always)]
+fn form(service: &Found, policy: &Policy) -> TemplateForm {
+    TemplateForm::of(service.vip(), service.info.port, service.info.protocol, policy.mask)
+}
+
+/// The scheduler's pick, if it can be sent to.
+#[inline(always)]
+fn picked(row: u64) -> Result<Target, Verdict> {
+    if row == pick::NOBODY {
+        return Err(pass(Counter::PassNoServer));
+    }
+    Target::new(row as u16, None).map_err(|state| match state {
+        ServerState::Unresolved => drop(Counter::DropUnresolved),
+        _ => pass(Counter::PassNoServer),
+    })
+}
+
+/// The template was recorded, or was not: the client is served all the same.
+#[inline(always)]
+fn keep_template<F: Family>(work: &mut Work<F::Key>) -> Result<u64, Verdict> {
+    let answer = work.answer;
+    if answer == LOST {
+        work.entry.stale.set(None);
+        return Ok(RECORD);
+    }
+    let own = |work: &Work<F::Key>| Target::new(work.row, None);
+    let target = if answer & (NEW | FULL) != 0 {
+        own(work)
+    } else {
+        // Another CPU served the client a moment ago; its choice stands.
+        Target::new(answer as u16, Some((answer >> 16) as u16)).or_else(|_| own(work))
+    };
+    let target = target.map_err(|_| pass(Counter::PassNoServer))?;
+    Ok(record_flow::<F>(work, &target))
+}
+
+/// Asks for the packet's flow to be recorded.
+#[inline(always)]
+fn record_flow<F: Family>(work: &mut Work<F::Key>, target: &Target) -> u64 {
+    let Work { packet, hash, known, entry, phase, row, .. } = work;
+    entry.key = packet.key;
+    entry.hash = *hash;
+    entry.stale = *known;
+    *row = target.row;
+    record_next(phase, entry, target, first(packet), Phase::Recorded)
+}
+
+/// Asks for the entry to be recorded for `target`.
+#[inline(always)]
+fn record_next<K>(phase: &mut u32, entry: &mut Entry<K>, target: &Target, state: State, next: Phase) -> u64 {
+    entry.flow = Word::new(target.row, target.generation(), tag(entry.hash), state);
+    *phase = next as u32;
+    RECORD
+}
+
+/// The flow was recorded, or was not.
+#[inline(always)]
+fn end<K>(work: &mut Work<K>) -> Result<u64, Verdict> {
+    match work.answer {
+        NEW => {
+            limit::opened(work.row);
+            Ok(Outcome::new(work.row, true).word())
+        }
+        LOST => {
+            work.entry.stale.set(None);
+            Ok(RECORD)
+        }
+        FULL => Err(drop(Counter::DropFlowTableFull)),
+        // Another CPU opened the same connection a moment ago; its choice stands.
+        other => match Target::new(other as u16, Some((other >> 16) as u16)) {
+            Ok(target) => Ok(Outcome::new(target.row, false).word()),
+            Err(_) => Err(pass(Counter::PassNoServer)),
+        },
+    }
+}
+
+/// Tries to record what is in the scratch row: [`NEW`], [`FULL`], [`LOST`], or the server, and shifted by 16 the
+/// generation, that another CPU recorded before.
+#[inline(always)]
+pub(crate) fn record<F: Family>() -> u64 {
+    let Some(work) = F::work() else { return FULL };
+    // SAFETY: as in `open`.
+    let Work { entry: Entry { key, hash, stale, flow }, now, .. } = unsafe { &*work };
+    match flows::<F>(*hash).try_insert(key, *flow, stale.hit(), *now) {
+        Inserted::New => NEW,
+        Inserted::Full => FULL,
+        Inserted::Lost => LOST,
+        Inserted::Existing(flow) => u64::from(flow.server()) | u64::from(flow.generation()) << 16,
+    }
+}
+
+/// A connection of the client in the scratch row has got beyond its first packet: its template is no longer one of the
+/// first to go. 0.
+#[inline(always)]
+pub(crate) fn confirm<F: Family>(service: u32) -> u32 {
+    let (Some(service), Some(work)) = (Found::at(service), F::work()) else { return 0 };
+    let policy = maps::policy(service.info.id);
+    if policy.persistence == 0 {
+        return 0;
+    }
+    // SAFETY: as in `open`.
+    let Work { packet, now, template, entry, .. } = unsafe { &mut *work };
+    entry.key = packet.key.template(&form(&service, &policy));
+    let chain = flows::<F>(hash::<F>(&entry.key));
+    template.set(chain.find(&entry.key));
+    if let Some(hit) = template.hit()
+        && hit.state() == State::TemplateFirst
+        && let Some(bucket) = chain.of(hit)
+    {
+        bucket.touch(hit, State::Template, hit.seen.max(*now));
+    }
+    0
+}
