@@ -37,6 +37,9 @@ pub(crate) fn bpf_cargo(tools: &Tools, subcommand: &str) -> Command {
     cargo.args(["--release", "--package", "lb-ebpf", "--target", workspace::BPF_TARGET, "-Zbuild-std=core"]);
     cargo.arg("--target-dir").arg(workspace::bpf_target_directory());
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&tools.linker)).env_remove("RUSTFLAGS");
+    // Whatever the user's configuration says: split into incremental units the code would be one that nobody has
+    // shown to the verifier.
+    cargo.env("CARGO_INCREMENTAL", "0");
     cargo
 }
 

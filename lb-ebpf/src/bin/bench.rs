@@ -24,19 +24,29 @@ struct Load {
     vip: [u8; 4],
     /// Destination MAC address.
     to: [u8; 6],
-    /// Source MAC address, which must be the destination of what comes back.
+    /// Source MAC address. The destination of what comes back must begin as it does; the last two bytes are the number
+    /// of a real server.
     from: [u8; 6],
+    /// Destination port, as on the wire.
+    port: [u8; 2],
+    /// 17 for a datagram, 6 for a SYN.
+    protocol: u8,
+    /// Zero.
+    reserved: u8,
 }
 
 /// What came back.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Arrived {
-    /// From the interface under test to the MAC address it had to choose.
+    /// From the interface under test to the MAC address of a real server.
     right: u64,
     /// Anything else.
     wrong: u64,
 }
+
+/// As many as a pool may have.
+const SERVERS: usize = 1024;
 
 #[btf_map(name = "load")]
 static LOAD: Array<Load, 1> = Array::new();
@@ -45,16 +55,19 @@ static LOAD: Array<Load, 1> = Array::new();
 static NEXT: Array<u32, 1> = Array::new();
 #[btf_map(name = "arrived")]
 static ARRIVED: PerCpuArray<Arrived, 1> = PerCpuArray::new();
+/// How many of these went to each real server.
+#[btf_map(name = "received")]
+static RECEIVED: PerCpuArray<u64, SERVERS> = PerCpuArray::new();
 #[btf_map(name = "recent")]
 static RECENT: LruHashMap<[u32; 3], u64, 2_097_152> = LruHashMap::new();
 /// How often `recent` had to be written.
 #[btf_map(name = "missed")]
 static MISSED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
-/// Ethernet, IPv4 and UDP in a frame of the least length.
+/// Ethernet, IPv4 and UDP or TCP in a frame of the least length.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Datagram {
+struct Packet {
     to: [u8; 6],
     from: [u8; 6],
     ethertype: [u8; 2],
@@ -65,26 +78,26 @@ struct Datagram {
     destination: [u8; 4],
     source_port: [u8; 2],
     destination_port: [u8; 2],
-    length: [u8; 2],
-    udp_check: [u8; 2],
-    data: [u8; 18],
+    /// What follows the ports.
+    rest: [u8; 22],
 }
 
-const IP: [u8; 10] = [0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17];
-const FLOWS_PER_ADDRESS: u32 = 1 << 15;
+const TCP: u8 = 6;
+/// Clients are from 100.64.0.0/10; a flow has another address before it has another port.
+const CLIENTS: u32 = 0x6440_0000;
+const ADDRESSES: u32 = 1 << 22;
 const FIRST_PORT: u16 = 1024;
-const PORT: u16 = 80;
 
 #[inline(always)]
-fn datagram(ctx: &XdpContext) -> Option<*mut Datagram> {
+fn packet(ctx: &XdpContext) -> Option<*mut Packet> {
     let start = ctx.data();
-    (start + size_of::<Datagram>() <= ctx.data_end()).then_some(start as *mut Datagram)
+    (start + size_of::<Packet>() <= ctx.data_end()).then_some(start as *mut Packet)
 }
 
 /// Writes a whole frame of the next flow and puts it into the veth pair.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
-    let (Some(load), Some(next), Some(frame)) = (LOAD.get(0), NEXT.get_ptr_mut(0), datagram(&ctx)) else {
+    let (Some(load), Some(next), Some(frame)) = (LOAD.get(0), NEXT.get_ptr_mut(0), packet(&ctx)) else {
         return XDP_ABORTED;
     };
     // SAFETY: nobody else uses the row now, and the frame's bounds were checked.
@@ -92,21 +105,31 @@ pub fn generate(ctx: XdpContext) -> u32 {
         let flow = *next;
         let following = flow + load.step;
         *next = if following < load.flows { following } else { following - load.flows };
-        let source = (0x0ac8_0000 + flow / FLOWS_PER_ADDRESS).to_be_bytes();
-        let port = FIRST_PORT + (flow % FLOWS_PER_ADDRESS) as u16;
-        frame.write_unaligned(Datagram {
+        let source = (CLIENTS + flow % ADDRESSES).to_be_bytes();
+        let port = FIRST_PORT + (flow / ADDRESSES) as u16;
+        let mut rest = [0; 22];
+        let length = if load.protocol == TCP {
+            // The length of the header, SYN, a window.
+            rest[8] = 5 << 4;
+            rest[9] = 2;
+            rest[10] = 0xff;
+            40
+        } else {
+            rest[1] = 26;
+            46
+        };
+        let ip = [0x45, 0, 0, length, 0, 0, 0x40, 0, 64, load.protocol];
+        frame.write_unaligned(Packet {
             to: load.to,
             from: load.from,
             ethertype: [8, 0],
-            ip: IP,
-            check: check(source, load.vip),
+            ip,
+            check: check(&ip, source, load.vip),
             source,
             destination: load.vip,
             source_port: port.to_be_bytes(),
-            destination_port: PORT.to_be_bytes(),
-            length: [0, 26],
-            udp_check: [0; 2],
-            data: [0; 18],
+            destination_port: load.port,
+            rest,
         });
         bpf_redirect(load.ifindex, 0) as u32
     }
@@ -114,9 +137,9 @@ pub fn generate(ctx: XdpContext) -> u32 {
 
 /// The IPv4 header checksum (RFC 1071).
 #[inline(always)]
-fn check(source: [u8; 4], destination: [u8; 4]) -> [u8; 2] {
+fn check(ip: &[u8; 10], source: [u8; 4], destination: [u8; 4]) -> [u8; 2] {
     let word = |a: u8, b: u8| u32::from(a) << 8 | u32::from(b);
-    let mut sum = word(IP[0], IP[1]) + word(IP[2], IP[3]) + word(IP[6], IP[7]) + word(IP[8], IP[9]);
+    let mut sum = word(ip[0], ip[1]) + word(ip[2], ip[3]) + word(ip[6], ip[7]) + word(ip[8], ip[9]);
     sum += word(source[0], source[1]) + word(source[2], source[3]);
     sum += word(destination[0], destination[1]) + word(destination[2], destination[3]);
     sum = (sum & 0xffff) + (sum >> 16);
@@ -127,17 +150,22 @@ fn check(source: [u8; 4], destination: [u8; 4]) -> [u8; 2] {
 /// Counts and drops what comes back.
 #[xdp]
 pub fn sink(ctx: XdpContext) -> u32 {
-    let (Some(load), Some(arrived), Some(frame)) = (LOAD.get(0), ARRIVED.get_ptr_mut(0), datagram(&ctx))
-    else {
+    let (Some(load), Some(arrived), Some(frame)) = (LOAD.get(0), ARRIVED.get_ptr_mut(0), packet(&ctx)) else {
         return XDP_DROP;
     };
-    // SAFETY: this CPU's row, and a frame whose bounds were checked.
+    // SAFETY: this CPU's rows, and a frame whose bounds were checked.
     unsafe {
-        let right = (*frame).to == load.from && (*frame).from == load.to;
-        if right && (*frame).destination == load.vip {
-            (*arrived).right += 1;
-        } else {
-            (*arrived).wrong += 1;
+        let to = (*frame).to;
+        let is_ours = (*frame).from == load.to && (*frame).destination == load.vip;
+        let is_a_server =
+            [to[0], to[1], to[2], to[3]] == [load.from[0], load.from[1], load.from[2], load.from[3]];
+        let received = RECEIVED.get_ptr_mut(u32::from(u16::from_be_bytes([to[4], to[5]])));
+        match received {
+            Some(received) if is_ours && is_a_server && (*frame).destination_port == load.port => {
+                *received += 1;
+                (*arrived).right += 1;
+            }
+            _ => (*arrived).wrong += 1,
         }
     }
     XDP_DROP
@@ -146,13 +174,13 @@ pub fn sink(ctx: XdpContext) -> u32 {
 /// The floor: two MAC addresses change places.
 #[xdp]
 pub fn swap(ctx: XdpContext) -> u32 {
-    datagram(&ctx).map_or(XDP_ABORTED, reflect)
+    packet(&ctx).map_or(XDP_ABORTED, reflect)
 }
 
 /// The floor with one lookup in an `LRU_HASH` by a key of 12 bytes, which is inserted where it is missing.
 #[xdp]
 pub fn lru(ctx: XdpContext) -> u32 {
-    let Some(frame) = datagram(&ctx) else { return XDP_ABORTED };
+    let Some(frame) = packet(&ctx) else { return XDP_ABORTED };
     // SAFETY: a frame whose bounds were checked.
     unsafe {
         let source_port = u16::from_ne_bytes((*frame).source_port);
@@ -173,7 +201,7 @@ pub fn lru(ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn reflect(frame: *mut Datagram) -> u32 {
+fn reflect(frame: *mut Packet) -> u32 {
     // SAFETY: callers checked the bounds.
     unsafe {
         let (to, from) = ((*frame).to, (*frame).from);

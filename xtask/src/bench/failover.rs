@@ -13,13 +13,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use lb_tests::{wait, with_site};
+use lb_tests::with_site;
 
 use self::plan::{Event, Setting, Subject, phase};
 use self::report::Report;
 use self::rig::Rig;
-use crate::setup::{self, Level};
-use crate::{build, command};
 
 /// Arguments of `cargo xtask bench failover`.
 #[derive(Args)]
@@ -35,11 +33,8 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// Sets up, builds, measures and prints the tables; fails when the median of xlvs is above that of keepalived.
+/// Measures and prints the tables; fails when the median of xlvs is above that of keepalived.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
-    command::require_root("cargo xtask bench failover")?;
-    build::all(&setup::ensure(Level::Lab)?)?;
-    wait::interrupt_on_signals()?;
     let mut report = Report::default();
     with_site(|site| {
         let rig = Rig::plug(site)?;

@@ -1,73 +1,124 @@
-//! What the bench says: a table for each number of flows, and a file with every figure.
+//! What the bench says: a table for each number of flows or of real servers, and a file with every figure.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use lb_common::sched::Scheduler;
 use serde_json::{Value, json};
 
-use super::rig::Subject;
 use super::spread::Spread;
+use super::subject::Subject;
 use super::traffic::Figure;
 
 /// For what part of the time a generator may wait for its CPU before that is worth a note.
 const QUIET: f64 = 0.03;
 
 /// Everything that was measured.
-#[derive(Default)]
 pub(super) struct Report {
-    /// One table for each number of flows.
-    pub(super) tables: Vec<Table>,
+    /// What the file calls the tables.
+    name: &'static str,
+    /// One for each number of flows or of real servers.
+    tables: Vec<Table>,
 }
 
 impl Report {
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self { name, tables: Vec::new() }
+    }
+
+    /// Prints a table and keeps it.
+    pub(super) fn add(&mut self, table: Table) {
+        print!("{table}");
+        self.tables.push(table);
+    }
+
     /// Writes every figure as JSON, with what the machine is.
     pub(super) fn write(&self, file: &Path) -> Result<()> {
         let document = json!({
             "machine": machine()?,
             "driver": "veth",
             "frame_bytes": super::traffic::FRAME,
-            "established_udp": self.tables.iter().map(Table::to_json).collect::<Vec<_>>(),
+            self.name: self.tables.iter().map(Table::to_json).collect::<Vec<_>>(),
         });
         let text = serde_json::to_string_pretty(&document)? + "\n";
         fs::write(file, text).with_context(|| format!("writing {}", file.display()))
     }
 }
 
-/// The figures of every program with one number of flows, one for each round.
+/// What is measured.
+#[derive(Clone, Copy)]
+pub(super) enum Traffic {
+    /// Packets of so many flows that there are.
+    Established(u32),
+    /// Packets that open a flow each, to a pool of so many real servers.
+    New(usize),
+}
+
+impl Traffic {
+    /// What a line calls a program.
+    fn name(self, subject: Subject) -> String {
+        match (self, subject) {
+            (Self::New(_), Subject::Lru) => "one LRU_HASH insertion, XDP_TX".to_owned(),
+            _ => subject.to_string(),
+        }
+    }
+
+    fn title(self) -> String {
+        match self {
+            Self::Established(1) => "established UDP, 1 flow".to_owned(),
+            Self::Established(flows) => format!("established UDP, {flows} flows"),
+            Self::New(servers) => format!("new connections, {servers} servers"),
+        }
+    }
+}
+
+/// The figures of every program, one for each round.
 pub(super) struct Table {
-    flows: u32,
-    figures: [Vec<Figure>; Subject::ALL.len()],
+    traffic: Traffic,
+    rows: Vec<(Subject, Vec<Figure>)>,
 }
 
 impl Table {
-    pub(super) const fn new(flows: u32) -> Self {
-        Self { flows, figures: [const { Vec::new() }; Subject::ALL.len()] }
+    pub(super) fn new(traffic: Traffic, subjects: &[Subject]) -> Self {
+        Self { traffic, rows: subjects.iter().map(|&subject| (subject, Vec::new())).collect() }
     }
 
-    /// Adds the next round's figure of a program.
+    /// Adds the next round's figure of a program, if it has a row.
     pub(super) fn add(&mut self, subject: Subject, figure: Figure) {
-        self.figures[subject as usize].push(figure);
+        if let Some((_, figures)) = self.rows.iter_mut().find(|(other, _)| *other == subject) {
+            figures.push(figure);
+        }
     }
 
-    fn row(&self, subject: Subject) -> Row {
-        let figures = &self.figures[subject as usize];
-        let floor = &self.figures[Subject::FLOOR as usize];
+    /// Each figure's part of that of another program in the same round.
+    fn ratio(&self, figures: &[Figure], to: Subject) -> Option<Spread> {
+        let (_, others) = self.rows.iter().find(|(other, _)| *other == to)?;
+        let ratios = figures.iter().zip(others).map(|(figure, other)| figure.mpps / other.mpps);
+        Some(Spread::of(ratios))
+    }
+
+    fn row(&self, figures: &[Figure]) -> Row {
         let sent: u64 = figures.iter().map(|figure| figure.sent).sum();
         let share = |part: fn(&Figure) -> u64| figures.iter().map(part).sum::<u64>() as f64 / sent as f64;
+        let ratio = |to| self.ratio(figures, to).map_or(f64::NAN, |spread| spread.median);
         Row {
             mpps: Spread::of(figures.iter().map(|figure| figure.mpps)),
-            ratio: Spread::of(figures.iter().zip(floor).map(|(figure, floor)| figure.mpps / floor.mpps)),
+            to_floor: ratio(Subject::FLOOR),
+            to_lru: ratio(Subject::Lru),
             lost: share(Figure::lost),
-            opened: share(|figure| figure.opened),
+            opened: match self.traffic {
+                Traffic::Established(_) => Some(share(|figure| figure.opened)),
+                Traffic::New(_) => None,
+            },
         }
     }
 
     /// Says when the generator had to share its CPU, which lowers every rate.
     fn note_disturbance(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spread { median, most, .. } =
-            Spread::of(self.figures.iter().flatten().map(|figure| figure.waited));
+        let figures = self.rows.iter().flat_map(|(_, figures)| figures);
+        let Spread { median, most, .. } = Spread::of(figures.map(|figure| figure.waited));
         if median < QUIET {
             return Ok(());
         }
@@ -81,9 +132,9 @@ impl Table {
     }
 
     fn to_json(&self) -> Value {
-        let programs = Subject::ALL.map(|subject| {
-            let row = self.row(subject);
-            let rounds = self.figures[subject as usize].iter().map(|figure| {
+        let program = |(subject, figures): &(Subject, Vec<Figure>)| {
+            let row = self.row(figures);
+            let rounds = figures.iter().map(|figure| {
                 json!({
                     "mpps": figure.mpps,
                     "sent": figure.sent,
@@ -93,43 +144,51 @@ impl Table {
                 })
             });
             json!({
-                "program": subject.name(),
+                "program": subject.program(),
+                "scheduler": subject.scheduler().map(Scheduler::name),
                 "median_mpps": row.mpps.median,
-                "ratio_to_floor": row.ratio.median,
+                "ratio_to_floor": row.to_floor,
+                "ratio_to_lru": row.to_lru,
                 "lost": row.lost,
                 "opened": row.opened,
                 "rounds": rounds.collect::<Vec<_>>(),
             })
-        });
-        json!({ "flows": self.flows, "programs": programs })
+        };
+        let programs: Vec<_> = self.rows.iter().map(program).collect();
+        match self.traffic {
+            Traffic::Established(flows) => json!({ "flows": flows, "programs": programs }),
+            Traffic::New(servers) => json!({ "servers": servers, "programs": programs }),
+        }
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flows = if self.flows == 1 { "1 flow".to_owned() } else { format!("{} flows", self.flows) };
-        writeln!(
+        write!(
             out,
-            "\n{:<32} Mpps [{:>6} {:>6} {:>6}]  ns/packet  to the floor    lost    new",
-            format!("established UDP, {flows}"),
+            "\n{:<36} Mpps [{:>6} {:>6} {:>6}]  ns/packet  to the floor  to LRU    lost",
+            self.traffic.title(),
             "least",
             "median",
             "most"
         )?;
-        for subject in Subject::ALL {
-            let Row { mpps, ratio, lost, opened } = self.row(subject);
-            writeln!(
+        writeln!(out, "{}", if matches!(self.traffic, Traffic::New(_)) { "" } else { "    new" })?;
+        for (subject, figures) in &self.rows {
+            let Row { mpps, to_floor, to_lru, lost, opened } = self.row(figures);
+            write!(
                 out,
-                "  {:<30}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {:>12.2}  {:>4.2} %  {:>4.2} %",
-                subject.title(),
+                "  {:<34}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {to_floor:>12.2}  {to_lru:>6.2}  {:>4.2} %",
+                self.traffic.name(*subject),
                 mpps.least,
                 mpps.median,
                 mpps.most,
                 1000.0 / mpps.median,
-                ratio.median,
                 lost * 100.0,
-                opened * 100.0,
             )?;
+            match opened {
+                Some(opened) => writeln!(out, "  {:>4.2} %", opened * 100.0)?,
+                None => writeln!(out)?,
+            }
         }
         self.note_disturbance(out)
     }
@@ -140,11 +199,13 @@ struct Row {
     /// Million packets that came back in a second.
     mpps: Spread,
     /// The same, as part of the floor's in the same round.
-    ratio: Spread,
+    to_floor: f64,
+    /// And of the bare lookup's.
+    to_lru: f64,
     /// Part of the frames that did not come back.
     lost: f64,
-    /// Part of the frames that were not on the established path.
-    opened: f64,
+    /// Part of the frames that were not on the established path, where any should be.
+    opened: Option<f64>,
 }
 
 /// What the figures depend on besides the programs.
@@ -167,18 +228,20 @@ mod tests {
     use super::*;
 
     fn figure(returned: u64) -> Figure {
-        Figure { mpps: returned as f64 / 1e6, sent: 10_000_000, returned, opened: 0, waited: 0.0 }
+        let (mpps, sent) = (returned as f64 / 1e6, 10_000_000);
+        Figure { mpps, sent, returned, opened: 0, waited: 0.0, received: vec![returned] }
     }
 
     #[test]
     fn ratios_are_taken_within_a_round() {
-        let mut table = Table::new(1);
+        let mut table = Table::new(Traffic::Established(1), &Subject::with(&[]));
         for (floor, other) in [(10_000_000, 5_000_000), (2_000_000, 1_000_000), (8_000_000, 4_000_000)] {
             table.add(Subject::FLOOR, figure(floor));
             table.add(Subject::Lru, figure(other));
         }
-        let row = table.row(Subject::Lru);
-        assert!((row.ratio.least, row.ratio.most) == (0.5, 0.5));
-        assert!((row.lost - 2.0 / 3.0).abs() < 1e-9);
+        let figures = &table.rows[Subject::Lru.place()].1;
+        let ratio = table.ratio(figures, Subject::FLOOR).expect("a row");
+        assert!((ratio.least, ratio.most) == (0.5, 0.5));
+        assert!((table.row(figures).lost - 2.0 / 3.0).abs() < 1e-9);
     }
 }

@@ -1,13 +1,14 @@
 //! Drives the generator and reads what came back: the bench's BPF object from outside.
 
 use std::fs;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::programs::{Program, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use lb_tests::config::Protocol;
 use lb_tests::netns::Netns;
 use nix::errno::Errno;
 use nix::libc;
@@ -27,6 +28,8 @@ const SETTLING: Duration = Duration::from_millis(100);
 pub(super) struct Load {
     /// The interface to send into.
     pub(super) ifindex: u32,
+    /// The flow it begins with.
+    pub(super) first: u32,
     /// Number of flows.
     pub(super) flows: u32,
     /// From one flow to the next.
@@ -35,12 +38,16 @@ pub(super) struct Load {
     pub(super) vip: [u8; 4],
     /// Destination MAC address, and the source of what comes back.
     pub(super) to: [u8; 6],
-    /// Source MAC address, and the destination of what comes back.
+    /// Source MAC address, and the destination of what comes back; its last two bytes may differ there.
     pub(super) from: [u8; 6],
+    /// Destination port.
+    pub(super) port: u16,
+    /// Datagrams, or segments with SYN.
+    pub(super) protocol: Protocol,
 }
 
 /// One measurement.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Figure {
     /// Million packets that came back in a second, by the monotonic clock.
     pub(super) mpps: f64,
@@ -52,6 +59,8 @@ pub(super) struct Figure {
     pub(super) opened: u64,
     /// The part of the time for which the generator waited for its CPU.
     pub(super) waited: f64,
+    /// Frames that came back right, by the number of their real server.
+    pub(super) received: Vec<u64>,
 }
 
 impl Figure {
@@ -91,27 +100,35 @@ impl Traffic {
         Ok(nix::net::if_::if_nametoindex(interface)?)
     }
 
-    /// Sets what is sent from now on, beginning with the first flow.
+    /// Sets what is sent from now on.
     pub(super) fn load(&self, load: &Load) -> Result<()> {
-        let mut row = [0; 28];
-        let fields: [&[u8]; 6] = [
+        let protocol = match load.protocol {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        };
+        let mut row = [0; 32];
+        let fields: [&[u8]; 8] = [
             &load.ifindex.to_ne_bytes(),
             &load.flows.to_ne_bytes(),
             &load.step.to_ne_bytes(),
             &load.vip,
             &load.to,
             &load.from,
+            &load.port.to_be_bytes(),
+            &[protocol, 0],
         ];
         row.copy_from_slice(&fields.concat());
-        Array::<_, [u8; 28]>::try_from(self.map("load")?)?.set(0, row, 0)?;
-        Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, 0, 0)?)
+        Array::<_, [u8; 32]>::try_from(self.map("load")?)?.set(0, row, 0)?;
+        Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, load.first, 0)?)
     }
 
-    /// Sends `frames` frames from the namespace `source` on one CPU, and counts what comes back.
+    /// Sends `frames` frames from the namespace `source` on one CPU, and counts what comes back, to the first so many
+    /// real servers each by itself.
     ///
     /// A call takes milliseconds to begin and to end, in which the kernel changes code and waits for all CPUs. So the
     /// count is read meanwhile, and the rate is that between the first and the last twentieth.
-    pub(super) fn measure(&mut self, source: &Netns, frames: u32) -> Result<Figure> {
+    pub(super) fn measure(&mut self, source: &Netns, frames: u32, servers: usize) -> Result<Figure> {
+        let received_before = self.received(servers)?;
         let [right_before, wrong_before] = self.arrived()?;
         let generator = self.generator()?;
         let (samples, waited) = thread::scope(|scope| {
@@ -120,14 +137,18 @@ impl Traffic {
                 take_a_cpu()?;
                 send(generator, frames)
             });
-            let mut samples = Vec::new();
-            while !sending.is_finished() {
-                let sample = Sample { at: Instant::now(), returned: self.arrived()?[0] - right_before };
-                samples.push(sample);
-                thread::sleep(SAMPLING);
-            }
-            let waited = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            anyhow::Ok((samples, waited))
+            let sampling = scope.spawn(|| {
+                come_first()?;
+                let mut samples = Vec::new();
+                while !sending.is_finished() {
+                    let sample = Sample { at: Instant::now(), returned: self.arrived()?[0] - right_before };
+                    samples.push(sample);
+                    thread::sleep(SAMPLING);
+                }
+                anyhow::Ok((samples, sending))
+            });
+            let (samples, sending) = joined(sampling)?;
+            anyhow::Ok((samples, joined(sending)?))
         })?;
         let sent = u64::from(frames);
         let [right, wrong] = self.settled(right_before + wrong_before + sent)?;
@@ -136,7 +157,9 @@ impl Traffic {
         ensure!(returned > 0, "nothing came back");
         let mpps =
             rate(&samples, returned).context("too few frames to measure with: give more by --frames")?;
-        Ok(Figure { mpps, sent, returned, opened: 0, waited })
+        let received = self.received(servers)?;
+        let received = received.iter().zip(received_before).map(|(after, before)| after - before).collect();
+        Ok(Figure { mpps, sent, returned, opened: 0, waited, received })
     }
 
     /// Frames that the bare program with a table had not seen before.
@@ -169,6 +192,12 @@ impl Traffic {
         Ok(rows.iter().fold([0; 2], |sum, row| [sum[0] + row[0], sum[1] + row[1]]))
     }
 
+    /// Frames that came back right in all, for each of the first so many real servers.
+    fn received(&self, servers: usize) -> Result<Vec<u64>> {
+        let rows = PerCpuArray::<_, u64>::try_from(self.map("received")?)?;
+        (0..servers as u32).map(|server| Ok(rows.get(&server, 0)?.iter().sum())).collect()
+    }
+
     fn program(&mut self, name: &str) -> Result<&mut Xdp> {
         let program = self.ebpf.program_mut(name);
         Ok(program.with_context(|| format!("the object has no program {name}"))?.try_into()?)
@@ -191,10 +220,19 @@ fn take_a_cpu() -> Result<()> {
     let mut one = CpuSet::new();
     one.set(last.context("this thread may use no CPU")?)?;
     sched_setaffinity(this, &one).context("keeping the generator on one CPU")?;
+    come_first()
+}
+
+/// Puts the calling thread before all others on its CPU, as long as it lasts.
+fn come_first() -> Result<()> {
     // SAFETY: the call takes numbers only; Linux gives every thread a priority of its own.
-    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) })
-        .context("giving the generator priority")?;
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) }).context("a thread's priority")?;
     Ok(())
+}
+
+/// What a thread returned.
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Sends from the calling thread; says for what part of the time it waited for its CPU.

@@ -1,0 +1,176 @@
+//! `cargo xtask bench cps`: new connections per second of every scheduler with pools of several sizes.
+//!
+//! Every frame comes from an address of its own and opens a connection: a SYN, but a datagram to `ovf`, which would refuse
+//! when all its servers have as many active connections as their weight says. What comes back must be shared among
+//! the real servers as the scheduler promises, nothing may go to a server of weight 0, and the daemon must have counted
+//! as much.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
+use lb_common::flow::{State, Timeouts};
+use lb_common::layout::MAX_POOL;
+use lb_common::sched::Scheduler;
+use lb_tests::config::Protocol;
+
+use super::pool::Pool;
+use super::report::{Report, Table, Traffic};
+use super::rig::{Rig, Setting};
+use super::subject::Subject;
+use super::traffic::Figure;
+use crate::workspace;
+
+/// The fewest frames in a measurement.
+const FEW: u32 = 10_000;
+/// Enough of them to see how fast a fast program is.
+const MANY: u32 = 1_000_000;
+/// How long a measurement takes at most, unless that is too few frames.
+const MEASUREMENT: Duration = Duration::from_millis(350);
+/// Room of the bare program's table.
+const LRU_FLOWS: u32 = 1 << 21;
+
+/// Arguments of `cargo xtask bench cps`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Rounds; the median of them is shown
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Real servers in each pool, beside one of weight 0 (except under sh and dh, which refuse what hashes to it)
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [3, 64, 1024],
+          value_parser = clap::value_parser!(u16).range(1..=MAX_POOL as i64))]
+    servers: Vec<u16>,
+    /// Most frames in each measurement; fewer where that would take longer than a third of a second
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
+    frames: u32,
+    /// Whether new connections find room in the flow table
+    #[arg(long, value_enum, default_value_t)]
+    table: Room,
+    /// Also write all figures and what the machine is
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The flow table during the measurements.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Room {
+    /// Most of its slots are free
+    #[default]
+    Free,
+    /// None is
+    Full,
+}
+
+impl Room {
+    const fn slots(self) -> u32 {
+        match self {
+            Self::Free => 1 << 24,
+            Self::Full => 1 << 22,
+        }
+    }
+}
+
+/// Measures and prints a table for each size of pools.
+pub(super) fn main(arguments: &Arguments) -> Result<()> {
+    println!(
+        "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back",
+        arguments.rounds
+    );
+    let mut report = Report::new("new_connections");
+    for &servers in &arguments.servers {
+        report.add(measure(arguments, usize::from(servers))?);
+    }
+    arguments.json.as_ref().map_or(Ok(()), |file| report.write(file))
+}
+
+/// All rounds with one size of pools.
+fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
+    let (pool, flow_slots) = (Pool::with_idle(servers), arguments.table.slots());
+    let setting = Setting { schedulers: &Scheduler::ALL, pool, transport, flow_slots };
+    let rig = Rig::new(&workspace::bench_object(), &workspace::binary(), &setting)?;
+    let subjects = Subject::with(&Scheduler::ALL);
+    let received = vec![vec![0; pool.len()]; subjects.len()];
+    let mut run = Run { rig, pool, subjects, received };
+    run.prepare(arguments.table)?;
+    let mut frames = Vec::new();
+    for place in 0..run.subjects.len() {
+        let mpps = run.open(place, first(run.subjects[place], servers))?.mpps;
+        let packet = Duration::from_secs_f64(1e-6 / mpps);
+        let as_many = MEASUREMENT.as_nanos() / packet.as_nanos().max(1);
+        frames.push((as_many as u32).clamp(FEW, arguments.frames));
+    }
+    let mut table = Table::new(Traffic::New(servers), &run.subjects);
+    for round in 0..arguments.rounds as usize {
+        for turn in 0..frames.len() {
+            let place = (round + turn) % frames.len();
+            table.add(run.subjects[place], run.open(place, frames[place])?);
+        }
+    }
+    run.check_all()?;
+    Ok(table)
+}
+
+/// What opens a connection under a scheduler, or in a bare program.
+fn transport(scheduler: Option<Scheduler>) -> Protocol {
+    if scheduler == Some(Scheduler::Ovf) { Protocol::Udp } else { Protocol::Tcp }
+}
+
+/// Frames that show how fast a program is: some look at every server of the pool.
+fn first(subject: Subject, servers: usize) -> u32 {
+    use Scheduler::{Dh, Mh, Rr, Sh, Wrr};
+    match subject {
+        Subject::Swap | Subject::Lru => MANY,
+        Subject::Xlvs(Rr | Wrr | Sh | Dh | Mh) => MANY / 2,
+        Subject::Xlvs(_) => (20 * MANY / servers as u32).clamp(FEW, MANY / 2),
+    }
+}
+
+/// A rig, and for each program what every real server was sent in all.
+struct Run {
+    rig: Rig,
+    pool: Pool,
+    subjects: Vec<Subject>,
+    received: Vec<Vec<u64>>,
+}
+
+impl Run {
+    fn open(&mut self, place: usize, frames: u32) -> Result<Figure> {
+        let figure = self.rig.open(self.subjects[place], frames)?;
+        self.received[place].iter_mut().zip(&figure.received).for_each(|(sum, more)| *sum += more);
+        Ok(figure)
+    }
+
+    /// Fills the tables that are to be full, and lets flows be forgotten soon where none is.
+    fn prepare(&mut self, room: Room) -> Result<()> {
+        for place in 0..self.subjects.len() {
+            match (self.subjects[place], room) {
+                (Subject::Lru, _) => self.open(place, 2 * LRU_FLOWS)?,
+                (Subject::Xlvs(Scheduler::Rr), Room::Full) => self.open(place, 2 * room.slots())?,
+                _ => continue,
+            };
+        }
+        if room == Room::Free {
+            let mut timeouts = Timeouts::default();
+            timeouts.set(State::SynRecv, 1);
+            timeouts.set(State::UdpFirst, 1);
+            self.rig.director().write_row("timeouts", 0, bytemuck::bytes_of(&timeouts))?;
+        }
+        Ok(())
+    }
+
+    /// All together must be shared as each measurement was, and the daemon must have counted as much.
+    fn check_all(&self) -> Result<()> {
+        for (&subject, received) in self.subjects.iter().zip(&self.received) {
+            let Subject::Xlvs(scheduler) = subject else { continue };
+            self.pool.check(scheduler, received).with_context(|| format!("{subject}, all rounds"))?;
+            let returned: u64 = received.iter().sum();
+            let counted = self.rig.service(scheduler)?.connections;
+            ensure!(
+                counted.abs_diff(returned) * 100 <= returned,
+                "{subject}: {returned} new connections were forwarded and {counted} counted"
+            );
+        }
+        Ok(())
+    }
+}
