@@ -8,11 +8,16 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::family::Family;
+use crate::forge;
+use crate::frame::Mac;
 use crate::http::{self, Connection, Download, get};
 use crate::netns::Netns;
+use crate::packet_socket::PacketSocket;
 use crate::wait;
 
 const THREADS: usize = 8;
+/// The client's interface.
+const INTERFACE: &str = "net0";
 
 /// The namespace requests come from.
 #[derive(Debug)]
@@ -102,6 +107,31 @@ impl Client {
         Ok(())
     }
 
+    /// The same, where the datagram leaves in the fragments that `cut` makes of it for its source, in that order, as
+    /// frames to `mac`.
+    ///
+    /// # Errors
+    /// When the datagram does not come back whole, or `cut` fails.
+    pub fn mirrored_in_pieces(
+        &self,
+        server: impl Into<SocketAddr>,
+        mac: Mac,
+        data: &[u8],
+        cut: impl FnOnce(SocketAddr) -> Result<Vec<Vec<u8>>> + Send,
+    ) -> Result<()> {
+        let (server, own) = (server.into(), self.netns.mac(INTERFACE)?);
+        let answer = self.netns.enter(|| {
+            let socket = connected(server)?;
+            let frames = PacketSocket::sender(INTERFACE)?;
+            for packet in cut(socket.local_addr()?)? {
+                frames.send(&forge::ethernet(mac, own, &packet)).context("send a fragment")?;
+            }
+            received(&socket)
+        })?;
+        ensure!(answer == data, "{} bytes came back for {}, or others", answer.len(), data.len());
+        Ok(())
+    }
+
     /// Uploads `megabytes` of the bytes that [`http::Block`] knows.
     ///
     /// # Errors
@@ -161,12 +191,21 @@ fn datagram(server: SocketAddr) -> Result<String> {
 }
 
 fn exchange(server: SocketAddr, data: &[u8]) -> Result<Vec<u8>> {
+    let socket = connected(server)?;
+    socket.send(data)?;
+    received(&socket)
+}
+
+fn connected(server: SocketAddr) -> Result<UdpSocket> {
     let socket = UdpSocket::bind(Family::from(server.ip()).unspecified())?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     socket.connect(server)?;
-    socket.send(data)?;
+    Ok(socket)
+}
+
+fn received(socket: &UdpSocket) -> Result<Vec<u8>> {
     let mut answer = vec![0; usize::from(u16::MAX)];
-    let length = socket.recv(&mut answer).with_context(|| format!("no answer from {server}/udp"))?;
+    let length = socket.recv(&mut answer).context("no answer to a datagram")?;
     answer.truncate(length);
     Ok(answer)
 }

@@ -14,6 +14,7 @@ pub mod director;
 pub mod echo;
 pub mod family;
 pub mod forge;
+pub mod fragments;
 pub mod frame;
 pub mod host;
 pub mod http;

@@ -4,8 +4,9 @@
 //!   switch -- trunk0 [ the trunk's namespace ] trunk1 -- lan0 of the director
 //!          untagged                     0x88a8 outer, 0x8100 inner
 //! ```
-//! The kernels of labs may know no VLANs, so a thread puts the tags on and takes them off. It tags the packets of one
-//! MAC address only. What the director's own stack says and hears stays as it is: ARP, neighbour discovery, checks.
+//! The kernels of labs may know no VLANs, so a thread puts the tags on and takes them off. It tags the unicast
+//! packets of one MAC address only. What the director's own stack says and hears stays as it is: ARP, neighbour
+//! discovery, checks.
 //! A frame from the director in other tags, or in one, is counted and goes no further.
 
 use std::os::fd::AsFd as _;
@@ -167,7 +168,8 @@ impl Relay {
         let Some((addresses, rest)) = frame.split_at_checked(ADDRESSES) else { return false };
         let is_packet =
             rest.starts_with(&IPV4) || rest.starts_with(&IPV6) && rest.get(2 + 6) != Some(&ICMPV6);
-        addresses[6..] == self.customer && is_packet
+        let is_unicast = addresses[0] & 1 == 0;
+        addresses[6..] == self.customer && is_unicast && is_packet
     }
 
     fn pass(&self, to: &PacketSocket, frame: &[u8], count: &AtomicU64) {
