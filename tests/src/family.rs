@@ -22,7 +22,7 @@ impl Family {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    /// Host `number` of a network: 10.77.0.11 or fd77::11.
+    /// Host `number` of a network: 10.77.0.11 or `fd77::11`.
     pub(crate) fn host(self, network: u8, number: u8) -> IpAddr {
         match self {
             Self::V4 => v4(network, number).into(),
@@ -85,7 +85,7 @@ fn v6(network: u8, number: u8) -> Ipv6Addr {
 /// The number whose hexadecimal digits are the decimal ones of `number`.
 fn as_written(number: u8) -> u16 {
     let number = u16::from(number);
-    (number / 100) << 8 | (number / 10 % 10) << 4 | number % 10
+    (number / 100) << 8 | ((number / 10 % 10) << 4) | (number % 10)
 }
 
 #[cfg(test)]

@@ -67,9 +67,9 @@ fn octets(source: SocketAddr, target: SocketAddr) -> Vec<u8> {
 }
 
 fn ipv4(addresses: &[u8], identification: u16, place: u16, piece: &[u8]) -> Vec<u8> {
-    let [a, b] = (20 + piece.len() as u16).to_be_bytes();
-    let ([c, d], [e, f]) = (identification.to_be_bytes(), place.to_be_bytes());
-    let mut packet = [&[0x45, 0, a, b, c, d, e, f, TTL, UDP, 0, 0], addresses].concat();
+    let length = 20 + piece.len() as u16;
+    let words = [0x4500, length, identification, place, u16::from_be_bytes([TTL, UDP]), 0];
+    let mut packet = [&bytes(&words), addresses].concat();
     let sum = checksum(&packet);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
     packet.extend(piece);
@@ -77,10 +77,14 @@ fn ipv4(addresses: &[u8], identification: u16, place: u16, piece: &[u8]) -> Vec<
 }
 
 fn ipv6(addresses: &[u8], identification: u16, place: u16, piece: &[u8]) -> Vec<u8> {
-    let [a, b] = (UNIT as u16 + piece.len() as u16).to_be_bytes();
-    let ([c, d], [e, f]) = (identification.to_be_bytes(), place.to_be_bytes());
-    let header = [&[0x60, 0, 0, 0, a, b, FRAGMENT, TTL], addresses].concat();
-    [&header, &[UDP, 0, e, f, 0, 0, c, d][..], piece].concat()
+    let length = UNIT as u16 + piece.len() as u16;
+    let header = [0x6000, 0, length, u16::from_be_bytes([FRAGMENT, TTL])];
+    let extension = [u16::from_be_bytes([UDP, 0]), place, 0, identification];
+    [&bytes(&header), addresses, &bytes(&extension), piece].concat()
+}
+
+fn bytes(words: &[u16]) -> Vec<u8> {
+    words.iter().copied().flat_map(u16::to_be_bytes).collect()
 }
 
 #[cfg(test)]
@@ -98,7 +102,8 @@ mod tests {
     #[test]
     fn fragments_cover_the_datagram_and_only_the_last_says_so() {
         for (source, target) in [("10.77.0.9:1000", "10.77.0.100:53"), ("[fd77::9]:1000", "[fd77::100]:53")] {
-            let [source, target]: [SocketAddr; 2] = [source, target].map(|text| text.parse().expect("address"));
+            let [source, target]: [SocketAddr; 2] =
+                [source, target].map(|text| text.parse().expect("address"));
             let packets = datagram(source, target, &[7; 92], 40, 1).expect("100 bytes of UDP");
             let places: Vec<_> = packets.iter().map(|packet| place(packet)).collect();
             assert_eq!(places, [(0, true), (5, true), (10, false)]);
@@ -110,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_covers_itself_sums_up_to_nothing() {
-        let [source, target] = ["[fd77::9]:1000", "[fd77::100]:53"].map(|text| text.parse().expect("address"));
+        let [source, target] =
+            ["[fd77::9]:1000", "[fd77::100]:53"].map(|text| text.parse().expect("address"));
         let message = message(source, target, b"odd").expect("a datagram");
         assert_eq!(checksum(&[&octets(source, target), &[0, 11, 0, UDP][..], &message].concat()), 0);
     }

@@ -193,7 +193,7 @@ fn beside(message: &libc::msghdr) -> Beside {
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
                 // SAFETY: this type of message carries this struct of integers.
                 let stamp = unsafe { data.cast::<libc::timespec>().read_unaligned() };
-                let since = Duration::new(stamp.tv_sec.cast_unsigned(), stamp.tv_nsec as u32);
+                let since = Duration::new(stamp.tv_sec.cast_unsigned(), stamp.tv_nsec.cast_unsigned() as u32);
                 found.at = Some(UNIX_EPOCH + since);
             }
             _ => {}

@@ -10,7 +10,7 @@
 //!   client .9 -- 10.78.0.0/24 -- .254 edge .1 -- narrow link, 10.79.0.0/24 -- .254 router .254 -- lan, as One
 //! ```
 //! The VIP ends in .100 and is in the client's network, with `Legs::Routed` in the servers'. In IPv6 the networks are
-//! fd77::/64, fd78::/64 and fd79::/64, and the hosts have the same numbers, as they are written.
+//! `fd77::/64`, `fd78::/64` and `fd79::/64`, and the hosts have the same numbers, as they are written.
 
 use std::path::PathBuf;
 

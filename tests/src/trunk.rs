@@ -124,9 +124,10 @@ impl Drop for Trunk {
 impl Tags {
     /// As they stand behind the MAC addresses.
     fn bytes(self) -> [u8; TAGS] {
-        let ([a, b], [c, d]) = (SERVICE_TAG, CUSTOMER_TAG);
-        let ([e, f], [g, h]) = (self.outer.to_be_bytes(), self.inner.to_be_bytes());
-        [a, b, e, f, c, d, g, h]
+        let mut bytes = [0; TAGS];
+        let words = [SERVICE_TAG, self.outer.to_be_bytes(), CUSTOMER_TAG, self.inner.to_be_bytes()];
+        bytes.copy_from_slice(words.as_flattened());
+        bytes
     }
 }
 

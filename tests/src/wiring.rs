@@ -91,7 +91,8 @@ impl<'a> Wiring<'a> {
             let port = format!("dir-{interface}");
             if self.plan.tags.is_some() {
                 ensure!(self.plan.legs == Legs::One, "only a lab with one network has tags");
-                trunk = Some(self.trunk(bridge, &port, (&netns, interface, network, DIRECTOR_HOST), client)?);
+                trunk =
+                    Some(self.trunk(bridge, &port, (&netns, interface, network, DIRECTOR_HOST), client)?);
             } else {
                 self.plug(bridge, &port, (&netns, interface, network, DIRECTOR_HOST))?;
                 self.switch.poll(&port)?;
@@ -105,7 +106,7 @@ impl<'a> Wiring<'a> {
             let unpreferred = if family == Family::V6 { "preferred_lft 0" } else { "" };
             netns.ip(&format!("addr add {vip} dev {} {unpreferred}", legs[0].1))?;
             if self.plan.legs == Legs::Routed {
-                self.set_gateway(&netns, family, LAN, ROUTER_HOST)?;
+                set_gateway(&netns, family, LAN, ROUTER_HOST)?;
             }
         }
         let interfaces = legs.iter().map(|(_, interface, _)| (*interface).to_owned()).collect();
@@ -124,7 +125,7 @@ impl<'a> Wiring<'a> {
         self.plug("lan", &own, (&netns, "net0", LAN, FIRST_SERVER + index))?;
         for &family in self.plan.families {
             if self.plan.legs != Legs::One {
-                self.set_gateway(&netns, family, LAN, ROUTER_HOST)?;
+                set_gateway(&netns, family, LAN, ROUTER_HOST)?;
             }
             let vip = family.alone(vip(self.plan, family));
             // Neighbours are told of addresses of the link they ask on only, so nobody learns it from here.
@@ -157,13 +158,7 @@ impl<'a> Wiring<'a> {
     }
 
     /// The same with a trunk in between.
-    fn trunk(
-        &self,
-        bridge: &str,
-        port: &str,
-        end: (&Netns, &str, u8, u8),
-        client: &Netns,
-    ) -> Result<Trunk> {
+    fn trunk(&self, bridge: &str, port: &str, end: (&Netns, &str, u8, u8), client: &Netns) -> Result<Trunk> {
         let (netns, interface, network, host) = end;
         let tags = self.plan.tags.context("a trunk has tags")?;
         let own = self.namespace("trunk")?;
@@ -204,8 +199,8 @@ impl<'a> Wiring<'a> {
             }
         }
         for &family in self.plan.families {
-            self.set_gateway(client, family, WAN, ROUTER_HOST)?;
-            self.set_gateway(&edge, family, NARROW, ROUTER_HOST)?;
+            set_gateway(client, family, WAN, ROUTER_HOST)?;
+            set_gateway(&edge, family, NARROW, ROUTER_HOST)?;
             let way = format!("{} via {}", family.on_link(WAN, 0), family.host(NARROW, EDGE_HOST));
             switch.ip(&format!("{} route add {way}", family.option()))?;
         }
@@ -232,11 +227,6 @@ impl<'a> Wiring<'a> {
         Ok(())
     }
 
-    fn set_gateway(&self, netns: &Netns, family: Family, network: u8, host: u8) -> Result<()> {
-        let gateway = family.host(network, host);
-        netns.ip(&format!("{} route add default via {gateway}", family.option())).map(drop)
-    }
-
     fn set_offload(&self, netns: &Netns, interface: &str) -> Result<()> {
         if self.plan.offload == Offload::Off {
             let off = ["-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
@@ -244,6 +234,11 @@ impl<'a> Wiring<'a> {
         }
         Ok(())
     }
+}
+
+fn set_gateway(netns: &Netns, family: Family, network: u8, host: u8) -> Result<()> {
+    let gateway = family.host(network, host);
+    netns.ip(&format!("{} route add default via {gateway}", family.option())).map(drop)
 }
 
 /// An address that others have too is taken without asking for it.

@@ -9,7 +9,7 @@ use lb_tests::echo::UdpEcho;
 use lb_tests::lab::{BIG_MEGABYTES, Legs};
 use lb_tests::plan::NARROW_MTU;
 use lb_tests::trunk::Tags;
-use lb_tests::{Family, Plan, http, with_lab};
+use lb_tests::{Family, Plan, fragments, http, with_lab};
 
 const BOUND: Duration = Duration::from_secs(5);
 
@@ -102,7 +102,8 @@ fn a_narrow_link_shortens_what_a_server_sends() -> Result<()> {
 
 #[test]
 fn large_frames_are_whole() -> Result<()> {
-    let plan = Plan { binary: "/bin/true".into(), ..Plan::servers(1).dual_stack().mtu(9000).without_offload() };
+    let plan =
+        Plan { binary: "/bin/true".into(), ..Plan::servers(1).dual_stack().mtu(9000).without_offload() };
     with_lab(&plan, |lab| {
         lab.make_file(4)?;
         let capture = lab.capture(&["client", "rs1"])?;
@@ -150,6 +151,25 @@ fn a_trunk_puts_the_clients_packets_in_two_tags() -> Result<()> {
         let carried = lab.trunk()?.carried();
         assert_eq!((carried.tagged, carried.untagged, carried.strange, carried.lost), (2, 0, 0, 0));
         assert!(carried.plain > 0, "{carried:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn fragments_made_by_hand_are_put_together_by_a_server() -> Result<()> {
+    with_lab(&Plan { binary: "/bin/true".into(), ..Plan::servers(1).dual_stack() }, |lab| {
+        let data: Vec<u8> = (0..=250).cycle().take(60_000).collect();
+        for family in Family::BOTH {
+            let server = SocketAddr::new(lab.servers[0].address_in(family), 5300);
+            let _mirror = UdpEcho::mirror(lab.servers[0].netns(), server)?;
+            let mac = lab.servers[0].netns().mac("net0")?;
+            lab.client().mirrored(server, &data)?;
+            lab.client().mirrored_in_pieces(server, mac, &data, |own| {
+                let mut pieces = fragments::datagram(own, server, &data, 1400, 1)?;
+                pieces.rotate_left(1);
+                Ok(pieces)
+            })?;
+        }
         Ok(())
     })
 }
