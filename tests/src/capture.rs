@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,7 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 use crate::frame::{Advert, Frame};
 use crate::netns::Netns;
 use crate::node::Node;
-use crate::socket::Socket;
+use crate::packet_socket::{PacketSocket, Received};
+use crate::socket;
 use crate::wait;
 
 /// Bytes kept of each frame.
@@ -49,7 +51,7 @@ impl Capture {
         let mut capture = Self { shared: Arc::default(), threads: Vec::new() };
         for port in ports {
             let port: Arc<str> = port.as_ref().into();
-            let socket = netns.enter(|| Socket::receiver(&port))?;
+            let socket = netns.enter(|| PacketSocket::receiver(&port))?;
             let shared = Arc::clone(&capture.shared);
             capture.threads.push(std::thread::spawn(move || record(&socket, &port, &shared)));
         }
@@ -168,12 +170,14 @@ impl Shared {
     }
 }
 
-fn record(socket: &Socket, port: &Arc<str>, shared: &Shared) -> Result<()> {
+fn record(socket: &PacketSocket, port: &Arc<str>, shared: &Shared) -> Result<()> {
     let mut buffer = [0; SNAP];
     while !shared.stop.load(Ordering::Relaxed) {
-        socket.wait(TURN)?;
-        while let Some((length, at)) = socket.receive(&mut buffer).with_context(|| port.to_string())? {
-            let frame = Frame { at, port: Arc::clone(port), bytes: buffer[..length].to_vec() };
+        socket::wait(&[socket.as_fd()], TURN)?;
+        while let Some(Received { bytes, length, at }) =
+            socket.receive(&mut buffer).with_context(|| port.to_string())?
+        {
+            let frame = Frame { at, port: Arc::clone(port), length, bytes: bytes.to_vec() };
             let mut store = shared.store();
             if store.frames.len() < ROOM {
                 store.frames.push(frame);

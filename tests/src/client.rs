@@ -1,17 +1,23 @@
 //! The client's side: who answers through the virtual address.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::http::{Connection, Download, get};
+use crate::family::Family;
+use crate::forge;
+use crate::frame::Mac;
+use crate::http::{self, Connection, Download, get};
 use crate::netns::Netns;
+use crate::packet_socket::PacketSocket;
 use crate::wait;
 
 const THREADS: usize = 8;
+/// The client's interface.
+const INTERFACE: &str = "net0";
 
 /// The namespace requests come from.
 #[derive(Debug)]
@@ -90,11 +96,57 @@ impl Client {
         self.netns.enter(|| (0..count).map(|_| datagram(server)).collect())
     }
 
+    /// Sends `data` in one datagram and wants it back.
+    ///
+    /// # Errors
+    /// When it does not come, or not from the address that was asked, or not as it was sent.
+    pub fn mirrored(&self, server: impl Into<SocketAddr>, data: &[u8]) -> Result<()> {
+        let server = server.into();
+        let answer = self.netns.enter(|| exchange(server, data))?;
+        ensure!(answer == data, "{} bytes came back for {}, or others", answer.len(), data.len());
+        Ok(())
+    }
+
+    /// The same, where the datagram leaves in the fragments that `cut` makes of it for its source, in that order, as
+    /// frames to `mac`.
+    ///
+    /// # Errors
+    /// When the datagram does not come back whole, or `cut` fails.
+    pub fn mirrored_in_pieces(
+        &self,
+        server: impl Into<SocketAddr>,
+        mac: Mac,
+        data: &[u8],
+        cut: impl FnOnce(SocketAddr) -> Result<Vec<Vec<u8>>> + Send,
+    ) -> Result<()> {
+        let (server, own) = (server.into(), self.netns.mac(INTERFACE)?);
+        let answer = self.netns.enter(|| {
+            let socket = connected(server)?;
+            let frames = PacketSocket::sender(INTERFACE)?;
+            for packet in cut(socket.local_addr()?)? {
+                frames.send(&forge::ethernet(mac, own, &packet)).context("send a fragment")?;
+            }
+            received(&socket)
+        })?;
+        ensure!(answer == data, "{} bytes came back for {}, or others", answer.len(), data.len());
+        Ok(())
+    }
+
+    /// Uploads `megabytes` of the bytes that [`http::Block`] knows.
+    ///
+    /// # Errors
+    /// When the server does not take them.
+    pub fn upload(&self, server: impl Into<SocketAddr>, path: &str, megabytes: usize) -> Result<()> {
+        let server = server.into();
+        self.netns.enter(|| http::upload(server, path, megabytes))
+    }
+
     /// Sends three echo requests and wants three answers.
     ///
     /// # Errors
     /// When one is missing.
-    pub fn ping(&self, address: std::net::Ipv4Addr) -> Result<()> {
+    pub fn ping(&self, address: impl Into<IpAddr>) -> Result<()> {
+        let address: IpAddr = address.into();
         let answer =
             self.netns.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "2", &address.to_string()])?;
         ensure!(answer.contains("3 received"), "{answer}");
@@ -135,13 +187,27 @@ pub fn tally(names: &[String]) -> BTreeMap<String, usize> {
 }
 
 fn datagram(server: SocketAddr) -> Result<String> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    Ok(String::from_utf8_lossy(&exchange(server, b"who")?).into_owned())
+}
+
+fn exchange(server: SocketAddr, data: &[u8]) -> Result<Vec<u8>> {
+    let socket = connected(server)?;
+    socket.send(data)?;
+    received(&socket)
+}
+
+fn connected(server: SocketAddr) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind(Family::from(server.ip()).unspecified())?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     socket.connect(server)?;
-    socket.send(b"who")?;
-    let mut answer = [0; 64];
-    let length = socket.recv(&mut answer).with_context(|| format!("no answer from {server}/udp"))?;
-    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    Ok(socket)
+}
+
+fn received(socket: &UdpSocket) -> Result<Vec<u8>> {
+    let mut answer = vec![0; usize::from(u16::MAX)];
+    let length = socket.recv(&mut answer).context("no answer to a datagram")?;
+    answer.truncate(length);
+    Ok(answer)
 }
 
 fn allow_open_files(wanted: u64) -> Result<()> {

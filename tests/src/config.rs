@@ -1,7 +1,7 @@
 //! keepalived.conf texts for the lab: virtual servers with their real servers, direct routing, and virtual routers.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// The transport of a virtual server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Protocol {
 /// One `virtual_server` block; `Display` is the text of the file.
 #[derive(Debug, Clone)]
 pub struct VirtualServer {
-    address: Ipv4Addr,
+    address: IpAddr,
     port: u16,
     protocol: Protocol,
     scheduler: String,
@@ -24,27 +24,28 @@ pub struct VirtualServer {
 
 #[derive(Debug, Clone)]
 struct RealServer {
-    address: Ipv4Addr,
+    address: IpAddr,
     weight: u32,
     checked: bool,
 }
 
 impl VirtualServer {
     /// A virtual server without real servers.
-    pub fn new(address: Ipv4Addr, port: u16, protocol: Protocol, scheduler: &str) -> Self {
+    pub fn new(address: impl Into<IpAddr>, port: u16, protocol: Protocol, scheduler: &str) -> Self {
+        let address = address.into();
         Self { address, port, protocol, scheduler: scheduler.to_owned(), servers: Vec::new() }
     }
 
     /// Adds a real server that a `TCP_CHECK` watches.
     #[must_use]
-    pub fn checked(self, address: Ipv4Addr, weight: u32) -> Self {
-        self.with(RealServer { address, weight, checked: true })
+    pub fn checked(self, address: impl Into<IpAddr>, weight: u32) -> Self {
+        self.with(RealServer { address: address.into(), weight, checked: true })
     }
 
     /// Adds a real server without a checker.
     #[must_use]
-    pub fn unchecked(self, address: Ipv4Addr, weight: u32) -> Self {
-        self.with(RealServer { address, weight, checked: false })
+    pub fn unchecked(self, address: impl Into<IpAddr>, weight: u32) -> Self {
+        self.with(RealServer { address: address.into(), weight, checked: false })
     }
 
     fn with(mut self, server: RealServer) -> Self {

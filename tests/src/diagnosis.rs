@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::lab::Lab;
 use crate::server::RealServer;
+use crate::trunk::Trunk;
 
 /// Without the flows: a dump of the whole table is of several hundred megabytes.
 const MAPS: [&str; 9] =
@@ -26,8 +27,11 @@ impl Lab {
         }
         run_in(director.netns(), "bpftool", &["net"]);
         let servers = self.servers.iter().map(RealServer::netns);
-        for netns in
-            [director.netns(), self.client().netns(), self.switch().netns()].into_iter().chain(servers)
+        let between = self.edge().into_iter().chain(self.trunk().map(Trunk::netns));
+        for netns in [director.netns(), self.client().netns(), self.switch().netns()]
+            .into_iter()
+            .chain(servers)
+            .chain(between)
         {
             run_in(netns, "ip", &["-s", "addr"]);
             run_in(netns, "ip", &["neigh"]);

@@ -47,7 +47,7 @@ impl UdpEcho {
 }
 
 fn serve(socket: &UdpSocket, name: Option<&str>, stop: &AtomicBool) {
-    let mut request = [0; 2048];
+    let mut request = vec![0; usize::from(u16::MAX)];
     while !stop.load(Ordering::Relaxed) {
         match socket.recv_from(&mut request) {
             Ok((length, client)) => {

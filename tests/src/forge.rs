@@ -74,9 +74,10 @@ pub fn datagram(to: Mac, from: Mac, source: SocketAddrV4, target: SocketAddrV4, 
     ethernet(to, from, &ipv4(*source.ip(), *target.ip(), UDP, 64, &message))
 }
 
-/// A frame with an IPv4 packet.
+/// A frame with an IPv4 or IPv6 packet.
 pub fn ethernet(to: Mac, from: Mac, packet: &[u8]) -> Vec<u8> {
-    [&to[..], &from, &[8, 0], packet].concat()
+    let kind = if packet.first().is_some_and(|head| head >> 4 == 6) { [0x86, 0xdd] } else { [8, 0] };
+    [&to[..], &from, &kind, packet].concat()
 }
 
 /// An IPv4 packet.

@@ -14,6 +14,9 @@ pub const VRRP: u8 = 112;
 pub const AH: u8 = 51;
 
 const ETHERNET: usize = 14;
+/// Bytes of both MAC addresses, behind which VLAN tags are.
+const ADDRESSES: usize = 12;
+const TAG: usize = 4;
 
 /// A MAC address.
 pub type Mac = [u8; 6];
@@ -25,7 +28,9 @@ pub struct Frame {
     pub at: SystemTime,
     /// The port it came in by.
     pub port: Arc<str>,
-    /// Its first bytes.
+    /// How many bytes it had.
+    pub length: usize,
+    /// The first of them.
     pub bytes: Vec<u8>,
 }
 
@@ -79,8 +84,9 @@ impl Frame {
 
     /// The IPv4 or IPv6 packet in it.
     pub fn packet(&self) -> Option<Packet<'_>> {
-        let rest = self.bytes.get(ETHERNET..)?;
-        match self.ether_type()? {
+        let (ether_type, at) = self.network()?;
+        let rest = self.bytes.get(at..)?;
+        match ether_type {
             0x0800 => ipv4(rest),
             0x86dd => ipv6(rest),
             _ => None,
@@ -126,9 +132,29 @@ impl Frame {
         v6(packet.payload.get(8..24)?)
     }
 
-    fn ether_type(&self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.bytes.get(12..14)?.try_into().ok()?))
+    /// Its VLAN tags from the outermost, each with its type and what stands in it.
+    pub fn tags(&self) -> Vec<(u16, u16)> {
+        let tags = (ADDRESSES..).step_by(TAG).map_while(|at| Some((self.word(at)?, self.word(at + 2)?)));
+        tags.take_while(|(kind, _)| is_tag(*kind)).collect()
     }
+
+    /// What kind of packet is behind the tags, and where it begins.
+    fn network(&self) -> Option<(u16, usize)> {
+        let at = ADDRESSES + TAG * self.tags().len();
+        Some((self.word(at)?, at + 2))
+    }
+
+    fn ether_type(&self) -> Option<u16> {
+        self.word(ADDRESSES)
+    }
+
+    fn word(&self, at: usize) -> Option<u16> {
+        Some(u16::from_be_bytes(self.bytes.get(at..at + 2)?.try_into().ok()?))
+    }
+}
+
+fn is_tag(ether_type: u16) -> bool {
+    matches!(ether_type, 0x8100 | 0x88a8)
 }
 
 fn ipv4(bytes: &[u8]) -> Option<Packet<'_>> {
@@ -169,9 +195,9 @@ mod tests {
         let packet = digits.chunks_exact(2).map(|two| {
             u8::from_str_radix(std::str::from_utf8(two).expect("ASCII"), 16).expect("hexadecimal")
         });
-        let bytes =
+        let bytes: Vec<u8> =
             [1, 0, 0x5e, 0, 0, 18, 2, 0, 0, 0, 0, 1].into_iter().chain(ether_type).chain(packet).collect();
-        Frame { at: SystemTime::UNIX_EPOCH, port: "dr1".into(), bytes }
+        Frame { at: SystemTime::UNIX_EPOCH, port: "dr1".into(), length: bytes.len(), bytes }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A plain HTTP/1.0 client on real sockets: one connection for each request.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -44,12 +46,23 @@ impl Connection {
     /// Reads a small answer and returns its body without the line end.
     ///
     /// # Errors
-    /// When the connection breaks or the answer is not 200.
+    /// When the connection breaks or the answer is a refusal.
     pub fn answer(mut self) -> Result<String> {
         self.skip_header()?;
         let mut body = String::new();
         self.stream.read_to_string(&mut body).context("read the body")?;
         Ok(body.trim_end().to_owned())
+    }
+
+    fn put(&mut self, path: &str, megabytes: usize) -> Result<()> {
+        let length = blocks(megabytes) * BLOCK;
+        let request = format!("PUT {path} HTTP/1.0\r\nHost: lab\r\nContent-Length: {length}\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).with_context(|| format!("send PUT {path}"))?;
+        let mut block = Block::pattern();
+        for number in 0..blocks(megabytes) {
+            self.stream.write_all(block.numbered(number)).with_context(|| format!("send block {number}"))?;
+        }
+        Ok(())
     }
 
     fn skip_header(&mut self) -> Result<()> {
@@ -61,7 +74,7 @@ impl Connection {
         }
         let header = String::from_utf8_lossy(&header);
         let first = header.lines().next().unwrap_or_default();
-        ensure!(first.split(' ').nth(1) == Some("200"), "answered {first:?}");
+        ensure!(first.split(' ').nth(1).is_some_and(|code| code.starts_with('2')), "answered {first:?}");
         Ok(())
     }
 }
@@ -77,11 +90,21 @@ pub fn get(server: SocketAddr, path: &str) -> Result<String> {
 /// The same, given up when nothing comes for `bound`.
 ///
 /// # Errors
-/// When nobody answers 200 in time.
+/// When nobody answers well in time.
 pub fn get_within(server: SocketAddr, path: &str, bound: Duration) -> Result<String> {
     let mut connection = Connection::open_within(server, bound)?;
     connection.request(path)?;
     connection.answer()
+}
+
+/// Uploads `megabytes` of the large file's bytes as a file at `path`.
+///
+/// # Errors
+/// When the connection breaks or the server does not take them.
+pub fn upload(server: SocketAddr, path: &str, megabytes: usize) -> Result<()> {
+    let mut connection = Connection::open(server)?;
+    connection.put(path, megabytes)?;
+    connection.answer().map(drop)
 }
 
 /// The bytes of the large file: every block carries its number, then a pattern.
@@ -104,6 +127,22 @@ impl Block {
 /// Number of blocks in a file of `megabytes`.
 pub fn blocks(megabytes: usize) -> usize {
     megabytes * 1024 * 1024 / BLOCK
+}
+
+/// Makes sure that the file at `path` has `megabytes` of the large file's bytes and no others.
+///
+/// # Errors
+/// When it cannot be read or is different.
+pub fn check_file(path: &Path, megabytes: usize) -> Result<()> {
+    let mut file = File::open(path).with_context(|| path.display().to_string())?;
+    let length = file.metadata()?.len();
+    ensure!(length == (blocks(megabytes) * BLOCK) as u64, "{} is {length} bytes long", path.display());
+    let (mut got, mut expected) = (vec![0; BLOCK], Block::pattern());
+    for number in 0..blocks(megabytes) {
+        file.read_exact(&mut got)?;
+        ensure!(got == expected.numbered(number), "block {number} of {} is damaged", path.display());
+    }
+    Ok(())
 }
 
 /// A download that advances only when asked and compares every byte with what was to come.

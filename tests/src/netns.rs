@@ -17,6 +17,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
+use crate::frame::Mac;
 use crate::process;
 
 const PREFIX: &str = "xlvslab";
@@ -221,6 +222,21 @@ impl Netns {
                 Some((link.get("ifname")?.as_str()?.to_owned(), mode))
             })
             .collect())
+    }
+
+    /// The MAC address of `interface`.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn mac(&self, interface: &str) -> Result<Mac> {
+        let links: serde_json::Value =
+            serde_json::from_str(&self.ip(&format!("-j link show dev {interface}"))?)?;
+        let text = links[0]["address"].as_str().with_context(|| format!("no MAC address: {links}"))?;
+        let bytes: Vec<u8> = text
+            .split(':')
+            .map(|byte| u8::from_str_radix(byte, 16).with_context(|| text.to_owned()))
+            .collect::<Result<_>>()?;
+        bytes.try_into().map_err(|_| anyhow!("{text} is no MAC address"))
     }
 
     fn open(&self) -> Result<File> {

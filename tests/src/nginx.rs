@@ -15,9 +15,11 @@ use crate::netns::Netns;
 use crate::process::Running;
 use crate::wait;
 
+/// Where uploads go, in its directory and to clients.
+const UPLOADS: &str = "uploads";
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A web server that answers `/` with its name and `/big` with a file.
+/// A web server that answers `/` with its name and `/big` with a file, and takes files below `/uploads`.
 #[derive(Debug)]
 pub struct Nginx {
     name: String,
@@ -31,7 +33,7 @@ impl Nginx {
     /// # Errors
     /// When the directory cannot be written.
     pub fn prepare(name: &str, dir: &Path, big: &Path) -> Result<Self> {
-        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        fs::create_dir_all(dir.join(UPLOADS)).with_context(|| dir.display().to_string())?;
         fs::write(dir.join("nginx.conf"), configuration(name, dir, big))?;
         Ok(Self { name: name.to_owned(), dir: dir.to_owned(), running: None })
     }
@@ -82,6 +84,11 @@ impl Nginx {
         log.lines().filter(|line| line.contains("\"GET / HTTP")).count()
     }
 
+    /// What a client uploaded as `/uploads/NAME`.
+    pub fn uploaded(&self, name: &str) -> PathBuf {
+        self.dir.join(UPLOADS).join(name)
+    }
+
     /// What it printed and logged as errors.
     pub fn log(&self) -> String {
         ["output.log", "error.log"]
@@ -91,6 +98,7 @@ impl Nginx {
 }
 
 fn configuration(name: &str, dir: &Path, big: &Path) -> String {
+    let listen = if Path::new("/proc/sys/net/ipv6").exists() { " listen [::]:80 backlog=4096;" } else { "" };
     let (dir, big) = (dir.display(), big.display());
     // One process without a master: nothing is left behind when it is killed.
     format!(
@@ -110,10 +118,11 @@ http {{
     default_type text/plain;
     keepalive_timeout 0;
     server {{
-        listen 80 backlog=4096;
+        listen 80 backlog=4096;{listen}
         location = / {{ return 200 \"{name}\\n\"; }}
         location = /health {{ access_log off; return 200 \"ok\\n\"; }}
         location = /big {{ alias {big}; }}
+        location /{UPLOADS}/ {{ root {dir}; dav_methods PUT; client_max_body_size 0; }}
     }}
 }}
 "

@@ -125,14 +125,7 @@ impl Node {
     /// # Errors
     /// When `ip` fails.
     pub fn mac(&self) -> Result<Mac> {
-        let links: serde_json::Value =
-            serde_json::from_str(&self.netns.ip(&format!("-j link show dev {}", self.interface))?)?;
-        let text = links[0]["address"].as_str().with_context(|| format!("no MAC address: {links}"))?;
-        let bytes: Vec<u8> = text
-            .split(':')
-            .map(|byte| u8::from_str_radix(byte, 16).with_context(|| text.to_owned()))
-            .collect::<Result<_>>()?;
-        bytes.try_into().map_err(|_| anyhow!("{text} is no MAC address"))
+        self.netns.mac(&self.interface)
     }
 
     /// Runs a program to its end and returns what it printed.

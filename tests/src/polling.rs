@@ -17,6 +17,8 @@ const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
+/// Without it the peer's MTU would be limited to what fits a page.
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// `r0 = XDP_PASS; exit` as struct `bpf_insn`.
@@ -29,6 +31,11 @@ struct ProgLoad {
     insn_cnt: u32,
     insns: u64,
     license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
 }
 
 #[repr(C)]
@@ -59,6 +66,11 @@ fn attach(interface: &str) -> Result<OwnedFd> {
         insn_cnt: u32::try_from(PASS.len())?,
         insns: PASS.as_ptr().addr() as u64,
         license: LICENSE.as_ptr().addr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: BPF_F_XDP_HAS_FRAGS,
     };
     let program = bpf(BPF_PROG_LOAD, &load).context("load")?;
     let create = LinkCreate {

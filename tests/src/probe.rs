@@ -2,6 +2,7 @@
 //! answered.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::forge::checksum;
 use crate::netns::Netns;
-use crate::socket::Socket;
+use crate::socket::{self, Socket};
 use crate::wait;
 
 /// From one request to the next.
@@ -156,7 +157,7 @@ fn ask(socket: &Socket, question: Question, stop: &AtomicBool, answered: &Atomic
             }
             _ => {}
         }
-        socket.wait(next.saturating_duration_since(Instant::now()).min(PERIOD))?;
+        socket::wait(&[socket.as_fd()], next.saturating_duration_since(Instant::now()).min(PERIOD))?;
         let mut buffer = [0; 256];
         while let Some((length, at)) = socket.receive(&mut buffer)? {
             let number = match question {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::netns::Netns;
-use crate::socket::Socket;
+use crate::packet_socket::PacketSocket;
 
 /// A running sender.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Sender {
     where
         F: FnMut(u64) -> Vec<Vec<u8>> + Send + 'static,
     {
-        let socket = netns.enter(|| Socket::sender(interface))?;
+        let socket = netns.enter(|| PacketSocket::sender(interface))?;
         let stop = Arc::<AtomicBool>::default();
         let flag = Arc::clone(&stop);
         let thread = std::thread::spawn(move || send(&socket, period, next, &flag));
@@ -70,7 +70,7 @@ impl Drop for Sender {
 }
 
 fn send(
-    socket: &Socket,
+    socket: &PacketSocket,
     period: Duration,
     mut next: impl FnMut(u64) -> Vec<Vec<u8>>,
     stop: &AtomicBool,

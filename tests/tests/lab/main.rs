@@ -3,7 +3,9 @@
 mod balancing;
 mod health;
 mod inspection;
+mod jumbo;
 mod lifecycle;
 mod loads;
 mod paths;
 mod refusals;
+mod tagged;
