@@ -101,6 +101,10 @@ pub struct ServiceInfo {
 /// by IANA. Its address is [`Address::mark`] and its port 0.
 pub const MARK_PROTOCOL: u8 = 255;
 
+/// The number in the place of an IP protocol's of the entry that says that an address is a VIP, whatever its services are;
+/// that of IPv6's fragment header, which no service has. Its port is 0, its [`ServiceInfo::id`] nobody's, its pool empty.
+pub const PRESENCE: u8 = 44;
+
 /// A row of `policies`: what the new connections of a service depend on besides its scheduler.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
