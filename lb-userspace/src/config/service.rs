@@ -11,7 +11,7 @@ use super::diagnostics::{Diagnostic, Severity, quoted};
 use super::keywords::BlockKind;
 use super::marks;
 use super::model::vrrp::Family;
-use super::model::{Forwarding, Protocol, Scheduler, Selector, VirtualServer};
+use super::model::{Forwarding, Opening, Protocol, Scheduler, Selector, VirtualServer};
 use super::real_server::{self, Outer};
 use super::source::Span;
 use super::timing::Timing;
@@ -45,9 +45,11 @@ pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Opt
         forwarding: settings.forwarding.map_or(Forwarding::Nat, |(forwarding, _)| forwarding),
         persistence,
         granularity: settings.granularity,
-        expire_quiescent: settings.expire_quiescent.is_some() && persistence.is_some(),
-        one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),
-        sloppy: settings.sloppy.is_some() && protocol != Some(Protocol::Udp),
+        opening: Opening {
+            expire_quiescent: settings.expire_quiescent.is_some() && persistence.is_some(),
+            one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),
+            sloppy: settings.sloppy.is_some() && protocol != Some(Protocol::Udp),
+        },
         delay_loop: timing.delay_loop(),
         real_servers: Vec::new(),
         span: statement.header(),
@@ -123,7 +125,7 @@ fn mark_family(statement: &Statement) -> Family {
         let named = statement.body().iter().filter(move |inner| inner.name() == name);
         named.filter_map(|inner| inner.arguments.first())
     };
-    let said = first("ip_family").last().and_then(|word| settings::ip_family(word).ok());
+    let said = first("ip_family").next_back().and_then(|word| settings::ip_family(word).ok());
     let served = || first("real_server").find_map(|word| word.text.parse().ok()).map(Family::of);
     said.or_else(served).unwrap_or_default()
 }

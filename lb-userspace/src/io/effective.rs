@@ -91,9 +91,9 @@ pub(super) fn leases(config: &Config) -> Vec<Lease> {
 
 fn policy(service: &VirtualServer) -> Policy {
     let flags = [
-        (service.one_packet, Policy::ONE_PACKET),
-        (service.sloppy, Policy::SLOPPY),
-        (service.expire_quiescent, Policy::EXPIRE_QUIESCENT),
+        (service.opening.one_packet, Policy::ONE_PACKET),
+        (service.opening.sloppy, Policy::SLOPPY),
+        (service.opening.expire_quiescent, Policy::EXPIRE_QUIESCENT),
     ];
     let family = service.selector.family();
     let bits = service.granularity.map_or(family.width(), |granularity| granularity.0);

@@ -103,18 +103,25 @@ pub struct VirtualServer {
     pub persistence: Option<Duration>,
     /// Which clients are one client to `persistence`; `None` when each address is its own.
     pub granularity: Option<Granularity>,
-    /// `expire_quiescent_template`: a client leaves a real server of weight 0, though persistence would keep it there.
-    pub expire_quiescent: bool,
-    /// `ops`: UDP packets are each given a real server, and no connection is remembered.
-    pub one_packet: bool,
-    /// `sloppy_tcp`: connections may begin in their middle, with any segment but a reset.
-    pub sloppy: bool,
+    /// What its new connections depend on besides.
+    pub opening: Opening,
     /// Time between two checks of a real server that says nothing else.
     pub delay_loop: Duration,
     /// The real servers, in the order of the file, no two of them with the same address and port.
     pub real_servers: Vec<RealServer>,
     /// Where it stands in the file.
     pub span: Span,
+}
+
+/// How the connections of a virtual server begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// `expire_quiescent_template`: a client leaves a real server of weight 0, though persistence would keep it there.
+    pub expire_quiescent: bool,
+    /// `ops`: UDP packets are each given a real server, and no connection is remembered.
+    pub one_packet: bool,
+    /// `sloppy_tcp`: connections may begin in their middle, with any segment but a reset.
+    pub sloppy: bool,
 }
 
 impl VirtualServer {

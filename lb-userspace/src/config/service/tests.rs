@@ -147,7 +147,7 @@ fn ipv6_and_sctp_are_served() {
 /// A service by firewall mark with these settings and these real servers.
 fn mark(settings: &str, servers: &str) -> String {
     let rules = "fwmark_rules {\n mark 3 {\n }\n}\n";
-    let servers: String = servers.split(' ').map(|at| format!("real_server {at} {{\n}}\n")).collect();
+    let servers = format!("real_server {} {{\n}}\n", servers.replace(' ', " {\n}\nreal_server "));
     format!("virtual_server fwmark 3 {{\nlb_algo rr\nlb_kind DR\n{settings}\n{servers}}}\n{rules}")
 }
 
@@ -192,8 +192,8 @@ fn a_group_is_recognised_and_left_out() {
 #[test]
 fn what_new_connections_depend_on_is_read_where_it_has_an_effect() {
     let read = |text: &str| {
-        let service = config(text).virtual_servers.remove(0);
-        (service.one_packet, service.sloppy, service.expire_quiescent)
+        let opening = config(text).virtual_servers.remove(0).opening;
+        (opening.one_packet, opening.sloppy, opening.expire_quiescent)
     };
     let text = mark("ops\nsloppy_tcp\nexpire_quiescent_template\npersistence_timeout 9", "10.0.0.2");
     assert_eq!((said(&text).len(), read(&text)), (0, (true, true, true)));
