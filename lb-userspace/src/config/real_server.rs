@@ -90,7 +90,7 @@ fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, prob
     if server.forwarding != Forwarding::Nat && server.port != port {
         let (own, method) = (server.port, server.forwarding.keyword());
         let becomes = match port {
-            0 => "means nothing: its virtual server has none".to_owned(),
+            0 => "means nothing, for its virtual server has none".to_owned(),
             port => format!("becomes {port}, that of its virtual server"),
         };
         let message = format!("the port {own} of this real server {becomes}: {method} changes no port");
@@ -229,7 +229,7 @@ mod tests {
         let text = every("8080 {\n TCP_CHECK {");
         says(
             &text,
-            "t:6:23: warning: the port 8080 of this real server means nothing: its virtual server has none",
+            "t:6:23: warning: the port 8080 of this real server means nothing, for its virtual server has none",
         );
         assert_eq!(config(&text).virtual_servers[0].real_servers[0].port, 0);
         assert_eq!(checks(&text)[0].connect_port, 8080);
