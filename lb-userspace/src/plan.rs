@@ -3,19 +3,20 @@
 //! Rows outlive the daemon: an allocation is read back from pinned maps, and a real server that is still wanted
 //! keeps its row and generation, so that its flows keep their server.
 
+mod table;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    fmt,
+    net::{IpAddr, SocketAddr},
 };
 
 use lb_common::{
-    hash::{Keys, multilinear},
-    layout::{
-        Address, MARK_PROTOCOL, MAX_POOL, MAX_SERVERS, MAX_SERVICES, Policy, SERVICE_SLOTS, Service,
-        ServiceBucket, ServiceInfo, service_words,
-    },
+    layout::{Address, MARK_PROTOCOL, MAX_POOL, MAX_SERVERS, MAX_SERVICES, PRESENCE, Policy},
     sched::Method,
 };
+
+pub use table::ServiceTable;
 
 /// What identifies a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,22 @@ impl ServiceKey {
             Some((is_v6 != 0, u32::from_be_bytes([a, b, c, d])))
         } else {
             None
+        }
+    }
+
+    /// The entry of the table that says that `vip` is one.
+    const fn of_presence(vip: Address) -> Self {
+        Self { vip, protocol: PRESENCE, port: 0 }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    /// As ipvsadm writes it: `TCP 192.0.2.10:80`, `FWM 3 IPv6`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = protocol_name(self.protocol);
+        match self.mark() {
+            Some((is_v6, mark)) => write!(f, "{protocol} {mark}{}", if is_v6 { " IPv6" } else { "" }),
+            None => write!(f, "{protocol} {}", SocketAddr::new(unmapped(self.vip), self.port)),
         }
     }
 }
@@ -96,12 +113,13 @@ pub fn unmapped(address: Address) -> IpAddr {
     std::net::Ipv6Addr::from(address.octets).to_canonical()
 }
 
-/// An IP protocol's name as people write it.
+/// An IP protocol's name as people write it, and what stands in its place for a service by firewall mark.
 pub const fn protocol_name(protocol: u8) -> &'static str {
     match protocol {
         6 => "TCP",
         17 => "UDP",
         132 => "SCTP",
+        MARK_PROTOCOL => "FWM",
         _ => "?",
     }
 }
@@ -115,12 +133,10 @@ pub enum PlanError {
     )]
     Services(usize),
     /// Too many real servers in one service.
-    #[error("{vip} port {port} has {count} real servers and a service holds {MAX_POOL}: split the service")]
+    #[error("{service} has {count} real servers and a service holds {MAX_POOL}: split the service")]
     Pool {
-        /// The VIP.
-        vip: IpAddr,
-        /// The port.
-        port: u16,
+        /// The service.
+        service: ServiceKey,
         /// Real servers asked for.
         count: usize,
     },
@@ -168,8 +184,7 @@ impl Allocation {
         let mut server_rows = Free::without(&kept);
         for service in wanted {
             if service.servers.len() > MAX_POOL {
-                let ServiceKey { vip, port, .. } = service.key;
-                return Err(PlanError::Pool { vip: unmapped(vip), port, count: service.servers.len() });
+                return Err(PlanError::Pool { service: service.key, count: service.servers.len() });
             }
             let row = self.services.get(&service.key).copied().unwrap_or_else(|| service_rows.take());
             next.services.insert(service.key, row);
@@ -219,77 +234,17 @@ impl Free {
     }
 }
 
-/// The table `services`: every service in the bucket its key hashes to.
-#[derive(Clone, Debug)]
-pub struct ServiceTable {
-    /// The keys of the hash, chosen so that no bucket overflows.
-    pub keys: Keys,
-    /// The rows; their number is a power of two.
-    pub buckets: Vec<ServiceBucket>,
-}
-
-impl ServiceTable {
-    /// Places the services, trying hash keys from `random` and, where those do not serve, more buckets.
-    pub fn build(wanted: &[Wanted], allocation: &Allocation, mut random: impl FnMut() -> Keys) -> Self {
-        let mut buckets = wanted.len().div_ceil(SERVICE_SLOTS).next_power_of_two();
-        loop {
-            for _attempt in 0..16 {
-                let table = Self { keys: random(), buckets: vec![ServiceBucket::default(); buckets] };
-                if let Some(table) = table.filled(wanted, allocation) {
-                    return table;
-                }
-            }
-            buckets *= 2;
-        }
-    }
-
-    fn filled(mut self, wanted: &[Wanted], allocation: &Allocation) -> Option<Self> {
-        for service in wanted {
-            let bucket = self.bucket_of(&service.key);
-            let slot = self.buckets[bucket].slots.iter_mut().find(|slot| slot.info.protocol == 0)?;
-            *slot = Service {
-                vip: service.key.vip,
-                info: ServiceInfo {
-                    port: service.key.port,
-                    protocol: service.key.protocol,
-                    scheduler: service.method.number(),
-                    id: allocation.services[&service.key],
-                    lease: service.lease,
-                },
-                ..Service::default()
-            };
-        }
-        Some(self)
-    }
-
-    fn bucket_of(&self, key: &ServiceKey) -> usize {
-        let words = service_words(&key.vip, key.port, key.protocol);
-        let hash = multilinear(|at| self.keys[at], words.len(), |at| words[at]);
-        hash as usize & (self.buckets.len() - 1)
-    }
-
-    /// Bucket and slot of a service.
-    pub fn place_of(&self, key: &ServiceKey) -> Option<(usize, usize)> {
-        let bucket = self.bucket_of(key);
-        let slots = &self.buckets[bucket].slots;
-        let is_it = |slot: &Service| {
-            slot.vip == key.vip && slot.info.port == key.port && slot.info.protocol == key.protocol
-        };
-        Some((bucket, slots.iter().position(is_it)?))
-    }
-}
-
 #[cfg(test)]
-mod tests {
+mod testing {
     use lb_common::sched::Scheduler;
 
     use super::*;
 
-    fn key(port: u16) -> ServiceKey {
+    pub(super) fn key(port: u16) -> ServiceKey {
         ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port }
     }
 
-    fn service(port: u16, servers: &[u8]) -> Wanted {
+    pub(super) fn service(port: u16, servers: &[u8]) -> Wanted {
         let server = |last: &u8| WantedServer {
             rip: IpAddr::from([10, 0, 0, *last]),
             weight: 1,
@@ -306,19 +261,17 @@ mod tests {
             servers,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        testing::{key, service},
+        *,
+    };
 
     fn row(allocation: &Allocation, port: u16, last: u8) -> Row {
         allocation.servers[&(key(port), Address::v4([10, 0, 0, last]))]
-    }
-
-    fn random() -> impl FnMut() -> Keys {
-        let mut seed = 1u64;
-        move || {
-            core::array::from_fn(|_| {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                seed ^ (seed >> 29)
-            })
-        }
     }
 
     #[test]
@@ -347,23 +300,11 @@ mod tests {
     }
 
     #[test]
-    fn every_service_has_its_slot_up_to_the_limit() {
-        for count in [0, 1, 4, 5, 100, MAX_SERVICES] {
-            let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
-            let allocation = Allocation::default().assign(&wanted).expect("within the limits");
-            let table = ServiceTable::build(&wanted, &allocation, random());
-            assert!(
-                table.buckets.len() <= (count * 2).next_power_of_two(),
-                "{count}: {}",
-                table.buckets.len()
-            );
-            for service in &wanted {
-                let (bucket, slot) = table.place_of(&service.key).expect("placed");
-                let found = table.buckets[bucket].slots[slot];
-                assert_eq!(found.info.id, allocation.services[&service.key]);
-                assert_eq!(found.info.lease, service.lease);
-            }
-            assert_eq!(table.place_of(&key(65_000)), None);
-        }
+    fn a_service_is_written_as_ipvsadm_writes_it() {
+        let v6 = ServiceKey { vip: Address { octets: [0xfd; 16] }, protocol: 132, port: 0 };
+        let written = [key(80), v6, ServiceKey::of_mark(false, 3), ServiceKey::of_mark(true, u32::MAX)];
+        let texts = written.map(|key| key.to_string());
+        let v6 = "SCTP [fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd]:0";
+        assert_eq!(texts, ["TCP 10.0.0.100:80", v6, "FWM 3", "FWM 4294967295 IPv6"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 use lb_common::counters::Counter;
@@ -81,14 +81,26 @@ pub struct Instance {
 /// A virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// The VIP.
+    /// The VIP; of a service by firewall mark, the unspecified address of its family.
     pub address: IpAddr,
-    /// The port.
+    /// The port; 0 for a service on every port, or by firewall mark.
     pub port: u16,
-    /// `TCP` or `UDP`.
+    /// `TCP`, `UDP` or `SCTP`; `FWM` for a service by firewall mark.
     pub protocol: String,
+    /// The firewall mark.
+    #[serde(default)]
+    pub fwmark: Option<u32>,
     /// The name in `lb_algo`.
     pub scheduler: String,
+    /// How long clients stay with their real server.
+    #[serde(default)]
+    pub persistence: Option<Persistence>,
+    /// Are UDP packets balanced one by one (`ops`)?
+    #[serde(default)]
+    pub one_packet: bool,
+    /// May connections begin in their middle (`sloppy_tcp`)?
+    #[serde(default)]
+    pub sloppy: bool,
     /// The `vrrp_instance` that owns the VIP.
     pub instance: Option<String>,
     /// Are packets to it forwarded here, or is another node master of that instance?
@@ -107,6 +119,17 @@ pub struct Service {
     pub servers: Vec<RealServer>,
 }
 
+/// How clients stay with their real servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Persistence {
+    /// For how many seconds after the last new connection.
+    pub timeout_seconds: u32,
+    /// Clients whose addresses begin with the same so many bits are one client.
+    pub granularity: u8,
+    /// Does a client leave a real server of weight 0 (`expire_quiescent_template`)?
+    pub expire_quiescent: bool,
+}
+
 /// A real server of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServer {
@@ -116,6 +139,12 @@ pub struct RealServer {
     pub port: u16,
     /// The weight configured.
     pub weight: u16,
+    /// With so many connections it gets no new ones (`uthreshold`); 0 for no limit.
+    #[serde(default)]
+    pub upper_threshold: u32,
+    /// With fewer than so many it gets new ones again (`lthreshold`).
+    #[serde(default)]
+    pub lower_threshold: u32,
     /// Up, down or unresolved.
     pub state: ServerState,
     /// Why it takes no new connections, if it does not.
@@ -240,7 +269,12 @@ impl Service {
     fn write_text(&self, text: &mut String) {
         let Self { protocol, scheduler, active_connections, inactive_connections, .. } = self;
         let Self { connections, packets, bytes, .. } = self;
-        let at = endpoint(self.address, self.port);
+        let at = match self.fwmark {
+            Some(mark) if self.address.is_ipv6() => format!("{mark} IPv6"),
+            Some(mark) => mark.to_string(),
+            None => endpoint(self.address, self.port),
+        };
+        let flags = self.flags();
         let owner = match &self.instance {
             Some(instance) if self.active => format!(", active by {instance}"),
             Some(instance) => format!(", not master of {instance}"),
@@ -248,7 +282,7 @@ impl Service {
         };
         let _infallible = writeln!(
             text,
-            "\n{protocol} {at} {scheduler}{owner}: {active_connections} active, {inactive_connections} inactive, \
+            "\n{protocol} {at} {scheduler}{flags}{owner}: {active_connections} active, {inactive_connections} inactive, \
              {connections} connections, {packets} packets, {bytes} bytes"
         );
         for server in &self.servers {
@@ -268,9 +302,50 @@ impl Service {
                 server.connections,
                 server.packets,
                 server.bytes,
-                server.reason.as_ref().map(|reason| format!("  ({reason})")).unwrap_or_default()
+                server.remarks()
             );
         }
+    }
+
+    /// As ipvsadm writes them, and those it does not know.
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        if let Some(Persistence { timeout_seconds, granularity, expire_quiescent }) = self.persistence {
+            let _infallible = write!(flags, " persistent {timeout_seconds}");
+            _ = match self.address {
+                IpAddr::V4(_) if granularity < 32 => {
+                    let mask = u32::MAX.checked_shl(32 - u32::from(granularity)).unwrap_or(0);
+                    write!(flags, " mask {}", Ipv4Addr::from_bits(mask))
+                }
+                IpAddr::V6(_) if granularity < 128 => write!(flags, " mask {granularity}"),
+                IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+            };
+            if expire_quiescent {
+                flags.push_str(" expire-quiescent");
+            }
+        }
+        for (is_set, flag) in [(self.one_packet, " ops"), (self.sloppy, " sloppy")] {
+            if is_set {
+                flags.push_str(flag);
+            }
+        }
+        flags
+    }
+}
+
+impl RealServer {
+    /// What is said of it only if there is something to say.
+    fn remarks(&self) -> String {
+        let mut remarks = String::new();
+        if self.upper_threshold > 0 {
+            let Self { upper_threshold, lower_threshold, .. } = self;
+            let _infallible =
+                write!(remarks, "  at most {upper_threshold} connections, again below {lower_threshold}");
+        }
+        if let Some(reason) = &self.reason {
+            let _infallible = write!(remarks, "  ({reason})");
+        }
+        remarks
     }
 }
 
@@ -279,83 +354,4 @@ fn endpoint(address: IpAddr, port: u16) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_screen_names_what_an_operator_asks_for() {
-        let server = RealServer {
-            address: IpAddr::from([10, 0, 0, 1]),
-            port: 80,
-            weight: 1,
-            state: ServerState::Down,
-            reason: Some("connection refused".into()),
-            eligible: false,
-            local: false,
-            mac: Some("02:00:00:00:00:01".into()),
-            interface: Some("eth1".into()),
-            connections: 3,
-            active_connections: 17,
-            inactive_connections: 41,
-            packets: 12,
-            bytes: 900,
-        };
-        let status = Status {
-            version: "1.2.3".into(),
-            pid: 7,
-            uptime_seconds: 60,
-            mode: "native".into(),
-            interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
-            instances: vec![Instance {
-                name: "VI_1".into(),
-                group: Some("both".into()),
-                interface: "eth1".into(),
-                virtual_router_id: 51,
-                state: "BACKUP".into(),
-                seconds: 9,
-                priority: 99,
-                master: Some(IpAddr::from([10, 0, 0, 3])),
-                source: None,
-                lease_milliseconds: None,
-                addresses: vec![IpAddr::from([10, 0, 0, 100])],
-                faults: Vec::new(),
-                masterships: 0,
-                adverts_sent: 0,
-                adverts_received: 9,
-                adverts_refused: BTreeMap::from([("checksum".into(), 2)]),
-            }],
-            services: vec![Service {
-                address: IpAddr::from([10, 0, 0, 100]),
-                port: 80,
-                protocol: "TCP".into(),
-                scheduler: "rr".into(),
-                instance: Some("VI_1".into()),
-                active: false,
-                connections: 3,
-                active_connections: 17,
-                inactive_connections: 41,
-                packets: 12,
-                bytes: 900,
-                servers: vec![server],
-            }],
-            counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
-        };
-        let text = status.to_text();
-        for part in [
-            "native XDP on eth1",
-            "VI_1 BACKUP for 9 s: priority 99, VRID 51 on eth1, 10.0.0.100; master is 10.0.0.3",
-            "changes together with the sync group both",
-            "adverts refused: 2, its checksum is wrong",
-            "TCP 10.0.0.100:80 rr, not master of VI_1",
-            "down",
-            "17 active       41 inactive",
-            "(connection refused)",
-            "12 forwarded_tx",
-        ] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        assert!(!text.contains("drop_ttl"), "what never happened is not shown");
-        let json = serde_json::to_string(&status).expect("serialises");
-        assert_eq!(serde_json::from_str::<Status>(&json).expect("parses"), status);
-    }
-}
+mod tests;

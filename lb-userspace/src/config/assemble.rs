@@ -1,19 +1,24 @@
 //! Owns the step from a whole tree to a [`Config`], and the rules between its blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::diagnostics::Diagnostic;
-use super::model::Config;
+use super::diagnostics::{Diagnostic, quoted};
+use super::model::{Config, LvsTimeouts, Selector};
 use super::source::Span;
 use super::tree::Statement;
-use super::{service, vrrp};
+use super::{marks, service, values, vrrp};
+
+/// What IPVS takes: 31 days.
+const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 
 /// What the statements of a file say; only to be used when `problems` has no error.
 pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Config {
-    let mut config = Config { vrrp: vrrp::read(statements, problems), ..Config::default() };
+    let vrrp = vrrp::read(statements, problems);
+    let mut config = Config { vrrp, mark_rules: marks::read(statements, problems), ..Config::default() };
     for statement in statements {
         match statement.name() {
-            "global_defs" => global_defs(statement, &mut config),
+            "global_defs" => global_defs(statement, &mut config, problems),
             "virtual_server" => config.virtual_servers.extend(service::read(statement, problems)),
             _ => {}
         }
@@ -21,22 +26,52 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     drop_repeated(&mut config, problems);
     if !config.vrrp.instances.is_empty() {
         find_unowned(&config, problems);
+        find_undecided(&config, problems);
     }
+    find_unmatched(&config, problems);
     config
 }
 
-fn global_defs(statement: &Statement, config: &mut Config) {
-    for setting in statement.body().iter().filter(|setting| setting.name() == "router_id") {
-        config.router_id = setting.arguments.first().map(|word| word.text.clone());
+fn global_defs(statement: &Statement, config: &mut Config, problems: &mut Vec<Diagnostic>) {
+    for setting in statement.body() {
+        match setting.name() {
+            "router_id" => config.router_id = setting.arguments.first().map(|word| word.text.clone()),
+            "lvs_timeouts" => config.timeouts = lvs_timeouts(setting, problems),
+            _ => {}
+        }
     }
+}
+
+/// Pairs of a name and seconds.
+fn lvs_timeouts(setting: &Statement, problems: &mut Vec<Diagnostic>) -> LvsTimeouts {
+    let mut timeouts = LvsTimeouts::default();
+    for pair in setting.arguments.chunks(2) {
+        let [name, value @ ..] = pair else { continue };
+        let timeout = match name.text.as_str() {
+            "tcp" => &mut timeouts.tcp,
+            "tcpfin" => &mut timeouts.tcp_fin,
+            "udp" => &mut timeouts.udp,
+            other => {
+                let message = format!("{} is not a timeout; it is ignored", quoted(other));
+                problems.push(Diagnostic::warning(name.span, message).hint("write tcp, tcpfin or udp"));
+                continue;
+            }
+        };
+        let seconds = value.first().map(|word| values::number(word, "a time in seconds", 0..=MAX_TIMEOUT));
+        let missing = || Diagnostic::error(name.span, format!("{} has no value", quoted(&name.text)));
+        match seconds.unwrap_or_else(|| Err(missing().hint("write the seconds behind it"))) {
+            Ok(seconds) => *timeout = Some(seconds),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    timeouts
 }
 
 fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
     let mut seen = BTreeMap::<_, Span>::new();
     config.virtual_servers.retain(|service| {
-        let key = (service.address, service.port, service.protocol);
-        let Some(first) = seen.get(&key) else {
-            seen.insert(key, service.span);
+        let Some(first) = seen.get(&service.selector) else {
+            seen.insert(service.selector, service.span);
             return true;
         };
         let message = format!(
@@ -49,15 +84,69 @@ fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
 }
 
 fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
-    for service in &config.virtual_servers {
-        if config.vrrp.instances.iter().any(|instance| instance.owns(service.address)) {
-            continue;
+    let mut warn = |address: IpAddr, span| {
+        if config.vrrp.instances.iter().any(|instance| instance.owns(address)) {
+            return;
         }
-        let message = format!("no vrrp_instance owns the virtual address {}", service.address);
+        let message = format!("no vrrp_instance owns the virtual address {address}");
         problems.push(
-            Diagnostic::warning(service.span, message)
+            Diagnostic::warning(span, message)
                 .hint("add it to a `virtual_ipaddress` block, or see that it is bound by other means"),
         );
+    };
+    for service in &config.virtual_servers {
+        if let Selector::Address { address, .. } = service.selector {
+            warn(address, service.span);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for rule in &config.mark_rules {
+        if let Some(address) = rule.destination.and_then(|prefix| prefix.host())
+            && seen.insert((address, rule.span.start))
+        {
+            warn(address, rule.span);
+        }
+    }
+}
+
+/// A mark whose addresses move between nodes one by one has no node that alone may forward for it.
+fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
+    for service in &config.virtual_servers {
+        let owners: Vec<_> = config.owners(service).map(|(_, instance)| quoted(&instance.name)).collect();
+        if config.owner(service).is_some() || owners.is_empty() {
+            continue;
+        }
+        let message = format!(
+            "the packets of {service} go to addresses of {}: it is forwarded for whoever is master",
+            owners.join(" and ")
+        );
+        problems.push(Diagnostic::warning(service.span, message).hint(
+            "put the instances into one `vrrp_sync_group`, or give the addresses of each another mark",
+        ));
+    }
+}
+
+/// Marks without rules, and rules for marks without a virtual server.
+fn find_unmatched(config: &Config, problems: &mut Vec<Diagnostic>) {
+    let mut known = BTreeSet::new();
+    for service in &config.virtual_servers {
+        let Selector::Mark { mark, family } = service.selector else { continue };
+        known.insert(mark);
+        if !config.mark_rules.iter().any(|rule| rule.mark == mark && rule.is_of(family)) {
+            let message = format!("no rule gives {family} packets the firewall mark {mark}");
+            problems.push(Diagnostic::warning(service.span, message).hint(format!(
+                "write `mark {mark}` in a `fwmark_rules` block; what iptables or nft mark comes too late for XDP"
+            )));
+        }
+    }
+    for rule in &config.mark_rules {
+        if known.insert(rule.mark) {
+            let message = format!("no virtual server is for the firewall mark {}", rule.mark);
+            problems.push(
+                Diagnostic::note(rule.span, message)
+                    .hint(format!("add a `virtual_server fwmark {}`", rule.mark)),
+            );
+        }
     }
 }
 
@@ -81,15 +170,63 @@ mod tests {
 
     #[test]
     fn an_address_that_no_instance_owns_is_warned_of() {
-        let instance = |id: u8, address: &str| {
-            let address = format!("virtual_ipaddress {{\n {address}\n }}");
-            format!("vrrp_instance A{id} {{\n interface eth0\n virtual_router_id {id}\n {address}\n}}\n")
-        };
         says(
             &(server("weight 1") + &instance(1, "10.0.0.9")),
             "t:1:1: warning: no vrrp_instance owns the virtual address 10.0.0.1",
         );
         assert_eq!(said(&(server("weight 1") + &instance(1, "10.0.0.1/24"))), Vec::<String>::new());
         assert_eq!(said(&(instance(1, "10.0.0.1") + &instance(2, "10.0.0.2"))), Vec::<String>::new());
+    }
+
+    fn instance(id: u8, address: &str) -> String {
+        let address = format!("virtual_ipaddress {{\n {address}\n }}");
+        format!("vrrp_instance A{id} {{\n interface eth0\n virtual_router_id {id}\n {address}\n}}\n")
+    }
+
+    fn marked(rule: &str) -> String {
+        let service = server("weight 1").replace("10.0.0.1 80", "fwmark 3").replace(" protocol TCP\n", "\n");
+        let service = service.replace("2 80", "2");
+        format!("{service}fwmark_rules {{\n mark 3 {{\n {rule}\n }}\n}}\n")
+    }
+
+    #[test]
+    fn a_mark_has_a_rule_and_a_rule_a_virtual_server() {
+        assert_eq!(said(&marked("port 80")), Vec::<String>::new());
+        let text = marked("source fd00::/8");
+        says(&text, "t:1:1: warning: no rule gives IPv4 packets the firewall mark 3");
+        assert_eq!(config(&text).served().count(), 1);
+        says(&marked("").replace(" mark 3 {\n \n }\n", ""), "t:1:1: warning: no rule gives IPv4 packets");
+        let text = "fwmark_rules {\n mark 7 {\n port 80 81\n }\n mark 7 {\n }\n}\n";
+        says(
+            text,
+            "t:2:2: note: no virtual server is for the firewall mark 7; add a `virtual_server fwmark 7`",
+        );
+    }
+
+    #[test]
+    fn the_addresses_of_a_mark_are_those_of_one_master() {
+        let both = instance(1, "10.0.0.1") + &instance(2, "10.0.0.2");
+        let text = marked("destination 10.0.0.1 10.0.0.2") + &both;
+        says(&text, "t:1:1: warning: the packets of fwmark 3 go to addresses of `A1` and `A2`");
+        let group = "vrrp_sync_group G {\n group {\n A1\n A2\n }\n}\n";
+        assert_eq!(said(&(text + group)), Vec::<String>::new());
+        assert_eq!(said(&(marked("destination 10.0.0.2") + &both)), Vec::<String>::new());
+        let text = marked("destination 10.0.0.9\n port 80 81") + &both;
+        says(&text, "t:10:2: warning: no vrrp_instance owns the virtual address 10.0.0.9");
+    }
+
+    #[test]
+    fn timeouts_are_pairs_and_all_may_be_left_out() {
+        let text = |timeouts: &str| format!("global_defs {{\n lvs_timeouts {timeouts}\n}}\n");
+        let read = |timeouts: &str| {
+            let read = config(&text(timeouts)).timeouts;
+            [read.tcp, read.tcp_fin, read.udp]
+        };
+        assert_eq!(said(&text("udp 1 tcpfin 2 tcp 3")), Vec::<String>::new());
+        assert_eq!(read("udp 1 tcpfin 2 tcp 3"), [Some(3), Some(2), Some(1)]);
+        assert_eq!(read("tcpfin 2678400"), [None, Some(2_678_400), None]);
+        says(&text("sctp 3"), "t:2:15: warning: `sctp` is not a timeout; it is ignored");
+        says(&text("tcp"), "t:2:15: error: `tcp` has no value");
+        says(&text("tcp 2678401"), "t:2:19: error: `2678401` is out of range for a time in seconds");
     }
 }

@@ -10,6 +10,7 @@ mod check;
 mod diagnostics;
 mod keywords;
 mod lexer;
+mod marks;
 pub mod model;
 mod real_server;
 mod service;
@@ -125,7 +126,7 @@ mod tests {
     fn soup() -> impl Strategy<Value = String> {
         let words = "virtual_server real_server TCP_CHECK vrrp_instance virtual_ipaddress global_defs weight lb_algo rr \
                      lb_kind DR protocol 10.0.0.1 10.0.0.2/24 ::1 80 0 -1 1.5 { } { } \" ' # $A ${B} include @x nat_mask \
-                     255.255.255.0 fwmark 99999999999999999999 nb_get_retry persistence_timeout dev é \\ \
+                     255.255.255.0 fwmark fwmark_rules mark destination port ops ip_family inet6 lvs_timeouts tcp 99999999999999999999 nb_get_retry persistence_timeout dev é \\ \
                      interface virtual_router_id eth0 virtual_routes virtual_rules via table from unicast_peer \
                      track_script track_interface reverse use_vmac authentication auth_pass vrrp_script script \
                      vrrp_sync_group group notify_master vrrp_track_process process advert_int default max_ttl";

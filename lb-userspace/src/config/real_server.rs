@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::diagnostics::{Diagnostic, quoted};
 use super::keywords::{self, BlockKind};
-use super::model::{Checker, Forwarding, RealServer, TcpCheck, Weight};
+use super::model::vrrp::Family;
+use super::model::{Checker, Forwarding, RealServer, Selector, TcpCheck, Weight};
 use super::timing::Timing;
 use super::tree::{Statement, Word};
 use super::values;
@@ -12,14 +13,13 @@ use super::values;
 /// What a real server takes from the virtual server around it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outer {
-    pub(super) address: IpAddr,
-    pub(super) port: u16,
+    pub(super) selector: Selector,
     pub(super) forwarding: Forwarding,
     pub(super) inhibit_on_failure: bool,
     pub(super) timing: Timing,
 }
 
-/// The real server that `statement` describes; without one, `problems` has gained an error.
+/// The real server that `statement` describes; without one, `problems` says why.
 pub(super) fn read(
     statement: &Statement,
     outer: &Outer,
@@ -34,6 +34,8 @@ pub(super) fn read(
         forwarding: outer.forwarding,
         checkers: Vec::new(),
         inhibit_on_failure: outer.inhibit_on_failure,
+        upper_threshold: 0,
+        lower_threshold: 0,
         span: statement.header(),
     };
     for setting in statement.body() {
@@ -46,7 +48,7 @@ pub(super) fn read(
         if let Some(kind) = keywords::opens(BlockKind::RealServer, inner.name()) {
             let timing = timing.inside(kind, inner.body(), problems);
             let checker = read_checker(kind, inner, &server, &timing, problems);
-            server.checkers.push(checker);
+            server.checkers.extend(checker);
         }
     }
     reconcile(&mut server, outer, statement, problems);
@@ -55,15 +57,14 @@ pub(super) fn read(
 
 fn place(word: &Word, port: Option<&Word>, outer: &Outer) -> Result<(IpAddr, u16), Diagnostic> {
     let address = values::address(word)?;
-    let port = port.map_or(Ok(outer.port), values::port)?;
-    if values::width(address) != values::width(outer.address) && outer.forwarding != Forwarding::Tun {
-        let message = format!(
-            "the real server {address} and the virtual address {} are of two families",
-            outer.address
-        );
-        return Err(Diagnostic::error(word.span, message).hint("give it an address of the same family"));
+    let port = port.map_or(Ok(0), |word| values::number(word, "a port", 0..=u16::MAX))?;
+    let (own, family) = (Family::of(address), outer.selector.family());
+    if own != family && outer.forwarding != Forwarding::Tun {
+        let message =
+            format!("the real server {address} is left out: it is {own} and its virtual server {family}");
+        return Err(Diagnostic::warning(word.span, message).hint("give it an address of the same family"));
     }
-    Ok((address, port))
+    Ok((address, if port == 0 { outer.selector.port() } else { port }))
 }
 
 fn set(server: &mut RealServer, setting: &Statement) -> Result<(), Diagnostic> {
@@ -71,25 +72,44 @@ fn set(server: &mut RealServer, setting: &Statement) -> Result<(), Diagnostic> {
     match (setting.name(), value) {
         ("weight", Some(word)) => server.weight = Weight(values::number(word, "a weight", 0..=u16::MAX)?),
         ("inhibit_on_failure", value) => server.inhibit_on_failure = values::switch(value)?,
+        ("uthreshold", Some(word)) => server.upper_threshold = connections(word)?,
+        ("lthreshold", Some(word)) => server.lower_threshold = connections(word)?,
         ("lvs_method", Some(word)) => server.forwarding = super::service::forwarding(word)?,
         _ => {}
     }
     Ok(())
 }
 
+fn connections(word: &Word) -> Result<u32, Diagnostic> {
+    values::number(word, "a number of connections", 0..=u32::MAX)
+}
+
 /// Under direct routing a packet keeps its port, so the server's is the virtual server's; the checks keep their own.
 fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, problems: &mut Vec<Diagnostic>) {
-    if server.forwarding != Forwarding::Nat && outer.port != 0 && server.port != outer.port {
-        let message = format!(
-            "the port {} of this real server becomes {}, that of its virtual server: {} changes no port",
-            server.port,
-            outer.port,
-            server.forwarding.keyword()
-        );
+    let port = outer.selector.port();
+    if server.forwarding != Forwarding::Nat && server.port != port {
+        let (own, method) = (server.port, server.forwarding.keyword());
+        let becomes = match port {
+            0 => "means nothing, for its virtual server has none".to_owned(),
+            port => format!("becomes {port}, that of its virtual server"),
+        };
+        let message = format!("the port {own} of this real server {becomes}: {method} changes no port");
         let span = statement.arguments.get(1).map_or(statement.header(), |word| word.span);
         problems
             .push(Diagnostic::warning(span, message).hint("the checks still go to the port written here"));
-        server.port = outer.port;
+        server.port = port;
+    }
+    if server.lower_threshold > server.upper_threshold {
+        let message = match server.upper_threshold {
+            0 => "`lthreshold` has no effect without `uthreshold`",
+            _ => "`lthreshold` is above `uthreshold`; it is ignored",
+        };
+        let lower = statement.body().iter().rfind(|setting| setting.name() == "lthreshold");
+        let span = lower.map_or(statement.header(), Statement::header);
+        problems.push(
+            Diagnostic::warning(span, message).hint("without it three quarters of `uthreshold` are meant"),
+        );
+        server.lower_threshold = 0;
     }
     if !server.forwarding.is_available() && outer.forwarding.is_available() {
         let message =
@@ -104,16 +124,16 @@ fn read_checker(
     server: &RealServer,
     timing: &Timing,
     problems: &mut Vec<Diagnostic>,
-) -> Checker {
+) -> Option<Checker> {
     if kind == BlockKind::TcpCheck {
-        return Checker::Tcp(tcp_check(statement, server, timing, problems));
+        return tcp_check(statement, server, timing, problems).map(Checker::Tcp);
     }
     let message = format!("{} is not yet in effect; it counts as passed", quoted(statement.name()));
     problems.push(
         Diagnostic::warning(statement.header(), message)
             .hint("use TCP_CHECK to have a dead server taken out"),
     );
-    Checker::Other { name: statement.name().to_owned(), span: statement.header() }
+    Some(Checker::Other { name: statement.name().to_owned(), span: statement.header() })
 }
 
 fn tcp_check(
@@ -121,7 +141,7 @@ fn tcp_check(
     server: &RealServer,
     timing: &Timing,
     problems: &mut Vec<Diagnostic>,
-) -> TcpCheck {
+) -> Option<TcpCheck> {
     let mut check = TcpCheck {
         connect_ip: server.address,
         connect_port: server.port,
@@ -148,7 +168,12 @@ fn tcp_check(
         let message = format!("the check cannot connect from {from} to {}: two families", check.connect_ip);
         problems.push(Diagnostic::error(check.span, message).hint("give addresses of the same family"));
     }
-    check
+    if check.connect_port == 0 {
+        let message = "the check knows no port to connect to; it counts as passed";
+        problems.push(Diagnostic::warning(check.span, message).hint("write `connect_port`"));
+        return None;
+    }
+    Some(check)
 }
 
 fn set_tcp(check: &mut TcpCheck, setting: &Statement) -> Result<(), Diagnostic> {
@@ -196,6 +221,44 @@ mod tests {
     }
 
     #[test]
+    fn where_the_virtual_server_has_no_port_only_the_check_has_one() {
+        let every = |inner: &str| {
+            let settings = "persistence_timeout\n real_server 10.0.0.2";
+            service(&format!("{settings} {inner}\n }}\n }}\n")).replace("10.0.0.1 80", "10.0.0.1")
+        };
+        let text = every("8080 {\n TCP_CHECK {");
+        says(
+            &text,
+            "t:6:23: warning: the port 8080 of this real server means nothing, for its virtual server has none",
+        );
+        assert_eq!(config(&text).virtual_servers[0].real_servers[0].port, 0);
+        assert_eq!(checks(&text)[0].connect_port, 8080);
+        let text = every("0 {\n TCP_CHECK {\n connect_port 81");
+        assert_eq!(said(&text), Vec::<String>::new());
+        assert_eq!(checks(&text)[0].connect_port, 81);
+        let text = every("{\n TCP_CHECK {");
+        says(&text, "t:7:2: warning: the check knows no port to connect to; it counts as passed");
+        assert_eq!(checks(&text).len(), 0);
+    }
+
+    #[test]
+    fn thresholds_are_an_upper_and_a_lower_one() {
+        let read = |text: &str| {
+            let server = config(text).virtual_servers.remove(0).real_servers.remove(0);
+            (server.upper_threshold, server.lower_threshold)
+        };
+        let text = server("uthreshold 100\n lthreshold 100");
+        assert_eq!((said(&text).len(), read(&text)), (0, (100, 100)));
+        let text = server("lthreshold 101\n uthreshold 100");
+        says(&text, "t:6:2: warning: `lthreshold` is above `uthreshold`; it is ignored");
+        assert_eq!(read(&text), (100, 0));
+        let text = server("lthreshold 1");
+        says(&text, "t:6:2: warning: `lthreshold` has no effect without `uthreshold`");
+        assert_eq!(read(&text), (0, 0));
+        says(&server("uthreshold -1"), "t:6:13: error: `-1` is not a number of connections");
+    }
+
+    #[test]
     fn other_checkers_are_kept_by_name() {
         let text = server("HTTP_GET {\n url {\n path /\n }\n nb_get_retry 3\n }");
         says(&text, "t:6:2: warning: `HTTP_GET` is not yet in effect; it counts as passed");
@@ -239,9 +302,7 @@ mod tests {
         let at = |place: &str| said(&service(&format!("real_server {place} {{\n }}\n")));
         assert!(at("10.0.0.300 80")[0].starts_with("t:5:14: error: `10.0.0.300` is not an IPv4"));
         assert!(at("10.0.0.2 80000")[0].starts_with("t:5:23: error: `80000` is out of range for a port"));
-        assert!(
-            at("fe80::1 80")[0].starts_with("t:5:14: error: the real server fe80::1 and the virtual address")
-        );
+        assert!(at("fe80::1 80")[1].starts_with("t:5:14: warning: the real server fe80::1 is left out"));
         assert!(at("")[0].starts_with("t:5:2: error: `real_server` has no value"));
     }
 }

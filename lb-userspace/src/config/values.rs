@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, quoted};
+use super::model::Protocol;
+use super::model::vrrp::Family;
 use super::tree::Word;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -84,6 +86,17 @@ pub(super) fn seconds(word: &Word, range: RangeInclusive<Duration>) -> Result<Du
     Err(out_of_range(word, "a time in seconds", &least, &most))
 }
 
+/// `TCP`, `UDP` or `SCTP`, in any case.
+pub(super) fn protocol(word: &Word) -> Result<Protocol, Diagnostic> {
+    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    known.into_iter().find(|protocol| protocol.to_string().eq_ignore_ascii_case(&word.text)).ok_or_else(
+        || {
+            Diagnostic::error(word.span, format!("{} is not a protocol", quoted(&word.text)))
+                .hint("write TCP, UDP or SCTP")
+        },
+    )
+}
+
 /// `on`, `true`, `yes`, `off`, `false`, `no`; nothing means yes.
 pub(super) fn switch(word: Option<&Word>) -> Result<bool, Diagnostic> {
     let Some(word) = word else { return Ok(true) };
@@ -108,12 +121,19 @@ pub(super) fn prefix(word: &Word, width: u8) -> Result<u8, Diagnostic> {
         .hint("write a netmask such as 255.255.255.0, or the length of the prefix"))
 }
 
+/// An address and perhaps, behind `/`, its prefix as a length or a netmask.
+pub(super) fn prefixed(word: &Word) -> Result<(IpAddr, Option<u8>), Diagnostic> {
+    let part = |text: &str| Word { text: text.to_owned(), span: word.span };
+    let Some((first, length)) = word.text.split_once('/') else {
+        return Ok((address(word)?, None));
+    };
+    let address = address(&part(first))?;
+    Ok((address, Some(prefix(&part(length), width(address))?)))
+}
+
 /// The number of bits in an address of this family.
 pub(super) const fn width(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
+    Family::of(address).width()
 }
 
 fn out_of_range(word: &Word, what: &str, least: &impl Display, most: &impl Display) -> Diagnostic {

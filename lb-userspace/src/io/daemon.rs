@@ -21,7 +21,7 @@ use super::{
     check::Checks,
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
-    effective::{effective, leases},
+    effective::{effective, leases, marks, timeouts},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
     report::{self, Subjects},
@@ -138,7 +138,7 @@ impl Daemon {
             debug: options.debug_bpf,
             interfaces: interfaces.clone(),
             leases: leases(&options.config),
-            marks: Vec::new(),
+            marks: marks(&options.config),
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
         let mut director = Director::new(&wanted, &prepared.allocation);
@@ -147,6 +147,7 @@ impl Daemon {
         }
         director.everything().iter().for_each(|action| prepared.apply(action));
         let mut datapath = prepared.attach()?;
+        datapath.set_timeouts(&timeouts(&options.config, datapath.timeouts()));
         if options.debug_bpf {
             bpf_log::forward(datapath.ebpf_mut()).inspect_err(|_| datapath.stop())?;
         }

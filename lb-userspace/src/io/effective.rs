@@ -4,14 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
-    layout::{Lease, NO_VMAC, Policy},
+    flow::{State, Timeouts},
+    layout::{Address, Lease, MarkRule, NO_VMAC, Policy},
     sched,
 };
 
 use super::check::{CheckSpec, Target};
 use crate::{
     config::model::{
-        Checker, Config, Protocol, Scheduler, TcpCheck, VirtualServer,
+        self, Checker, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, TcpCheck, VirtualServer,
         vrrp::{Family, VrrpInstance},
     },
     health,
@@ -21,9 +22,58 @@ use crate::{
 /// The services that can run, and their checks, numbered in the order of the configuration.
 pub(super) fn effective(config: &Config) -> (Vec<Wanted>, Vec<CheckSpec>) {
     let mut checks = Vec::new();
-    let instances = &config.vrrp.instances;
-    let services = config.served().map(|service| wanted(service, instances, &mut checks)).collect();
+    let services = config.served().map(|service| wanted(service, config, &mut checks)).collect();
     (services, checks)
+}
+
+/// The rows of `mark_rules`, in the order of the configuration.
+pub(super) fn marks(config: &Config) -> Vec<MarkRule> {
+    config.mark_rules.iter().map(mark_rule).collect()
+}
+
+fn mark_rule(rule: &model::MarkRule) -> MarkRule {
+    let bits = |prefix: Prefix| (mask(prefix.address, prefix.bits), mapped(prefix.address));
+    let side = |prefix: Option<Prefix>| prefix.map_or_else(Default::default, bits);
+    let ((source_mask, source), (destination_mask, destination)) =
+        (side(rule.source), side(rule.destination));
+    MarkRule {
+        source_mask,
+        source: source.masked(&source_mask),
+        destination_mask,
+        destination: destination.masked(&destination_mask),
+        ports: [*rule.ports.start(), *rule.ports.end()],
+        protocol: rule.protocol.map_or(0, number),
+        mark: rule.mark,
+        ..MarkRule::default()
+    }
+}
+
+/// The mask of the first bits of an address as the maps hold it.
+fn mask(address: IpAddr, bits: u8) -> Address {
+    match address {
+        IpAddr::V4(_) => Address::mask(96 + bits),
+        IpAddr::V6(_) => Address::mask(bits),
+    }
+}
+
+const fn number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
+    }
+}
+
+/// After what silence flows are to be forgotten, where it is `now` that; what the configuration does not name stays.
+pub(super) fn timeouts(config: &Config, now: Timeouts) -> Timeouts {
+    let LvsTimeouts { tcp, tcp_fin, udp } = config.timeouts;
+    let mut timeouts = now;
+    for (state, seconds) in [(State::Established, tcp), (State::FinWait, tcp_fin), (State::Udp, udp)] {
+        if let Some(seconds @ 1..) = seconds {
+            timeouts.set(state, seconds);
+        }
+    }
+    timeouts
 }
 
 /// The rows of `leases` behind row 0: one for each `vrrp_instance`, in the order of the configuration.
@@ -39,17 +89,30 @@ pub(super) fn leases(config: &Config) -> Vec<Lease> {
     config.vrrp.instances.iter().map(row).collect()
 }
 
-/// The row of the first instance that runs and owns the address.
-fn lease_of(address: IpAddr, instances: &[VrrpInstance]) -> u16 {
-    let owns = |instance: &VrrpInstance| instance.interface.is_some() && instance.owns(address);
-    instances.iter().position(owns).map_or(0, |place| place as u16 + 1)
+fn policy(service: &VirtualServer) -> Policy {
+    let flags = [
+        (service.opening.one_packet, Policy::ONE_PACKET),
+        (service.opening.sloppy, Policy::SLOPPY),
+        (service.opening.expire_quiescent, Policy::EXPIRE_QUIESCENT),
+    ];
+    let family = service.selector.family();
+    let bits = service.granularity.map_or(family.width(), |granularity| granularity.0);
+    Policy {
+        flags: flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum(),
+        persistence: service.persistence.map_or(0, |timeout| timeout.as_secs() as u32),
+        mask: match family {
+            Family::V4 => Address::mask(96 + bits),
+            Family::V6 => Address::mask(bits),
+        },
+    }
 }
 
-fn wanted(service: &VirtualServer, instances: &[VrrpInstance], checks: &mut Vec<CheckSpec>) -> Wanted {
-    let protocol = match service.protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
+fn wanted(service: &VirtualServer, config: &Config, checks: &mut Vec<CheckSpec>) -> Wanted {
+    let key = match service.selector {
+        Selector::Address { address, port, protocol } => {
+            ServiceKey { vip: mapped(address), protocol: number(protocol), port }
+        }
+        Selector::Mark { mark, family } => ServiceKey::of_mark(family == Family::V6, mark),
     };
     let scheduler = match service.scheduler {
         Scheduler::Rr => sched::Scheduler::Rr,
@@ -78,17 +141,17 @@ fn wanted(service: &VirtualServer, instances: &[VrrpInstance], checks: &mut Vec<
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
-            thresholds: [0; 2],
+            thresholds: [server.upper_threshold, server.lower_threshold],
             inhibit_on_failure: server.inhibit_on_failure,
             checks: (first..checks.len() as u32).collect(),
         }
     });
     let servers = servers.collect();
     Wanted {
-        key: ServiceKey { vip: mapped(service.address), protocol, port: service.port },
+        key,
         method: sched::Method { scheduler, flags },
-        lease: lease_of(service.address, instances),
-        policy: Policy::default(),
+        lease: config.owner(service).map_or(0, |place| place as u16 + 1),
+        policy: policy(service),
         servers,
     }
 }
@@ -113,6 +176,7 @@ mod tests {
     use crate::config::{
         Span,
         model::vrrp::{VirtualAddress, Vmac},
+        parse,
     };
 
     const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 100));
@@ -128,16 +192,133 @@ mod tests {
         }
     }
 
+    fn service(selector: Selector) -> VirtualServer {
+        let text = "virtual_server 10.0.0.100 80 {\n lb_kind DR\n real_server 10.0.0.1 {\n }\n}\n";
+        let mut config = parse("t", text).config.expect("it loads");
+        VirtualServer { selector, ..config.virtual_servers.remove(0) }
+    }
+
+    fn lease(selector: Selector, config: &Config) -> u16 {
+        wanted(&service(selector), config, &mut Vec::new()).lease
+    }
+
+    fn config(instances: &[VrrpInstance]) -> Config {
+        let mut config = Config::default();
+        config.vrrp.instances = instances.to_vec();
+        config
+    }
+
     #[test]
     fn a_service_has_the_lease_of_the_first_instance_that_owns_its_address() {
+        let lease_of = |instances: &[VrrpInstance]| {
+            lease(Selector::Address { address: VIP, port: 80, protocol: Protocol::Tcp }, &config(instances))
+        };
         let other = owner(50, IpAddr::from([10, 0, 0, 101]));
-        assert_eq!(lease_of(VIP, &[]), 0);
-        assert_eq!(lease_of(VIP, std::slice::from_ref(&other)), 0);
-        assert_eq!(lease_of(VIP, &[other.clone(), owner(51, VIP), owner(52, VIP)]), 2);
+        assert_eq!(lease_of(&[]), 0);
+        assert_eq!(lease_of(std::slice::from_ref(&other)), 0);
+        assert_eq!(lease_of(&[other.clone(), owner(51, VIP), owner(52, VIP)]), 2);
         let excluded = VrrpInstance { excluded_addresses: owner(53, VIP).virtual_addresses, ..other.clone() };
-        assert_eq!(lease_of(VIP, &[excluded]), 1);
+        assert_eq!(lease_of(&[excluded]), 1);
         let idle = VrrpInstance { interface: None, ..owner(51, VIP) };
-        assert_eq!(lease_of(VIP, &[idle, other]), 0, "one that does not run owns nothing");
+        assert_eq!(lease_of(&[idle, other]), 0, "one that does not run owns nothing");
+    }
+
+    #[test]
+    fn a_mark_has_the_lease_of_the_instance_whose_addresses_its_rules_are_for() {
+        let others = owner(50, IpAddr::from([10, 0, 0, 101]));
+        let mut both = config(&[others, owner(51, VIP)]);
+        let rules = |text: &str| {
+            parse("t", &format!("fwmark_rules {{\n mark 3 {{\n {text}\n }}\n}}\n"))
+                .config
+                .expect("it loads")
+                .mark_rules
+        };
+        let mark = |family| Selector::Mark { mark: 3, family };
+        assert_eq!(lease(mark(Family::V4), &both), 0, "no rule");
+        for (text, expected) in [
+            ("destination 10.0.0.100", 2),
+            ("destination 10.0.0.100/31", 0),
+            ("destination 10.0.0.101 192.0.2.9", 1),
+            ("destination 192.0.2.0/24", 0),
+            ("source 192.0.2.0/24", 0),
+            ("source fd00::/8", 0),
+        ] {
+            both.mark_rules = rules(text);
+            assert_eq!(lease(mark(Family::V4), &both), expected, "{text}");
+            assert_eq!(lease(mark(Family::V6), &both), 0, "{text}");
+        }
+        both.mark_rules = rules("port 80");
+        both.vrrp.instances.remove(0);
+        assert_eq!(lease(mark(Family::V4), &both), 1, "the only one there is");
+        let text = "vrrp_sync_group G {\n group {\n A\n B\n }\n}\n".to_owned()
+            + &["A", "B"].map(|name| {
+                let id = name.as_bytes()[0];
+                format!("vrrp_instance {name} {{\n interface eth0\n virtual_router_id {id}\n virtual_ipaddress {{\n 10.0.0.{id}\n }}\n}}\n")
+            }).concat();
+        let mut together = parse("t", &text).config.expect("it loads");
+        together.mark_rules = rules("port 80");
+        assert_eq!(lease(mark(Family::V4), &together), 1, "they change together");
+    }
+
+    #[test]
+    fn what_new_connections_depend_on_is_handed_on() {
+        let text = "virtual_server fd00::9 {\n lb_kind DR\n lb_algo rr\n protocol SCTP\n persistence_timeout 300\n \
+                    persistence_granularity 64\n sloppy_tcp\n expire_quiescent_template yes\n \
+                    real_server fd00::1 {\n uthreshold 100\n lthreshold 75\n }\n}\n\
+                    virtual_server fwmark 3 {\n lb_kind DR\n lb_algo rr\n ops\n persistence_granularity 255.255.255.0\n \
+                    real_server 10.0.0.1 {\n }\n}\n\
+                    virtual_server 10.0.0.9 80 {\n lb_kind DR\n lb_algo rr\n protocol TCP\n real_server 10.0.0.1 80 {\n }\n}\n";
+        let (services, _) = effective(&parse("t", text).config.expect("it loads"));
+        let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
+        assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
+        let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
+        assert_eq!(every.policy, Policy { flags, persistence: 300, mask: Address::mask(64) });
+        assert_eq!(every.servers[0].thresholds, [100, 75]);
+        assert_eq!(mark.key, ServiceKey::of_mark(false, 3));
+        let policy = Policy { flags: Policy::ONE_PACKET, persistence: 360, mask: Address::mask(96 + 24) };
+        assert_eq!(mark.policy, policy);
+        assert_eq!(plain.policy, Policy { flags: 0, persistence: 0, mask: Address::mask(128) });
+        assert_eq!(plain.servers[0].thresholds, [0; 2]);
+    }
+
+    #[test]
+    fn a_rule_without_addresses_fits_everything() {
+        let text = "fwmark_rules {\n mark 1 {\n source 10.9.9.9/8\n destination 192.0.2.1\n protocol UDP\n port 53\n }\n \
+                    mark 2 {\n destination 2001:db8::1/32\n port 80-90\n }\n mark 3 {\n }\n}\n";
+        let rows = marks(&parse("t", text).config.expect("it loads"));
+        let first = MarkRule {
+            source_mask: Address::mask(104),
+            source: Address::v4([10, 0, 0, 0]),
+            destination_mask: Address::mask(128),
+            destination: Address::v4([192, 0, 2, 1]),
+            ports: [53, 53],
+            protocol: 17,
+            mark: 1,
+            ..MarkRule::default()
+        };
+        let second = MarkRule {
+            destination_mask: Address::mask(32),
+            destination: mapped("2001:db8::".parse().expect("an address")),
+            ports: [80, 90],
+            mark: 2,
+            ..MarkRule::default()
+        };
+        assert_eq!(rows, [first, second, MarkRule { ports: [0, u16::MAX], mark: 3, ..MarkRule::default() }]);
+    }
+
+    #[test]
+    fn timeouts_that_are_not_named_stay() {
+        let text = "global_defs {\n lvs_timeouts tcp 1200 udp 0\n}\n";
+        let now = Timeouts::default();
+        let set = timeouts(&parse("t", text).config.expect("it loads"), now);
+        assert_eq!(
+            (set.of(State::Established), set.of(State::Udp), set.of(State::FinWait)),
+            (1200, 300, 120)
+        );
+        assert_eq!(timeouts(&Config::default(), now), now);
+        let text = "global_defs {\n lvs_timeouts tcpfin 9 udp 8\n}\n";
+        let set = timeouts(&parse("t", text).config.expect("it loads"), now);
+        assert_eq!((set.of(State::FinWait), set.of(State::UdpFirst)), (9, 8));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! What the daemon tells about itself: the status document and the lines about real servers.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Instant,
+};
 
 use lb_common::{
     counters::{Counter, Counters},
-    layout::{Load, ServerState as RowState, Stats},
+    layout::{Load, Policy, ServerState as RowState, Stats},
 };
 use tracing::{info, warn};
 
@@ -15,8 +19,8 @@ use super::{
 use crate::{
     config::model::vrrp::VrrpInstance,
     control::{Director, RealServer, VirtualService, Way},
-    plan::{protocol_name, unmapped},
-    status::{self, ServerState, Status},
+    plan::{ServiceKey, WantedServer, protocol_name, unmapped},
+    status::{self, Persistence, ServerState, Status},
     vrrp::RouterReport,
 };
 
@@ -98,12 +102,16 @@ fn service_status(
     let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
     let load = |server: &RealServer| datapath.load(server.row.row);
     let total_load = service.servers.iter().map(load).fold(Load::default(), Load::plus);
-    let servers = service.servers.iter().zip(&stats);
+    let servers = service.servers.iter().zip(&service.wanted.servers).zip(&stats);
     status::Service {
-        address: unmapped(key.vip),
+        address: address(&key),
         port: key.port,
         protocol: protocol_name(key.protocol).to_owned(),
+        fwmark: key.mark().map(|(_, mark)| mark),
         scheduler: service.wanted.method.scheduler.name().to_owned(),
+        persistence: persistence(&service.wanted.policy, address(&key)),
+        one_packet: service.wanted.policy.has(Policy::ONE_PACKET),
+        sloppy: service.wanted.policy.has(Policy::SLOPPY),
         instance: usize::from(lease)
             .checked_sub(1)
             .and_then(|place| Some(instances.get(place)?.name.clone())),
@@ -114,9 +122,36 @@ fn service_status(
         packets: total.packets,
         bytes: total.bytes,
         servers: servers
-            .map(|(server, stats)| server_status(server, key.port, *stats, load(server), interfaces))
+            .map(|((server, wanted), stats)| status::RealServer {
+                port: key.port,
+                ..server_status(server, wanted, *stats, load(server), interfaces)
+            })
             .collect(),
     }
+}
+
+/// The VIP, or of a firewall mark what stands for every address of its family.
+fn address(key: &ServiceKey) -> IpAddr {
+    match key.mark() {
+        Some((false, _)) => Ipv4Addr::UNSPECIFIED.into(),
+        Some((true, _)) => Ipv6Addr::UNSPECIFIED.into(),
+        None => unmapped(key.vip),
+    }
+}
+
+fn persistence(policy: &Policy, address: IpAddr) -> Option<Persistence> {
+    let bits = u128::from_be_bytes(policy.mask.octets).leading_ones();
+    let granularity = if address.is_ipv4() { bits.saturating_sub(96) } else { bits };
+    (policy.persistence > 0).then_some(Persistence {
+        timeout_seconds: policy.persistence,
+        granularity: granularity as u8,
+        expire_quiescent: policy.has(Policy::EXPIRE_QUIESCENT),
+    })
+}
+
+/// Below how many connections a real server is no longer overloaded, if it can be.
+fn lower_threshold([upper, lower]: [u32; 2]) -> u32 {
+    if lower > 0 { lower } else { upper - upper / 4 }
 }
 
 fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
@@ -128,7 +163,7 @@ fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
 
 fn server_status(
     server: &RealServer,
-    port: u16,
+    wanted: &WantedServer,
     stats: Stats,
     load: Load,
     interfaces: &[Link],
@@ -141,8 +176,10 @@ fn server_status(
     let interface = hop.and_then(|hop| interfaces.get(usize::from(hop.port)));
     status::RealServer {
         address: server.rip,
-        port,
+        port: 0,
         weight: server.weight,
+        upper_threshold: wanted.thresholds[0],
+        lower_threshold: lower_threshold(wanted.thresholds),
         state: state_name(server, state),
         reason: reason.map(str::to_owned),
         eligible: server.is_eligible(),
@@ -170,17 +207,40 @@ pub(super) fn server_changed(director: &Director, rip: IpAddr) {
     for service in director.services.values() {
         let key = service.wanted.key;
         for server in service.servers.iter().filter(|server| server.rip == rip) {
-            let (vip, port, protocol) = (unmapped(key.vip), key.port, protocol_name(key.protocol));
             let (state, reason) = server.state();
             match (state_name(server, state), reason) {
-                (ServerState::Up, _) => info!(server = %rip, %vip, port, protocol, "real server is up"),
+                (ServerState::Up, _) => info!(server = %rip, service = %key, "real server is up"),
                 (ServerState::Down, reason) => {
-                    warn!(server = %rip, %vip, port, protocol, reason, "real server is down");
+                    warn!(server = %rip, service = %key, reason, "real server is down");
                 }
                 (ServerState::Unresolved, reason) => {
-                    warn!(server = %rip, %vip, port, protocol, reason, "real server is unresolved");
+                    warn!(server = %rip, service = %key, reason, "real server is unresolved");
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_common::layout::Address;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_told_in_the_terms_of_its_family() {
+        let policy = |mask| Policy { flags: Policy::EXPIRE_QUIESCENT, persistence: 300, mask };
+        let told = |mask, address| persistence(&policy(mask), address).map(|told| told.granularity);
+        let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        assert_eq!(told(Address::mask(96 + 24), v4), Some(24));
+        assert_eq!(told(Address::mask(128), v4), Some(32));
+        assert_eq!(told(Address::mask(64), v6), Some(64));
+        assert_eq!(persistence(&Policy { mask: Address::mask(128), ..Policy::default() }, v4), None);
+        assert_eq!(address(&ServiceKey::of_mark(true, 3)), v6);
+    }
+
+    #[test]
+    fn without_a_lower_threshold_three_quarters_are_meant() {
+        assert_eq!([[100, 20], [100, 0], [5, 0], [0, 0]].map(lower_threshold), [20, 75, 4, 0]);
     }
 }

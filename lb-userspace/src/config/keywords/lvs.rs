@@ -1,6 +1,6 @@
 //! The keywords of `virtual_server` and what stands in it.
 
-use super::{BlockKind, Body, Keyword, any, block, flag, maybe, one, some};
+use super::{BlockKind, Body, Keyword, any, block, flag, maybe, named, one, some};
 
 /// What a virtual server, a real server and a checker all take; each inherits it from the one around it.
 pub(super) const TIMING: &[Keyword] = &[
@@ -12,7 +12,14 @@ pub(super) const TIMING: &[Keyword] = &[
     maybe("alpha").later(),
 ];
 
-/// `virtual_server`.
+/// `fwmark_rules`, which keepalived does not know.
+pub(super) const FWMARK_RULES: &[Keyword] = &[named("mark", BlockKind::Mark).now()];
+
+/// `mark`.
+pub(super) const MARK: &[Keyword] =
+    &[some("source").now(), some("destination").now(), some("protocol").now(), some("port").now()];
+
+/// `virtual_server`; keepalived does not know `sloppy_tcp` and `expire_quiescent_template`.
 pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     Keyword::new("real_server", 1, 2, Body::Block(BlockKind::RealServer)).now(),
     one("lb_algo").now(),
@@ -31,7 +38,9 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     flag("sh-fallback").now(),
     flag("mh-port").now(),
     flag("mh-fallback").now(),
-    flag("ops").later(),
+    flag("ops").now(),
+    maybe("sloppy_tcp").now(),
+    maybe("expire_quiescent_template").now(),
     one("persistence_engine").later(),
     one("quorum").later(),
     one("hysteresis").later(),
@@ -45,7 +54,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     maybe("smtp_alert").later(),
     one("virtualhost"),
     one("snmp_name"),
-    one("ip_family").later(),
+    one("ip_family").now(),
 ];
 
 /// `real_server`.
@@ -55,8 +64,8 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
     some("lvs_method").now(),
     some("notify_up").later(),
     some("notify_down").later(),
-    one("uthreshold").later(),
-    one("lthreshold").later(),
+    one("uthreshold").now(),
+    one("lthreshold").now(),
     maybe("smtp_alert").later(),
     one("virtualhost"),
     one("snmp_name"),

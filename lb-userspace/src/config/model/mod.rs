@@ -1,5 +1,6 @@
 //! Owns what a configuration says, in types with units. Reads no text.
 
+mod selection;
 pub mod vrrp;
 
 use std::collections::BTreeSet;
@@ -8,15 +9,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::source::Span;
-use vrrp::Vrrp;
+use vrrp::{Vrrp, VrrpInstance};
+
+pub use selection::{MarkRule, Prefix, Selector};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// `router_id` of `global_defs`; without it the host's name is meant.
     pub router_id: Option<String>,
-    /// Every `virtual_server` with an address, in the order of the file; [`Config::served`] are those that can run.
+    /// Every `virtual_server` that is no group's, in the order of the file; [`Config::served`] are those that can run.
     pub virtual_servers: Vec<VirtualServer>,
+    /// Which packets get a firewall mark; the first rule that fits decides.
+    pub mark_rules: Vec<MarkRule>,
+    /// `lvs_timeouts` of `global_defs`.
+    pub timeouts: LvsTimeouts,
     /// Who holds the virtual addresses.
     pub vrrp: Vrrp,
 }
@@ -27,21 +34,63 @@ impl Config {
         self.virtual_servers.iter().filter(|service| service.is_available())
     }
 
+    /// The place of the `vrrp_instance` whose master is to forward for `service`: the first that runs and owns its address.
+    ///
+    /// A firewall mark has no address: the instance is that which owns the addresses that the mark's rules are for. Where
+    /// these are several, it is the first if all change state together in one `vrrp_sync_group`, and otherwise none.
+    pub fn owner(&self, service: &VirtualServer) -> Option<usize> {
+        let mut owners = self.owners(service);
+        let (first, instance) = owners.next()?;
+        let is_decided = match service.selector {
+            Selector::Address { .. } => true,
+            Selector::Mark { .. } => owners.all(|(_, other)| self.change_together(instance, other)),
+        };
+        is_decided.then_some(first)
+    }
+
+    /// The instances that run and own an address that `service` is for, with their places.
+    pub fn owners(&self, service: &VirtualServer) -> impl Iterator<Item = (usize, &VrrpInstance)> {
+        let selector = service.selector;
+        let is_for = move |owned: IpAddr| match selector {
+            Selector::Address { address, .. } => address == owned,
+            Selector::Mark { mark, family } => {
+                let fits = |rule: &MarkRule| rule.mark == mark && rule.is_for(owned);
+                vrrp::Family::of(owned) == family && self.mark_rules.iter().any(fits)
+            }
+        };
+        let owns = move |instance: &VrrpInstance| {
+            instance.interface.is_some() && instance.owned().any(|owned| is_for(owned.address))
+        };
+        self.vrrp.instances.iter().enumerate().filter(move |(_, instance)| owns(instance))
+    }
+
+    fn change_together(&self, one: &VrrpInstance, other: &VrrpInstance) -> bool {
+        let groups = &self.vrrp.sync_groups;
+        groups.iter().any(|group| group.members.contains(&one.name) && group.members.contains(&other.name))
+    }
+
     /// The interfaces of the `vrrp_instance`s, each once.
     pub fn interfaces(&self) -> BTreeSet<&str> {
         self.vrrp.instances.iter().filter_map(|instance| instance.interface.as_deref()).collect()
     }
 }
 
-/// One `virtual_server`: an address and port, and the real servers behind it.
+/// After what silence connections are forgotten, in seconds; `None` and 0 leave it as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LvsTimeouts {
+    /// Of established TCP connections.
+    pub tcp: Option<u32>,
+    /// Of TCP connections after a FIN.
+    pub tcp_fin: Option<u32>,
+    /// Of UDP.
+    pub udp: Option<u32>,
+}
+
+/// One `virtual_server`: which packets it is for, and the real servers behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualServer {
-    /// The virtual address.
-    pub address: IpAddr,
-    /// The port; 0 means every port.
-    pub port: u16,
-    /// The transport protocol.
-    pub protocol: Protocol,
+    /// Which packets it is for.
+    pub selector: Selector,
     /// How a real server is picked for a new connection.
     pub scheduler: Scheduler,
     /// `sh` and `mh`: the client's port counts, not only its address.
@@ -54,6 +103,8 @@ pub struct VirtualServer {
     pub persistence: Option<Duration>,
     /// Which clients are one client to `persistence`; `None` when each address is its own.
     pub granularity: Option<Granularity>,
+    /// What its new connections depend on besides.
+    pub opening: Opening,
     /// Time between two checks of a real server that says nothing else.
     pub delay_loop: Duration,
     /// The real servers, in the order of the file, no two of them with the same address and port.
@@ -62,14 +113,21 @@ pub struct VirtualServer {
     pub span: Span,
 }
 
+/// How the connections of a virtual server begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// `expire_quiescent_template`: a client leaves a real server of weight 0, though persistence would keep it there.
+    pub expire_quiescent: bool,
+    /// `ops`: UDP packets are each given a real server, and no connection is remembered.
+    pub one_packet: bool,
+    /// `sloppy_tcp`: connections may begin in their middle, with any segment but a reset.
+    pub sloppy: bool,
+}
+
 impl VirtualServer {
     /// Whether this version can serve it.
     pub fn is_available(&self) -> bool {
-        self.port != 0
-            && self.address.is_ipv4()
-            && self.protocol.is_available()
-            && self.forwarding.is_available()
-            && self.pool().next().is_some()
+        self.forwarding.is_available() && self.pool().next().is_some()
     }
 
     /// The real servers this version can forward to.
@@ -80,7 +138,7 @@ impl VirtualServer {
 
 impl fmt::Display for VirtualServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.address, self.port, self.protocol)
+        self.selector.fmt(f)
     }
 }
 
@@ -89,7 +147,7 @@ impl fmt::Display for VirtualServer {
 pub struct RealServer {
     /// The address.
     pub address: IpAddr,
-    /// The port; under direct routing always that of the virtual server.
+    /// The port; under direct routing always that of the virtual server, and so 0 where that has none.
     pub port: u16,
     /// Its share of new connections.
     pub weight: Weight,
@@ -99,6 +157,10 @@ pub struct RealServer {
     pub checkers: Vec<Checker>,
     /// Whether a failed check sets the weight to 0 in place of taking the server out.
     pub inhibit_on_failure: bool,
+    /// `uthreshold`: with so many connections it gets no new ones; 0 for no limit.
+    pub upper_threshold: u32,
+    /// `lthreshold`: with fewer than so many it gets new ones again; 0 for three quarters of the upper threshold.
+    pub lower_threshold: u32,
     /// Where it stands in the file.
     pub span: Span,
 }
@@ -163,16 +225,6 @@ pub enum Protocol {
     Udp,
     /// SCTP.
     Sctp,
-}
-
-impl Protocol {
-    /// Whether this version forwards it.
-    pub const fn is_available(self) -> bool {
-        match self {
-            Self::Tcp | Self::Udp => true,
-            Self::Sctp => false,
-        }
-    }
 }
 
 impl fmt::Display for Protocol {

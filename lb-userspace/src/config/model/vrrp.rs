@@ -102,6 +102,23 @@ impl Family {
             IpAddr::V6(_) => Self::V6,
         }
     }
+
+    /// The number of bits in an address.
+    pub const fn width(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 /// The standing an instance begins with.

@@ -25,19 +25,9 @@ pub(super) fn read(list: &Statement, problems: &mut Vec<Diagnostic>) -> Vec<(Vir
     addresses
 }
 
-/// An address and perhaps, behind `/`, its prefix as a length or a netmask.
-pub(super) fn prefixed(word: &Word) -> Result<(IpAddr, Option<u8>), Diagnostic> {
-    let part = |text: &str| Word { text: text.to_owned(), span: word.span };
-    let Some((address, prefix)) = word.text.split_once('/') else {
-        return Ok((values::address(word)?, None));
-    };
-    let address = values::address(&part(address))?;
-    Ok((address, Some(values::prefix(&part(prefix), values::width(address))?)))
-}
-
 /// An address of a host, behind which a prefix means nothing.
 pub(super) fn host(word: &Word, problems: &mut Vec<Diagnostic>) -> Result<IpAddr, Diagnostic> {
-    let (address, prefix) = prefixed(word)?;
+    let (address, prefix) = values::prefixed(word)?;
     if prefix.is_some() {
         let message = format!("the prefix behind {address} means nothing here");
         problems.push(Diagnostic::warning(word.span, message).hint("write the address alone"));
@@ -79,7 +69,7 @@ pub(super) fn scope(word: &Word) -> Result<Scope, Diagnostic> {
 
 fn address(line: &Statement, problems: &mut Vec<Diagnostic>) -> Result<VirtualAddress, Diagnostic> {
     let mut words = Words::new(line);
-    let (address, prefix) = prefixed(&line.keyword)?;
+    let (address, prefix) = values::prefixed(&line.keyword)?;
     words.take();
     can_be_held(address, &line.keyword)?;
     let mut read = VirtualAddress { address, prefix, dev: None, label: None, scope: None, broadcast: None };

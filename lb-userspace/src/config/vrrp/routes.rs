@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::addresses::{prefixed, scope};
+use super::addresses::scope;
 use super::words::{self, Words};
 use crate::config::diagnostics::{Diagnostic, quoted};
 use crate::config::model::vrrp::{Family, RouteKind, Scope, VirtualRoute};
@@ -185,7 +185,7 @@ impl<'a> Route<'a> {
 
 /// A prefix that has no bits behind its length, as the kernel wants it; an address alone is its own prefix.
 fn whole_prefix(word: &Word) -> Result<(IpAddr, u8), Diagnostic> {
-    let (address, length) = prefixed(word)?;
+    let (address, length) = values::prefixed(word)?;
     let length = length.unwrap_or(values::width(address));
     let bits = match address {
         IpAddr::V4(address) => u128::from(address.to_bits()) << 96,

@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use super::addresses::prefixed;
 use super::routes::{left_out, table};
 use super::words::{self, Words};
 use crate::config::diagnostics::{Diagnostic, quoted};
@@ -124,7 +123,7 @@ fn prefix(word: &Word) -> Result<Option<(IpAddr, u8)>, Diagnostic> {
     if matches!(word.text.as_str(), "all" | "any" | "default") {
         return Ok(None);
     }
-    let (address, length) = prefixed(word)?;
+    let (address, length) = values::prefixed(word)?;
     Ok(Some((address, length.unwrap_or(values::width(address)))))
 }
 

@@ -1,0 +1,195 @@
+//! What the keywords of a `virtual_server` say about the service itself, and what is to be said about them together.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::scheduler;
+use crate::config::diagnostics::{Diagnostic, quoted};
+use crate::config::model::vrrp::Family;
+use crate::config::model::{Forwarding, Granularity, Protocol, Scheduler, Selector, VirtualServer};
+use crate::config::source::Span;
+use crate::config::tree::{Statement, Word};
+use crate::config::values;
+
+pub(super) const DEFAULT_PERSISTENCE: Duration = Duration::from_mins(6);
+const PERSISTENCES: RangeInclusive<u64> = 1..=31 * 24 * 60 * 60;
+
+/// What the block says, with the place of what may stand in the way of serving it or do nothing.
+#[derive(Default)]
+pub(super) struct Settings {
+    pub(super) protocol: Option<(Protocol, Span)>,
+    pub(super) scheduler: Option<Scheduler>,
+    pub(super) hash_port: Option<Span>,
+    pub(super) hash_fallback: Option<Span>,
+    /// Of a flag that no scheduler reads.
+    third_flag: Option<Span>,
+    pub(super) forwarding: Option<(Forwarding, Span)>,
+    persistence: Option<(Duration, Span)>,
+    pub(super) granularity: Option<Granularity>,
+    /// Of `persistence_granularity`, which means persistence; `nat_mask` does not.
+    granularity_at: Option<Span>,
+    pub(super) expire_quiescent: Option<Span>,
+    pub(super) one_packet: Option<Span>,
+    pub(super) sloppy: Option<Span>,
+    pub(super) inhibit_on_failure: bool,
+    /// `ip_family` that is not that of the address.
+    other_family: Option<Span>,
+}
+
+impl Settings {
+    pub(super) fn take(
+        &mut self,
+        setting: &Statement,
+        family: Family,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        let span = setting.header();
+        match (setting.name(), setting.arguments.first()) {
+            ("lb_algo" | "lvs_sched", Some(word)) => self.scheduler = Some(scheduler(word)?),
+            ("sh-port" | "mh-port" | "flag-2", None) => self.hash_port = Some(span),
+            ("sh-fallback" | "mh-fallback" | "flag-1", None) => self.hash_fallback = Some(span),
+            ("flag-3", None) => self.third_flag = Some(span),
+            ("ops", None) => self.one_packet = Some(span),
+            ("lb_kind" | "lvs_method", Some(word)) => {
+                self.forwarding = Some((super::forwarding(word)?, span));
+            }
+            ("protocol", Some(word)) => self.protocol = Some((values::protocol(word)?, span)),
+            ("persistence_timeout", value) => {
+                self.persistence = Some((value.map_or(Ok(DEFAULT_PERSISTENCE), persistence)?, span));
+            }
+            ("persistence_granularity", Some(word)) => {
+                self.granularity = Some(Granularity(values::prefix(word, family.width())?));
+                self.granularity_at = Some(span);
+            }
+            ("nat_mask", Some(word)) => {
+                self.granularity = Some(Granularity(values::prefix(word, family.width())?));
+                let message =
+                    "`nat_mask` has meant nothing since Linux 2.2; it is read as `persistence_granularity`";
+                problems.push(
+                    Diagnostic::warning(span, message).hint(
+                        "write `persistence_granularity`, or remove it to tell clients apart by address",
+                    ),
+                );
+            }
+            ("expire_quiescent_template", value) => {
+                self.expire_quiescent = values::switch(value)?.then_some(span);
+            }
+            ("sloppy_tcp", value) => self.sloppy = values::switch(value)?.then_some(span),
+            ("inhibit_on_failure", value) => self.inhibit_on_failure = values::switch(value)?,
+            ("ip_family", Some(word)) => {
+                self.other_family = (ip_family(word)? != family).then_some(span);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How long a client stays with its real server. As under keepalived, who tells clients apart by prefix means
+    /// persistence, and a service on every port has it.
+    pub(super) fn persistence(&self, selector: &Selector) -> Option<Duration> {
+        let every_port = matches!(selector, Selector::Address { port: 0, .. });
+        let implied = self.granularity_at.is_some() || every_port;
+        self.persistence.map(|(timeout, _)| timeout).or(implied.then_some(DEFAULT_PERSISTENCE))
+    }
+
+    pub(super) fn say_what_is_missing(&self, service: &VirtualServer, problems: &mut Vec<Diagnostic>) {
+        let header = service.span;
+        match (service.selector, self.protocol) {
+            (Selector::Address { .. }, None) => problems.push(
+                Diagnostic::warning(header, "the virtual server has no `protocol`, which means UDP")
+                    .hint("write `protocol TCP` or `protocol UDP`"),
+            ),
+            (Selector::Mark { .. }, Some((_, span))) => problems.push(
+                Diagnostic::note(span, "`protocol` means nothing to a service by firewall mark")
+                    .hint("remove it; the rules of the mark may have one"),
+            ),
+            (Selector::Address { .. }, Some(_)) | (Selector::Mark { .. }, None) => {}
+        }
+        let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Mh);
+        let hashing_flags = [self.hash_port, self.hash_fallback].map(|span| span.filter(|_| !is_hashing));
+        for span in hashing_flags.into_iter().chain([self.third_flag]).flatten() {
+            let scheduler = service.scheduler.keyword();
+            problems.push(
+                Diagnostic::warning(span, format!("this flag means nothing to the scheduler {scheduler}"))
+                    .hint("remove it; sh and mh have `port` and `fallback`, and the others none"),
+            );
+        }
+        self.say_about_connections(service, problems);
+        let mut left_out = |span, why: String, hint| {
+            let message = format!("the virtual server {service} is left out: {why}");
+            problems.push(Diagnostic::warning(span, message).hint(hint));
+        };
+        if !service.forwarding.is_available() {
+            let (span, unset) = self
+                .forwarding
+                .map_or((header, "it has no `lb_kind`, which means NAT; "), |(_, span)| (span, ""));
+            let why = format!("{unset}{} is not yet in effect", service.forwarding.keyword());
+            left_out(span, why, "use DR");
+        } else if service.pool().next().is_none() {
+            left_out(header, "it has no real server".to_owned(), "add a `real_server`");
+        }
+    }
+
+    /// What new connections depend on, as far as it does nothing or something that is not written.
+    fn say_about_connections(&self, service: &VirtualServer, problems: &mut Vec<Diagnostic>) {
+        let mut warn = |span, message: &str, hint: &str| {
+            problems.push(Diagnostic::warning(span, message).hint(hint));
+        };
+        let protocol = match service.selector {
+            Selector::Address { protocol, .. } => Some(protocol),
+            Selector::Mark { .. } => None,
+        };
+        let seconds = "write `persistence_timeout` and the seconds";
+        match (self.persistence, self.granularity_at) {
+            (None, Some(span)) => warn(
+                span,
+                "`persistence_granularity` without `persistence_timeout` means a timeout of 360 seconds",
+                seconds,
+            ),
+            (None, None) if service.persistence.is_some() => warn(
+                service.span,
+                "a service on every port needs `persistence_timeout`; without it 360 seconds are meant",
+                seconds,
+            ),
+            (None | Some(_), None | Some(_)) => {}
+        }
+        let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Dh | Scheduler::Mh);
+        if let (true, Some((_, span))) = (is_hashing, self.persistence) {
+            let message = format!(
+                "the scheduler {} chooses by a hash already; persistence only keeps clients where they are when the \
+                 real servers change",
+                service.scheduler.keyword()
+            );
+            warn(span, &message, "use another scheduler, or remove `persistence_timeout`");
+        }
+        if let (Some(span), Some(Protocol::Tcp | Protocol::Sctp)) = (self.one_packet, protocol) {
+            warn(span, "`ops` has no effect: it is for UDP and firewall marks", "remove it");
+        }
+        if let (Some(span), Some(Protocol::Udp)) = (self.sloppy, protocol) {
+            warn(span, "`sloppy_tcp` has no effect on UDP", "remove it");
+        }
+        if let (Some(span), None) = (self.expire_quiescent, service.persistence) {
+            let message = "`expire_quiescent_template` has no effect without `persistence_timeout`";
+            warn(span, message, seconds);
+        }
+        if let Some(span) = self.other_family {
+            let message =
+                format!("`ip_family` has no effect: the virtual address is {}", service.selector.family());
+            warn(span, &message, "remove it; it is for firewall marks");
+        }
+    }
+}
+
+/// `inet` or `inet6`.
+pub(super) fn ip_family(word: &Word) -> Result<Family, Diagnostic> {
+    match word.text.as_str() {
+        "inet" => Ok(Family::V4),
+        "inet6" => Ok(Family::V6),
+        other => Err(Diagnostic::error(word.span, format!("{} is not an address family", quoted(other)))
+            .hint("write inet or inet6")),
+    }
+}
+
+fn persistence(word: &Word) -> Result<Duration, Diagnostic> {
+    Ok(Duration::from_secs(values::number(word, "a time in seconds", PERSISTENCES)?))
+}

@@ -1,0 +1,147 @@
+use super::*;
+
+#[test]
+fn the_screen_names_what_an_operator_asks_for() {
+    let status = status();
+    let text = status.to_text();
+    for part in [
+        "native XDP on eth1",
+        "VI_1 BACKUP for 9 s: priority 99, VRID 51 on eth1, 10.0.0.100; master is 10.0.0.3",
+        "changes together with the sync group both",
+        "adverts refused: 2, its checksum is wrong",
+        "TCP 10.0.0.100:80 rr, not master of VI_1",
+        "down",
+        "17 active       41 inactive",
+        "at most 100 connections, again below 75  (connection refused)",
+        "12 forwarded_tx",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("drop_ttl"), "what never happened is not shown");
+    let json = serde_json::to_string(&status).expect("serialises");
+    assert_eq!(serde_json::from_str::<Status>(&json).expect("parses"), status);
+}
+
+#[test]
+fn a_service_is_shown_as_ipvsadm_shows_it() {
+    let persistence =
+        |granularity| Some(Persistence { timeout_seconds: 300, granularity, expire_quiescent: false });
+    let plain = status().services.remove(0);
+    let v6 =
+        Service { address: IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 9]), instance: None, ..plain.clone() };
+    let mark = |address: IpAddr| Service {
+        address,
+        port: 0,
+        protocol: "FWM".into(),
+        fwmark: Some(3),
+        instance: None,
+        ..plain.clone()
+    };
+    for (service, shown) in [
+        (
+            Service { persistence: persistence(24), ..plain.clone() },
+            "TCP 10.0.0.100:80 rr persistent 300 mask 255.255.255.0, not",
+        ),
+        (
+            Service { port: 0, persistence: persistence(32), ..plain.clone() },
+            "TCP 10.0.0.100:0 rr persistent 300, not",
+        ),
+        (Service { persistence: persistence(0), ..plain.clone() }, "rr persistent 300 mask 0.0.0.0, not"),
+        (
+            Service { persistence: persistence(64), ..v6.clone() },
+            "TCP [fd00::9]:80 rr persistent 300 mask 64: 17 active",
+        ),
+        (Service { persistence: persistence(128), sloppy: true, ..v6 }, "rr persistent 300 sloppy: 17"),
+        (Service { one_packet: true, ..mark([0; 4].into()) }, "\nFWM 3 rr ops: 17 active"),
+        (mark([0u8; 16].into()), "\nFWM 3 IPv6 rr: 17 active"),
+        (
+            Service {
+                persistence: persistence(32).map(|p| Persistence { expire_quiescent: true, ..p }),
+                ..plain.clone()
+            },
+            "rr persistent 300 expire-quiescent, not",
+        ),
+    ] {
+        let text = Status { services: vec![service], ..status() }.to_text();
+        assert!(text.contains(shown), "{shown} in {text}");
+    }
+}
+
+#[test]
+fn what_a_daemon_of_an_earlier_version_tells_is_shown() {
+    let mut json = serde_json::to_value(status()).expect("serialises");
+    let service = json["services"][0].as_object_mut().expect("a service");
+    for name in ["fwmark", "persistence", "one_packet", "sloppy"] {
+        assert!(service.remove(name).is_some(), "{name}");
+    }
+    let server = service["servers"][0].as_object_mut().expect("a server");
+    for name in ["upper_threshold", "lower_threshold"] {
+        assert!(server.remove(name).is_some(), "{name}");
+    }
+    assert!(serde_json::from_value::<Status>(json).is_ok());
+}
+
+fn status() -> Status {
+    let server = RealServer {
+        address: IpAddr::from([10, 0, 0, 1]),
+        port: 80,
+        weight: 1,
+        upper_threshold: 100,
+        lower_threshold: 75,
+        state: ServerState::Down,
+        reason: Some("connection refused".into()),
+        eligible: false,
+        local: false,
+        mac: Some("02:00:00:00:00:01".into()),
+        interface: Some("eth1".into()),
+        connections: 3,
+        active_connections: 17,
+        inactive_connections: 41,
+        packets: 12,
+        bytes: 900,
+    };
+    Status {
+        version: "1.2.3".into(),
+        pid: 7,
+        uptime_seconds: 60,
+        mode: "native".into(),
+        interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
+        instances: vec![Instance {
+            name: "VI_1".into(),
+            group: Some("both".into()),
+            interface: "eth1".into(),
+            virtual_router_id: 51,
+            state: "BACKUP".into(),
+            seconds: 9,
+            priority: 99,
+            master: Some(IpAddr::from([10, 0, 0, 3])),
+            source: None,
+            lease_milliseconds: None,
+            addresses: vec![IpAddr::from([10, 0, 0, 100])],
+            faults: Vec::new(),
+            masterships: 0,
+            adverts_sent: 0,
+            adverts_received: 9,
+            adverts_refused: BTreeMap::from([("checksum".into(), 2)]),
+        }],
+        services: vec![Service {
+            address: IpAddr::from([10, 0, 0, 100]),
+            port: 80,
+            protocol: "TCP".into(),
+            fwmark: None,
+            scheduler: "rr".into(),
+            persistence: None,
+            one_packet: false,
+            sloppy: false,
+            instance: Some("VI_1".into()),
+            active: false,
+            connections: 3,
+            active_connections: 17,
+            inactive_connections: 41,
+            packets: 12,
+            bytes: 900,
+            servers: vec![server],
+        }],
+        counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
+    }
+}
