@@ -41,5 +41,5 @@ fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict>
         debug!(ctx, "service {} takes a new connection to server {}", service.info.id, target.row);
     }
     maps::count_server(target.row, packet.bytes, is_new);
-    rewrite::send::<F>(ctx, link.port, packet.offset, &target)
+    rewrite::send::<F>(ctx, link.port, packet.offset, packet.bytes, &target)
 }

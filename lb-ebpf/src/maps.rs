@@ -13,7 +13,7 @@ use lb_common::{
     layout::{CursorRow, Layout, Lease, Load, MAX_PORTS, Member, Port, Server, ServiceBucket, Stats},
 };
 
-use crate::pick::Run;
+use crate::{answer, pick::Run};
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -47,6 +47,9 @@ pub(crate) static PORT_DEVICES: DevMap<MAX_PORTS> = DevMap::new();
 /// A pick's state: too large for the stack, and one CPU makes one pick at a time.
 #[btf_map(name = "search")]
 pub(crate) static SEARCH: PerCpuArray<Run, 1> = PerCpuArray::new();
+/// An answer in the making: likewise.
+#[btf_map(name = "answers")]
+pub(crate) static ANSWERS: PerCpuArray<answer::Row, 1> = PerCpuArray::new();
 /// Not read by the program: it travels with the maps for the next daemon.
 #[btf_map(name = "layout")]
 static LAYOUT: Array<Layout, 1> = Array::new();
@@ -73,7 +76,7 @@ static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
 static FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
 /// The interfaces, by their rows in `ports`.
 #[unsafe(no_mangle)]
-static PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], reserved: 0 }; MAX_PORTS];
+static PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], mtu: 0 }; MAX_PORTS];
 
 #[inline(always)]
 pub(crate) fn service_mask() -> u32 {

@@ -15,7 +15,7 @@ use crate::{
     flow::{Bpf, Place, Target},
     maps,
     service::Found,
-    verdict::{Verdict, drop, pass},
+    verdict::{Verdict, answer, drop},
 };
 
 /// How often a pick is repeated because another CPU picked at the same moment. The last one stands all the same:
@@ -39,17 +39,17 @@ pub(crate) fn schedule<F: Family>(
     }
     let row = pick(service.number);
     if row == NOBODY {
-        return Err(pass(Counter::PassNoServer));
+        return Err(answer(Counter::AnswerNoServer));
     }
     let target = Target::new(row as u16, None).map_err(|state| match state {
         ServerState::Unresolved => drop(Counter::DropUnresolved),
-        _ => pass(Counter::PassNoServer),
+        _ => answer(Counter::AnswerNoServer),
     })?;
     match place.record(packet, &target, stale)? {
         // Another CPU opened the same connection a moment ago; its choice stands.
         Inserted::Existing(flow) => {
             let target = Target::new(flow.server(), Some(flow.generation()))
-                .map_err(|_| pass(Counter::PassNoServer))?;
+                .map_err(|_| answer(Counter::AnswerNoServer))?;
             Ok((target, false))
         }
         _ => Ok((target, true)),

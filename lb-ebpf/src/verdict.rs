@@ -7,7 +7,31 @@ use lb_common::counters::Counter;
 #[derive(Clone, Copy)]
 pub(crate) struct Verdict {
     pub(crate) counter: Counter,
+    /// The XDP action, or [`ANSWER`] and in the lower half an MTU.
     pub(crate) action: u32,
+}
+
+/// What stands for an XDP action where an ICMP error is to go back.
+const ANSWER: u32 = 1 << 16;
+
+impl Verdict {
+    /// The MTU to be told, or 0, if the packet is to be answered.
+    #[inline(always)]
+    pub(crate) const fn answer_with(self) -> Option<u32> {
+        self.action.checked_sub(ANSWER)
+    }
+}
+
+/// Answer it with the ICMP error that `counter` counts.
+#[inline(always)]
+pub(crate) const fn answer(counter: Counter) -> Verdict {
+    Verdict { counter, action: ANSWER }
+}
+
+/// Answer it with the MTU that it is too long for.
+#[inline(always)]
+pub(crate) const fn too_big(mtu: u16) -> Verdict {
+    Verdict { counter: Counter::AnswerTooBig, action: ANSWER | mtu as u32 }
 }
 
 /// Leave it to the kernel's stack.

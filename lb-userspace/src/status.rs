@@ -338,7 +338,7 @@ mod tests {
                 bytes: 900,
                 servers: vec![server],
             }],
-            counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
+            counters: BTreeMap::from([("forwarded_tx".into(), 12), ("answer_ttl".into(), 0)]),
         };
         let text = status.to_text();
         for part in [
@@ -354,7 +354,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(!text.contains("drop_ttl"), "what never happened is not shown");
+        assert!(!text.contains("answer_ttl"), "what never happened is not shown");
         let json = serde_json::to_string(&status).expect("serialises");
         assert_eq!(serde_json::from_str::<Status>(&json).expect("parses"), status);
     }
