@@ -37,7 +37,9 @@ mod tests {
 
     #[test]
     fn a_sum_in_memory_order_becomes_the_field() {
-        for header in [[0x45, 0, 0, 60, 0xff, 0xff], [0xff; 6], [0, 0, 0, 0, 0, 1], [0x80, 1, 0x80, 2, 0xfe, 0xfc]] {
+        for header in
+            [[0x45, 0, 0, 60, 0xff, 0xff], [0xff; 6], [0, 0, 0, 0, 0, 1], [0x80, 1, 0x80, 2, 0xfe, 0xfc]]
+        {
             let sum = header.as_chunks().0.iter().map(|&pair| u32::from(u16::from_ne_bytes(pair))).sum();
             assert_eq!(complement(sum), internet(&header).to_be_bytes(), "{header:02x?}");
         }

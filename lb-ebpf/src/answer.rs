@@ -3,13 +3,10 @@
 //! Answers are rare and limited in number, so the fewest instructions for the verifier come before speed here: an answer
 //! is put together in a row of this CPU's own, whose size is fixed, and then stored in the frame.
 
-use core::{ffi::c_void, ptr::null_mut};
+use core::{ffi::c_void, hint::black_box, ptr::null_mut};
 
 use aya_ebpf::{
-    bindings::{
-        xdp_action::XDP_TX,
-        xdp_md,
-    },
+    bindings::{xdp_action::XDP_TX, xdp_md},
     helpers::generated::{
         bpf_csum_diff, bpf_get_prandom_u32, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes,
         bpf_xdp_store_bytes,
@@ -84,12 +81,12 @@ const DONT_FRAGMENT: u8 = 0x40;
 
 #[inline(always)]
 fn answer4(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
-    let header = access::read::<Ipv4Hdr>(ctx, link.offset).ok_or(drop(Counter::DropTruncatedIp))?;
+    let message = &mut row.v4;
+    let header: Ipv4Hdr = message.header(ctx, link)?;
     let reason = expired_first(reason, header.ttl);
     if matches!(reason, Reason::TooBig(_)) && header.frags[0] & DONT_FRAGMENT == 0 {
         return Err(drop(Counter::DropTooBig));
     }
-    let message = &mut row.v4;
     let quote = message.quote(ctx, link, usize::from(u16::from_be_bytes(header.tot_len)), Ipv4Hdr::LEN)?;
     if !may_answer4(&message.quote, quote) {
         return Err(drop(Counter::DropNoAnswer));
@@ -109,12 +106,10 @@ const ADDRESSES: usize = 8;
 
 #[inline(always)]
 fn answer6(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
-    let header = access::at::<Ipv6Hdr>(ctx, link.offset).ok_or(drop(Counter::DropTruncatedIp))?;
-    // SAFETY: `at` checked the bounds; bytes have no alignment.
-    let (hop_limit, payload) = unsafe { ((*header).hop_limit, (*header).payload_len) };
-    let reason = expired_first(reason, hop_limit);
     let message = &mut row.v6;
-    let len = Ipv6Hdr::LEN + usize::from(u16::from_be_bytes(payload));
+    let header: Ipv6Hdr = message.header(ctx, link)?;
+    let reason = expired_first(reason, header.hop_limit);
+    let len = Ipv6Hdr::LEN + usize::from(u16::from_be_bytes(header.payload_len));
     let quote = message.quote(ctx, link, len, Ipv6Hdr::LEN)?;
     if !may_answer6(&message.quote, quote) {
         return Err(drop(Counter::DropNoAnswer));
@@ -163,6 +158,21 @@ struct Message<H, const QUOTE: usize> {
 const CHUNK: usize = 512;
 
 impl<H, const QUOTE: usize> Message<H, QUOTE> {
+    /// Copies the network header, without the options.
+    #[inline(always)]
+    fn header<N: Copy>(&mut self, ctx: &XdpContext, link: &Link) -> Result<N, Verdict> {
+        let place = (&raw mut self.quote).cast::<N>();
+        // SAFETY: the helper checks the frame's bounds, a quote has more room than a header, and any bytes make one.
+        unsafe {
+            if bpf_xdp_load_bytes(ctx.ctx, link.offset as u32, place.cast::<c_void>(), size_of::<N>() as u32)
+                != 0
+            {
+                return Err(drop(Counter::DropTruncatedIp));
+            }
+            Ok(place.read_unaligned())
+        }
+    }
+
     /// Copies the beginning of the network packet, which is `len` bytes long; how much of it.
     #[inline(always)]
     fn quote(&mut self, ctx: &XdpContext, link: &Link, len: usize, least: usize) -> Result<usize, Verdict> {
@@ -184,15 +194,20 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
     /// before.
     #[inline(always)]
     fn checksum(&mut self, offset: usize, len: usize, mut sum: u32) -> [u8; 2] {
-        let words = (len + 3) & !3;
-        let mut done = 0;
-        while done < words && done < size_of::<Self>() {
-            let chunk = (words - done).min(CHUNK);
+        let mut left = (len + 3) & !3;
+        let mut done = offset;
+        while left > 0 && done < size_of::<Self>() {
+            let chunk = left.min(CHUNK);
             // SAFETY: the bytes are in the message, the zeros behind the quote included.
             unsafe {
-                let from = (&raw mut *self).cast::<u8>().add(offset + done).cast::<u32>();
+                let from = (&raw mut *self).cast::<u8>().add(done).cast::<u32>();
                 sum = bpf_csum_diff(null_mut(), 0, from, chunk as u32, sum) as u32;
             }
+            if left <= CHUNK {
+                break;
+            }
+            // The verifier must see the very number that is compared.
+            left = black_box(left - CHUNK);
             done += CHUNK;
         }
         checksum::complement(sum)
@@ -209,12 +224,12 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
     ) -> Result<(), Verdict> {
         let failed = drop(Counter::DropAnswerFailed);
         let head = size_of::<H>();
-        let layer = link.offset.min(MAX_LINK) as u32;
+        let layer = link.offset as u32;
         let link_bytes = (&raw mut *start).cast::<c_void>();
         // SAFETY: the helpers check the frame's bounds; what they read or write here is within the row, and `link.port`
         // is a row that `link` found.
         unsafe {
-            if bpf_xdp_load_bytes(ctx.ctx, 0, link_bytes, layer) != 0 {
+            if bpf_xdp_load_bytes(ctx.ctx, 0, link_bytes, MAX_LINK as u32) != 0 {
                 return Err(failed);
             }
             let ethernet = link_bytes.cast::<EthHdr>();
@@ -228,7 +243,8 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
                 return Err(failed);
             }
             let message = (&raw mut *self).cast::<c_void>();
-            if bpf_xdp_store_bytes(ctx.ctx, 0, link_bytes, layer) != 0
+            // What was behind the link layer is overwritten then.
+            if bpf_xdp_store_bytes(ctx.ctx, 0, link_bytes, MAX_LINK as u32) != 0
                 || bpf_xdp_store_bytes(ctx.ctx, layer, message, (head + quote) as u32) != 0
             {
                 return Err(failed);

@@ -102,7 +102,9 @@ fn an_ipv6_packet_causes_an_error_unless_it_must_not() {
     };
     assert!(!from([0; 16]), "unspecified");
     assert!(!from(1u128.to_be_bytes()), "loopback");
-    assert!(from(2u128.to_be_bytes()) && from((1u128 << 8).to_be_bytes()) && from((1u128 << 120).to_be_bytes()));
+    assert!(
+        from(2u128.to_be_bytes()) && from((1u128 << 8).to_be_bytes()) && from((1u128 << 120).to_be_bytes())
+    );
     assert!(!from([0xff; 16]), "multicast");
     let (mut packet, len) = packet6(6, &[0; 20]);
     packet[24] = 0xff;

@@ -143,7 +143,7 @@ fn serve(bench: &Bench, client: ([u8; 4], u16), port: u16) -> Option<u16> {
     if outcome.action == action::TX {
         return Some(u16::from_be_bytes([outcome.frame[4], outcome.frame[5]]));
     }
-    assert_eq!(outcome.counted, [("pass_no_server", 1)]);
+    assert_eq!(outcome.counted, [("answer_no_server", 1)]);
     None
 }
 

@@ -1,0 +1,120 @@
+//! What a client learns at once, because the program answers: that nobody serves it, that it is too far, that its packets
+//! are too long.
+
+use std::io;
+use std::net::{SocketAddrV4, TcpStream, UdpSocket};
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use lb_tests::config::{Protocol, VirtualServer};
+use lb_tests::lab::Lab;
+use lb_tests::{Plan, wait, with_lab};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt};
+
+/// Longer than any answer takes, and shorter than the second after which a client repeats its SYN.
+const AT_ONCE: Duration = Duration::from_millis(900);
+const BOUND: Duration = Duration::from_secs(15);
+
+/// Connects from the client, and wants to be refused before a SYN is repeated.
+fn is_refused(lab: &Lab) -> Result<()> {
+    let service = lab.service().into();
+    lab.client().netns().enter(|| match TcpStream::connect_timeout(&service, AT_ONCE) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        other => Err(anyhow!("expected to be refused: {other:?}")),
+    })
+}
+
+/// The count of one of the program's counters.
+fn counted(lab: &Lab, name: &str) -> Result<u64> {
+    lab.director.status()?.counters.get(name).copied().with_context(|| format!("no counter {name}"))
+}
+
+#[test]
+fn a_service_without_a_server_refuses_at_once() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        lab.balance(&lab.http_on_all("rr"), 1)?;
+        lab.client().who(lab.service())?;
+        lab.servers[0].stop()?;
+        lab.wait_eligible(0)?;
+        is_refused(lab)?;
+        ensure!(counted(lab, "answer_no_server")? == 1);
+        lab.servers[0].start()?;
+        lab.wait_eligible(1)?;
+        lab.client().who(lab.service())?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_service_whose_server_has_no_weight_refuses_at_once() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        lab.balance(&lab.http("wrr").checked(lab.servers[0].address, 0), 0)?;
+        is_refused(lab)
+    })
+}
+
+#[test]
+fn a_datagram_that_nobody_takes_is_refused() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        let config = VirtualServer::new(lab.vip(), 5300, Protocol::Udp, "rr");
+        lab.balance(&config.unchecked(lab.servers[0].address, 0), 0)?;
+        let service = SocketAddrV4::new(lab.vip(), 5300);
+        lab.client().netns().enter(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.set_read_timeout(Some(AT_ONCE))?;
+            socket.connect(service)?;
+            // The quote is shorter than this, and the client finds its socket all the same.
+            for length in [3, 1472] {
+                socket.send(&vec![0; length])?;
+                let error = socket.recv(&mut [0; 64]).expect_err("nobody serves");
+                ensure!(error.kind() == io::ErrorKind::ConnectionRefused, "{length} bytes: {error}");
+            }
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn a_client_that_is_too_far_learns_so() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        lab.balance(&lab.http_on_all("rr"), 1)?;
+        let service = SockaddrIn::from(lab.service());
+        lab.client().netns().enter(|| {
+            let client = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
+            setsockopt(&client, sockopt::Ipv4Ttl, &1)?;
+            let error = connect(client.as_raw_fd(), &service);
+            ensure!(error == Err(Errno::EHOSTUNREACH), "{error:?}");
+            Ok(())
+        })?;
+        ensure!(counted(lab, "answer_ttl")? == 1);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_client_learns_the_mtu_behind_the_director() -> Result<()> {
+    with_lab(&Plan::servers(1).two_legs(), |lab| {
+        let config = VirtualServer::new(lab.vip(), 5300, Protocol::Udp, "rr");
+        lab.balance(&config.unchecked(lab.servers[0].address, 1), 1)?;
+        lab.director.netns().ip("link set dev lan0 mtu 1400")?;
+        let service = SocketAddrV4::new(lab.vip(), 5300);
+        let client = lab.client().netns().enter(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            setsockopt(&socket, sockopt::IpMtuDiscover, &libc::IP_PMTUDISC_DO)?;
+            socket.connect(service)?;
+            Ok(socket)
+        })?;
+        wait::until("the client to know the MTU", BOUND, || {
+            Ok(match client.send(&[0; 1472]) {
+                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => ControlFlow::Break(()),
+                sent => ControlFlow::Continue(format!("{sent:?}")),
+            })
+        })?;
+        ensure!(client.send(&[0; 1400 - 28])? == 1400 - 28);
+        ensure!(counted(lab, "answer_too_big")? > 0);
+        Ok(())
+    })
+}
