@@ -2,6 +2,8 @@
 //!
 //! What they answer to and how is Linux's choice (`icmp_send`, `icmp6_send`), because IPVS answers through it.
 
+use core::hint::black_box;
+
 use bytemuck::{Pod, Zeroable};
 
 /// How much of a packet is quoted in an ICMP error: with it the error is 576 bytes long (RFC 1812, section 4.3.2.3).
@@ -87,9 +89,9 @@ const CONTROL: u8 = 0xc0;
 const TTL: u8 = 64;
 
 impl Head4 {
-    /// The headers of an error about a packet from `client` to `vip` of which `quote` bytes follow; its checksums are 0.
+    /// The headers of an error about the quoted packet, of which `quote` bytes follow; its checksums are 0.
     #[inline(always)]
-    pub const fn new(reason: Reason, vip: [u8; 4], client: [u8; 4], id: [u8; 2], quote: u16) -> Self {
+    pub const fn new(reason: Reason, packet: &[u8; QUOTE4], id: [u8; 2], quote: u16) -> Self {
         let icmp = match reason {
             Reason::NoServer => Icmp::new([3, 3], 0),
             Reason::Expired => Icmp::new([11, 0], 0),
@@ -104,8 +106,8 @@ impl Head4 {
             ttl: TTL,
             protocol: 1,
             check: [0; 2],
-            source: vip,
-            destination: client,
+            source: [packet[16], packet[17], packet[18], packet[19]],
+            destination: [packet[12], packet[13], packet[14], packet[15]],
             icmp,
         }
     }
@@ -215,9 +217,12 @@ pub fn may_answer6(packet: &[u8; QUOTE6], len: usize) -> bool {
     let mut offset = 40;
     let mut headers = 0;
     while headers < MAX_EXTENSIONS {
-        let (Some(&[first, second, third, fourth]), true) = (four(packet, offset), offset + 4 <= len) else {
+        // The BPF verifier must see that what is compared with the length is the very offset.
+        offset = black_box(offset);
+        if offset + 4 > len {
             return true;
-        };
+        }
+        let Some(&[first, second, third, fourth]) = four(packet, offset) else { return true };
         offset += match next {
             // Hop-by-hop, routing, destination options.
             0 | 43 | 60 => (usize::from(second) + 1) * 8,

@@ -82,19 +82,21 @@ const DONT_FRAGMENT: u8 = 0x40;
 #[inline(always)]
 fn answer4(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
     let message = &mut row.v4;
-    let header: Ipv4Hdr = message.header(ctx, link)?;
-    let reason = expired_first(reason, header.ttl);
-    if matches!(reason, Reason::TooBig(_)) && header.frags[0] & DONT_FRAGMENT == 0 {
+    let header: *const Ipv4Hdr = message.header(ctx, link)?;
+    // SAFETY: the header is in the row; any bytes make one, and they have no alignment.
+    let (ttl, len, [flags, _]) = unsafe { ((*header).ttl, (*header).tot_len, (*header).frags) };
+    let reason = expired_first(reason, ttl);
+    if matches!(reason, Reason::TooBig(_)) && flags & DONT_FRAGMENT == 0 {
         return Err(drop(Counter::DropTooBig));
     }
-    let quote = message.quote(ctx, link, usize::from(u16::from_be_bytes(header.tot_len)), Ipv4Hdr::LEN)?;
+    let quote = message.quote(ctx, link, usize::from(u16::from_be_bytes(len)), Ipv4Hdr::LEN)?;
     if !may_answer4(&message.quote, quote) {
         return Err(drop(Counter::DropNoAnswer));
     }
     let counter = permit(&mut row.limiter, reason)?;
     // SAFETY: a helper without arguments.
     let [first, second, ..] = unsafe { bpf_get_prandom_u32() }.to_ne_bytes();
-    message.head = Head4::new(reason, header.dst_addr, header.src_addr, [first, second], quote as u16);
+    message.head = Head4::new(reason, &message.quote, [first, second], quote as u16);
     message.head.check = message.checksum(0, Ipv4Hdr::LEN, 0);
     message.head.icmp.check = message.checksum(Ipv4Hdr::LEN, size_of::<Icmp>() + quote, 0);
     message.send(ctx, link, &mut row.link, quote)?;
@@ -107,9 +109,11 @@ const ADDRESSES: usize = 8;
 #[inline(always)]
 fn answer6(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
     let message = &mut row.v6;
-    let header: Ipv6Hdr = message.header(ctx, link)?;
-    let reason = expired_first(reason, header.hop_limit);
-    let len = Ipv6Hdr::LEN + usize::from(u16::from_be_bytes(header.payload_len));
+    let header: *const Ipv6Hdr = message.header(ctx, link)?;
+    // SAFETY: the header is in the row; any bytes make one, and they have no alignment.
+    let (hop_limit, payload) = unsafe { ((*header).hop_limit, (*header).payload_len) };
+    let reason = expired_first(reason, hop_limit);
+    let len = Ipv6Hdr::LEN + usize::from(u16::from_be_bytes(payload));
     let quote = message.quote(ctx, link, len, Ipv6Hdr::LEN)?;
     if !may_answer6(&message.quote, quote) {
         return Err(drop(Counter::DropNoAnswer));
@@ -158,19 +162,15 @@ struct Message<H, const QUOTE: usize> {
 const CHUNK: usize = 512;
 
 impl<H, const QUOTE: usize> Message<H, QUOTE> {
-    /// Copies the network header, without the options.
+    /// Copies the network header, without options. A copy by value would go over the stack, and not always in words that
+    /// the verifier takes.
     #[inline(always)]
-    fn header<N: Copy>(&mut self, ctx: &XdpContext, link: &Link) -> Result<N, Verdict> {
+    fn header<N>(&mut self, ctx: &XdpContext, link: &Link) -> Result<*const N, Verdict> {
         let place = (&raw mut self.quote).cast::<N>();
-        // SAFETY: the helper checks the frame's bounds, a quote has more room than a header, and any bytes make one.
-        unsafe {
-            if bpf_xdp_load_bytes(ctx.ctx, link.offset as u32, place.cast::<c_void>(), size_of::<N>() as u32)
-                != 0
-            {
-                return Err(drop(Counter::DropTruncatedIp));
-            }
-            Ok(place.read_unaligned())
-        }
+        let (offset, len) = (link.offset as u32, size_of::<N>() as u32);
+        // SAFETY: the helper checks the frame's bounds, and a quote has more room than a header.
+        let copied = unsafe { bpf_xdp_load_bytes(ctx.ctx, offset, place.cast::<c_void>(), len) };
+        if copied == 0 { Ok(place) } else { Err(drop(Counter::DropTruncatedIp)) }
     }
 
     /// Copies the beginning of the network packet, which is `len` bytes long; how much of it.

@@ -77,7 +77,10 @@ impl Family for V4 {
 
     #[inline(always)]
     fn parse(ctx: &XdpContext, offset: usize) -> Result<Packet<Key4>, Verdict> {
-        let header = access::read::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        // SAFETY: `at` checked the bounds, and the fields have no alignment. A copy would go over the stack, and not always
+        // in words that the verifier takes.
+        let header = unsafe { &*header };
         let header_len = usize::from(header.vihl & 0x0f) * 4;
         if header.vihl >> 4 != 4 || header_len < Ipv4Hdr::LEN {
             return Err(drop(Counter::DropBadHeader));

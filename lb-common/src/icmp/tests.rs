@@ -10,7 +10,9 @@ const CLIENT: [u8; 4] = [192, 0, 2, 7];
 
 #[test]
 fn ipv4_headers_are_those_of_the_rfcs() {
-    let head = |reason| bytemuck::bytes_of(&Head4::new(reason, VIP, CLIENT, [0x12, 0x34], 40)).to_vec();
+    let mut packet = [0; QUOTE4];
+    packet[12..20].copy_from_slice(&[CLIENT, VIP].concat());
+    let head = |reason| bytemuck::bytes_of(&Head4::new(reason, &packet, [0x12, 0x34], 40)).to_vec();
     let ip = [0x45, 0xc0, 0, 68, 0x12, 0x34, 0, 0, 64, 1, 0, 0, 10, 0, 0, 100, 192, 0, 2, 7];
     assert_eq!(head(Reason::NoServer), [&ip[..], &[3, 3, 0, 0, 0, 0, 0, 0]].concat());
     assert_eq!(head(Reason::Expired), [&ip[..], &[11, 0, 0, 0, 0, 0, 0, 0]].concat());
