@@ -1,4 +1,4 @@
-//! What a client learns at once, because the program answers: that nobody serves it, that it is too far, that its packets
+//! What a client learns soon, because the program answers: that nobody serves it, that it is too far, that its packets
 //! are too long.
 
 use std::io;
@@ -14,17 +14,21 @@ use lb_tests::{Plan, wait, with_lab};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt};
 
-/// Longer than any answer takes, and shorter than the second after which a client repeats its SYN.
-const AT_ONCE: Duration = Duration::from_millis(900);
+/// Time for the first SYN and, a second later, its first repetition: an answer that comes while `connect` still holds the
+/// socket is only noted by Linux, and ends the connection when the next one comes.
+const SOON: Duration = Duration::from_millis(2500);
 const BOUND: Duration = Duration::from_secs(15);
 
-/// Connects from the client, and wants to be refused before a SYN is repeated.
+/// Connects from the client, and wants to be refused by the program and not by the director's stack.
 fn is_refused(lab: &Lab) -> Result<()> {
     let service = lab.service().into();
-    lab.client().netns().enter(|| match TcpStream::connect_timeout(&service, AT_ONCE) {
+    lab.client().netns().enter(|| match TcpStream::connect_timeout(&service, SOON) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         other => Err(anyhow!("expected to be refused: {other:?}")),
-    })
+    })?;
+    let answers = counted(lab, "answer_no_server")?;
+    ensure!((1..=2).contains(&answers), "{answers} answers");
+    Ok(())
 }
 
 /// The count of one of the program's counters.
@@ -33,14 +37,13 @@ fn counted(lab: &Lab, name: &str) -> Result<u64> {
 }
 
 #[test]
-fn a_service_without_a_server_refuses_at_once() -> Result<()> {
+fn a_service_without_a_server_refuses() -> Result<()> {
     with_lab(&Plan::servers(1), |lab| {
         lab.balance(&lab.http_on_all("rr"), 1)?;
         lab.client().who(lab.service())?;
         lab.servers[0].stop()?;
         lab.wait_eligible(0)?;
         is_refused(lab)?;
-        ensure!(counted(lab, "answer_no_server")? == 1);
         lab.servers[0].start()?;
         lab.wait_eligible(1)?;
         lab.client().who(lab.service())?;
@@ -49,7 +52,7 @@ fn a_service_without_a_server_refuses_at_once() -> Result<()> {
 }
 
 #[test]
-fn a_service_whose_server_has_no_weight_refuses_at_once() -> Result<()> {
+fn a_service_whose_server_has_no_weight_refuses() -> Result<()> {
     with_lab(&Plan::servers(1), |lab| {
         lab.balance(&lab.http("wrr").checked(lab.servers[0].address, 0), 0)?;
         is_refused(lab)
@@ -64,7 +67,7 @@ fn a_datagram_that_nobody_takes_is_refused() -> Result<()> {
         let service = SocketAddrV4::new(lab.vip(), 5300);
         lab.client().netns().enter(|| {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
-            socket.set_read_timeout(Some(AT_ONCE))?;
+            socket.set_read_timeout(Some(SOON))?;
             socket.connect(service)?;
             // The quote is shorter than this, and the client finds its socket all the same.
             for length in [3, 1472] {
@@ -89,7 +92,8 @@ fn a_client_that_is_too_far_learns_so() -> Result<()> {
             ensure!(error == Err(Errno::EHOSTUNREACH), "{error:?}");
             Ok(())
         })?;
-        ensure!(counted(lab, "answer_ttl")? == 1);
+        let answers = counted(lab, "answer_ttl")?;
+        ensure!((1..=2).contains(&answers), "{answers} answers");
         Ok(())
     })
 }
