@@ -177,7 +177,7 @@ impl Prepared {
             service_keys: table.keys,
             flow_keys,
         };
-        let ports = ports(&settings.interfaces, settings.mode)?;
+        let ports = attach::ports(&settings.interfaces, settings.mode)?;
         let mut loader = constants.loader(&ports);
         loader
             .map_max_entries("services", table.buckets.len() as u32)
@@ -302,7 +302,7 @@ impl Datapath {
     /// # Errors
     /// An interface that refuses the program.
     pub fn replace(&mut self, interfaces: &[Link]) -> anyhow::Result<()> {
-        let ports = ports(interfaces, self.mode)?;
+        let ports = attach::ports(interfaces, self.mode)?;
         let constants = self.constants;
         let mut loader = constants.loader(&ports);
         for name in KEPT.into_iter().chain(FRESH) {
@@ -388,19 +388,4 @@ fn set_devices(ebpf: &mut Ebpf, interfaces: &[Link]) -> anyhow::Result<()> {
         devices.set(row as u32, link.index, None, 0)?;
     }
     Ok(())
-}
-
-/// What the program knows of the interfaces. In generic mode the stack may hand it several segments bundled into one packet,
-/// which it cannot tell from a packet that is too long.
-fn ports(interfaces: &[Link], mode: Mode) -> anyhow::Result<[Port; MAX_PORTS]> {
-    let mut ports = [Port::default(); MAX_PORTS];
-    for (port, link) in ports.iter_mut().zip(interfaces) {
-        let mac = link.mac.with_context(|| format!("{}: is not an Ethernet interface", link.name))?;
-        let mtu = match mode {
-            Mode::Native if link.mtu != 0 => u16::try_from(link.mtu).unwrap_or(u16::MAX),
-            _ => u16::MAX,
-        };
-        *port = Port { ifindex: link.index, mac, mtu };
-    }
-    Ok(ports)
 }
