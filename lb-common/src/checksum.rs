@@ -11,6 +11,14 @@ pub const fn after_ttl_decrement(check: u16) -> u16 {
     (sum + (sum >= 0xffff) as u32) as u16
 }
 
+/// The checksum field, as in memory, for the 16-bit words that `sum` is the sum of, likewise as in memory (RFC 1071).
+#[inline(always)]
+pub const fn complement(sum: u32) -> [u8; 2] {
+    let once = (sum & 0xffff) + (sum >> 16);
+    let twice = (once & 0xffff) + (once >> 16);
+    (!(twice as u16)).to_ne_bytes()
+}
+
 /// The Internet checksum of `bytes` (RFC 1071); a header that carries a right checksum sums to 0.
 pub fn internet(bytes: &[u8]) -> u16 {
     let mut sum = 0u32;
@@ -26,6 +34,17 @@ pub fn internet(bytes: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sum_in_memory_order_becomes_the_field() {
+        for header in
+            [[0x45, 0, 0, 60, 0xff, 0xff], [0xff; 6], [0, 0, 0, 0, 0, 1], [0x80, 1, 0x80, 2, 0xfe, 0xfc]]
+        {
+            let sum = header.as_chunks().0.iter().map(|&pair| u32::from(u16::from_ne_bytes(pair))).sum();
+            assert_eq!(complement(sum), internet(&header).to_be_bytes(), "{header:02x?}");
+        }
+        assert_eq!(complement(u32::MAX), [0, 0]);
+    }
 
     #[test]
     fn a_decremented_header_still_sums_to_zero() {

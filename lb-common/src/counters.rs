@@ -61,10 +61,14 @@ counters! {
     PassNotMaster pass_not_master,
     /// Passed: a TCP segment other than SYN, or an SCTP packet other than INIT, that belongs to no connection known here.
     PassNoFlow pass_no_flow,
-    /// Passed: the service has no real server that may take a new connection.
-    PassNoServer pass_no_server,
     /// Passed: a segment of a connection whose real server is gone; the stack resets it.
     PassServerGone pass_server_gone,
+    /// Answered: the service has no real server that may take a new connection (ICMP port unreachable).
+    AnswerNoServer answer_no_server,
+    /// Answered: its TTL or hop limit ends here (ICMP time exceeded).
+    AnswerTtl answer_ttl,
+    /// Answered: longer than the MTU of the interface towards the real server (ICMP fragmentation needed, packet too big).
+    AnswerTooBig answer_too_big,
     /// Dropped: shorter than its Ethernet or VLAN header says.
     DropTruncatedLink drop_truncated_link,
     /// Dropped: shorter than its IP header or its IP length says.
@@ -73,8 +77,16 @@ counters! {
     DropTruncatedTransport drop_truncated_transport,
     /// Dropped: an IP header with a wrong version or length, or more IPv6 extension headers than are read.
     DropBadHeader drop_bad_header,
-    /// Dropped: its TTL or hop limit ends here.
-    DropTtl drop_ttl,
+    /// Dropped: longer than the MTU of the interface towards the real server, and fragmentation, which its sender
+    /// allowed (DF is not set), is not done here.
+    DropTooBig drop_too_big,
+    /// Dropped: an answer was due, but an ICMP error, a later fragment, and a packet from or to an address that is no single
+    /// host's get none.
+    DropNoAnswer drop_no_answer,
+    /// Dropped: an answer was due, but there are too many of them in a second.
+    DropAnswerLimit drop_answer_limit,
+    /// Dropped: an answer was due, but the driver left no room for it before the frame.
+    DropAnswerFailed drop_answer_failed,
     /// Dropped: the flow's bucket holds established connections only, so a new one cannot be recorded.
     DropFlowTableFull drop_flow_table_full,
     /// Dropped: the real server of this connection has no known MAC address at the moment.
@@ -116,9 +128,9 @@ mod tests {
 
     #[test]
     fn rows_of_several_cpus_add_up() {
-        let one = Counters { forwarded_tx: 3, drop_ttl: 1, ..Counters::default() };
+        let one = Counters { forwarded_tx: 3, answer_ttl: 1, ..Counters::default() };
         let two = Counters { forwarded_tx: 4, ..Counters::default() };
         let sum = Counters::sum([&one, &two]);
-        assert_eq!((sum.forwarded_tx, sum.drop_ttl, sum.local), (7, 1, 0));
+        assert_eq!((sum.forwarded_tx, sum.answer_ttl, sum.local), (7, 1, 0));
     }
 }

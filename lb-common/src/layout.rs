@@ -6,7 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 /// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;
@@ -448,8 +448,8 @@ pub struct Port {
     pub ifindex: u32,
     /// Its MAC address: what clients' frames must be sent to, and the source of forwarded ones.
     pub mac: [u8; 6],
-    /// Zero.
-    pub reserved: u16,
+    /// The longest IP packet that may be sent through it, in bytes; 65535 when that is not known.
+    pub mtu: u16,
 }
 
 /// The row of `layout`: what a new daemon must know before it takes over pinned maps.

@@ -8,6 +8,7 @@ pub mod checksum;
 pub mod counters;
 pub mod flow;
 pub mod hash;
+pub mod icmp;
 pub mod layout;
 pub mod sched;
 pub mod sctp;

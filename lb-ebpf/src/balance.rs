@@ -49,5 +49,5 @@ fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict>
         debug!(ctx, "a new connection to server {}", target.row);
     }
     maps::count_server(target.row, head.bytes as u64, is_new);
-    rewrite::send::<F>(ctx, link.port, head.offset, &target)
+    rewrite::send::<F>(ctx, link.port, head.offset, head.bytes as u64, &target)
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most VLAN tags before the network layer (802.1ad: one outer, one inner).
-const MAX_TAGS: usize = 2;
+pub(crate) const MAX_TAGS: usize = 2;
 
 /// Where a frame came in and what it carries.
 pub(crate) struct Link {

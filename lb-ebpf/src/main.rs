@@ -7,6 +7,7 @@
 #![feature(core_intrinsics)]
 
 mod access;
+mod answer;
 mod balance;
 mod connection;
 mod family;
@@ -31,6 +32,9 @@ pub fn xlvs(ctx: XdpContext) -> u32 {
     let verdict = match balance::balance(&ctx) {
         Ok(verdict) | Err(verdict) => verdict,
     };
+    if let Some(mtu) = verdict.answer_with() {
+        return answer::answer(ctx.ctx, verdict.counter as u32, mtu);
+    }
     maps::count(verdict.counter);
     verdict.action
 }

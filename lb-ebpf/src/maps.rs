@@ -18,7 +18,7 @@ use lb_common::{
 
 pub(crate) use feature::{EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
 
-use crate::{flow::Work, mark::Classified, pick::Run};
+use crate::{answer, flow::Work, mark::Classified, pick::Run};
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -63,6 +63,9 @@ pub(crate) static PORT_DEVICES: DevMap<MAX_PORTS> = DevMap::new();
 /// A pick's state: too large for the stack, and one CPU makes one pick at a time.
 #[btf_map(name = "search")]
 pub(crate) static SEARCH: PerCpuArray<Run, 1> = PerCpuArray::new();
+/// An answer in the making: likewise.
+#[btf_map(name = "answers")]
+pub(crate) static ANSWERS: PerCpuArray<answer::Row, 1> = PerCpuArray::new();
 /// What the stages hand to exported functions, and what the search for a firewall mark knows.
 #[btf_map(name = "work4")]
 pub(crate) static WORK4: PerCpuArray<Work<Key4>, 1> = PerCpuArray::new();
@@ -99,7 +102,7 @@ static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
 static FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
 /// The interfaces, by their rows in `ports`.
 #[unsafe(no_mangle)]
-static PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], reserved: 0 }; MAX_PORTS];
+static PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], mtu: 0 }; MAX_PORTS];
 
 #[inline(always)]
 pub(crate) fn service_mask() -> u32 {

@@ -17,7 +17,7 @@ use crate::{
     flow::{Entry, Target, Work, after, first, flows, hash},
     limit, maps, pick,
     service::Found,
-    verdict::{Outcome, Verdict, drop, pass},
+    verdict::{Outcome, Verdict, answer, drop, pass},
 };
 
 /// How far a packet has come.
@@ -56,14 +56,14 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
     let Some(work) = F::work() else { return Outcome::ended(drop(Counter::DropFlowTableFull)).word() };
     let mut step = 0;
     while step < STEPS {
-        let answer = match F::decide(service) {
+        let said = match F::decide(service) {
             // SAFETY: the row is this CPU's own, and one packet uses it at a time.
             PICK => pick::pick_for(service, unsafe { &(*work).packet }, unsafe { (*work).now }),
             RECORD => F::record(),
             outcome => return outcome,
         };
         // SAFETY: as above.
-        unsafe { (*work).answer = answer };
+        unsafe { (*work).answer = said };
         step += 1;
     }
     Outcome::ended(drop(Counter::DropFlowTableFull)).word()
@@ -193,30 +193,30 @@ fn form(service: &Found, policy: &Policy) -> TemplateForm {
 #[inline(always)]
 fn picked(row: u64) -> Result<Target, Verdict> {
     if row == pick::NOBODY {
-        return Err(pass(Counter::PassNoServer));
+        return Err(answer(Counter::AnswerNoServer));
     }
     Target::new(row as u16, None).map_err(|state| match state {
         ServerState::Unresolved => drop(Counter::DropUnresolved),
-        _ => pass(Counter::PassNoServer),
+        _ => answer(Counter::AnswerNoServer),
     })
 }
 
 /// The template was recorded, or was not: the client is served all the same.
 #[inline(always)]
 fn keep_template<F: Family>(work: &mut Work<F::Key>) -> Result<u64, Verdict> {
-    let answer = work.answer;
-    if answer == LOST {
+    let said = work.answer;
+    if said == LOST {
         work.entry.stale.set(None);
         return Ok(RECORD);
     }
     let own = |work: &Work<F::Key>| Target::new(work.row, None);
-    let target = if answer & (NEW | FULL) != 0 {
+    let target = if said & (NEW | FULL) != 0 {
         own(work)
     } else {
         // Another CPU served the client a moment ago; its choice stands.
-        Target::new(answer as u16, Some((answer >> 16) as u16)).or_else(|_| own(work))
+        Target::new(said as u16, Some((said >> 16) as u16)).or_else(|_| own(work))
     };
-    let target = target.map_err(|_| pass(Counter::PassNoServer))?;
+    let target = target.map_err(|_| answer(Counter::AnswerNoServer))?;
     Ok(record_flow::<F>(work, &target))
 }
 
@@ -255,7 +255,7 @@ fn end<K>(work: &mut Work<K>) -> Result<u64, Verdict> {
         // Another CPU opened the same connection a moment ago; its choice stands.
         other => match Target::new(other as u16, Some((other >> 16) as u16)) {
             Ok(target) => Ok(Outcome::new(target.row, false).word()),
-            Err(_) => Err(pass(Counter::PassNoServer)),
+            Err(_) => Err(answer(Counter::AnswerNoServer)),
         },
     }
 }

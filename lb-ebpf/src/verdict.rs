@@ -12,14 +12,36 @@ use lb_common::counters::Counter;
 pub(crate) struct Verdict {
     /// A [`Counter`] as a number: the verifier does not know which values an enum has.
     pub(crate) counter: u32,
+    /// The XDP action, or [`ANSWER`] and in the lower half an MTU.
     pub(crate) action: u32,
 }
 
+/// What stands for an XDP action where an ICMP error is to go back.
+const ANSWER: u32 = 1 << 16;
+
 impl Verdict {
+    /// The MTU to be told, or 0, if the packet is to be answered.
+    #[inline(always)]
+    pub(crate) const fn answer_with(self) -> Option<u32> {
+        self.action.checked_sub(ANSWER)
+    }
+
     #[inline(always)]
     pub(crate) const fn new(counter: Counter, action: u32) -> Self {
         Self { counter: counter as u32, action }
     }
+}
+
+/// Answer it with the ICMP error that `counter` counts.
+#[inline(always)]
+pub(crate) const fn answer(counter: Counter) -> Verdict {
+    Verdict::new(counter, ANSWER)
+}
+
+/// Answer it with the MTU that it is too long for.
+#[inline(always)]
+pub(crate) const fn too_big(mtu: u16) -> Verdict {
+    Verdict::new(Counter::AnswerTooBig, ANSWER | mtu as u32)
 }
 
 /// Leave it to the kernel's stack.
@@ -38,7 +60,7 @@ pub(crate) const fn drop(counter: Counter) -> Verdict {
 #[derive(Clone, Copy)]
 pub(crate) struct Outcome(u64);
 
-const ENDED: u64 = 1 << 32;
+const ENDED: u64 = 1 << 35;
 const NEW: u64 = 1 << 16;
 
 impl Outcome {
@@ -72,6 +94,6 @@ impl Outcome {
         if self.0 & ENDED == 0 {
             return Ok((self.0 as u16, self.0 & NEW != 0));
         }
-        Err(Verdict { counter: self.0 as u32 & 0xff, action: (self.0 >> 8) as u32 & 0xff })
+        Err(Verdict { counter: self.0 as u32 & 0xff, action: (self.0 >> 8) as u32 & 0x00ff_ffff })
     }
 }

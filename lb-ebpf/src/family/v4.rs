@@ -14,7 +14,7 @@ use crate::{
     access,
     flow::Work,
     maps, mark, opening, related,
-    verdict::{Verdict, drop, pass},
+    verdict::{Verdict, answer, drop, pass},
 };
 
 /// IPv4.
@@ -96,7 +96,7 @@ impl Family for V4 {
         // SAFETY: `at` checked the bounds, and the fields used have no alignment.
         let header = unsafe { &mut *header };
         if header.ttl <= 1 {
-            return Err(drop(Counter::DropTtl));
+            return Err(answer(Counter::AnswerTtl));
         }
         header.ttl -= 1;
         header.check = checksum::after_ttl_decrement(u16::from_be_bytes(header.check)).to_be_bytes();

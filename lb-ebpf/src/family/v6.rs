@@ -12,7 +12,7 @@ use crate::{
     access,
     flow::Work,
     maps, mark, opening, related,
-    verdict::{Verdict, drop, pass},
+    verdict::{Verdict, answer, drop, pass},
 };
 
 /// IPv6.
@@ -96,7 +96,7 @@ impl Family for V6 {
         // SAFETY: `at` checked the bounds.
         unsafe {
             if *limit <= 1 {
-                return Err(drop(Counter::DropTtl));
+                return Err(answer(Counter::AnswerTtl));
             }
             *limit -= 1;
         }

@@ -15,7 +15,7 @@ use crate::{
     family::Family,
     flow::Target,
     link, maps,
-    verdict::{Verdict, drop},
+    verdict::{Verdict, drop, too_big},
 };
 
 /// Rewrites the frame for the real server and sends it out of the interface that leads there.
@@ -24,6 +24,7 @@ pub(super) fn send<F: Family>(
     ctx: &XdpContext,
     port: u16,
     offset: usize,
+    bytes: u64,
     target: &Target,
 ) -> Result<Verdict, Verdict> {
     // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
@@ -32,6 +33,11 @@ pub(super) fn send<F: Family>(
     let egress = usize::from(hop.port);
     if egress >= MAX_PORTS {
         return Err(drop(Counter::DropNoPort));
+    }
+    // SAFETY: `egress` is below MAX_PORTS.
+    let mtu = unsafe { (&raw const (*maps::port(egress)).mtu).read_volatile() };
+    if bytes > u64::from(mtu) {
+        return Err(too_big(mtu));
     }
     F::hop(ctx, offset)?;
     let ethernet = access::at::<EthHdr>(ctx, 0).ok_or(drop(Counter::DropTruncatedLink))?;

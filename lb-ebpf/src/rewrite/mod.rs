@@ -17,10 +17,11 @@ pub(crate) fn send<F: Family>(
     ctx: &XdpContext,
     port: u16,
     offset: usize,
+    bytes: u64,
     target: &Target,
 ) -> Result<Verdict, Verdict> {
     if target.is_local {
         return Ok(pass(Counter::Local));
     }
-    direct::send::<F>(ctx, port, offset, target)
+    direct::send::<F>(ctx, port, offset, bytes, target)
 }

@@ -196,8 +196,8 @@ impl Daemon {
         }
     }
 
-    /// A MAC address is part of the program's constants and an interface made anew has lost the program: both need
-    /// a new one in its place, which goes on all interfaces at once and so waits until all are there.
+    /// MAC address and MTU are part of the program's constants and an interface made anew has lost the program: all
+    /// these need a new one in its place, which goes on all interfaces at once and so waits until all are there.
     fn link(&mut self, change: &LinkChange) -> anyhow::Result<()> {
         let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else {
             return Ok(());
@@ -210,8 +210,8 @@ impl Daemon {
             }
             Some(link) => {
                 let was_gone = self.gone.remove(&link.name);
-                if was_gone || (link.index, link.mac) != (known.index, known.mac) {
-                    info!(interface = %link.name, "has another MAC address or was made anew: the program is put on it again");
+                if was_gone || (link.index, link.mac, link.mtu) != (known.index, known.mac, known.mtu) {
+                    info!(interface = %link.name, "has another MAC address or MTU or was made anew: the program is put on it again");
                     *known = link.clone();
                     self.is_outdated = true;
                 }

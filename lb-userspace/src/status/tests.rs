@@ -17,7 +17,7 @@ fn the_screen_names_what_an_operator_asks_for() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    assert!(!text.contains("drop_ttl"), "what never happened is not shown");
+    assert!(!text.contains("answer_ttl"), "what never happened is not shown");
     let json = serde_json::to_string(&status).expect("serialises");
     assert_eq!(serde_json::from_str::<Status>(&json).expect("parses"), status);
 }
@@ -142,6 +142,6 @@ fn status() -> Status {
             bytes: 900,
             servers: vec![server],
         }],
-        counters: BTreeMap::from([("forwarded_tx".into(), 12), ("drop_ttl".into(), 0)]),
+        counters: BTreeMap::from([("forwarded_tx".into(), 12), ("answer_ttl".into(), 0)]),
     }
 }

@@ -85,24 +85,29 @@ pub(crate) const fn mac(last: u8) -> [u8; 6] {
 impl Bench {
     /// Loads the program for `services` in a network namespace of the calling thread's own. Needs root.
     pub(crate) fn new(services: &[Wanted]) -> anyhow::Result<Self> {
-        Self::with(services, 4096, &[])
+        Self::with(services, 4096, &[], 1500)
+    }
+
+    /// The same whose other interface has another MTU.
+    pub(crate) fn with_mtu(services: &[Wanted], mtu: u32) -> anyhow::Result<Self> {
+        Self::with(services, 4096, &[], mtu)
     }
 
     /// The same with virtual routers, whose leases the services name by row.
     pub(crate) fn with_routers(services: &[Wanted], routers: &[Lease]) -> anyhow::Result<Self> {
-        Self::with(services, 4096, routers)
+        Self::with(services, 4096, routers, 1500)
     }
 
     /// The same with a flow table of another size.
     pub(crate) fn with_flow_slots(services: &[Wanted], flow_slots: u32) -> anyhow::Result<Self> {
-        Self::with(services, flow_slots, &[])
+        Self::with(services, flow_slots, &[], 1500)
     }
 
-    fn with(services: &[Wanted], flow_slots: u32, routers: &[Lease]) -> anyhow::Result<Self> {
+    fn with(services: &[Wanted], flow_slots: u32, routers: &[Lease], mtu: u32) -> anyhow::Result<Self> {
         let settings = Settings {
             flow_slots,
             // Frames of a test run come in by the loopback interface, which has index 1.
-            interfaces: vec![link("lo", 1, DIRECTOR), namespace()?],
+            interfaces: vec![Link { mtu: 9000, ..link("lo", 1, DIRECTOR) }, Link { mtu, ..namespace()? }],
             ..settings(&std::env::temp_dir(), routers)
         };
         let mut prepared = Prepared::new(settings, services)?;

@@ -1,5 +1,6 @@
 //! Single packets through the real program: a description, a frame, what becomes of it.
 
+mod answers;
 mod bench;
 mod frame;
 mod leases;

@@ -29,18 +29,15 @@ use Expect::{Drop, Pass, Redirected, Sent};
 
 type Row = (&'static str, Vec<u8>, Expect);
 
-/// 80 TCP and 53 UDP to servers 1 and 2, of which the last added comes first; 81 has no weight; 82 is local;
-/// 83 through the other interface; 84 unresolved; 85 to server 1 under wrr.
+/// 80 TCP and 53 UDP to servers 1 and 2, of which the last added comes first; 82 is local; 83 through the other
+/// interface; 85 to server 1 under wrr.
 fn director() -> Bench {
     let services = [
         service(TCP, 80, Scheduler::Rr, &[(1, 1), (2, 1)]),
         service(UDP, 53, Scheduler::Rr, &[(1, 1), (2, 1)]),
-        service(TCP, 81, Scheduler::Rr, &[(1, 0)]),
         service(TCP, 82, Scheduler::Rr, &[(3, 1)]),
         service(TCP, 83, Scheduler::Rr, &[(4, 1)]),
-        service(TCP, 84, Scheduler::Rr, &[(5, 1)]),
         service(TCP, 85, Scheduler::Wrr, &[(1, 3)]),
-        service(UDP, 81, Scheduler::Rr, &[]),
     ];
     let mut bench = Bench::new(&services).expect("the program loads");
     for last in [1, 2] {
@@ -140,9 +137,6 @@ fn not_ours() -> Vec<Row> {
         ("a first fragment", fragment(0x2000), Pass("pass_fragment")),
         ("a middle fragment", fragment(0x2010), Pass("pass_fragment")),
         ("a last fragment", fragment(0x0010), Pass("pass_fragment")),
-        ("no server with a weight", ip(&syn(81)), Pass("pass_no_server")),
-        ("no server at all", ip(&datagram(81)), Pass("pass_no_server")),
-        ("a server that is not resolved", ip(&syn(84)), Pass("pass_no_server")),
         ("ACK without a flow", ip(&Packet { flags: flag::ACK, ..syn(80) }), Pass("pass_no_flow")),
         ("FIN without a flow", ip(&Packet { flags: flag::FIN | flag::ACK, ..syn(80) }), Pass("pass_no_flow")),
         ("RST without a flow", ip(&Packet { flags: flag::RST, ..syn(80) }), Pass("pass_no_flow")),
@@ -191,8 +185,6 @@ fn malformed() -> Vec<Row> {
         ("IHL 4", bad_ihl(4), Drop("drop_bad_header")),
         ("IHL beyond the IP length", bad_ihl(15), Drop("drop_bad_header")),
         ("IP version 6 under IPv4's EtherType", bad_version, Drop("drop_bad_header")),
-        ("TTL 1", ip(&Packet { ttl: 1, ..syn(80) }), Drop("drop_ttl")),
-        ("TTL 0", ip(&Packet { ttl: 0, ..syn(80) }), Drop("drop_ttl")),
     ]
 }
 

@@ -193,7 +193,7 @@ impl Prepared {
             service_keys: table.keys,
             flow_keys,
         };
-        let ports = ports(&settings.interfaces)?;
+        let ports = attach::ports(&settings.interfaces, settings.mode)?;
         let mut loader = constants.loader(&ports);
         loader
             .map_max_entries("services", table.buckets.len() as u32)
@@ -328,7 +328,7 @@ impl Datapath {
     /// # Errors
     /// An interface that refuses the program.
     pub fn replace(&mut self, interfaces: &[Link]) -> anyhow::Result<()> {
-        let ports = ports(interfaces)?;
+        let ports = attach::ports(interfaces, self.mode)?;
         let constants = self.constants;
         let mut loader = constants.loader(&ports);
         for name in KEPT.into_iter().chain(FRESH) {
@@ -434,13 +434,4 @@ fn set_devices(ebpf: &mut Ebpf, interfaces: &[Link]) -> anyhow::Result<()> {
         devices.set(row as u32, link.index, None, 0)?;
     }
     Ok(())
-}
-
-fn ports(interfaces: &[Link]) -> anyhow::Result<[Port; MAX_PORTS]> {
-    let mut ports = [Port::default(); MAX_PORTS];
-    for (port, link) in ports.iter_mut().zip(interfaces) {
-        let mac = link.mac.with_context(|| format!("{}: is not an Ethernet interface", link.name))?;
-        *port = Port { ifindex: link.index, mac, reserved: 0 };
-    }
-    Ok(ports)
 }
