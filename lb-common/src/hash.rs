@@ -81,7 +81,8 @@ mod tests {
                 let (address, port) = patterns[pattern](flow);
                 let ports = u32::from((port as u16).to_be()) | 0x5000_0000;
                 let words = [address.to_be(), 0xc0a8_0001, ports, 6];
-                buckets[multilinear(|at| keys[at], words) as usize & (BUCKETS - 1)] += 1;
+                buckets[multilinear(|at| keys[at], words.len(), |at| words[at]) as usize & (BUCKETS - 1)] +=
+                    1;
             }
             let over: u32 = buckets.iter().map(|flows| flows.saturating_sub(4)).sum();
             assert!(over < FLOWS / 200, "{over} of {FLOWS} flows, keys {seed}, pattern {pattern}");

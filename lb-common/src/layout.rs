@@ -3,7 +3,13 @@
 //! Every row is plain old data of a fixed size. What the program must see change in one piece sits in one
 //! aligned 64-bit word, which the controller stores at once through the memory-mapped array.
 
+mod address;
+mod policy;
+
 use bytemuck::{Pod, Zeroable};
+
+pub use address::Address;
+pub use policy::{Limit, MarkRule, Policy, feature};
 
 /// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
 pub const ABI_VERSION: u32 = 5;
@@ -20,78 +26,6 @@ pub const MAX_POOL: usize = 1024;
 pub const MAX_PORTS: usize = 16;
 /// The most rules that give packets a firewall mark.
 pub const MAX_MARK_RULES: usize = 256;
-
-/// An IPv4 (mapped, RFC 4291 section 2.5.5.2) or IPv6 address, 16 bytes in network order.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
-pub struct Address {
-    /// The bytes as on the wire.
-    pub octets: [u8; 16],
-}
-
-impl Address {
-    /// The mapped form of an IPv4 address given as on the wire.
-    #[inline(always)]
-    pub const fn v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self { octets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] }
-    }
-
-    /// The address as four 32-bit words, in memory order.
-    #[inline(always)]
-    pub const fn words(&self) -> [u32; 4] {
-        bytemuck::must_cast(self.octets)
-    }
-
-    /// The address as one 32-bit word in host order, as IPVS hashes it: that of an IPv4 address, the exclusive or of the
-    /// four of an IPv6 address.
-    #[inline(always)]
-    pub const fn fold(&self) -> u32 {
-        let [a, b, c, d] = self.words();
-        u32::from_be(if self.is_v4() { d } else { a ^ b ^ c ^ d })
-    }
-
-    /// Is it an IPv4 address?
-    #[inline(always)]
-    pub const fn is_v4(&self) -> bool {
-        let [a, b, c, _] = self.words();
-        a == 0 && b == 0 && c == 0xffff_u32.to_be()
-    }
-
-    /// What stands for the address of a service that is chosen by firewall mark: of the multicast prefix, so that no VIP
-    /// is like it; the last word is the mark in network order.
-    #[inline(always)]
-    pub const fn mark(is_v6: bool, mark: u32) -> Self {
-        let [a, b, c, d] = mark.to_be_bytes();
-        Self { octets: [0xff, 0, 0, is_v6 as u8, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] }
-    }
-
-    /// The address with the bits that `mask` has not taken away.
-    #[must_use]
-    #[inline(always)]
-    pub const fn masked(&self, mask: &Self) -> Self {
-        let ([a, b], [c, d]) = (self.halves(), mask.halves());
-        Self { octets: bytemuck::must_cast([a & c, b & d]) }
-    }
-
-    /// The mask of the first `bits` of an IPv6 address, or of a mapped IPv4 one if 96 are added: at most 128.
-    pub const fn mask(bits: u8) -> Self {
-        let ones = if bits == 0 { 0 } else { u128::MAX << (128 - bits as u32) };
-        Self { octets: ones.to_be_bytes() }
-    }
-
-    /// The address of two 64-bit words, in memory order.
-    #[inline(always)]
-    pub const fn from_halves(halves: [u64; 2]) -> Self {
-        Self { octets: bytemuck::must_cast(halves) }
-    }
-
-    /// The address as two 64-bit words, in memory order.
-    #[inline(always)]
-    pub const fn halves(&self) -> [u64; 2] {
-        bytemuck::must_cast(self.octets)
-    }
-}
 
 /// What a virtual service is besides its address: the second word of a [`Service`], stored at once.
 #[repr(C, align(8))]
@@ -116,98 +50,6 @@ pub const MARK_PROTOCOL: u8 = 255;
 /// The number in the place of an IP protocol's that stands for a VIP itself, whatever the port and protocol: it says that
 /// there are services on it, and which virtual router owns it. That of IPv6's fragment header, which no service has.
 pub const PRESENCE: u8 = 44;
-
-/// What services need that others should not pay for: constants of the loaded program.
-pub mod feature {
-    /// There are rules for firewall marks.
-    pub const MARKS: u32 = 1;
-    /// There is a service on FTP's port.
-    pub const FTP: u32 = 2;
-    /// There is a service on every port.
-    pub const EVERY_PORT: u32 = 4;
-    /// There is a service with persistence.
-    pub const PERSISTENCE: u32 = 8;
-    /// There is a real server with thresholds.
-    pub const LIMITED: u32 = 16;
-}
-
-/// A row of `policies`: what the new connections of a service depend on besides its scheduler.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Policy {
-    /// Of [`Policy::ONE_PACKET`] and the others.
-    pub flags: u32,
-    /// For how many seconds after its last new connection a client stays with its real server; 0 without persistence.
-    pub persistence: u32,
-    /// Which clients are one client to persistence: the bits of a (mapped) address that count.
-    pub mask: Address,
-}
-
-impl Policy {
-    /// UDP: every packet is scheduled by itself and no flow is recorded.
-    pub const ONE_PACKET: u32 = 1;
-    /// TCP: any segment but a reset opens a connection, not only a SYN. SCTP: any chunk but an ABORT.
-    pub const SLOPPY: u32 = 2;
-    /// A client leaves a real server that takes no new connections, though persistence would keep it there.
-    pub const EXPIRE_QUIESCENT: u32 = 4;
-
-    /// Is one of these set?
-    #[inline(always)]
-    pub const fn has(&self, flag: u32) -> bool {
-        self.flags & flag != 0
-    }
-}
-
-/// A row of `mark_rules`: which packets get a firewall mark. The first rule that fits decides.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct MarkRule {
-    /// The bits of the source address that count; of a mapped IPv4 address all of the first 96 must.
-    pub source_mask: Address,
-    /// What they are.
-    pub source: Address,
-    /// The bits of the destination address that count.
-    pub destination_mask: Address,
-    /// What they are.
-    pub destination: Address,
-    /// Destination ports, the first and the last, host order.
-    pub ports: [u16; 2],
-    /// IP protocol number; 0 for any that is balanced.
-    pub protocol: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
-    /// The mark.
-    pub mark: u32,
-    /// Zero.
-    pub reserved2: u32,
-}
-
-impl MarkRule {
-    /// Does a packet get this mark?
-    #[inline(always)]
-    pub fn fits(&self, source: &Address, destination: &Address, port: u16, protocol: u8) -> bool {
-        let [first, last] = self.ports;
-        (self.protocol == 0 || self.protocol == protocol)
-            && port >= first
-            && port <= last
-            && destination.masked(&self.destination_mask).halves() == self.destination.halves()
-            && source.masked(&self.source_mask).halves() == self.source.halves()
-    }
-}
-
-/// A row of `limits`, by rows of `servers`: how many connections a real server may have.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Limit {
-    /// With so many connections it is overloaded and gets no new ones; 0 for no limit.
-    pub upper: u32,
-    /// With fewer than so many it is no longer overloaded; 0 for three quarters of the upper limit.
-    pub lower: u32,
-    /// 1 while it is overloaded: kept by the program.
-    pub overloaded: u32,
-    /// Zero.
-    pub reserved: u32,
-}
 
 /// A row of `leases`: until when this node may forward for one `vrrp_instance`. Row 0 is for the services that no
 /// virtual router owns, and never runs out.
@@ -486,22 +328,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_leaves_the_first_bits() {
-        let address = Address::v4([192, 0, 2, 129]);
-        assert_eq!(address.masked(&Address::mask(96 + 24)), Address::v4([192, 0, 2, 0]));
-        assert_eq!(address.masked(&Address::mask(128)), address);
-        assert_eq!(address.masked(&Address::mask(0)), Address::default());
-    }
-
-    #[test]
-    fn a_mark_is_no_address_of_a_host() {
-        let mark = Address::mark(true, 0x0102_0304);
-        assert!(std::net::Ipv6Addr::from(mark.octets).is_multicast());
-        assert_ne!(mark, Address::mark(false, 0x0102_0304));
-        assert_eq!(mark.words()[3], 0x0102_0304_u32.to_be());
-    }
-
-    #[test]
     fn active_is_the_low_half_and_nothing_is_below_zero() {
         let word = 7 * Load::ONE_ACTIVE + 3 * Load::ONE_INACTIVE;
         assert_eq!(bytemuck::must_cast::<Load, u64>(Load { active: 7, inactive: 3 }), word);
@@ -538,15 +364,5 @@ mod tests {
             assert_eq!(vmac(other), None, "{other:02x?}");
         }
         assert_ne!(vmac([0, 0, 0x5e, 0, 1, 0]), Some(NO_VMAC));
-    }
-
-    #[test]
-    fn an_ipv4_address_is_mapped() {
-        let address = Address::v4([192, 0, 2, 1]);
-        assert_eq!(std::net::Ipv6Addr::from(address.octets).to_ipv4_mapped(), Some([192, 0, 2, 1].into()));
-        assert_eq!(address.halves()[0], 0);
-        assert_eq!(address.fold(), 0xc000_0201);
-        let v6 = Address { octets: [0xfd, 0x99, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x02, 0x03] };
-        assert_eq!(v6.fold(), 0xfd99_0202);
     }
 }

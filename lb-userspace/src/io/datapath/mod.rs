@@ -4,6 +4,7 @@ mod attach;
 mod flows;
 mod inherit;
 mod leases;
+mod needs;
 mod pins;
 mod publish;
 mod table;
@@ -18,9 +19,9 @@ use aya::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{ERAS, FTP, SLOTS, Timeouts},
+    flow::{ERAS, Timeouts},
     hash::Keys,
-    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats, feature},
+    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
 };
 use tracing::{info, warn};
 
@@ -166,7 +167,7 @@ impl Prepared {
         let old = Inheritance::read(&pins);
         let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
         let table = ServiceTable::build(wanted, &allocation, rand::random);
-        let flow_rows = flow_rows(settings.flow_slots, wanted);
+        let flow_rows = needs::flow_rows(settings.flow_slots, wanted);
 
         let mut kept = Vec::new();
         if let Some(old) = &old {
@@ -187,7 +188,7 @@ impl Prepared {
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
             flow_masks: flow_rows.map(|rows| rows as u32 - 1),
-            features: features(wanted, &settings.marks),
+            features: needs::features(wanted, &settings.marks),
             era: u32::from(era),
             debug: u32::from(settings.debug),
             service_keys: table.keys,
@@ -195,20 +196,7 @@ impl Prepared {
         };
         let ports = attach::ports(&settings.interfaces, settings.mode)?;
         let mut loader = constants.loader(&ports);
-        loader
-            .map_max_entries("services", table.buckets.len() as u32)
-            .map_max_entries("leases", settings.leases.len() as u32 + 1)
-            .map_max_entries("members", publish::member_rows(wanted) as u32)
-            .map_max_entries("cursors", allocation.service_rows() as u32)
-            .map_max_entries("servers", allocation.server_rows() as u32)
-            .map_max_entries("loads", allocation.server_rows() as u32)
-            .map_max_entries("joined", allocation.server_rows() as u32)
-            .map_max_entries("server_stats", allocation.server_rows() as u32)
-            .map_max_entries("limits", allocation.server_rows() as u32)
-            .map_max_entries("policies", allocation.service_rows() as u32)
-            .map_max_entries("mark_rules", settings.marks.len().max(1) as u32)
-            .map_max_entries("flows4", flow_rows[0] as u32)
-            .map_max_entries("flows6", flow_rows[1] as u32);
+        needs::size_maps(&mut loader, &settings, wanted, &allocation, &table, flow_rows);
         for name in &kept {
             loader.map_pin_path(name, pins.join(name));
         }
@@ -388,26 +376,6 @@ impl Datapath {
             warn!("{}: {error}", self.pins.display());
         }
     }
-}
-
-/// Buckets of the tables of IPv4 and of IPv6: a family without a service needs none.
-fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
-    let rows = (slots as usize).div_ceil(SLOTS).next_power_of_two();
-    let is_v6 = |service: &Wanted| service.key.is_v6();
-    let of = |is_needed| if is_needed { rows } else { 1 };
-    let v6 = wanted.iter().any(is_v6);
-    [of(!v6 || !wanted.iter().all(is_v6)), of(v6)]
-}
-
-/// What the services need that others do not pay for.
-fn features(wanted: &[Wanted], marks: &[MarkRule]) -> u32 {
-    let any = |is: &dyn Fn(&Wanted) -> bool, feature: u32| if wanted.iter().any(is) { feature } else { 0 };
-    let is_marked = |service: &Wanted| service.key.mark().is_some();
-    any(&|service| is_marked(service) && !marks.is_empty(), feature::MARKS)
-        | any(&|service| service.key.protocol == 6 && service.key.port == FTP, feature::FTP)
-        | any(&|service| service.key.port == 0 && !is_marked(service), feature::EVERY_PORT)
-        | any(&|service| service.policy.persistence != 0, feature::PERSISTENCE)
-        | any(&|service| service.servers.iter().any(|server| server.thresholds[0] != 0), feature::LIMITED)
 }
 
 fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut Xdp> {

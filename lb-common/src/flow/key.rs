@@ -1,0 +1,140 @@
+//! Whose flow it is: the keys of flows and of templates.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::layout::{Address, MARK_PROTOCOL};
+
+/// The key of an IPv4 flow, addresses and ports as on the wire.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Key4 {
+    /// Source address.
+    pub client: [u8; 4],
+    /// Destination address.
+    pub vip: [u8; 4],
+    /// Source port, network order.
+    pub client_port: [u8; 2],
+    /// Destination port, network order.
+    pub vip_port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// [`KIND_FLOW`] or [`KIND_TEMPLATE`].
+    pub kind: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// The key of an IPv6 flow, addresses and ports as on the wire.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Key6 {
+    /// Source address.
+    pub client: [u8; 16],
+    /// Destination address.
+    pub vip: [u8; 16],
+    /// Source port, network order.
+    pub client_port: [u8; 2],
+    /// Destination port, network order.
+    pub vip_port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// [`KIND_FLOW`] or [`KIND_TEMPLATE`].
+    pub kind: u8,
+    /// Zero.
+    pub reserved: [u8; 10],
+}
+
+/// In a key: of a flow.
+pub const KIND_FLOW: u8 = 0;
+/// In a key: of a template of persistence.
+pub const KIND_TEMPLATE: u8 = 1;
+
+/// What the templates of a service have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateForm {
+    /// Which clients are one: the bits of a (mapped) address that count.
+    pub mask: Address,
+    /// The VIP, or what stands for a firewall mark.
+    pub vip: Address,
+    /// The service's port; 0 for every port, for a firewall mark, and for FTP.
+    pub port: u16,
+    /// IP protocol number; 0 for a firewall mark.
+    pub protocol: u8,
+}
+
+impl TemplateForm {
+    /// That of a service with this key and mask (`ip_vs_sched_persist` in `net/netfilter/ipvs/ip_vs_core.c`).
+    #[inline(always)]
+    pub const fn of(vip: Address, port: u16, protocol: u8, mask: Address) -> Self {
+        let is_ftp = protocol == 6 && port == FTP;
+        let protocol = if protocol == MARK_PROTOCOL { 0 } else { protocol };
+        Self { mask, vip, port: if is_ftp { 0 } else { port }, protocol }
+    }
+}
+
+/// The port of FTP's control connections: with persistence its data connections go with them.
+pub const FTP: u16 = 21;
+
+/// The key of a flow in one address family: aligned to 8, a whole number of 64-bit words, no padding.
+pub trait Key: Pod + Eq {
+    /// How many of its 32-bit words are hashed; those behind them are always zero.
+    const WORDS: usize;
+
+    /// The hash of the key at `place`, which another CPU may be writing; `keys` gives the numbers of
+    /// [`crate::hash::Keys`].
+    ///
+    /// # Safety
+    /// `place` is valid and aligned.
+    #[inline(always)]
+    unsafe fn hash_at(place: *const Self, keys: impl Fn(usize) -> u64) -> u32 {
+        // SAFETY: the contract, and the words lie in the key. One by one, for the program's stack is small.
+        let word = |at| unsafe { place.cast::<u32>().add(at).read_volatile() };
+        crate::hash::multilinear(keys, Self::WORDS, word)
+    }
+
+    /// The hash of the key.
+    #[inline(always)]
+    fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
+        // SAFETY: a reference.
+        unsafe { Self::hash_at(self, keys) }
+    }
+
+    /// The key of the template that a flow with this key goes by.
+    #[must_use]
+    fn template(&self, form: &TemplateForm) -> Self;
+}
+
+impl Key for Key4 {
+    const WORDS: usize = 4;
+
+    #[inline(always)]
+    fn template(&self, form: &TemplateForm) -> Self {
+        let client = u32::from_ne_bytes(self.client) & form.mask.words()[3];
+        Self {
+            client: client.to_ne_bytes(),
+            vip: form.vip.words()[3].to_ne_bytes(),
+            client_port: [0; 2],
+            vip_port: form.port.to_be_bytes(),
+            protocol: form.protocol,
+            kind: KIND_TEMPLATE,
+            reserved: [0; 2],
+        }
+    }
+}
+
+impl Key for Key6 {
+    const WORDS: usize = 10;
+
+    #[inline(always)]
+    fn template(&self, form: &TemplateForm) -> Self {
+        Self {
+            client: Address { octets: self.client }.masked(&form.mask).octets,
+            vip: form.vip.octets,
+            client_port: [0; 2],
+            vip_port: form.port.to_be_bytes(),
+            protocol: form.protocol,
+            kind: KIND_TEMPLATE,
+            reserved: [0; 10],
+        }
+    }
+}
