@@ -33,7 +33,7 @@ pub fn xlvs(ctx: XdpContext) -> u32 {
         Ok(verdict) | Err(verdict) => verdict,
     };
     if let Some(mtu) = verdict.answer_with() {
-        return answer::answer(ctx.ctx, verdict.counter as u32, mtu);
+        return answer::answer(ctx.ctx, verdict.counter, mtu);
     }
     maps::count(verdict.counter);
     verdict.action
