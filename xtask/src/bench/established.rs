@@ -19,6 +19,7 @@ const SLOTS_PER_FLOW: u32 = 4;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Args)]
+#[group(id = "established")]
 pub(super) struct Arguments {
     /// Rounds; the median of them is shown
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
