@@ -1,4 +1,4 @@
-//! The schedulers beside a real kernel: recorded traces of Linux 6.1's IPVS, replayed connection by connection.
+//! The schedulers and persistence beside a real kernel: recorded traces of Linux 6.1's IPVS, replayed connection by connection.
 //!
 //! The fixtures' columns are run, n, op, client address, client port, destination, server, then weight, active and
 //! inactive connections of the servers 1, 2, 3 before the operation; an operation is `open`, `close`, or a change of
@@ -36,11 +36,15 @@ struct Pool {
     ring: Vec<u16>,
     is_v6: bool,
     port: u16,
+    /// Which bits of a client's address count for persistence, in a service that has it.
+    mask: Option<u32>,
+    /// Where the clients stay.
+    templates: BTreeMap<u32, u8>,
 }
 
 impl Pool {
     /// The pool of a run, named by scheduler, flags, weights of the servers 1, 2, ... in the order they were added,
-    /// and kind.
+    /// persistence, and kind.
     fn new(run: &str) -> Self {
         let words: Vec<&str> = run.split(' ').collect();
         let name = words[0].split('+').next().expect("a scheduler");
@@ -56,6 +60,11 @@ impl Pool {
             ring: Vec::new(),
             is_v6: words.contains(&"ipv6"),
             port: if words.contains(&"fwmark") { 0 } else { 80 },
+            mask: words.contains(&"-p").then(|| {
+                let mask = words.iter().position(|word| *word == "-M").map(|at| folded(words[at + 1]));
+                mask.unwrap_or(u32::MAX)
+            }),
+            templates: BTreeMap::new(),
         };
         let weights = words.iter().find(|word| word.contains('/')).expect("weights");
         for (server, weight) in (1..).zip(weights.split('/')) {
@@ -91,6 +100,16 @@ impl Pool {
     fn listed(&self, (server, weight, last_weight): (u8, u16, u16)) -> Listed {
         let address = if self.is_v6 { format!("fd99::1{server}") } else { format!("10.99.0.1{server}") };
         Listed { weight, last_weight, address: folded(&address), port: self.port }
+    }
+
+    /// The server of a connection: where its client stays, else the pick. No run takes as long as persistence lasts.
+    fn serve(&mut self, client: (&str, u16), destination: &str, loads: [Load; 3]) -> Option<u8> {
+        let Some(mask) = self.mask else { return self.pick(client, destination, loads) };
+        let one = folded(client.0) & mask;
+        let stays = self.templates.get(&one).copied();
+        let server = stays.or_else(|| self.pick(client, destination, loads))?;
+        self.templates.insert(one, server);
+        Some(server)
     }
 
     /// The pick for a connection, given the load of the servers 1, 2, 3.
@@ -148,7 +167,7 @@ fn differences(trace: &str, rule: Rule) -> (usize, Vec<String>) {
         match operation {
             "open" => {
                 let client = (columns[3], columns[4].parse().expect("a port"));
-                let picked = pool.pick(client, columns[5], loads(&columns, rule));
+                let picked = pool.serve(client, columns[5], loads(&columns, rule));
                 let server = picked.map_or_else(|| "refused".to_owned(), |server| format!("r{server}"));
                 compared += 1;
                 if server != columns[6] {
@@ -181,7 +200,7 @@ macro_rules! trace {
 }
 
 /// Every trace with the number of connections in it.
-const TRACES: [(&str, &str, usize); 21] = [
+const TRACES: [(&str, &str, usize); 22] = [
     ("rr", trace!("rr"), 5 * 200),
     ("wrr", trace!("wrr"), 5 * 200),
     ("lc", trace!("lc"), 10 * 200),
@@ -203,6 +222,7 @@ const TRACES: [(&str, &str, usize); 21] = [
     ("events", trace!("events"), 4 * 200),
     ("multivip", trace!("multivip"), 6 * 200),
     ("ipv6", trace!("ipv6"), 8 * 200),
+    ("persist", trace!("persist"), 7 * 200),
 ];
 
 /// The two rules decide alike in all of them: where active connections differ, the inactive ones never make up for it.
@@ -228,7 +248,7 @@ fn a_pick_by_another_rule_is_noticed() {
         let (_, different) = differences(trace, Rule::Nothing);
         assert_eq!(
             different.is_empty(),
-            !by_load && !["events", "multivip", "ipv6"].contains(&name),
+            !by_load && !["events", "multivip", "ipv6", "persist"].contains(&name),
             "{name}"
         );
     }
