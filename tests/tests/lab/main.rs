@@ -8,5 +8,6 @@ mod jumbo;
 mod lifecycle;
 mod loads;
 mod paths;
+mod persistence;
 mod refusals;
 mod tagged;

@@ -10,12 +10,12 @@ use aya::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Bucket, Collected, Key4, State, TICK_SHIFT, ticks},
-    layout::{Address, Lease, NextHop, Policy, Stats},
+    flow::{Bucket, Collected, Key4, Slot, State, TICK_SHIFT, ticks},
+    layout::{Address, Lease, MarkRule, NextHop, Policy, Stats},
     sched::Method,
 };
 use xlvs::{
-    control::{Director, Event, Way},
+    control::{Action, Director, Event, Way},
     io::{
         datapath::{Datapath, Flows, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
@@ -103,13 +103,21 @@ impl Bench {
         Self::with(services, flow_slots, &[], 1500)
     }
 
+    /// The same with rules for firewall marks.
+    pub(crate) fn with_marks(services: &[Wanted], marks: &[MarkRule]) -> anyhow::Result<Self> {
+        let settings = Settings { marks: marks.to_vec(), ..settings(&std::env::temp_dir(), &[]) };
+        Self::with_settings(services, Settings { flow_slots: 65_536, ..settings }, 1500)
+    }
+
     fn with(services: &[Wanted], flow_slots: u32, routers: &[Lease], mtu: u32) -> anyhow::Result<Self> {
-        let settings = Settings {
-            flow_slots,
-            // Frames of a test run come in by the loopback interface, which has index 1.
-            interfaces: vec![Link { mtu: 9000, ..link("lo", 1, DIRECTOR) }, Link { mtu, ..namespace()? }],
-            ..settings(&std::env::temp_dir(), routers)
-        };
+        let settings = Settings { flow_slots, ..settings(&std::env::temp_dir(), routers) };
+        Self::with_settings(services, settings, mtu)
+    }
+
+    fn with_settings(services: &[Wanted], mut settings: Settings, mtu: u32) -> anyhow::Result<Self> {
+        // Frames of a test run come in by the loopback interface, which has index 1.
+        settings.interfaces =
+            vec![Link { mtu: 9000, ..link("lo", 1, DIRECTOR) }, Link { mtu, ..namespace()? }];
         let mut prepared = Prepared::new(settings, services)?;
         let director = Director::new(services, &prepared.allocation);
         director.everything().iter().for_each(|action| prepared.apply(action));
@@ -136,6 +144,11 @@ impl Bench {
         self.prepared.ebpf()
     }
 
+    /// Makes a change of the maps that the director knows nothing of.
+    pub(crate) fn apply(&mut self, action: &Action) {
+        self.prepared.apply(action);
+    }
+
     /// Tells that a real server is reached through a port.
     pub(crate) fn resolve(&mut self, last: u8, port: u16) {
         self.event(&Event::Way(rip(last), Way::Through(NextHop { mac: mac(last), port })));
@@ -158,8 +171,13 @@ impl Bench {
 
     /// Active and inactive connections of a service's real server.
     pub(crate) fn load(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<(u32, u32)> {
-        let load = self.prepared.datapath().load(row(&self.director, port, protocol, last)?);
-        Ok((load.active, load.inactive))
+        Ok(self.load_of(row(&self.director, port, protocol, last)?))
+    }
+
+    /// Active and inactive connections of a row of `servers`.
+    pub(crate) fn load_of(&self, row: u16) -> (u32, u32) {
+        let load = self.prepared.datapath().load(row);
+        (load.active, load.inactive)
     }
 
     /// The flow table, as the thread that collects has it.
@@ -213,24 +231,26 @@ impl Bench {
 
     /// How many slots of the flow table hold the flow of a client's port.
     pub(crate) fn copies_of_flow(&self, client_port: u16) -> anyhow::Result<usize> {
-        let Some(Map::Array(data)) = self.prepared.ebpf().map("flows4") else {
-            anyhow::bail!("no map flows4")
-        };
-        let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(MapData::from_id(
-            data.info()?.id(),
-        )?))?;
-        let mut copies = 0;
-        for bucket in flows.iter() {
-            let bucket: Bucket<Key4> = bytemuck::pod_read_unaligned(&bucket?);
-            copies += bucket
-                .slots
-                .iter()
-                .filter(|slot| slot.state().is_living())
-                .filter(|slot| slot.key.client_port == client_port.to_be_bytes())
-                .count();
-        }
-        Ok(copies)
+        self.count_slots(|slot| slot.key.client_port == client_port.to_be_bytes())
     }
+
+    /// How many slots of the flow table hold such a flow or template.
+    pub(crate) fn count_slots(&self, is_such: impl Fn(&Slot<Key4>) -> bool) -> anyhow::Result<usize> {
+        count_slots(self.prepared.ebpf(), is_such)
+    }
+}
+
+/// How many slots of a program's flow table hold such a flow or template.
+pub(crate) fn count_slots(ebpf: &aya::Ebpf, is_such: impl Fn(&Slot<Key4>) -> bool) -> anyhow::Result<usize> {
+    let Some(Map::Array(data)) = ebpf.map("flows4") else { anyhow::bail!("no map flows4") };
+    let data = MapData::from_id(data.info()?.id())?;
+    let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(data))?;
+    let mut count = 0;
+    for bucket in flows.iter() {
+        let bucket: Bucket<Key4> = bytemuck::pod_read_unaligned(&bucket?);
+        count += bucket.slots.iter().filter(|slot| slot.state().is_living() && is_such(slot)).count();
+    }
+    Ok(count)
 }
 
 /// The row of a service's real server.
