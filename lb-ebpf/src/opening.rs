@@ -42,6 +42,9 @@ pub(crate) enum Phase {
 const PICK: u64 = 1 << 33;
 const RECORD: u64 = 1 << 34;
 
+/// What [`decide`] adds to an [`Outcome`] by which the client's template is confirmed.
+const CONFIRM: u64 = 1 << 36;
+
 /// What [`record`] says besides another CPU's server and generation, and [`pick::pick`] besides a server.
 const NEW: u64 = 1 << 32;
 const FULL: u64 = 1 << 33;
@@ -60,6 +63,10 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
             // SAFETY: the row is this CPU's own, and one packet uses it at a time.
             PICK => pick::pick_for(service, unsafe { &(*work).packet }, unsafe { (*work).now }),
             RECORD => F::record(),
+            outcome if outcome & CONFIRM != 0 => {
+                F::confirm(service);
+                return outcome & !CONFIRM;
+            }
             outcome => return outcome,
         };
         // SAFETY: as above.
@@ -116,8 +123,10 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
         match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) => {
                 let bucket = chain.of(hit).ok_or(drop(Counter::DropFlowTableFull))?;
-                bucket.touch(hit, after(packet, hit.state()), *now);
-                return Ok(Outcome::new(target.row, false).word());
+                let next = after(packet, hit.state());
+                bucket.touch(hit, next, *now);
+                let confirms = next != hit.state() && policy.persistence != 0;
+                return Ok(Outcome::new(target.row, false).word() | if confirms { CONFIRM } else { 0 });
             }
             Err(ServerState::Unresolved) => return Err(drop(Counter::DropUnresolved)),
             Err(_) => is_gone = true,
