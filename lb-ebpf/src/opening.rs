@@ -94,7 +94,7 @@ pub(crate) fn decide<F: Family>(service: u32) -> u64 {
             record_next(&mut work.phase, &mut work.entry, &target, State::TemplateFirst, Phase::Template)
         })
     } else if phase == Phase::Template as u32 {
-        keep_template::<F>(work)
+        keep_template::<F>(&service, work)
     } else if phase == Phase::Picked as u32 {
         picked(work.answer).map(|target| record_flow::<F>(work, &target))
     } else {
@@ -109,7 +109,10 @@ pub(crate) fn decide<F: Family>(service: u32) -> u64 {
 #[inline(always)]
 fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Verdict> {
     let policy = maps::policy(service.info.id);
-    if policy.has(Policy::ONE_PACKET) && work.packet.is_udp() {
+    if is_alone(&policy, &work.packet) {
+        if policy.persistence != 0 {
+            return begin_persistent::<F>(service, &policy, work);
+        }
         work.phase = Phase::Alone as u32;
         return Ok(PICK);
     }
@@ -154,6 +157,12 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
     Ok(PICK)
 }
 
+/// Is the packet scheduled by itself, so that no flow is recorded?
+#[inline(always)]
+fn is_alone<K>(policy: &Policy, packet: &Packet<K>) -> bool {
+    policy.has(Policy::ONE_PACKET) && packet.is_udp()
+}
+
 /// May a connection begin with this packet? With one that opens it; under a scheduler by hash with any segment that does
 /// not end it, for all directors place it alike, and so where the service asks for it.
 #[inline(always)]
@@ -179,10 +188,12 @@ fn begin_persistent<F: Family>(
     if let Some(hit) = template.hit() {
         match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) if !(target.is_quiescent && policy.has(Policy::EXPIRE_QUIESCENT)) => {
+                // No flow will confirm it where none is recorded.
+                let state = if is_alone(policy, packet) { State::Template } else { hit.state() };
                 if let Some(bucket) = chain.of(hit) {
-                    bucket.touch(hit, hit.state(), *now);
+                    bucket.touch(hit, state, *now);
                 }
-                return Ok(record_flow::<F>(work, &target));
+                return Ok(stay::<F>(policy, work, &target));
             }
             Err(ServerState::Unresolved) => return Err(drop(Counter::DropUnresolved)),
             Ok(_) | Err(_) => {}
@@ -212,7 +223,7 @@ fn picked(row: u64) -> Result<Target, Verdict> {
 
 /// The template was recorded, or was not: the client is served all the same.
 #[inline(always)]
-fn keep_template<F: Family>(work: &mut Work<F::Key>) -> Result<u64, Verdict> {
+fn keep_template<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Verdict> {
     let said = work.answer;
     if said == LOST {
         work.entry.stale.set(None);
@@ -226,7 +237,16 @@ fn keep_template<F: Family>(work: &mut Work<F::Key>) -> Result<u64, Verdict> {
         Target::new(said as u16, Some((said >> 16) as u16)).or_else(|_| own(work))
     };
     let target = target.map_err(|_| answer(Counter::AnswerNoServer))?;
-    Ok(record_flow::<F>(work, &target))
+    Ok(stay::<F>(&maps::policy(service.info.id), work, &target))
+}
+
+/// The client's packet goes to the server that it stays with.
+#[inline(always)]
+fn stay<F: Family>(policy: &Policy, work: &mut Work<F::Key>, target: &Target) -> u64 {
+    if is_alone(policy, &work.packet) {
+        return Outcome::new(target.row, true).word();
+    }
+    record_flow::<F>(work, target)
 }
 
 /// Asks for the packet's flow to be recorded.

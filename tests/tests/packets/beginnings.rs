@@ -1,7 +1,12 @@
 //! With which packets connections begin, and with which servers: thresholds, one-packet scheduling, sloppy TCP, and
 //! connections that a scheduler by hash places in the middle.
 
-use lb_common::{flow::State, layout::Policy, sched::Scheduler, tcp::flag};
+use lb_common::{
+    flow::State,
+    layout::{Address, Policy},
+    sched::Scheduler,
+    tcp::flag,
+};
 use xlvs::{control::Event, health::Verdict, plan::Wanted};
 
 use crate::{
@@ -130,6 +135,20 @@ fn every_datagram_alone_is_somebodys() {
         assert_eq!(bench.load(53, UDP, last).expect("a row"), (0, 0));
     }
     assert_eq!(bench.count_slots(|_| true).expect("maps"), 0, "no flow is left");
+}
+
+#[test]
+fn datagrams_alone_go_where_their_client_stays() {
+    let wanted = service(UDP, 53, Scheduler::Rr, &[(1, 1), (2, 1), (3, 1)]);
+    let policy = Policy { flags: Policy::ONE_PACKET, persistence: 300, mask: Address::mask(128) };
+    let bench = director(&[Wanted { policy, ..wanted }]);
+    for (client, server) in [(CLIENT, 3), ([192, 0, 2, 8], 2), (CLIENT, 3), (CLIENT, 3), ([192, 0, 2, 8], 2)]
+    {
+        assert_eq!(served(&bench, &datagram((client, 1), 53)), Some(server));
+    }
+    assert_eq!(bench.count_slots(|slot| slot.state() == State::Template).expect("maps"), 2);
+    assert_eq!(bench.count_slots(|_| true).expect("maps"), 2, "no flow is left");
+    assert_eq!(bench.stats(53, UDP, 3).expect("a row").connections, 3);
 }
 
 #[test]
