@@ -211,18 +211,22 @@ impl Bench {
         Ok(())
     }
 
-    /// How many slots of the flow table hold the flow of a client's port.
-    pub(crate) fn copies_of_flow(&self, client_port: u16) -> anyhow::Result<usize> {
+    /// The buckets of the flow table, read one after the other.
+    pub(crate) fn buckets(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Bucket<Key4>>>> {
         let Some(Map::Array(data)) = self.prepared.ebpf().map("flows4") else {
             anyhow::bail!("no map flows4")
         };
-        let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(MapData::from_id(
-            data.info()?.id(),
-        )?))?;
+        let map = Map::Array(MapData::from_id(data.info()?.id())?);
+        let rows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(map)?;
+        let bucket = move |row| Ok(bytemuck::pod_read_unaligned(&rows.get(&row, 0)?));
+        Ok((0..data.info()?.max_entries()).map(bucket))
+    }
+
+    /// How many slots of the flow table hold the flow of a client's port.
+    pub(crate) fn copies_of_flow(&self, client_port: u16) -> anyhow::Result<usize> {
         let mut copies = 0;
-        for bucket in flows.iter() {
-            let bucket: Bucket<Key4> = bytemuck::pod_read_unaligned(&bucket?);
-            copies += bucket
+        for bucket in self.buckets()? {
+            copies += bucket?
                 .slots
                 .iter()
                 .filter(|slot| slot.state().is_living())

@@ -5,6 +5,7 @@ mod bench;
 mod frame;
 mod leases;
 mod loads;
+mod million;
 mod rows;
 mod schedulers;
 mod sequences;
