@@ -9,4 +9,5 @@ mod lifecycle;
 mod loads;
 mod paths;
 mod refusals;
+mod situations;
 mod tagged;
