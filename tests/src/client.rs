@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::family::Family;
 use crate::forge;
 use crate::frame::Mac;
-use crate::http::{self, Connection, Download, get};
+use crate::http::{self, Connection, Download, Upload, get};
 use crate::netns::Netns;
 use crate::packet_socket::PacketSocket;
 use crate::wait;
@@ -141,6 +141,20 @@ impl Client {
         self.netns.enter(|| http::upload(server, path, megabytes))
     }
 
+    /// Begins an upload of `megabytes`; the connection stays in the client's namespace wherever it is written.
+    ///
+    /// # Errors
+    /// When nobody accepts the connection.
+    pub fn begin_upload(
+        &self,
+        server: impl Into<SocketAddr>,
+        path: &str,
+        megabytes: usize,
+    ) -> Result<Upload> {
+        let server = server.into();
+        self.netns.enter(|| Upload::start(server, path, megabytes))
+    }
+
     /// Sends three echo requests and wants three answers.
     ///
     /// # Errors
@@ -153,7 +167,11 @@ impl Client {
         Ok(())
     }
 
-    fn on_threads<I: Send, T: Send>(
+    /// Does each part of `work` on a thread of its own in the client's namespace.
+    ///
+    /// # Errors
+    /// What a part failed with.
+    pub fn on_threads<I: Send, T: Send>(
         &self,
         work: Vec<I>,
         job: impl Fn(I) -> Result<T> + Sync,
@@ -210,7 +228,11 @@ fn received(socket: &UdpSocket) -> Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn allow_open_files(wanted: u64) -> Result<()> {
+/// Lets this process have so many files open.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn allow_open_files(wanted: u64) -> Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < wanted {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted))

@@ -2,11 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
+};
 
 const BOUND: Duration = Duration::from_secs(10);
 const BLOCK: usize = 64 * 1024;
@@ -24,6 +28,24 @@ impl Connection {
     /// When nobody accepts it within ten seconds.
     pub fn open(server: SocketAddr) -> Result<Self> {
         Self::open_within(server, BOUND)
+    }
+
+    /// The same from one of the namespace's own addresses.
+    ///
+    /// # Errors
+    /// When the address is not its own, or nobody accepts the connection in time.
+    pub fn open_from(source: Ipv4Addr, server: SocketAddrV4) -> Result<Self> {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(BOUND))?;
+        // This bounds the connecting too.
+        stream.set_write_timeout(Some(BOUND))?;
+        // A port is chosen with the destination known: it need not be free towards others.
+        setsockopt(&stream, sockopt::IpBindAddressNoPort, &true)?;
+        bind(stream.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(source, 0)))?;
+        connect(stream.as_raw_fd(), &SockaddrIn::from(server))
+            .with_context(|| format!("connect from {source} to {server}"))?;
+        Ok(Self { stream })
     }
 
     fn open_within(server: SocketAddr, bound: Duration) -> Result<Self> {
@@ -52,17 +74,6 @@ impl Connection {
         let mut body = String::new();
         self.stream.read_to_string(&mut body).context("read the body")?;
         Ok(body.trim_end().to_owned())
-    }
-
-    fn put(&mut self, path: &str, megabytes: usize) -> Result<()> {
-        let length = blocks(megabytes) * BLOCK;
-        let request = format!("PUT {path} HTTP/1.0\r\nHost: lab\r\nContent-Length: {length}\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).with_context(|| format!("send PUT {path}"))?;
-        let mut block = Block::pattern();
-        for number in 0..blocks(megabytes) {
-            self.stream.write_all(block.numbered(number)).with_context(|| format!("send block {number}"))?;
-        }
-        Ok(())
     }
 
     fn skip_header(&mut self) -> Result<()> {
@@ -102,9 +113,52 @@ pub fn get_within(server: SocketAddr, path: &str, bound: Duration) -> Result<Str
 /// # Errors
 /// When the connection breaks or the server does not take them.
 pub fn upload(server: SocketAddr, path: &str, megabytes: usize) -> Result<()> {
-    let mut connection = Connection::open(server)?;
-    connection.put(path, megabytes)?;
-    connection.answer().map(drop)
+    let mut upload = Upload::start(server, path, megabytes)?;
+    upload.advance_to(megabytes)?;
+    upload.finish()
+}
+
+/// An upload that advances only when asked.
+#[derive(Debug)]
+pub struct Upload {
+    connection: Connection,
+    next: usize,
+}
+
+impl Upload {
+    /// Announces `megabytes` of the large file's bytes as a file at `path`.
+    ///
+    /// # Errors
+    /// When nobody accepts the connection.
+    pub fn start(server: SocketAddr, path: &str, megabytes: usize) -> Result<Self> {
+        let mut connection = Connection::open(server)?;
+        let length = blocks(megabytes) * BLOCK;
+        let request = format!("PUT {path} HTTP/1.0\r\nHost: lab\r\nContent-Length: {length}\r\n\r\n");
+        connection.stream.write_all(request.as_bytes()).with_context(|| format!("send PUT {path}"))?;
+        Ok(Self { connection, next: 0 })
+    }
+
+    /// Sends on until `megabytes` have gone.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn advance_to(&mut self, megabytes: usize) -> Result<()> {
+        let mut block = Block::pattern();
+        while self.next < blocks(megabytes) {
+            let sent = self.connection.stream.write_all(block.numbered(self.next));
+            sent.with_context(|| format!("send block {}", self.next))?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits for the server to say that it has taken everything.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn finish(self) -> Result<()> {
+        self.connection.answer().map(drop)
+    }
 }
 
 /// The bytes of the large file: every block carries its number, then a pattern.

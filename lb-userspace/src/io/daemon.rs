@@ -275,10 +275,17 @@ fn way(interfaces: &[Link], resolution: Resolution) -> Way {
             match interfaces.iter().position(|link| link.index == ifindex) {
                 Some(port) => Way::Through(NextHop { mac, port: port as u16 }),
                 None => Way::None(format!(
-                    "it is reached through interface {ifindex}, which xlvs does not run on: name it with --iface"
+                    "it is reached through {}, which xlvs does not run on: name it with --iface",
+                    interface(ifindex)
                 )),
             }
         }
         Resolution::Unresolved { reason } => Way::None(reason),
     }
+}
+
+/// An interface that xlvs does not run on, for people.
+fn interface(index: u32) -> String {
+    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| format!("interface {index}"))
 }

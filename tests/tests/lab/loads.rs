@@ -1,12 +1,14 @@
 //! How many connections each real server has, as the status tells it while clients come and go.
 
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lb_common::flow::{State, Timeouts};
+use lb_tests::client::tally;
 use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::echo::UdpEcho;
+use lb_tests::http::Connection;
 use lb_tests::status::Status;
 use lb_tests::{Lab, Plan, with_lab};
 
@@ -31,7 +33,7 @@ fn wait_loads(lab: &Lab, what: &str, expected: &[(u32, u32)]) -> Result<()> {
 }
 
 /// Sets timeouts in the running program, as the daemon would.
-fn set_timeouts(lab: &Lab, seconds: &[(State, u32)]) -> Result<()> {
+pub(crate) fn set_timeouts(lab: &Lab, seconds: &[(State, u32)]) -> Result<()> {
     let mut timeouts = Timeouts::default();
     for &(state, seconds) in seconds {
         timeouts.set(state, seconds);
@@ -84,5 +86,42 @@ fn udp_is_inactive_until_it_expires() -> Result<()> {
         wait_loads(lab, "four flows each", &[(0, 4); 2])?;
         set_timeouts(lab, &[(State::Udp, 1)])?;
         wait_loads(lab, "them to expire", &[(0, 0); 2])
+    })
+}
+
+#[test]
+fn after_twenty_thousand_short_connections_nothing_is_left_and_all_were_counted() -> Result<()> {
+    const CLIENTS: usize = 4;
+    const THREADS_EACH: usize = 4;
+    const CONNECTIONS: usize = 20_000;
+    with_lab(&Plan::servers(3), |lab| {
+        let clients: Vec<_> = (20..).take(CLIENTS).map(|host| Ipv4Addr::new(10, 77, 0, host)).collect();
+        for address in &clients {
+            lab.client().netns().ip(&format!("addr add {address}/24 dev net0"))?;
+        }
+        lab.balance(&lab.http_on_all("wlc"), 3)?;
+        let service = lab.service();
+        let share = CONNECTIONS / CLIENTS / THREADS_EACH;
+        let answers = lab.client().on_threads(clients.repeat(THREADS_EACH), |client| {
+            let ask = |number: usize| {
+                let mut connection = Connection::open_from(client, service)?;
+                connection.request("/")?;
+                connection.answer().with_context(|| format!("request {number} of {client}"))
+            };
+            (0..share).map(ask).collect::<Result<Vec<_>>>()
+        })?;
+        let answered = tally(&answers.concat());
+        assert_eq!(answered.values().sum::<usize>(), CONNECTIONS);
+
+        set_timeouts(lab, &[(State::FinWait, 1), (State::TimeWait, 1), (State::Close, 1)])?;
+        wait_loads(lab, "nothing to be left", &[(0, 0); 3])?;
+        let status = lab.director.status()?;
+        assert_eq!(status.service()?.connections, CONNECTIONS as u64);
+        for server in &lab.servers {
+            let (counted, served) = (status.server(server.address)?.connections, server.nginx().served());
+            assert_eq!(counted, served as u64, "{}", server.name());
+            assert_eq!(answered.get(server.name()), Some(&served), "{answered:?}");
+        }
+        Ok(())
     })
 }

@@ -12,4 +12,5 @@ mod path_mtu;
 mod paths;
 mod persistence;
 mod refusals;
+mod situations;
 mod tagged;

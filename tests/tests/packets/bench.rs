@@ -229,6 +229,13 @@ impl Bench {
         Ok(())
     }
 
+    /// The buckets of the flow table, read one after the other.
+    pub(crate) fn buckets(
+        &self,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Bucket<Key4>>> + use<>> {
+        buckets(self.prepared.ebpf())
+    }
+
     /// How many slots of the flow table hold the flow of a client's port.
     pub(crate) fn copies_of_flow(&self, client_port: u16) -> anyhow::Result<usize> {
         self.count_slots(|slot| slot.key.client_port == client_port.to_be_bytes())
@@ -242,15 +249,19 @@ impl Bench {
 
 /// How many slots of a program's flow table hold such a flow or template.
 pub(crate) fn count_slots(ebpf: &aya::Ebpf, is_such: impl Fn(&Slot<Key4>) -> bool) -> anyhow::Result<usize> {
-    let Some(Map::Array(data)) = ebpf.map("flows4") else { anyhow::bail!("no map flows4") };
-    let data = MapData::from_id(data.info()?.id())?;
-    let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(data))?;
     let mut count = 0;
-    for bucket in flows.iter() {
-        let bucket: Bucket<Key4> = bytemuck::pod_read_unaligned(&bucket?);
-        count += bucket.slots.iter().filter(|slot| slot.state().is_living() && is_such(slot)).count();
+    for bucket in buckets(ebpf)? {
+        count += bucket?.slots.iter().filter(|slot| slot.state().is_living() && is_such(slot)).count();
     }
     Ok(count)
+}
+
+/// The buckets of a program's flow table, read one after the other.
+fn buckets(ebpf: &aya::Ebpf) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Bucket<Key4>>> + use<>> {
+    let Some(Map::Array(data)) = ebpf.map("flows4") else { anyhow::bail!("no map flows4") };
+    let (id, rows) = (data.info()?.id(), data.info()?.max_entries());
+    let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(MapData::from_id(id)?))?;
+    Ok((0..rows).map(move |row| Ok(bytemuck::pod_read_unaligned(&flows.get(&row, 0)?))))
 }
 
 /// The row of a service's real server.

@@ -7,6 +7,7 @@ mod frame;
 mod leases;
 mod loads;
 mod marks;
+mod million;
 mod persistence;
 mod rows;
 mod schedulers;

@@ -1,10 +1,10 @@
 //! Every scheduler in the program beside the same one on the host: random pools, loads and clients.
 
-use std::net::IpAddr;
+use std::{cell::RefCell, net::IpAddr};
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::{
-    layout::{Address, Load, MAX_POOL, Policy},
+    layout::{Address, Limit, Load, MAX_POOL, Policy},
     sched::{
         self, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, rebase,
     },
@@ -35,12 +35,24 @@ impl Random {
     }
 }
 
-/// A service on the host: its list with weights and numbers in the set of the VIP, and its ring.
+/// The thresholds of a pool's servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thresholds {
+    /// Nobody has one.
+    Without,
+    /// Most have: some overloaded by almost any load of the test, some by the greatest only.
+    With,
+}
+
+/// A service on the host: its list with weights and numbers in the set of the VIP, its ring, and which of its servers
+/// are overloaded.
 struct Model {
     method: Method,
     list: Vec<Candidate>,
     ring: Vec<u16>,
     memory: Memory,
+    /// By rows; kept as the program keeps them, at every look.
+    limits: RefCell<Vec<Limit>>,
 }
 
 impl Model {
@@ -63,7 +75,20 @@ impl Model {
         let by_row: Vec<(u16, u16)> = list.iter().map(|(row, server)| (*row, server.weight)).collect();
         let cursor = rebase(method.scheduler, Cursor::default(), &[], &by_row, 1);
         let list = list.iter().zip(published).map(candidate).collect();
-        Self { method, list, ring, memory: Memory { cursor, ..Memory::default() } }
+        let limit = |server: &WantedServer| {
+            let [upper, lower] = server.thresholds;
+            Limit { upper, lower, ..Limit::default() }
+        };
+        let limits = RefCell::new(wanted.servers.iter().map(limit).collect());
+        Self { method, list, ring, memory: Memory { cursor, ..Memory::default() }, limits }
+    }
+
+    /// Is a server overloaded, with these connections and as it was before?
+    fn overloaded(&self, row: u16, load: Load) -> bool {
+        let limit = &mut self.limits.borrow_mut()[usize::from(row)];
+        let is = limit.upper != 0 && load.overloads(limit.upper, limit.lower, limit.overloaded != 0);
+        limit.overloaded = u32::from(is);
+        is
     }
 
     fn pick(&mut self, (client, client_port): ([u8; 4], u16), loads: &[Load]) -> Option<u16> {
@@ -80,32 +105,45 @@ impl Model {
                 return Candidate::default();
             }
             let candidate = self.list[usize::from(place)];
-            Candidate { load: loads[usize::from(candidate.server)], ..candidate }
+            let load = loads[usize::from(candidate.server)];
+            Candidate { load, overloaded: self.overloaded(candidate.server, load), ..candidate }
         };
         let len = self.list.len() as u16;
         let (search, picked) = Search::through(self.method, self.memory, len, &request, candidate);
+        // Without a server nothing is remembered.
+        let server = picked?;
         self.memory = search.memory;
-        if let (Some(joined), Some(server)) = (search.joins(), picked) {
+        if let Some(joined) = search.joins() {
             self.list
                 .iter_mut()
                 .filter(|listed| listed.server == server)
                 .for_each(|listed| listed.joined = joined);
         }
+        // It has got a connection more.
+        let load = loads[usize::from(server)];
+        self.overloaded(server, Load { active: load.active + 1, ..load });
         picked
     }
 }
 
 /// A service with `count` servers, 10.1.x.y, whose MAC addresses say which they are.
-fn service(port: u16, method: Method, count: usize, random: &mut Random) -> Wanted {
+fn service(port: u16, method: Method, (count, limits): (usize, Thresholds), random: &mut Random) -> Wanted {
     let servers = (0..count as u16).map(|row| WantedServer {
         rip: rip(row),
         weight: [0, 1, 3, random.below(10) as u16, random.below(300) as u16][random.below(5) as usize],
-        thresholds: [0; 2],
+        thresholds: if limits == Thresholds::With { thresholds(random) } else { [0; 2] },
         inhibit_on_failure: false,
         checks: Vec::new(),
     });
     let key = ServiceKey { vip: Address::v4(VIP), protocol: 6, port };
     Wanted { key, method, lease: 0, policy: Policy::default(), servers: servers.collect() }
+}
+
+/// None, or an upper one with or without a lower one.
+fn thresholds(random: &mut Random) -> [u32; 2] {
+    let upper = [0, 1 + random.below(4), 1 + random.below(600), 1 + random.below(3000), 1 << 24];
+    let upper = upper[random.below(5) as usize];
+    [upper, if random.below(2) == 0 { 0 } else { random.below(upper.max(1)) }]
 }
 
 fn rip(row: u16) -> IpAddr {
@@ -169,14 +207,28 @@ fn loads(count: usize, random: &mut Random) -> Vec<Load> {
     (0..count).map(load).collect()
 }
 
-/// Lets the program and the host pick for the same clients from the same pools, one for each of the methods.
-fn compare(methods: &[Method], count: usize, rounds: usize, seed: u64) {
+/// The rows of `limits` from the first of a service on.
+fn limits(bench: &Bench, first: usize, count: usize) -> Vec<Limit> {
+    let mut map = bench.map("limits").expect("there is such a map");
+    let rows = Array::<_, [u8; size_of::<Limit>()]>::try_from(&mut map).expect("an array");
+    let row = |row: usize| bytemuck::must_cast(rows.get(&(row as u32), 0).expect("a row"));
+    (first..first + count).map(row).collect()
+}
+
+/// Lets the program and the host pick for the same clients from the same pools, one for each of the methods; how many
+/// clients were not served, and how many servers were overloaded at the end.
+fn compare(
+    methods: &[Method],
+    pool @ (count, thresholds): (usize, Thresholds),
+    rounds: usize,
+    seed: u64,
+) -> (usize, usize) {
     let mut random = Random(seed);
     let ports = FIRST_PORT..;
     let wanted: Vec<Wanted> =
-        ports.zip(methods).map(|(port, method)| service(port, *method, count, &mut random)).collect();
+        ports.zip(methods).map(|(port, method)| service(port, *method, pool, &mut random)).collect();
     let bench = director(&wanted);
-    let mut served = 0;
+    let (mut served, mut overloaded) = (0, 0);
     for (place, wanted) in wanted.iter().enumerate() {
         let (method, mut model) = (wanted.method, Model::new(wanted));
         for round in 0..rounds {
@@ -192,8 +244,13 @@ fn compare(methods: &[Method], count: usize, rounds: usize, seed: u64) {
                 served += usize::from(real.is_some());
             }
         }
+        let limits = limits(&bench, place * count, count);
+        assert_eq!(limits, model.limits.into_inner(), "{method:?}, {count} servers, seed {seed}");
+        overloaded += limits.iter().filter(|limit| limit.overloaded != 0).count();
     }
-    assert!(count < 3 || served > methods.len() * rounds * 4, "{served} of twice as many were served");
+    let all = methods.len() * rounds * 8;
+    assert!(thresholds == Thresholds::With || count < 3 || served > all / 2, "{served} of {all} were served");
+    (all - served, overloaded)
 }
 
 fn methods() -> Vec<Method> {
@@ -213,22 +270,34 @@ fn methods() -> Vec<Method> {
 #[test]
 fn the_program_picks_as_the_host_does() {
     for (seed, count) in (1..).zip([1, 2, 3, 7, 40]) {
-        compare(&methods(), count, 6, seed);
+        compare(&methods(), (count, Thresholds::Without), 6, seed);
     }
+}
+
+#[test]
+fn the_program_passes_over_overloaded_servers_as_the_host_does() {
+    let (mut refused, mut overloaded) = (0, 0);
+    for (seed, count) in (20..).zip([1, 2, 3, 5, 17]) {
+        let (refusals, servers) = compare(&methods(), (count, Thresholds::With), 12, seed);
+        refused += refusals;
+        overloaded += servers;
+    }
+    assert!(refused > 100 && overloaded > 100, "{refused} clients refused, {overloaded} servers overloaded");
 }
 
 #[test]
 fn the_largest_pool_is_searched_whole() {
     // One director does not hold so many servers for all of them.
     for methods in methods().chunks(9) {
-        compare(methods, MAX_POOL, 2, 99);
+        compare(methods, (MAX_POOL, Thresholds::Without), 2, 99);
     }
 }
 
 #[test]
 fn two_choices_take_the_idle_server_more_often_and_weight_zero_never() {
     let mut random = Random(7);
-    let mut wanted = service(FIRST_PORT, Scheduler::Twos.into(), 3, &mut random);
+    let pool = (3, Thresholds::Without);
+    let mut wanted = service(FIRST_PORT, Scheduler::Twos.into(), pool, &mut random);
     for (server, weight) in wanted.servers.iter_mut().zip([1, 1, 0]) {
         server.weight = weight;
     }
