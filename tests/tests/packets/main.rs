@@ -1,10 +1,17 @@
 //! Single packets through the real program: a description, a frame, what becomes of it.
 
 mod answers;
+mod answers6;
 mod bench;
+mod both;
 mod frame;
+mod frame6;
 mod leases;
 mod loads;
+mod related;
 mod rows;
+mod rows6;
 mod schedulers;
+mod sctp;
 mod sequences;
+mod sequences6;
