@@ -2,7 +2,10 @@
 //! `net/netfilter/ipvs/ip_vs_core.c`), so that it learns of a path's MTU, for example.
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
-use lb_common::{counters::Counter, layout::Address};
+use lb_common::{
+    counters::Counter,
+    layout::{Address, ServerState},
+};
 
 use crate::{
     access,
@@ -61,5 +64,8 @@ fn try_related<F: Family>(
     let key = F::key(client, vip, [to, from], inner.protocol);
     let hit = flows::<F>(hash::<F>(&key)).find(&key).ok_or(other)?;
     let target = Target::new(hit.control.server(), Some(hit.control.generation()));
-    target.map(|target| target.row).map_err(|_| pass(Counter::PassServerGone))
+    target.map(|target| target.row).map_err(|state| match state {
+        ServerState::Unresolved => drop(Counter::DropUnresolved),
+        _ => pass(Counter::PassServerGone),
+    })
 }

@@ -56,6 +56,10 @@ impl Found {
 /// what may be its data, then the service on every port.
 #[inline(always)]
 pub(crate) fn find<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
+    if F::IS_V6 && packet.vip.is_v4() {
+        // On the wire it is no address of a host, and in the table it is an IPv4 one.
+        return Err(pass(Counter::PassNoService));
+    }
     if maps::has(maps::MARKS)
         && let Some(found) = by_mark::<F>(packet)
     {

@@ -56,7 +56,7 @@ impl Family {
     }
 
     /// Any address and any port.
-    pub(crate) fn unspecified(self) -> SocketAddr {
+    pub fn unspecified(self) -> SocketAddr {
         match self {
             Self::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             Self::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

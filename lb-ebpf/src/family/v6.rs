@@ -235,9 +235,6 @@ extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
     let (mut protocol, mut at, mut piece) = (next as u8, Ipv6Hdr::LEN, Piece::Whole);
     let mut headers = 0;
     while headers < HEADERS {
-        if !is_extension(protocol) || matches!(piece, Piece::Later) {
-            return Walk { protocol, at: at as u16, piece }.word();
-        }
         let Some([next, len, high, low]) = access::read::<[u8; 4]>(&ctx, offset + at) else { return LOST };
         at += match protocol {
             FRAGMENT => {
@@ -256,6 +253,9 @@ extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
             return LOST;
         }
         protocol = next;
+        if !is_extension(protocol) || matches!(piece, Piece::Later) {
+            return Walk { protocol, at: at as u16, piece }.word();
+        }
         headers += 1;
     }
     LOST

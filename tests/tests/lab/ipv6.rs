@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use lb_tests::client::tally;
+use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::echo::UdpEcho;
+use lb_tests::lab::HTTP;
 use lb_tests::{Family, Plan, with_lab};
 
 const UDP: u16 = 5300;
@@ -64,6 +66,50 @@ fn an_ipv6_server_that_is_dead_leaves_and_comes_back() -> Result<()> {
         lab.servers[0].start()?;
         lab.wait_eligible(2)?;
         assert_eq!(tally(&lab.client().sequence(service, 4)?).len(), 2);
+        Ok(())
+    })
+}
+
+#[test]
+fn an_ipv6_server_that_begins_to_answer_its_neighbours_is_taken_in() -> Result<()> {
+    with_lab(&Plan::servers(2).dual_stack(), |lab| {
+        let [late, other] = [0, 1].map(|index| lab.servers[index].address_in(Family::V6));
+        let netns = lab.servers[0].netns();
+        netns.ip(&format!("addr del {late}/64 dev net0"))?;
+        let config = VirtualServer::new(lab.vip_in(Family::V6), HTTP, Protocol::Tcp, "rr");
+        lab.balance(&config.unchecked(late, 1).unchecked(other, 1), 1)?;
+        let status = lab.director.wait_status("rs1 to be silent", BOUND, |status| {
+            let server = status.server(late);
+            server
+                .is_ok_and(|server| server.reason.as_ref().is_some_and(|why| why.contains("does not answer")))
+        })?;
+        let server = status.server(late)?;
+        assert_eq!((server.state.as_str(), server.eligible, &server.mac), ("unresolved", false, &None));
+        assert!(server.reason.as_ref().is_some_and(|why| why.contains("neighbour discovery")), "{server:?}");
+        assert_eq!(lab.client().sequence(lab.service_in(Family::V6), 2)?, ["rs2", "rs2"]);
+
+        let netns = lab.servers[0].netns();
+        netns.ip(&format!("addr add {late}/64 dev net0 nodad"))?;
+        lab.wait_eligible(2)?;
+        assert_eq!(tally(&lab.client().sequence(lab.service_in(Family::V6), 4)?).len(), 2);
+        Ok(())
+    })
+}
+
+#[test]
+fn another_mac_address_of_an_ipv6_server_is_followed() -> Result<()> {
+    const OTHER: &str = "02:00:00:00:77:11";
+    with_lab(&Plan::servers(1).dual_stack(), |lab| {
+        lab.balance(&lab.http_in(Family::V6, "rr"), 1)?;
+        let server = lab.servers[0].address_in(Family::V6);
+        lab.client().who(lab.service_in(Family::V6))?;
+        let netns = lab.servers[0].netns();
+        netns.sysctl("ipv6/conf/net0/ndisc_notify", "1")?;
+        netns.ip(&format!("link set dev net0 address {OTHER}"))?;
+        lab.director.wait_status("the new address to be known", BOUND, |status| {
+            status.server(server).is_ok_and(|server| server.mac.as_deref() == Some(OTHER) && server.eligible)
+        })?;
+        assert_eq!(lab.client().sequence(lab.service_in(Family::V6), 3)?, ["rs1"; 3]);
         Ok(())
     })
 }

@@ -162,7 +162,7 @@ fn one_packet_scheduling_is_for_datagrams_only() {
 #[test]
 fn a_sloppy_service_takes_what_is_under_way_except_resets() {
     let rr = service(TCP, 80, Scheduler::Rr, &[(1, 1), (2, 1)]);
-    let strict = director(&[rr.clone()]);
+    let strict = director(std::slice::from_ref(&rr));
     assert_eq!(counted(&strict, &tcp(1, flag::ACK)), "pass_no_flow");
 
     let bench = director(&[with_flags(rr, Policy::SLOPPY)]);

@@ -1,6 +1,10 @@
 //! The real program with maps of its own, run on single frames by `BPF_PROG_TEST_RUN`.
 
-use std::{net::IpAddr, path::Path, process::Command};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::Context as _;
 use aya::{
@@ -11,7 +15,7 @@ use aya::{
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Collected, Key4, Slot, State, TICK_SHIFT, ticks},
-    layout::{Address, Lease, MarkRule, NextHop, Policy, Stats},
+    layout::{Lease, MarkRule, NextHop, Policy, Stats},
     sched::Method,
 };
 use xlvs::{
@@ -20,7 +24,7 @@ use xlvs::{
         datapath::{Datapath, Flows, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
     },
-    plan::{ServiceKey, Wanted, WantedServer},
+    plan::{ServiceKey, Wanted, WantedServer, mapped},
 };
 
 /// The MAC address of the interface that frames come in by.
@@ -58,18 +62,42 @@ pub(crate) struct Bench {
     pub(crate) director: Director,
 }
 
+/// The VIP of the services in IPv4.
+pub(crate) const VIP4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+/// The VIP of the services in IPv6.
+pub(crate) const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
+
 /// A service of VIP 10.0.0.100; its servers by last octet and weight.
 pub(crate) fn service(protocol: u8, port: u16, method: impl Into<Method>, servers: &[(u8, u16)]) -> Wanted {
+    service_of(VIP4.into(), (protocol, port), method.into(), servers)
+}
+
+/// A service of VIP 2001:db8::100; its servers by last octet and weight.
+pub(crate) fn service6(protocol: u8, port: u16, method: impl Into<Method>, servers: &[(u8, u16)]) -> Wanted {
+    service_of(VIP6.into(), (protocol, port), method.into(), servers)
+}
+
+/// A service of any VIP.
+pub(crate) fn service_of(
+    vip: IpAddr,
+    (protocol, port): (u8, u16),
+    method: Method,
+    servers: &[(u8, u16)],
+) -> Wanted {
     let server = |&(last, weight): &(u8, u16)| WantedServer {
-        rip: rip(last),
+        rip: if vip.is_ipv4() { rip(last) } else { rip6(last) },
         weight,
         thresholds: [0; 2],
         inhibit_on_failure: false,
         checks: vec![u32::from(last)],
     };
-    let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
     let servers = servers.iter().map(server).collect();
-    Wanted { key, method: method.into(), lease: 0, policy: Policy::default(), servers }
+    Wanted { key: key(vip, protocol, port), method, lease: 0, policy: Policy::default(), servers }
+}
+
+/// The key of a service.
+pub(crate) fn key(vip: IpAddr, protocol: u8, port: u16) -> ServiceKey {
+    ServiceKey { vip: mapped(vip), protocol, port }
 }
 
 /// The RIP with this last octet.
@@ -77,7 +105,12 @@ pub(crate) fn rip(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
 }
 
-/// The MAC address of the real server with this last octet.
+/// The same in IPv6.
+pub(crate) fn rip6(last: u8) -> IpAddr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into()).into()
+}
+
+/// The MAC address of the real server with this last octet, in both families.
 pub(crate) const fn mac(last: u8) -> [u8; 6] {
     [0x02, 0, 0, 0, 1, last]
 }
@@ -149,9 +182,11 @@ impl Bench {
         self.prepared.apply(action);
     }
 
-    /// Tells that a real server is reached through a port.
+    /// Tells that a real server, by its addresses in both families, is reached through a port.
     pub(crate) fn resolve(&mut self, last: u8, port: u16) {
-        self.event(&Event::Way(rip(last), Way::Through(NextHop { mac: mac(last), port })));
+        for rip in [rip(last), rip6(last)] {
+            self.event(&Event::Way(rip, Way::Through(NextHop { mac: mac(last), port })));
+        }
     }
 
     /// The leases, as the thread that renews them has them.
@@ -169,6 +204,11 @@ impl Bench {
         self.prepared.datapath().stats(row(&self.director, port, protocol, last)?)
     }
 
+    /// The counts of the real server of a service in IPv6.
+    pub(crate) fn stats6(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<Stats> {
+        self.prepared.datapath().stats(row_of(&self.director, &key(VIP6.into(), protocol, port), rip6(last))?)
+    }
+
     /// Active and inactive connections of a service's real server.
     pub(crate) fn load(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<(u32, u32)> {
         Ok(self.load_of(row(&self.director, port, protocol, last)?))
@@ -178,6 +218,13 @@ impl Bench {
     pub(crate) fn load_of(&self, row: u16) -> (u32, u32) {
         let load = self.prepared.datapath().load(row);
         (load.active, load.inactive)
+    }
+
+    /// Active and inactive connections of the real server of a service in IPv6.
+    pub(crate) fn load6(&self, port: u16, protocol: u8, last: u8) -> anyhow::Result<(u32, u32)> {
+        let row = row_of(&self.director, &key(VIP6.into(), protocol, port), rip6(last))?;
+        let load = self.prepared.datapath().load(row);
+        Ok((load.active, load.inactive))
     }
 
     /// The flow table, as the thread that collects has it.
@@ -266,8 +313,11 @@ fn buckets(ebpf: &aya::Ebpf) -> anyhow::Result<impl Iterator<Item = anyhow::Resu
 
 /// The row of a service's real server.
 pub(crate) fn row(director: &Director, port: u16, protocol: u8, last: u8) -> anyhow::Result<u16> {
-    let key = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol, port };
-    let server = director.services[&key].servers.iter().find(|server| server.rip == rip(last));
+    row_of(director, &key(VIP4.into(), protocol, port), rip(last))
+}
+
+fn row_of(director: &Director, key: &ServiceKey, rip: IpAddr) -> anyhow::Result<u16> {
+    let server = director.services[key].servers.iter().find(|server| server.rip == rip);
     Ok(server.context("no such server")?.row.row)
 }
 

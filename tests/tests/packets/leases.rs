@@ -48,7 +48,7 @@ fn now_ns() -> u64 {
 }
 
 /// Long enough for any test.
-fn far() -> u64 {
+pub(crate) fn far() -> u64 {
     now_ns() + 600_000_000_000
 }
 

@@ -1,15 +1,22 @@
 //! Single packets through the real program: a description, a frame, what becomes of it.
 
 mod answers;
+mod answers6;
 mod beginnings;
 mod bench;
+mod both;
 mod frame;
+mod frame6;
 mod leases;
 mod loads;
 mod marks;
 mod million;
 mod persistence;
+mod related;
 mod rows;
+mod rows6;
 mod schedulers;
+mod sctp;
 mod sequences;
+mod sequences6;
 mod traces;

@@ -79,7 +79,9 @@ fn table(bench: &Bench) -> (usize, u32) {
 fn hold(what: &str, client: Client) {
     let start = Instant::now();
     let mut bench = Bench::with_flow_slots(&[wanted()], SLOTS).expect("the program loads");
-    SERVERS.iter().for_each(|&last| bench.resolve(last, 0));
+    for last in SERVERS {
+        bench.resolve(last, 0);
+    }
     // However slow the machine is.
     bench.set_timeout(State::SynRecv, AN_HOUR);
     bench.set_timeout(State::Established, AN_HOUR);

@@ -1,21 +1,20 @@
 //! Rows that stand alone: each frame meets a director that has seen nothing before it.
 
 use lb_common::{checksum, sched::Scheduler, tcp::flag};
+use xlvs::control::{Event, Way};
 
 use crate::{
-    bench::{Bench, DIRECTOR, OTHER_PORT, action, mac, service},
-    frame::{Frame, Packet},
+    bench::{Bench, DIRECTOR, OTHER_PORT, action, mac, rip, service},
+    frame::{Frame, Packet, TCP, UDP},
 };
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 const VIP: [u8; 4] = [10, 0, 0, 100];
 const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 7], 40_000);
 const VLAN: u16 = 0x8100;
 const QINQ: u16 = 0x88a8;
 
 /// What a row expects.
-enum Expect {
+pub(crate) enum Expect {
     /// Rewritten for this server and sent out of the interface it came in by.
     Sent(u8),
     /// Rewritten for this server and sent out of the other interface.
@@ -27,7 +26,8 @@ enum Expect {
 }
 use Expect::{Drop, Pass, Redirected, Sent};
 
-type Row = (&'static str, Vec<u8>, Expect);
+/// A description, a frame, what is expected.
+pub(crate) type Row = (&'static str, Vec<u8>, Expect);
 
 /// 80 TCP and 53 UDP to servers 1 and 2, of which the last added comes first; 82 is local; 83 through the other
 /// interface; 85 to server 1 under wrr.
@@ -43,7 +43,7 @@ fn director() -> Bench {
     for last in [1, 2] {
         bench.resolve(last, 0);
     }
-    bench.event(&xlvs::control::Event::Way(crate::bench::rip(3), xlvs::control::Way::Local));
+    bench.event(&Event::Way(rip(3), Way::Local));
     bench.resolve(4, 1);
     bench
 }
@@ -187,8 +187,8 @@ fn malformed() -> Vec<Row> {
     ]
 }
 
-/// The frame as it must leave for `server`: addresses, TTL and checksum changed, nothing else.
-fn rewritten(input: &[u8], server: u8, source: [u8; 6]) -> Vec<u8> {
+/// The frame as it must leave for `server`: addresses, TTL and checksum or hop limit changed, nothing else.
+pub(crate) fn rewritten(input: &[u8], server: u8, source: [u8; 6]) -> Vec<u8> {
     let mut frame = input.to_vec();
     frame[..6].copy_from_slice(&mac(server));
     frame[6..12].copy_from_slice(&source);
@@ -197,6 +197,10 @@ fn rewritten(input: &[u8], server: u8, source: [u8; 6]) -> Vec<u8> {
         network += 4;
     }
     let header = &mut frame[network + 2..];
+    if header[0] >> 4 == 6 {
+        header[7] -= 1;
+        return frame;
+    }
     let len = usize::from(header[0] & 0xf) * 4;
     header[8] -= 1;
     header[10..12].fill(0);
@@ -206,8 +210,14 @@ fn rewritten(input: &[u8], server: u8, source: [u8; 6]) -> Vec<u8> {
 }
 
 fn check(rows: Vec<Row>) {
+    for row in rows {
+        check_on(&director(), vec![row]);
+    }
+}
+
+/// Runs the rows through one director.
+pub(crate) fn check_on(bench: &Bench, rows: Vec<Row>) {
     for (description, input, expect) in rows {
-        let bench = director();
         let outcome = bench.run(&input).unwrap_or_else(|error| panic!("{description}: {error:#}"));
         let (expected_action, counter, frame) = match expect {
             Sent(server) => (action::TX, "forwarded_tx", Some(rewritten(&input, server, DIRECTOR))),

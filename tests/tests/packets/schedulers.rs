@@ -4,7 +4,7 @@ use std::{cell::RefCell, net::IpAddr};
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::{
-    layout::{Address, Limit, Load, MAX_POOL, Policy},
+    layout::{Limit, Load, MAX_POOL, Policy},
     sched::{
         self, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, rebase,
     },
@@ -15,12 +15,8 @@ use xlvs::{
     plan::{ServiceKey, Wanted, WantedServer, mapped},
 };
 
-use crate::{
-    bench::{Bench, DIRECTOR},
-    frame::{Frame, Packet},
-};
+use crate::{bench::Bench, both::Family, frame::TCP};
 
-const VIP: [u8; 4] = [10, 0, 0, 100];
 const FIRST_PORT: u16 = 80;
 
 /// splitmix64: the same pools with every run.
@@ -44,10 +40,25 @@ enum Thresholds {
     With,
 }
 
+/// What a pool is made of.
+#[derive(Clone, Copy)]
+struct Pool {
+    family: Family,
+    count: usize,
+    thresholds: Thresholds,
+}
+
+impl Pool {
+    const fn without_limits(family: Family, count: usize) -> Self {
+        Self { family, count, thresholds: Thresholds::Without }
+    }
+}
+
 /// A service on the host: its list with weights and numbers in the set of the VIP, its ring, and which of its servers
 /// are overloaded.
 struct Model {
     method: Method,
+    destination: u32,
     list: Vec<Candidate>,
     ring: Vec<u16>,
     memory: Memory,
@@ -80,7 +91,8 @@ impl Model {
             Limit { upper, lower, ..Limit::default() }
         };
         let limits = RefCell::new(wanted.servers.iter().map(limit).collect());
-        Self { method, list, ring, memory: Memory { cursor, ..Memory::default() }, limits }
+        let memory = Memory { cursor, ..Memory::default() };
+        Self { method, destination: wanted.key.vip.fold(), list, ring, memory, limits }
     }
 
     /// Is a server overloaded, with these connections and as it was before?
@@ -91,11 +103,11 @@ impl Model {
         is
     }
 
-    fn pick(&mut self, (client, client_port): ([u8; 4], u16), loads: &[Load]) -> Option<u16> {
+    fn pick(&mut self, (client, client_port): (IpAddr, u16), loads: &[Load]) -> Option<u16> {
         let request = Request {
-            client: Address::v4(client).fold(),
+            client: mapped(client).fold(),
             client_port,
-            destination: Address::v4(VIP).fold(),
+            destination: self.destination,
             ..Request::default()
         };
         let candidate = |row: u16| {
@@ -126,16 +138,17 @@ impl Model {
     }
 }
 
-/// A service with `count` servers, 10.1.x.y, whose MAC addresses say which they are.
-fn service(port: u16, method: Method, (count, limits): (usize, Thresholds), random: &mut Random) -> Wanted {
+/// A service with the servers of a pool, 10.1.x.y or 2001:db8:1::xy, whose MAC addresses say which they are.
+fn service(port: u16, method: Method, pool: Pool, random: &mut Random) -> Wanted {
+    let Pool { family, count, thresholds: limits } = pool;
     let servers = (0..count as u16).map(|row| WantedServer {
-        rip: rip(row),
+        rip: rip(family, row),
         weight: [0, 1, 3, random.below(10) as u16, random.below(300) as u16][random.below(5) as usize],
         thresholds: if limits == Thresholds::With { thresholds(random) } else { [0; 2] },
         inhibit_on_failure: false,
         checks: Vec::new(),
     });
-    let key = ServiceKey { vip: Address::v4(VIP), protocol: 6, port };
+    let key = ServiceKey { vip: mapped(family.vip()), protocol: TCP, port };
     Wanted { key, method, lease: 0, policy: Policy::default(), servers: servers.collect() }
 }
 
@@ -146,9 +159,12 @@ fn thresholds(random: &mut Random) -> [u32; 2] {
     [upper, if random.below(2) == 0 { 0 } else { random.below(upper.max(1)) }]
 }
 
-fn rip(row: u16) -> IpAddr {
+fn rip(family: Family, row: u16) -> IpAddr {
     let [high, low] = row.to_be_bytes();
-    IpAddr::from([10, 1, high, low])
+    match family {
+        Family::V4 => IpAddr::from([10, 1, high, low]),
+        Family::V6 => IpAddr::from([0x2001, 0xdb8, 1, 0, 0, 0, 0, row]),
+    }
 }
 
 fn mac(row: u16) -> [u8; 6] {
@@ -159,25 +175,18 @@ fn mac(row: u16) -> [u8; 6] {
 /// A director for services of the same servers, to all of which the way is known.
 fn director(wanted: &[Wanted]) -> Bench {
     let mut bench = Bench::new(wanted).expect("the program loads");
-    let ways = (0..wanted[0].servers.len() as u16).map(|row| {
+    let ways = (0..).zip(&wanted[0].servers).map(|(row, server)| {
         let hop = lb_common::layout::NextHop { mac: mac(row), port: 0 };
-        Event::Way(rip(row), Way::Through(hop))
+        Event::Way(server.rip, Way::Through(hop))
     });
     bench.events(&ways.collect::<Vec<_>>());
     bench
 }
 
 /// Which server the program sends a new connection to.
-fn serve(bench: &Bench, client: ([u8; 4], u16), port: u16) -> Option<u16> {
-    let packet = Packet::tcp(client, (VIP, port), flag::SYN);
-    let frame = Frame {
-        to: DIRECTOR,
-        from: [2, 0, 0, 0, 9, 9],
-        tags: Vec::new(),
-        ethertype: 0x0800,
-        payload: packet.bytes(),
-    };
-    let outcome = bench.run(&frame.bytes()).expect("the program runs");
+fn serve(bench: &Bench, family: Family, client: (IpAddr, u16), port: u16) -> Option<u16> {
+    let packet = family.packet(TCP, client, (family.vip(), port), flag::SYN);
+    let outcome = bench.run(&packet.frame()).expect("the program runs");
     if outcome.counted == [("forwarded_tx", 1)] {
         return Some(u16::from_be_bytes([outcome.frame[4], outcome.frame[5]]));
     }
@@ -217,16 +226,12 @@ fn limits(bench: &Bench, first: usize, count: usize) -> Vec<Limit> {
 
 /// Lets the program and the host pick for the same clients from the same pools, one for each of the methods; how many
 /// clients were not served, and how many servers were overloaded at the end.
-fn compare(
-    methods: &[Method],
-    pool @ (count, thresholds): (usize, Thresholds),
-    rounds: usize,
-    seed: u64,
-) -> (usize, usize) {
+fn compare(methods: &[Method], pool: Pool, rounds: usize, seed: u64) -> (usize, usize) {
+    let Pool { family, count, thresholds } = pool;
     let mut random = Random(seed);
-    let ports = FIRST_PORT..;
+    let services = (FIRST_PORT..).zip(methods);
     let wanted: Vec<Wanted> =
-        ports.zip(methods).map(|(port, method)| service(port, *method, pool, &mut random)).collect();
+        services.map(|(port, method)| service(port, *method, pool, &mut random)).collect();
     let bench = director(&wanted);
     let (mut served, mut overloaded) = (0, 0);
     for (place, wanted) in wanted.iter().enumerate() {
@@ -236,9 +241,8 @@ fn compare(
             for client in 0..8 {
                 // The connections that were just opened would count.
                 set_loads(&bench, place * count, &loads);
-                let address = [192, 0, random.below(256) as u8, random.below(256) as u8];
-                let client = (address, 1024 + (round * 8 + client) as u16);
-                let real = serve(&bench, client, wanted.key.port);
+                let client = (some_client(family, &mut random), 1024 + (round * 8 + client) as u16);
+                let real = serve(&bench, family, client, wanted.key.port);
                 let expected = model.pick(client, &loads);
                 assert_eq!(real, expected, "{method:?}, {count} servers, seed {seed}, round {round}");
                 served += usize::from(real.is_some());
@@ -251,6 +255,16 @@ fn compare(
     let all = methods.len() * rounds * 8;
     assert!(thresholds == Thresholds::With || count < 3 || served > all / 2, "{served} of {all} were served");
     (all - served, overloaded)
+}
+
+fn some_client(family: Family, random: &mut Random) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::from([192, 0, random.below(256) as u8, random.below(256) as u8]),
+        Family::V6 => {
+            let mut word = || random.below(0x1_0000) as u16;
+            IpAddr::from([0x2001, 0xdb8, word(), word(), word(), word(), word(), word()])
+        }
+    }
 }
 
 fn methods() -> Vec<Method> {
@@ -270,7 +284,14 @@ fn methods() -> Vec<Method> {
 #[test]
 fn the_program_picks_as_the_host_does() {
     for (seed, count) in (1..).zip([1, 2, 3, 7, 40]) {
-        compare(&methods(), (count, Thresholds::Without), 6, seed);
+        compare(&methods(), Pool::without_limits(Family::V4, count), 6, seed);
+    }
+}
+
+#[test]
+fn the_program_picks_as_the_host_does_in_ipv6() {
+    for (seed, count) in (1..).zip([1, 3, 7]) {
+        compare(&methods(), Pool::without_limits(Family::V6, count), 6, seed);
     }
 }
 
@@ -278,7 +299,8 @@ fn the_program_picks_as_the_host_does() {
 fn the_program_passes_over_overloaded_servers_as_the_host_does() {
     let (mut refused, mut overloaded) = (0, 0);
     for (seed, count) in (20..).zip([1, 2, 3, 5, 17]) {
-        let (refusals, servers) = compare(&methods(), (count, Thresholds::With), 12, seed);
+        let (refusals, servers) =
+            compare(&methods(), Pool { family: Family::V4, count, thresholds: Thresholds::With }, 12, seed);
         refused += refusals;
         overloaded += servers;
     }
@@ -289,14 +311,14 @@ fn the_program_passes_over_overloaded_servers_as_the_host_does() {
 fn the_largest_pool_is_searched_whole() {
     // One director does not hold so many servers for all of them.
     for methods in methods().chunks(9) {
-        compare(methods, (MAX_POOL, Thresholds::Without), 2, 99);
+        compare(methods, Pool::without_limits(Family::V4, MAX_POOL), 2, 99);
     }
 }
 
 #[test]
 fn two_choices_take_the_idle_server_more_often_and_weight_zero_never() {
     let mut random = Random(7);
-    let pool = (3, Thresholds::Without);
+    let pool = Pool::without_limits(Family::V4, 3);
     let mut wanted = service(FIRST_PORT, Scheduler::Twos.into(), pool, &mut random);
     for (server, weight) in wanted.servers.iter_mut().zip([1, 1, 0]) {
         server.weight = weight;
@@ -305,7 +327,7 @@ fn two_choices_take_the_idle_server_more_often_and_weight_zero_never() {
     let busy = Load { active: 9, inactive: 0 };
     let pick = |client: u16| {
         set_loads(&bench, 0, &[busy, Load::default(), Load::default()]);
-        serve(&bench, ([192, 0, 2, 1], 1024 + client), FIRST_PORT)
+        serve(&bench, Family::V4, (Family::V4.client(), 1024 + client), FIRST_PORT)
     };
     let picks: Vec<_> = (0..400).map(pick).collect();
     let of = |row| picks.iter().filter(|&&pick| pick == Some(row)).count();

@@ -61,13 +61,15 @@ impl Run {
         let (is_v6, is_marked) = (words.contains(&"ipv6"), words.contains(&"fwmark"));
         let own_vip = method.scheduler == Scheduler::Mh && !is_marked;
         let port = if own_vip { 80 } else { 80 + u16::from(number) };
-        let vip = match is_v6 {
-            true => IpAddr::from([0xfd99, 0, 0, 0, 0, 0, 0, 0x100 + u16::from(own_vip) * u16::from(number)]),
-            false => IpAddr::from([10, 99, 0, 100 + u8::from(own_vip) * number]),
+        let vip = if is_v6 {
+            IpAddr::from([0xfd99, 0, 0, 0, 0, 0, 0, 0x100 + u16::from(own_vip) * u16::from(number)])
+        } else {
+            IpAddr::from([10, 99, 0, 100 + u8::from(own_vip) * number])
         };
-        let key = match is_marked {
-            true => ServiceKey::of_mark(false, u32::from(port)),
-            false => ServiceKey { vip: mapped(vip), protocol: 6, port },
+        let key = if is_marked {
+            ServiceKey::of_mark(false, u32::from(port))
+        } else {
+            ServiceKey { vip: mapped(vip), protocol: 6, port }
         };
         let weights = words.iter().find(|word| word.contains('/')).expect("weights");
         let weights: Vec<u16> = weights.split('/').map(|weight| weight.parse().expect("a weight")).collect();
@@ -212,9 +214,10 @@ fn number(column: &str) -> u32 {
 }
 
 fn rip(is_v6: bool, number: u8) -> IpAddr {
-    match is_v6 {
-        true => IpAddr::from([0xfd99, 0, 0, 0, 0, 0, 0, 0x10 + u16::from(number)]),
-        false => IpAddr::from([10, 99, 0, 10 + number]),
+    if is_v6 {
+        IpAddr::from([0xfd99, 0, 0, 0, 0, 0, 0, 0x10 + u16::from(number)])
+    } else {
+        IpAddr::from([10, 99, 0, 10 + number])
     }
 }
 
@@ -263,7 +266,9 @@ fn replay((name, trace, connections): Trace) {
     names.dedup();
     let mut runs: Vec<Run> = (0..).zip(&names).map(|(number, name)| Run::new(name, number)).collect();
     let mut bench = director(&runs);
-    runs.iter().for_each(|run| run.begin(&mut bench));
+    for run in &runs {
+        run.begin(&mut bench);
+    }
     let (mut compared, mut different) = (0, Vec::new());
     for columns in &lines {
         let at = names.iter().position(|name| *name == columns[0]).expect("a run");
