@@ -1,4 +1,4 @@
-//! Frames put together by hand, right or wrong on purpose: adverts and datagrams.
+//! Frames put together by hand, right or wrong on purpose: adverts, datagrams and the first segments of connections.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -7,6 +7,7 @@ use crate::frame::{Mac, VRRP};
 /// The group all VRRP routers listen to.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// An IPv4 advert; every field may lie.
@@ -72,6 +73,18 @@ pub fn datagram(to: Mac, from: Mac, source: SocketAddrV4, target: SocketAddrV4, 
     message.extend([0, 0]);
     message.extend(data);
     ethernet(to, from, &ipv4(*source.ip(), *target.ip(), UDP, 64, &message))
+}
+
+/// A frame with a SYN.
+pub fn syn(to: Mac, from: Mac, source: SocketAddrV4, target: SocketAddrV4) -> Vec<u8> {
+    let mut segment = [source.port().to_be_bytes(), target.port().to_be_bytes()].concat();
+    // Sequence 0, no acknowledgement, 5 words, SYN, a window of 64 KiB.
+    segment.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+    let mut covered = segment.clone();
+    covered.extend(source.ip().octets().into_iter().chain(target.ip().octets()));
+    covered.extend([0, TCP, 0, segment.len() as u8]);
+    segment[16..18].copy_from_slice(&checksum(&covered).to_be_bytes());
+    ethernet(to, from, &ipv4(*source.ip(), *target.ip(), TCP, 64, &segment))
 }
 
 /// A frame with an IPv4 or IPv6 packet.

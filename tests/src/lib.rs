@@ -34,6 +34,7 @@ pub mod site;
 mod socket;
 pub mod status;
 pub mod switch;
+pub mod tcp_echo;
 pub mod trunk;
 pub mod wait;
 mod wiring;

@@ -13,4 +13,6 @@ mod paths;
 mod persistence;
 mod refusals;
 mod situations;
+mod syn_flood;
 mod tagged;
+mod transfers;
