@@ -56,8 +56,17 @@ impl Found {
 /// what may be its data, then the service on every port.
 #[inline(always)]
 pub(crate) fn find<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
+    if maps::has(maps::MARKS) {
+        connection::note::<F>(packet, 0, 0);
+    }
+    find_noted::<F>(packet)
+}
+
+/// The same for the packet in this CPU's scratch row.
+#[inline(always)]
+pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
     if maps::has(maps::MARKS)
-        && let Some(found) = by_mark::<F>(packet)
+        && let Some(found) = by_mark::<F>()
     {
         return Ok(found);
     }
@@ -85,8 +94,7 @@ const FTP_DATA: u16 = 20;
 const UNPRIVILEGED: u16 = 1024;
 
 #[inline(always)]
-fn by_mark<F: Family>(packet: &Packet<F::Key>) -> Option<Found> {
-    connection::note::<F>(packet, 0, 0);
+fn by_mark<F: Family>() -> Option<Found> {
     let marked = F::classify();
     if marked == 0 {
         return None;

@@ -3,6 +3,7 @@
 mod answers;
 mod beginnings;
 mod bench;
+mod fragments;
 mod frame;
 mod leases;
 mod loads;
