@@ -53,7 +53,8 @@ counters! {
     PassNotIp pass_not_ip,
     /// Passed: an IP protocol other than TCP, UDP and SCTP (VRRP), or ICMP that is no error about a connection known here.
     PassProtocol pass_protocol,
-    /// Passed: a fragment whose datagram's first fragment was passed, or to an address without a virtual service, or of ICMP.
+    /// Passed: a fragment whose datagram's first fragment was passed or has not come in the last half minute, that is for an
+    /// address without a virtual service, or of ICMP.
     PassFragment pass_fragment,
     /// Passed: no virtual service has this address, port and protocol.
     PassNoService pass_no_service,

@@ -1,9 +1,12 @@
 //! Fragments. The first of a datagram carries the ports and goes the way of any packet, and what became of it is kept for
 //! the others.
 //!
-//! Only what is for an address with services is kept, so that fragments of and for others cost nothing.
+//! Only what is for an address with services is kept, so that the fragments of others need no hash map.
 
-use aya_ebpf::{bindings::xdp_action::XDP_PASS, bindings::xdp_md, programs::XdpContext};
+use aya_ebpf::{
+    bindings::{xdp_action::XDP_PASS, xdp_md},
+    programs::XdpContext,
+};
 use lb_common::{
     counters::Counter,
     flow::TICK_SHIFT,
