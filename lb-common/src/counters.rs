@@ -53,7 +53,8 @@ counters! {
     PassNotIp pass_not_ip,
     /// Passed: an IP protocol other than TCP, UDP and SCTP (VRRP), or ICMP that is no error about a connection known here.
     PassProtocol pass_protocol,
-    /// Passed: a fragment of a datagram, which carries no ports or must stay with those that do not.
+    /// Passed: a fragment whose datagram's first fragment was passed or has not come in the last half minute, that is for an
+    /// address without a virtual service, or of ICMP.
     PassFragment pass_fragment,
     /// Passed: no virtual service has this address, port and protocol.
     PassNoService pass_no_service,
@@ -87,6 +88,8 @@ counters! {
     DropAnswerLimit drop_answer_limit,
     /// Dropped: an answer was due, but the driver left no room for it before the frame.
     DropAnswerFailed drop_answer_failed,
+    /// Dropped: a fragment whose datagram's first fragment was dropped or answered, or went to a real server that is gone.
+    DropFragment drop_fragment,
     /// Dropped: the flow's bucket holds established connections only, so a new one cannot be recorded.
     DropFlowTableFull drop_flow_table_full,
     /// Dropped: the real server of this connection has no known MAC address at the moment.

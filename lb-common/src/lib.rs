@@ -7,6 +7,7 @@
 pub mod checksum;
 pub mod counters;
 pub mod flow;
+pub mod fragment;
 pub mod hash;
 pub mod icmp;
 pub mod layout;

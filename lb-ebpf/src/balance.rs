@@ -9,7 +9,7 @@ use crate::{
     connection,
     family::{self, Family, Piece, V4, V6},
     flow::Target,
-    lease,
+    fragment, lease,
     link::{self, Link},
     maps, rewrite, service,
     verdict::{Outcome, Verdict, drop, pass},
@@ -32,17 +32,15 @@ pub(crate) fn balance(ctx: &XdpContext) -> Result<Verdict, Verdict> {
 #[inline(always)]
 fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict> {
     let head = F::head(ctx, link.offset)?;
-    if head.piece != Piece::Whole {
-        return Err(pass(Counter::PassFragment));
-    }
-    let (target, is_new) = if head.protocol == F::ICMP {
-        let (row, _) = Outcome::from_word(F::related(ctx, &head, link.vmac)).served()?;
-        (Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?, false)
+    let (target, is_new) = if head.piece != Piece::Whole {
+        served(fragment::follow::<F>(ctx, &head, link.vmac))?
+    } else if head.protocol == F::ICMP {
+        served(F::related(ctx, &head, link.vmac))?
     } else {
         let packet = family::packet::<F>(ctx, &head)?;
         let service = service::find::<F>(&packet)?;
         let coarse_ns = lease::coarse_ns();
-        lease::check(&service, link.vmac, coarse_ns)?;
+        lease::check(service.info.lease, link.vmac, coarse_ns)?;
         connection::serve::<F>(&service, &packet, coarse_ns)?
     };
     if is_new && maps::debug() {
@@ -50,4 +48,12 @@ fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict>
     }
     maps::count_server(target.row, head.bytes as u64, is_new);
     rewrite::send::<F>(ctx, link.port, head.offset, head.bytes as u64, &target)
+}
+
+/// Whom an exported function has found for a packet, and whether it opens its connection.
+#[inline(always)]
+fn served(outcome: u64) -> Result<(Target, bool), Verdict> {
+    let (row, is_new) = Outcome::from_word(outcome).served()?;
+    // It was reachable a moment ago.
+    Ok((Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?, is_new))
 }

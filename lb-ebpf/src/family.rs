@@ -36,6 +36,8 @@ pub(crate) struct Head {
     pub(crate) len: usize,
     /// Is it a piece of a datagram?
     pub(crate) piece: Piece,
+    /// Offset of the identification that the pieces of the datagram share, unless it is whole.
+    pub(crate) identification: usize,
 }
 
 /// A packet as a piece of a datagram.
@@ -123,6 +125,8 @@ pub(crate) trait Family: Copy {
     fn mask() -> u32;
     /// This CPU's scratch row.
     fn work() -> Option<*mut Work<Self::Key>>;
+    /// The identification of a datagram, which is at `offset`.
+    fn identification(ctx: &XdpContext, offset: usize) -> Option<u32>;
     /// Lowers the TTL or hop limit by one; `Err` when it ends here.
     fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict>;
 
@@ -143,6 +147,10 @@ pub(crate) trait Family: Copy {
     fn confirm(service: u32) -> u32;
     /// The exported function for ICMP errors: [`crate::related::related`].
     fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64;
+    /// The exported function that knows fragments: [`crate::fragment::piece`].
+    fn piece(ctx: &XdpContext) -> u64;
+    /// The exported function for first fragments: [`crate::fragment::begin`].
+    fn begin() -> u64;
     /// The exported function that classifies: [`crate::mark::classify`].
     fn classify() -> u64;
 }

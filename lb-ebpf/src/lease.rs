@@ -7,7 +7,6 @@ use lb_common::counters::Counter;
 
 use crate::{
     link, maps,
-    service::Found,
     verdict::{Verdict, pass},
 };
 
@@ -23,12 +22,11 @@ pub(crate) fn coarse_ns() -> u64 {
     unsafe { bpf_ktime_get_coarse_ns() }
 }
 
-/// Ends the way of a packet whose service is not this node's to serve, or was sent to a virtual MAC address
-/// ([`link::Link::vmac`]) that is not the service's own.
+/// Ends the way of a packet whose service, which names this row of `leases`, is not this node's to serve, or was sent to a
+/// virtual MAC address ([`link::Link::vmac`]) that is not the service's own.
 #[inline(always)]
-pub(crate) fn check(service: &Found, sent_to: u32, coarse_ns: u64) -> Result<(), Verdict> {
-    let row = u32::from(service.info.lease);
-    let lease = maps::LEASES.get_ptr(row).ok_or(pass(Counter::PassNotMaster))?;
+pub(crate) fn check(row: u16, sent_to: u32, coarse_ns: u64) -> Result<(), Verdict> {
+    let lease = maps::LEASES.get_ptr(u32::from(row)).ok_or(pass(Counter::PassNotMaster))?;
     // SAFETY: the row lies in the map, aligned; the controller replaces the time whole and never the address.
     let (until, vmac) =
         unsafe { ((&raw const (*lease).until_ns).read_volatile(), (&raw const (*lease).vmac).read()) };

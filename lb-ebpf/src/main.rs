@@ -12,6 +12,7 @@ mod balance;
 mod connection;
 mod family;
 mod flow;
+mod fragment;
 mod lease;
 mod limit;
 mod link;

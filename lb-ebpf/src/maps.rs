@@ -3,12 +3,13 @@
 //! Sizes stand for the smallest director; the controller sets each map's to what the configuration needs.
 
 use aya_ebpf::{
-    btf_maps::{Array, DevMap, PerCpuArray},
+    btf_maps::{Array, DevMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Key4, Key6, Timeouts},
+    fragment::{Datagram, First},
     hash::{Keys, MAX_WORDS},
     layout::{
         CursorRow, Layout, Lease, Limit, Load, MAX_PORTS, MarkRule, Member, Policy, Port, Server,
@@ -18,7 +19,7 @@ use lb_common::{
 
 pub(crate) use feature::{EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
 
-use crate::{answer, flow::Work, mark::Classified, pick::Run};
+use crate::{answer, flow::Work, fragment, mark::Classified, pick::Run};
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -71,6 +72,11 @@ pub(crate) static ANSWERS: PerCpuArray<answer::Row, 1> = PerCpuArray::new();
 pub(crate) static WORK4: PerCpuArray<Work<Key4>, 1> = PerCpuArray::new();
 #[btf_map(name = "work6")]
 pub(crate) static WORK6: PerCpuArray<Work<Key6>, 1> = PerCpuArray::new();
+#[btf_map(name = "piece")]
+pub(crate) static PIECE: PerCpuArray<fragment::Row, 1> = PerCpuArray::new();
+/// What became of first fragments.
+#[btf_map(name = "fragments")]
+pub(crate) static FRAGMENTS: LruHashMap<Datagram, First, 32_768> = LruHashMap::new();
 #[btf_map(name = "classified")]
 pub(crate) static CLASSIFIED: PerCpuArray<Classified, 1> = PerCpuArray::new();
 /// Not read by the program: it travels with the maps for the next daemon.

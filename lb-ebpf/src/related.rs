@@ -59,7 +59,7 @@ fn try_related<F: Family>(
         return Err(other);
     }
     if let Some(presence) = presence(&Address::from_halves(vip)) {
-        lease::check(&presence, vmac, lease::coarse_ns())?;
+        lease::check(presence.info.lease, vmac, lease::coarse_ns())?;
     }
     let key = F::key(client, vip, [to, from], inner.protocol);
     let hit = flows::<F>(hash::<F>(&key)).find(&key).ok_or(other)?;

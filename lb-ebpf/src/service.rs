@@ -56,12 +56,21 @@ impl Found {
 /// what may be its data, then the service on every port.
 #[inline(always)]
 pub(crate) fn find<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
+    if maps::has(maps::MARKS) {
+        connection::note::<F>(packet, 0, 0);
+    }
+    find_noted::<F>(packet)
+}
+
+/// The same for the packet in this CPU's scratch row.
+#[inline(always)]
+pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
     if F::IS_V6 && packet.vip.is_v4() {
         // On the wire it is no address of a host, and in the table it is an IPv4 one.
         return Err(pass(Counter::PassNoService));
     }
     if maps::has(maps::MARKS)
-        && let Some(found) = by_mark::<F>(packet)
+        && let Some(found) = by_mark::<F>()
     {
         return Ok(found);
     }
@@ -89,8 +98,7 @@ const FTP_DATA: u16 = 20;
 const UNPRIVILEGED: u16 = 1024;
 
 #[inline(always)]
-fn by_mark<F: Family>(packet: &Packet<F::Key>) -> Option<Found> {
-    connection::note::<F>(packet, 0, 0);
+fn by_mark<F: Family>() -> Option<Found> {
     let marked = F::classify();
     if marked == 0 {
         return None;

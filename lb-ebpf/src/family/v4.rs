@@ -13,7 +13,7 @@ use super::{Ends, Family, Head, Piece, is_balanced};
 use crate::{
     access,
     flow::Work,
-    maps, mark, opening, related,
+    fragment, maps, mark, opening, related,
     verdict::{Verdict, answer, drop, pass},
 };
 
@@ -21,6 +21,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct V4;
 
+/// Offset of the identification (RFC 791, section 3.1).
+const IDENTIFICATION: usize = 4;
 /// More fragments follow.
 const MORE: u16 = 0x2000;
 /// The fragment's offset.
@@ -53,7 +55,8 @@ impl Family for V4 {
             Piece::Whole
         };
         let (transport, len) = (offset + header_len, bytes - header_len);
-        Ok(Head { offset, bytes, protocol, transport, len, piece })
+        let identification = offset + IDENTIFICATION;
+        Ok(Head { offset, bytes, protocol, transport, len, piece, identification })
     }
 
     #[inline(always)]
@@ -91,6 +94,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn identification(ctx: &XdpContext, offset: usize) -> Option<u32> {
+        access::read::<[u8; 2]>(ctx, offset).map(|bytes| u16::from_be_bytes(bytes).into())
+    }
+
+    #[inline(always)]
     fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
         let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
         // SAFETY: `at` checked the bounds, and the fields used have no alignment.
@@ -115,6 +123,7 @@ impl Family for V4 {
             transport,
             len: 0,
             piece,
+            identification: 0,
         })
     }
 
@@ -147,6 +156,16 @@ impl Family for V4 {
     #[inline(always)]
     fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
         related4(ctx.ctx, head.offset as u32, head.transport as u32, vmac)
+    }
+
+    #[inline(always)]
+    fn piece(ctx: &XdpContext) -> u64 {
+        piece4(ctx.ctx)
+    }
+
+    #[inline(always)]
+    fn begin() -> u64 {
+        begin4()
     }
 
     #[inline(always)]
@@ -213,6 +232,16 @@ extern "C" fn confirm4(service: u32) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn related4(ctx: *mut xdp_md, offset: u32, transport: u32, vmac: u32) -> u64 {
     related::related::<V4>(ctx, offset, transport, vmac)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn piece4(ctx: *mut xdp_md) -> u64 {
+    fragment::piece::<V4>(ctx)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn begin4() -> u64 {
+    fragment::begin::<V4>()
 }
 
 #[unsafe(no_mangle)]

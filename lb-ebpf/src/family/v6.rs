@@ -11,7 +11,7 @@ use super::{Ends, Family, Head, Piece, is_balanced};
 use crate::{
     access,
     flow::Work,
-    maps, mark, opening, related,
+    fragment, maps, mark, opening, related,
     verdict::{Verdict, answer, drop, pass},
 };
 
@@ -36,14 +36,15 @@ impl Family for V6 {
         if bytes > access::linear_from(ctx, offset) && bytes > access::frame_len(ctx) - offset {
             return Err(drop(Counter::DropTruncatedIp));
         }
-        let mut walk = Walk { protocol: next, at: Ipv6Hdr::LEN as u16, piece: Piece::Whole };
+        let mut walk = Walk::none(next);
         if !is_balanced(next) && next != Self::ICMP {
             if !is_extension(next) {
                 return Err(pass(Counter::PassProtocol));
             }
             walk = Walk::from_word(extensions(ctx.ctx, offset as u32, u32::from(next)))?;
-            let is_later = matches!(walk.piece, Piece::Later);
-            if !is_later && !is_balanced(walk.protocol) && walk.protocol != Self::ICMP {
+            // Whatever a first piece carries, those behind it must go where it goes.
+            let is_whole = matches!(walk.piece, Piece::Whole);
+            if is_whole && !is_balanced(walk.protocol) && walk.protocol != Self::ICMP {
                 return Err(pass(Counter::PassProtocol));
             }
         }
@@ -51,8 +52,9 @@ impl Family for V6 {
         if at > bytes {
             return Err(drop(Counter::DropTruncatedIp));
         }
-        let Walk { protocol, piece, .. } = walk;
-        Ok(Head { offset, bytes, protocol, transport: offset + at, len: bytes - at, piece })
+        let Walk { protocol, piece, fragment, .. } = walk;
+        let (transport, identification) = (offset + at, offset + usize::from(fragment) + IDENTIFICATION);
+        Ok(Head { offset, bytes, protocol, transport, len: bytes - at, piece, identification })
     }
 
     #[inline(always)]
@@ -90,6 +92,11 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn identification(ctx: &XdpContext, offset: usize) -> Option<u32> {
+        access::read::<[u8; 4]>(ctx, offset).map(u32::from_be_bytes)
+    }
+
+    #[inline(always)]
     fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
         const HOP_LIMIT: usize = 7;
         let limit = access::at::<u8>(ctx, offset + HOP_LIMIT).ok_or(drop(Counter::DropTruncatedIp))?;
@@ -109,11 +116,12 @@ impl Family for V6 {
         let walk = if is_extension(next) {
             Walk::from_word(extensions(ctx.ctx, offset as u32, u32::from(next))).ok()?
         } else {
-            Walk { protocol: next, at: Ipv6Hdr::LEN as u16, piece: Piece::Whole }
+            Walk::none(next)
         };
-        let Walk { protocol, at, piece } = walk;
+        let Walk { protocol, at, piece, .. } = walk;
         let transport = offset + usize::from(at);
-        (version == 6).then_some(Head { offset, bytes: 0, protocol, transport, len: 0, piece })
+        let head = Head { offset, bytes: 0, protocol, transport, len: 0, piece, identification: 0 };
+        (version == 6).then_some(head)
     }
 
     /// Errors have the high bit clear (RFC 4443, section 2.1).
@@ -145,6 +153,16 @@ impl Family for V6 {
     #[inline(always)]
     fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
         related6(ctx.ctx, head.offset as u32, head.transport as u32, vmac)
+    }
+
+    #[inline(always)]
+    fn piece(ctx: &XdpContext) -> u64 {
+        piece6(ctx.ctx)
+    }
+
+    #[inline(always)]
+    fn begin() -> u64 {
+        begin6()
     }
 
     #[inline(always)]
@@ -184,12 +202,20 @@ struct Walk {
     /// Where it begins, counted from the IPv6 header.
     at: u16,
     piece: Piece,
+    /// Where its fragment header begins, if it has one.
+    fragment: u16,
 }
 
 /// Instead of a [`Walk`]: there is no end in sight.
 const LOST: u64 = u64::MAX;
 
 impl Walk {
+    /// Behind a header without extensions, whose next is `protocol`.
+    #[inline(always)]
+    const fn none(protocol: u8) -> Self {
+        Self { protocol, at: Ipv6Hdr::LEN as u16, piece: Piece::Whole, fragment: 0 }
+    }
+
     #[inline(always)]
     fn from_word(word: u64) -> Result<Self, Verdict> {
         if word == LOST {
@@ -202,12 +228,16 @@ impl Walk {
             _ => Piece::Later,
         };
         // So far they are walked at most.
-        Ok(Self { protocol: word as u8, at: (word >> 16) as u16 & FAR as u16, piece })
+        let [at, fragment] = [word >> 16, word >> 32].map(|place| place as u16 & FAR as u16);
+        Ok(Self { protocol: word as u8, at, piece, fragment })
     }
 
     #[inline(always)]
     const fn word(self) -> u64 {
-        self.protocol as u64 | (self.piece as u64) << 8 | (self.at as u64) << 16
+        self.protocol as u64
+            | (self.piece as u64) << 8
+            | (self.at as u64) << 16
+            | (self.fragment as u64) << 32
     }
 }
 
@@ -222,6 +252,9 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
+/// Offset of the identification in a fragment header (RFC 8200, section 4.5).
+const IDENTIFICATION: usize = 4;
+
 #[inline(always)]
 const fn is_extension(next: u8) -> bool {
     matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
@@ -233,11 +266,12 @@ extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
     let ctx = XdpContext::new(ctx);
     let offset = access::forgotten(u64::from(offset)) as usize & 0xfff;
     let (mut protocol, mut at, mut piece) = (next as u8, Ipv6Hdr::LEN, Piece::Whole);
-    let mut headers = 0;
+    let (mut fragment, mut headers) = (0, 0);
     while headers < HEADERS {
         let Some([next, len, high, low]) = access::read::<[u8; 4]>(&ctx, offset + at) else { return LOST };
         at += match protocol {
             FRAGMENT => {
+                fragment = at as u16;
                 // An atomic fragment (RFC 6946) is whole.
                 piece = match u16::from_be_bytes([high, low]) {
                     fragment if fragment & !7 != 0 => Piece::Later,
@@ -254,7 +288,7 @@ extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
         }
         protocol = next;
         if !is_extension(protocol) || matches!(piece, Piece::Later) {
-            return Walk { protocol, at: at as u16, piece }.word();
+            return Walk { protocol, at: at as u16, piece, fragment }.word();
         }
         headers += 1;
     }
@@ -284,6 +318,16 @@ extern "C" fn confirm6(service: u32) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn related6(ctx: *mut xdp_md, offset: u32, transport: u32, vmac: u32) -> u64 {
     related::related::<V6>(ctx, offset, transport, vmac)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn piece6(ctx: *mut xdp_md) -> u64 {
+    fragment::piece::<V6>(ctx)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn begin6() -> u64 {
+    fragment::begin::<V6>()
 }
 
 #[unsafe(no_mangle)]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod balancing;
+mod fragments;
 mod health;
 mod inspection;
 mod ipv6;

@@ -5,6 +5,7 @@ mod answers6;
 mod beginnings;
 mod bench;
 mod both;
+mod fragments;
 mod frame;
 mod frame6;
 mod leases;

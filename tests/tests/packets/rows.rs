@@ -110,7 +110,6 @@ fn forwarded() -> Vec<Row> {
 
 fn not_ours() -> Vec<Row> {
     let other = |ethertype| Frame { ethertype, ..frame(vec![0; 46]) }.bytes();
-    let fragment = |fragment| ip(&Packet { fragment, ..datagram(53) });
     let elsewhere = Packet { service: ([10, 0, 0, 101], 80), ..syn(80) };
     vec![
         ("another port", ip(&syn(8080)), Pass("pass_no_service")),
@@ -133,9 +132,16 @@ fn not_ours() -> Vec<Row> {
         ("multicast", frame(syn(80).bytes()).to([1, 0, 0x5e, 0, 0, 18]).bytes(), Pass("pass_other_host")),
         ("flooded for a real server", frame(syn(80).bytes()).to(mac(1)).bytes(), Pass("pass_other_host")),
         ("the other interface's MAC", frame(syn(80).bytes()).to(OTHER_PORT).bytes(), Pass("pass_other_host")),
-        ("a first fragment", fragment(0x2000), Pass("pass_fragment")),
-        ("a middle fragment", fragment(0x2010), Pass("pass_fragment")),
-        ("a last fragment", fragment(0x0010), Pass("pass_fragment")),
+        (
+            "a first fragment of ICMP",
+            ip(&Packet { fragment: 0x2000, protocol: 1, ..datagram(0) }),
+            Pass("pass_fragment"),
+        ),
+        (
+            "a later fragment of ICMP",
+            ip(&Packet { fragment: 0x0010, protocol: 1, ..datagram(0) }),
+            Pass("pass_fragment"),
+        ),
         ("ACK without a flow", ip(&Packet { flags: flag::ACK, ..syn(80) }), Pass("pass_no_flow")),
         ("FIN without a flow", ip(&Packet { flags: flag::FIN | flag::ACK, ..syn(80) }), Pass("pass_no_flow")),
         ("RST without a flow", ip(&Packet { flags: flag::RST, ..syn(80) }), Pass("pass_no_flow")),

@@ -48,7 +48,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 12] = [
+const FRESH: [&str; 13] = [
+    "fragments",
     "services",
     "leases",
     "servers",

@@ -1,0 +1,206 @@
+//! Fragments. The first of a datagram carries the ports and goes the way of any packet, and what became of it is kept for
+//! the others.
+//!
+//! Only what is for an address with services is kept, so that the fragments of others need no hash map.
+
+use aya_ebpf::{
+    bindings::{xdp_action::XDP_PASS, xdp_md},
+    programs::XdpContext,
+};
+use lb_common::{
+    counters::Counter,
+    flow::TICK_SHIFT,
+    fragment::{Datagram, Fate, First},
+    layout::{Address, ServerState},
+};
+
+use crate::{
+    access, connection,
+    family::{self, Ends, Family, Head, Packet, Piece, is_balanced},
+    flow::{Target, hash},
+    lease, maps,
+    service::{self, presence},
+    verdict::{Outcome, Verdict, drop, pass},
+};
+
+/// The row of `piece`: what the stages of a fragment hand to one another.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    head: Head,
+    datagram: Datagram,
+    vmac: u32,
+    /// What becomes of this first piece is to be kept.
+    is_kept: u32,
+    lease: u16,
+}
+
+/// What [`piece`] says: ask [`begin`]; ask [`later`].
+const FIRST: u64 = 1 << 36;
+const LATER: u64 = 1 << 37;
+/// What [`begin`] says beside an [`Outcome`]: ask [`crate::opening::open`], with the service in the lower half.
+const OPEN: u64 = 1 << 38;
+
+/// Whom a packet that is not whole goes to: an [`Outcome`].
+#[inline(always)]
+pub(crate) fn follow<F: Family>(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
+    let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
+    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+    unsafe {
+        (*row).head = *head;
+        (*row).vmac = vmac;
+    }
+    let said = F::piece(ctx);
+    if said & LATER != 0 {
+        return later();
+    }
+    if said & FIRST == 0 {
+        return said;
+    }
+    let said = F::begin();
+    remember(if said & OPEN != 0 { F::open(said as u32) } else { said })
+}
+
+/// No program is loaded without the maps.
+#[inline(always)]
+const fn missing() -> u64 {
+    Outcome::ended(pass(Counter::PassFragment)).word()
+}
+
+/// Which datagram the packet is a piece of, and if it is the first its ports: [`FIRST`], [`LATER`], or an [`Outcome`].
+#[inline(always)]
+pub(crate) fn piece<F: Family>(ctx: *mut xdp_md) -> u64 {
+    let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
+    // SAFETY: as in `follow`.
+    match try_piece::<F>(&XdpContext::new(ctx), unsafe { &mut *row }) {
+        Ok(said) => said,
+        Err(verdict) => Outcome::ended(verdict).word(),
+    }
+}
+
+#[inline(always)]
+fn try_piece<F: Family>(ctx: &XdpContext, row: &mut Row) -> Result<u64, Verdict> {
+    let other = pass(Counter::PassFragment);
+    let Head { piece, protocol, .. } = row.head;
+    if !F::IS_V6 && !is_balanced(protocol) {
+        return Err(other);
+    }
+    // So far headers reach at most.
+    let bounded = |number, limit| access::forgotten(number as u64) as usize & limit;
+    let head = Head {
+        offset: bounded(row.head.offset, 0xff),
+        transport: bounded(row.head.transport, 0xfff),
+        len: bounded(row.head.len, 0xffff),
+        ..row.head
+    };
+    let Ends { source, destination } = F::addresses(ctx, head.offset).ok_or(other)?;
+    let at = bounded(row.head.identification, 0xfff);
+    row.datagram.identification = F::identification(ctx, at).ok_or(other)?;
+    row.datagram.source = Address::from_halves(source);
+    row.datagram.destination = Address::from_halves(destination);
+    row.datagram.protocol = if F::IS_V6 { 0 } else { protocol };
+    if matches!(piece, Piece::Later) {
+        return Ok(LATER);
+    }
+    if is_balanced(protocol) {
+        let packet = family::packet::<F>(ctx, &head)?;
+        connection::note::<F>(&packet, hash::<F>(&packet.key), tick(lease::coarse_ns()));
+    }
+    Ok(FIRST)
+}
+
+/// Which service the first piece in the scratch row is for: [`OPEN`] or an [`Outcome`].
+#[inline(always)]
+pub(crate) fn begin<F: Family>() -> u64 {
+    let (Some(row), Some(work)) = (maps::PIECE.get_ptr_mut(0), F::work()) else { return missing() };
+    // SAFETY: as in `follow`.
+    match unsafe { try_begin::<F>(&mut *row, &(*work).packet) } {
+        Ok(service) => OPEN | u64::from(service),
+        Err(verdict) => Outcome::ended(verdict).word(),
+    }
+}
+
+#[inline(always)]
+fn try_begin<F: Family>(row: &mut Row, packet: &Packet<F::Key>) -> Result<u32, Verdict> {
+    row.lease = 0;
+    row.is_kept = u32::from(presence(&row.datagram.destination).is_some());
+    if !is_balanced(row.head.protocol) {
+        return Err(pass(Counter::PassFragment));
+    }
+    let service = service::find_noted::<F>(packet)?;
+    lease::check(service.info.lease, row.vmac, lease::coarse_ns())?;
+    row.lease = service.info.lease;
+    row.is_kept = 1;
+    Ok(service.number)
+}
+
+#[inline(always)]
+const fn tick(coarse_ns: u64) -> u32 {
+    (coarse_ns >> TICK_SHIFT) as u32
+}
+
+/// Keeps what becomes of the first piece in the scratch row, an [`Outcome`]; that same.
+#[unsafe(no_mangle)]
+extern "C" fn remember(outcome: u64) -> u64 {
+    if let Some(row) = maps::PIECE.get_ptr_mut(0) {
+        // SAFETY: as in `follow`.
+        let Row { datagram, is_kept, lease, .. } = unsafe { &*row };
+        if *is_kept != 0 {
+            let first = first(Outcome::from_word(outcome), *lease);
+            // Where there is no room, the others are treated as if they had come too early.
+            let _full = maps::FRAGMENTS.insert(datagram, &first, 0);
+        }
+    }
+    outcome
+}
+
+#[inline(always)]
+fn first(outcome: Outcome, lease: u16) -> First {
+    let (fate, server, generation) = match outcome.served() {
+        Ok((server, _)) => match Target::new(server, None) {
+            Ok(target) => (Fate::Served, server, target.generation()),
+            Err(_) => (Fate::Dropped, 0, 0),
+        },
+        Err(Verdict { action: XDP_PASS, .. }) => (Fate::Passed, 0, 0),
+        Err(_) => (Fate::Dropped, 0, 0),
+    };
+    First { tick: tick(lease::coarse_ns()), server, generation, lease, fate: fate as u8, reserved: 0 }
+}
+
+/// Whom the piece in the scratch row, which is not the first, goes to: an [`Outcome`].
+#[unsafe(no_mangle)]
+extern "C" fn later() -> u64 {
+    let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
+    // SAFETY: as in `follow`.
+    match try_later(unsafe { &*row }) {
+        Ok(server) => Outcome::new(server, false),
+        Err(verdict) => Outcome::ended(verdict),
+    }
+    .word()
+}
+
+#[inline(always)]
+fn try_later(row: &Row) -> Result<u16, Verdict> {
+    let coarse_ns = lease::coarse_ns();
+    if let Some(vip) = presence(&row.datagram.destination) {
+        lease::check(vip.info.lease, row.vmac, coarse_ns)?;
+    } else if !maps::has(maps::MARKS) {
+        return Err(pass(Counter::PassFragment));
+    }
+    let first = maps::FRAGMENTS.get_ptr(&row.datagram).ok_or(pass(Counter::PassFragment))?;
+    // SAFETY: the value lies in the map. Should it be given to another datagram meanwhile, which takes that all are in use,
+    // this piece goes where it should not, and nobody makes a datagram of it.
+    let first = unsafe { &*first };
+    if !first.is_valid(tick(coarse_ns)) || first.fate == Fate::Passed as u8 {
+        return Err(pass(Counter::PassFragment));
+    }
+    if first.fate != Fate::Served as u8 {
+        return Err(drop(Counter::DropFragment));
+    }
+    lease::check(first.lease, row.vmac, coarse_ns)?;
+    match Target::new(first.server, Some(first.generation)) {
+        Ok(target) => Ok(target.row),
+        Err(ServerState::Unresolved) => Err(drop(Counter::DropUnresolved)),
+        Err(_) => Err(drop(Counter::DropFragment)),
+    }
+}
