@@ -31,9 +31,9 @@ const ROUNDS: u64 = 100;
 const FRAMES: usize = 128;
 const BEAT: Duration = Duration::from_millis(1);
 /// For all of it on a machine that is busy otherwise.
-const BOUND: Duration = Duration::from_secs(600);
+const BOUND: Duration = Duration::from_mins(10);
 /// A segment that a full queue drops is sent again later and later.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The daemon's memory may grow by so much: its answers to questions, and no flow.
 const GROWTH_KB: u64 = 4096;
 

@@ -11,7 +11,7 @@ const MEGABYTES: usize = 1024;
 /// Go while one change is made.
 const STEP: usize = MEGABYTES / CHANGES.len();
 /// For a step, on a machine that is busy otherwise.
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_mins(2);
 /// The server that takes the transfer.
 const TAKES: usize = 2;
 
