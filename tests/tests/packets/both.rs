@@ -18,14 +18,18 @@ use crate::{
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
+    /// IPv4.
     V4,
+    /// IPv6.
     V6,
 }
 
 /// A packet of either.
 #[derive(Clone, Debug)]
 pub(crate) enum Either {
+    /// IPv4.
     V4(Packet),
+    /// IPv6.
     V6(Packet6),
 }
 
@@ -33,8 +37,10 @@ pub(crate) enum Either {
 pub(crate) const PORT: u16 = 80;
 
 impl Family {
+    /// Both.
     pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The services' address.
     pub(crate) const fn vip(self) -> IpAddr {
         match self {
             Self::V4 => IpAddr::V4(VIP4),
@@ -42,6 +48,7 @@ impl Family {
         }
     }
 
+    /// The client's address.
     pub(crate) const fn client(self) -> IpAddr {
         match self {
             Self::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
