@@ -72,7 +72,7 @@ pub(crate) fn service(protocol: u8, port: u16, method: impl Into<Method>, server
     service_of(VIP4.into(), (protocol, port), method.into(), servers)
 }
 
-/// A service of VIP 2001:db8::100; its servers by last octet and weight.
+/// A service of VIP `2001:db8::100`; its servers by last octet and weight.
 pub(crate) fn service6(protocol: u8, port: u16, method: impl Into<Method>, servers: &[(u8, u16)]) -> Wanted {
     service_of(VIP6.into(), (protocol, port), method.into(), servers)
 }

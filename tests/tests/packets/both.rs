@@ -65,7 +65,7 @@ impl Family {
     }
 
     /// A packet with these TCP flags, or of this SCTP chunk.
-    pub(crate) fn packet(self, protocol: u8, from: (IpAddr, u16), to: (IpAddr, u16), flags: u8) -> Either {
+    pub(crate) fn packet(protocol: u8, from: (IpAddr, u16), to: (IpAddr, u16), flags: u8) -> Either {
         match (from, to) {
             ((IpAddr::V4(from), from_port), (IpAddr::V4(to), to_port)) => Either::V4(Packet {
                 protocol,
@@ -81,19 +81,19 @@ impl Family {
 
     /// A packet of the client to its service.
     pub(crate) fn asks(self, protocol: u8, client_port: u16, flags: u8) -> Either {
-        self.packet(protocol, (self.client(), client_port), (self.vip(), PORT), flags)
+        Self::packet(protocol, (self.client(), client_port), (self.vip(), PORT), flags)
     }
 
     /// What a real server sends to the client.
     pub(crate) fn answers(self, protocol: u8, client_port: u16) -> Either {
-        self.packet(protocol, (self.vip(), PORT), (self.client(), client_port), 0)
+        Self::packet(protocol, (self.vip(), PORT), (self.client(), client_port), 0)
     }
 
     /// An ICMP message from a router to the VIP.
     pub(crate) fn icmp(self, [kind, code]: [u8; 2], behind: &[u8]) -> Either {
         let message = [&[kind, code, 0, 0, 0, 0, 0x05, 0x78], behind].concat();
         let protocol = if self == Self::V4 { ICMP } else { ICMP6 };
-        self.packet(protocol, (self.router(), 0), (self.vip(), 0), 0).with_data(0, &message)
+        Self::packet(protocol, (self.router(), 0), (self.vip(), 0), 0).with_data(0, &message)
     }
 
     /// TCP, UDP and SCTP to servers 1 and 2, of which the last added comes first, owned by virtual router 51.
@@ -129,7 +129,7 @@ impl Either {
     }
 
     /// The same as a piece of a datagram, `offset` in units of 8 bytes.
-    pub(crate) fn as_piece(self, offset: u16, more: bool) -> Self {
+    pub(crate) fn into_piece(self, offset: u16, more: bool) -> Self {
         match self {
             Self::V4(packet) => Self::V4(Packet { fragment: u16::from(more) << 13 | offset, ..packet }),
             Self::V6(packet) => Self::V6(packet.behind(&[Extension::Fragment(offset, more)])),

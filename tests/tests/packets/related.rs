@@ -104,9 +104,9 @@ fn what_is_about_no_flow_goes_to_the_stack() {
         let rows = [
             ("another port of the client", about(&family.answers(TCP, 2))),
             ("another protocol", about(&family.answers(UDP, 1))),
-            ("another port of the VIP", about(&family.packet(TCP, (vip, 81), (client, 1), 0))),
-            ("from another VIP", about(&family.packet(TCP, (family.router(), PORT), (client, 1), 0))),
-            ("to another client", about(&family.packet(TCP, (vip, PORT), (family.router(), 1), 0))),
+            ("another port of the VIP", about(&Family::packet(TCP, (vip, 81), (client, 1), 0))),
+            ("from another VIP", about(&Family::packet(TCP, (family.router(), PORT), (client, 1), 0))),
+            ("to another client", about(&Family::packet(TCP, (vip, PORT), (family.router(), 1), 0))),
             ("what the client sent", about(&family.asks(TCP, 1, flag::ACK))),
             ("an echo reply of the VIP", damaged(protocol_at, icmp)),
             ("a protocol that is not balanced", damaged(protocol_at, 47)),
@@ -135,7 +135,7 @@ fn a_quote_may_be_the_beginning_of_a_datagram_but_no_later_piece() {
     for family in Family::BOTH {
         let bench = family.director();
         assert_eq!(open(&bench, family, UDP, 1), Ok(2));
-        let piece = |offset, more| family.answers(UDP, 1).as_piece(offset, more);
+        let piece = |offset, more| family.answers(UDP, 1).into_piece(offset, more);
         let told = |inner: &Either| serve(&bench, &family.icmp(family.errors()[0], &inner.bytes()));
         assert_eq!(told(&piece(0, true)), Ok(2), "{family:?}");
         assert_eq!(told(&piece(0, false)), Ok(2), "{family:?}");
@@ -178,7 +178,7 @@ fn a_piece_of_an_error_is_left_to_the_stack() {
         let bench = family.director();
         assert_eq!(open(&bench, family, TCP, 1), Ok(2));
         for (offset, more) in [(0, true), (64, true), (64, false)] {
-            let piece = family.error(TCP, 1).as_piece(offset, more);
+            let piece = family.error(TCP, 1).into_piece(offset, more);
             assert_eq!(serve(&bench, &piece), Err("pass_fragment"), "{family:?}");
         }
     }

@@ -138,7 +138,7 @@ impl Model {
     }
 }
 
-/// A service with the servers of a pool, 10.1.x.y or 2001:db8:1::xy, whose MAC addresses say which they are.
+/// A service with the servers of a pool, `10.1.x.y` or `2001:db8:1::xy`, whose MAC addresses say which they are.
 fn service(port: u16, method: Method, pool: Pool, random: &mut Random) -> Wanted {
     let Pool { family, count, thresholds: limits } = pool;
     let servers = (0..count as u16).map(|row| WantedServer {
@@ -185,7 +185,7 @@ fn director(wanted: &[Wanted]) -> Bench {
 
 /// Which server the program sends a new connection to.
 fn serve(bench: &Bench, family: Family, client: (IpAddr, u16), port: u16) -> Option<u16> {
-    let packet = family.packet(TCP, client, (family.vip(), port), flag::SYN);
+    let packet = Family::packet(TCP, client, (family.vip(), port), flag::SYN);
     let outcome = bench.run(&packet.frame()).expect("the program runs");
     if outcome.counted == [("forwarded_tx", 1)] {
         return Some(u16::from_be_bytes([outcome.frame[4], outcome.frame[5]]));
