@@ -385,7 +385,9 @@ fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut Xdp> {
 
 fn map_data<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a MapData> {
     match ebpf.map(name) {
-        Some(Map::Array(data) | Map::PerCpuArray(data) | Map::DevMap(data)) => Ok(data),
+        Some(Map::Array(data) | Map::PerCpuArray(data) | Map::DevMap(data) | Map::LruHashMap(data)) => {
+            Ok(data)
+        }
         _ => bail!("the object has no map {name}"),
     }
 }
