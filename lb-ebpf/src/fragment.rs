@@ -148,7 +148,7 @@ extern "C" fn remember(outcome: u64) -> u64 {
         if *is_kept != 0 {
             let first = first(Outcome::from_word(outcome), *lease);
             // Where there is no room, the others are treated as if they had come too early.
-            let _full = maps::FRAGMENTS.insert(datagram, &first, 0);
+            let _full = maps::FRAGMENTS.insert(datagram, first, 0);
         }
     }
     outcome
@@ -187,7 +187,7 @@ fn try_later(row: &Row) -> Result<u16, Verdict> {
     } else if !maps::has(maps::MARKS) {
         return Err(pass(Counter::PassFragment));
     }
-    let first = maps::FRAGMENTS.get_ptr(&row.datagram).ok_or(pass(Counter::PassFragment))?;
+    let first = maps::FRAGMENTS.get_ptr(row.datagram).ok_or(pass(Counter::PassFragment))?;
     // SAFETY: the value lies in the map. Should it be given to another datagram meanwhile, which takes that all are in use,
     // this piece goes where it should not, and nobody makes a datagram of it.
     let first = unsafe { &*first };
