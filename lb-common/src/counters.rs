@@ -53,9 +53,12 @@ counters! {
     PassNotIp pass_not_ip,
     /// Passed: an IP protocol other than TCP, UDP and SCTP (VRRP), or ICMP that is no error about a connection known here.
     PassProtocol pass_protocol,
-    /// Passed: a fragment whose datagram's first fragment was passed or has not come in the last half minute, that is for an
-    /// address without a virtual service, or of ICMP.
+    /// Passed: a fragment whose datagram's first fragment was passed, that is for an address without a virtual service, or of
+    /// ICMP; or one that came before its first while too many others did.
     PassFragment pass_fragment,
+    /// Passed: a fragment that came before the first of its datagram. A copy waits for that for a second, and when it is sent
+    /// after it, it is counted once more as forwarded.
+    PassEarlyFragment pass_early_fragment,
     /// Passed: no virtual service has this address, port and protocol.
     PassNoService pass_no_service,
     /// Passed: this node is not master of the virtual router that owns the service's address.

@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     flow::{TICK_SHIFT, ticks},
     layout::Address,
+    limiter::Rate,
 };
 
 /// How long fragments may come after the first, in seconds, as Linux waits for them (`ipfrag_time`).
@@ -65,6 +66,24 @@ impl First {
     }
 }
 
+/// The most bytes of a frame that is kept because it came too early: of every MTU that drivers with XDP have.
+pub const MAX_EARLY: usize = 9728;
+
+/// How many are kept by each CPU: those of some large datagrams at once, and not so many that a flood of them costs much.
+pub const EARLY_RATE: Rate = Rate { interval_ns: 100_000, burst: 1024 };
+
+/// What stands in the ring `early` before a frame that came before the first fragment of its datagram.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Early {
+    /// Whose first is awaited.
+    pub datagram: Datagram,
+    /// The interface that the frame came in by.
+    pub ifindex: u32,
+    /// Its bytes.
+    pub len: u32,
+}
+
 // The longest time that is measured is far from what the ticks can count.
 const _: () = assert!((SECONDS as u64 * 1_000_000_000) >> TICK_SHIFT < 1 << 30);
 
@@ -74,7 +93,7 @@ mod tests {
 
     #[test]
     fn rows_have_no_holes() {
-        assert_eq!((size_of::<Datagram>(), size_of::<First>()), (40, 12));
+        assert_eq!((size_of::<Datagram>(), size_of::<First>(), size_of::<Early>()), (40, 12, 48));
     }
 
     #[test]

@@ -6,10 +6,16 @@ use core::hint::black_box;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::limiter::Rate;
+
 /// How much of a packet is quoted in an ICMP error: with it the error is 576 bytes long (RFC 1812, section 4.3.2.3).
 pub const QUOTE4: usize = 576 - size_of::<Head4>();
 /// The same for ICMPv6: the error is as long as the smallest MTU (RFC 4443, section 2.4 c).
 pub const QUOTE6: usize = 1280 - size_of::<Head6>();
+
+/// How many errors are sent: a thousand a second and fifty at once, as many as Linux sends (`icmp_msgs_per_sec`,
+/// `icmp_msgs_burst`).
+pub const RATE: Rate = Rate { interval_ns: 1_000_000, burst: 50 };
 
 /// What the sender of a packet is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,32 +262,6 @@ fn is_nobody(packet: &[u8; QUOTE6]) -> bool {
 #[inline(always)]
 fn four(packet: &[u8; QUOTE6], offset: usize) -> Option<&[u8; 4]> {
     packet.get(offset..offset + 4)?.first_chunk()
-}
-
-/// A limit of how many errors are sent, one word: the time at which the bucket of tokens will be full again.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Limiter {
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
-    pub full_ns: u64,
-}
-
-impl Limiter {
-    /// Errors at once, as many as Linux sends (`icmp_msgs_burst`).
-    pub const BURST: u64 = 50;
-    /// From one to the next in the long run: a thousand a second, as Linux (`icmp_msgs_per_sec`).
-    pub const INTERVAL_NS: u64 = 1_000_000;
-
-    /// Takes a token, if there is one.
-    #[inline(always)]
-    pub const fn take(&mut self, now_ns: u64) -> bool {
-        let full = if self.full_ns > now_ns { self.full_ns } else { now_ns };
-        if full + Self::INTERVAL_NS > now_ns + Self::BURST * Self::INTERVAL_NS {
-            return false;
-        }
-        self.full_ns = full + Self::INTERVAL_NS;
-        true
-    }
 }
 
 #[cfg(test)]

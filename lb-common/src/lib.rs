@@ -11,6 +11,7 @@ pub mod fragment;
 pub mod hash;
 pub mod icmp;
 pub mod layout;
+pub mod limiter;
 pub mod sched;
 pub mod sctp;
 pub mod tcp;

@@ -16,7 +16,8 @@ use aya_ebpf::{
 use lb_common::{
     checksum,
     counters::Counter,
-    icmp::{Head4, Head6, Icmp, Limiter, QUOTE4, QUOTE6, Reason, may_answer4, may_answer6},
+    icmp::{self, Head4, Head6, Icmp, QUOTE4, QUOTE6, Reason, may_answer4, may_answer6},
+    limiter::Limiter,
 };
 use network_types::{
     eth::{EthHdr, EtherType},
@@ -146,7 +147,11 @@ fn permit(limiter: &mut Limiter, reason: Reason) -> Result<Counter, Verdict> {
         Reason::NoServer => Counter::AnswerNoServer,
         Reason::Expired => Counter::AnswerTtl,
     };
-    if limiter.take(lease::coarse_ns()) { Ok(counter) } else { Err(drop(Counter::DropAnswerLimit)) }
+    if limiter.take(lease::coarse_ns(), icmp::RATE) {
+        Ok(counter)
+    } else {
+        Err(drop(Counter::DropAnswerLimit))
+    }
 }
 
 /// An ICMP error, and behind it room for zeros that fill up its last word for the checksum.

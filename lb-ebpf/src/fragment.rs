@@ -1,17 +1,22 @@
 //! Fragments. The first of a datagram carries the ports and goes the way of any packet, and what became of it is kept for
-//! the others.
+//! the others. One of those that comes before the first goes to the stack, and a copy of it to user space, which hands it in
+//! again when the first has come.
 //!
 //! Only what is for an address with services is kept, so that the fragments of others need no hash map.
 
+use core::{ffi::c_void, mem::offset_of, slice};
+
 use aya_ebpf::{
     bindings::{xdp_action::XDP_PASS, xdp_md},
+    helpers::generated::bpf_xdp_load_bytes,
     programs::XdpContext,
 };
 use lb_common::{
     counters::Counter,
     flow::TICK_SHIFT,
-    fragment::{Datagram, Fate, First},
+    fragment::{Datagram, EARLY_RATE, Early, Fate, First, MAX_EARLY},
     layout::{Address, ServerState},
+    limiter::Limiter,
 };
 
 use crate::{
@@ -35,9 +40,20 @@ pub(crate) struct Row {
     lease: u16,
 }
 
+/// The row of `copy`: the limit, and a frame that came too early as it goes into the ring.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Copy {
+    limiter: Limiter,
+    early: Early,
+    frame: [u8; MAX_EARLY],
+}
+
 /// What [`piece`] says: ask [`begin`]; ask [`later`].
 const FIRST: u64 = 1 << 36;
 const LATER: u64 = 1 << 37;
+/// What [`later`] says beside an [`Outcome`]: the first has not come.
+const EARLY: u64 = Outcome::ended(pass(Counter::PassEarlyFragment)).word();
 /// What [`begin`] says beside an [`Outcome`]: ask [`crate::opening::open`], with the service in the lower half.
 const OPEN: u64 = 1 << 38;
 
@@ -52,7 +68,8 @@ pub(crate) fn follow<F: Family>(ctx: &XdpContext, head: &Head, vmac: u32) -> u64
     }
     let said = F::piece(ctx);
     if said & LATER != 0 {
-        return later();
+        let said = later();
+        return if said == EARLY { keep(ctx.ctx) } else { said };
     }
     if said & FIRST == 0 {
         return said;
@@ -167,7 +184,7 @@ fn first(outcome: Outcome, lease: u16) -> First {
     First { tick: tick(lease::coarse_ns()), server, generation, lease, fate: fate as u8, reserved: 0 }
 }
 
-/// Whom the piece in the scratch row, which is not the first, goes to: an [`Outcome`].
+/// Whom the piece in the scratch row, which is not the first, goes to: an [`Outcome`] or [`EARLY`].
 #[unsafe(no_mangle)]
 extern "C" fn later() -> u64 {
     let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
@@ -187,11 +204,14 @@ fn try_later(row: &Row) -> Result<u16, Verdict> {
     } else if !maps::has(maps::MARKS) {
         return Err(pass(Counter::PassFragment));
     }
-    let first = maps::FRAGMENTS.get_ptr(row.datagram).ok_or(pass(Counter::PassFragment))?;
+    let first = maps::FRAGMENTS.get_ptr(row.datagram).ok_or(pass(Counter::PassEarlyFragment))?;
     // SAFETY: the value lies in the map. Should it be given to another datagram meanwhile, which takes that all are in use,
     // this piece goes where it should not, and nobody makes a datagram of it.
     let first = unsafe { &*first };
-    if !first.is_valid(tick(coarse_ns)) || first.fate == Fate::Passed as u8 {
+    if !first.is_valid(tick(coarse_ns)) {
+        return Err(pass(Counter::PassEarlyFragment));
+    }
+    if first.fate == Fate::Passed as u8 {
         return Err(pass(Counter::PassFragment));
     }
     if first.fate != Fate::Served as u8 {
@@ -203,4 +223,35 @@ fn try_later(row: &Row) -> Result<u16, Verdict> {
         Err(ServerState::Unresolved) => Err(drop(Counter::DropUnresolved)),
         Err(_) => Err(drop(Counter::DropFragment)),
     }
+}
+
+/// Gives user space a copy of the piece in the scratch row, which came before the first: an [`Outcome`].
+#[unsafe(no_mangle)]
+extern "C" fn keep(ctx: *mut xdp_md) -> u64 {
+    let kept = try_keep(&XdpContext::new(ctx)).is_some();
+    Outcome::ended(pass(if kept { Counter::PassEarlyFragment } else { Counter::PassFragment })).word()
+}
+
+#[inline(always)]
+fn try_keep(ctx: &XdpContext) -> Option<()> {
+    let (piece, copy) = (maps::PIECE.get_ptr_mut(0)?, maps::COPY.get_ptr_mut(0)?);
+    // SAFETY: as in `follow`.
+    let (piece, copy) = unsafe { (&*piece, &mut *copy) };
+    let len = access::frame_len(ctx);
+    if len == 0 || len > MAX_EARLY || !copy.limiter.take(lease::coarse_ns(), EARLY_RATE) {
+        return None;
+    }
+    copy.early = Early { datagram: piece.datagram, ifindex: ctx.ingress_ifindex() as u32, len: len as u32 };
+    // SAFETY: the helper checks the frame's bounds, and `len` is not more than there is room for.
+    let copied =
+        unsafe { bpf_xdp_load_bytes(ctx.ctx, 0, copy.frame.as_mut_ptr().cast::<c_void>(), len as u32) };
+    if copied != 0 {
+        return None;
+    }
+    // SAFETY: the frame stands right behind the record, in the same row.
+    let record = unsafe {
+        let record = (&raw const *copy).cast::<u8>().add(offset_of!(Copy, early));
+        slice::from_raw_parts(record, size_of::<Early>() + len)
+    };
+    maps::EARLY.output_untyped::<[u8]>(record, 0).ok()
 }

@@ -3,13 +3,13 @@
 //! Sizes stand for the smallest director; the controller sets each map's to what the configuration needs.
 
 use aya_ebpf::{
-    btf_maps::{Array, DevMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, DevMap, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Key4, Key6, Timeouts},
-    fragment::{Datagram, First},
+    fragment::{Datagram, Early, First},
     hash::{Keys, MAX_WORDS},
     layout::{
         CursorRow, Layout, Lease, Limit, Load, MAX_PORTS, MarkRule, Member, Policy, Port, Server,
@@ -77,6 +77,12 @@ pub(crate) static PIECE: PerCpuArray<fragment::Row, 1> = PerCpuArray::new();
 /// What became of first fragments.
 #[btf_map(name = "fragments")]
 pub(crate) static FRAGMENTS: LruHashMap<Datagram, First, 32_768> = LruHashMap::new();
+/// Frames that came before the first fragment of their datagram, each behind an [`Early`].
+#[btf_map(name = "early")]
+pub(crate) static EARLY: RingBuf<Early, { 1 << 20 }> = RingBuf::new();
+/// Such a frame on its way there.
+#[btf_map(name = "copy")]
+pub(crate) static COPY: PerCpuArray<fragment::Copy, 1> = PerCpuArray::new();
 #[btf_map(name = "classified")]
 pub(crate) static CLASSIFIED: PerCpuArray<Classified, 1> = PerCpuArray::new();
 /// Not read by the program: it travels with the maps for the next daemon.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod health;
 pub mod io;
+pub mod parking;
 pub mod plan;
 pub mod status;
 pub mod vrrp;

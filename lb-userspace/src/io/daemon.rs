@@ -24,6 +24,7 @@ use super::{
     effective::{effective, leases, marks, timeouts},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
+    parking::EarlyFragments,
     report::{self, Subjects},
     roles::{Roles, Turn},
     socket::{self, Ask},
@@ -117,6 +118,8 @@ struct Daemon {
     _next_hops: NextHops,
     _checks: Checks,
     _collector: Collector,
+    /// None while the program is replaced.
+    early_fragments: Option<EarlyFragments>,
 }
 
 impl Daemon {
@@ -154,6 +157,8 @@ impl Daemon {
         let (running, verdicts) = Checks::start();
         running.set(checks);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
+        let early_fragments =
+            datapath.early(&interfaces).and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
         let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
         let mut daemon = Self {
             director,
@@ -168,6 +173,7 @@ impl Daemon {
             _next_hops: next_hops,
             _checks: running,
             _collector: collector,
+            early_fragments: Some(early_fragments),
         };
         match Roles::start(&options.config.vrrp, daemon.datapath.leases()) {
             Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),
@@ -218,7 +224,10 @@ impl Daemon {
             }
         }
         if self.is_outdated && self.gone.is_empty() {
+            self.early_fragments = None;
             self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
+            let early = self.datapath.early(&self.interfaces)?;
+            self.early_fragments = Some(EarlyFragments::start(early)?);
             self.is_outdated = false;
         }
         Ok(())

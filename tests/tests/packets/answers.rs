@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lb_common::{checksum, icmp::Limiter, sched::Scheduler, tcp::flag};
+use lb_common::{checksum, icmp, sched::Scheduler, tcp::flag};
 
 use crate::{
     bench::{Bench, DIRECTOR, OTHER_PORT, action, mac, pin_to, run, service},
@@ -97,7 +97,7 @@ type Row = (&'static str, Vec<u8>, &'static str, ([u8; 2], [u8; 4]));
 
 fn check(rows: Vec<Row>) {
     let bench = director();
-    assert!(rows.len() < Limiter::BURST as usize);
+    assert!(rows.len() < icmp::RATE.burst as usize);
     for (description, input, counter, kind) in rows {
         let outcome = bench.run(&input).unwrap_or_else(|error| panic!("{description}: {error:#}"));
         assert_eq!(outcome.counted, [(counter, 1)], "{description}: counters");
@@ -209,7 +209,7 @@ fn answers_are_limited_but_not_those_that_find_out_the_mtu() {
         .count() as u64;
     // The program's clock ticks 100 times a second at least.
     let longer = begin.elapsed().as_nanos() as u64 + 10_000_000;
-    let allowed = Limiter::BURST..=Limiter::BURST + longer / Limiter::INTERVAL_NS;
+    let allowed = icmp::RATE.burst..=icmp::RATE.burst + longer / icmp::RATE.interval_ns;
     assert!(allowed.contains(&answered), "{answered} answers, of which {allowed:?} are allowed");
     let counters = bench.counters().expect("counters");
     assert_eq!((counters.answer_no_server, counters.drop_answer_limit), (answered, 1));

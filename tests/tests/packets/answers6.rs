@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use lb_common::{checksum, icmp::Limiter, sched::Scheduler, tcp::flag};
+use lb_common::{checksum, icmp, sched::Scheduler, tcp::flag};
 
 use crate::{
     bench::{Bench, DIRECTOR, OTHER_PORT, VIP6, action, mac, service6},
@@ -82,7 +82,7 @@ type Row = (&'static str, Vec<u8>, usize);
 /// Runs the rows, each a description, a frame and the length of its link layer.
 fn check(rows: Vec<Row>, counter: &'static str, kind: ([u8; 2], [u8; 4])) {
     let bench = director();
-    assert!(rows.len() < Limiter::BURST as usize);
+    assert!(rows.len() < icmp::RATE.burst as usize);
     for (description, input, offset) in rows {
         let outcome = bench.run(&input).unwrap_or_else(|error| panic!("{description}: {error:#}"));
         assert_eq!(outcome.counted, [(counter, 1)], "{description}: counters");

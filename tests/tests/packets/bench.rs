@@ -21,7 +21,7 @@ use lb_common::{
 use xlvs::{
     control::{Action, Director, Event, Way},
     io::{
-        datapath::{Datapath, Flows, Leases, Mode, Prepared, Settings},
+        datapath::{Datapath, Early, Flows, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
     },
     plan::{ServiceKey, Wanted, WantedServer, mapped},
@@ -58,6 +58,7 @@ pub(crate) struct Outcome {
 /// A director on the bench: no interface, no daemon.
 pub(crate) struct Bench {
     prepared: Prepared,
+    interfaces: Vec<Link>,
     /// The director's own view, for events.
     pub(crate) director: Director,
 }
@@ -151,10 +152,11 @@ impl Bench {
         // Frames of a test run come in by the loopback interface, which has index 1.
         settings.interfaces =
             vec![Link { mtu: 9000, ..link("lo", 1, DIRECTOR) }, Link { mtu, ..namespace()? }];
+        let interfaces = settings.interfaces.clone();
         let mut prepared = Prepared::new(settings, services)?;
         let director = Director::new(services, &prepared.allocation);
         director.everything().iter().for_each(|action| prepared.apply(action));
-        Ok(Self { prepared, director })
+        Ok(Self { prepared, interfaces, director })
     }
 
     /// Takes an event in, as the daemon would.
@@ -187,6 +189,11 @@ impl Bench {
         for rip in [rip(last), rip6(last)] {
             self.event(&Event::Way(rip, Way::Through(NextHop { mac: mac(last), port })));
         }
+    }
+
+    /// The fragments that came too early, as the thread that lets them wait has them.
+    pub(crate) fn early(&self) -> anyhow::Result<Early> {
+        self.prepared.datapath().early(&self.interfaces)
     }
 
     /// The leases, as the thread that renews them has them.

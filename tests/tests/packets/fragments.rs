@@ -14,6 +14,7 @@ use lb_common::{
 use lb_tests::fragments;
 use xlvs::{
     control::{Event, Way},
+    io::datapath::Came,
     plan::{ServiceKey, Wanted},
 };
 
@@ -240,7 +241,7 @@ fn a_first_fragment_is_forgotten_in_time() {
         assert_eq!(run(&bench, &frames[..2]), [Ok(2); 2]);
         let mut map = remembered(&bench);
         for (seconds, expected) in
-            [(fragment::SECONDS - 1, Ok(2)), (fragment::SECONDS + 2, Err("pass_fragment"))]
+            [(fragment::SECONDS - 1, Ok(2)), (fragment::SECONDS + 2, Err("pass_early_fragment"))]
         {
             let keys: Vec<_> = map.keys().map(|key| key.expect("a key")).collect();
             for key in keys {
@@ -253,4 +254,67 @@ fn a_first_fragment_is_forgotten_in_time() {
             assert_eq!(run(&bench, &frames[2..3]), [expected], "after {seconds} s");
         }
     }
+}
+
+#[test]
+fn what_comes_before_the_first_fragment_is_passed_and_copied() {
+    let bench = director();
+    let mut early = bench.early().expect("the ring");
+    for addresses in FAMILIES {
+        let frames = datagram(addresses, [40_000, 53], 7);
+        let [first, later @ ..] = &frames[..] else { panic!("fragments") };
+        assert_eq!(run(&bench, later), [Err("pass_early_fragment"); 3]);
+        let mut copies = Vec::new();
+        while let Some((datagram, copy)) = early.next() {
+            assert_eq!(early.first(&datagram), Came::NotYet);
+            copies.push((datagram, copy));
+        }
+        let bytes: Vec<_> = copies.iter().map(|(_, copy)| &copy.bytes).collect();
+        assert_eq!(bytes, later.iter().collect::<Vec<_>>(), "{addresses:?}");
+        assert_eq!(run(&bench, std::slice::from_ref(first)), [Ok(2)]);
+        for (datagram, copy) in &copies {
+            assert_eq!((copy.ifindex, datagram.identification), (1, 7));
+            let Came::Served(server) = early.first(datagram) else { panic!("the first has come") };
+            let outgoing = early.run(copy, server).expect("the program runs").expect("it is sent");
+            assert_eq!((outgoing.ifindex, &outgoing.bytes[..6]), (1, &mac(2)[..]));
+            assert_eq!(outgoing.bytes[14..].len(), copy.bytes[14..].len());
+        }
+        assert!(early.next().is_none(), "what follows its first is not copied");
+    }
+    let stats = bench.stats(53, UDP, 2).expect("counts");
+    assert_eq!((stats.connections, stats.packets), (1, 4));
+}
+
+#[test]
+fn nobody_waits_for_a_first_fragment_that_was_passed_or_dropped() {
+    let bench = director();
+    let mut early = bench.early().expect("the ring");
+    for (port, expected) in [(5353, "pass_no_service"), (84, "answer_no_server")] {
+        let frames = datagram(FAMILIES[0], [40_000, port], port);
+        let [first, later @ ..] = &frames[..] else { panic!("fragments") };
+        assert_eq!(run(&bench, &later[..1]), [Err("pass_early_fragment")]);
+        assert_eq!(bench.run(first).expect("the program runs").counted, [(expected, 1)]);
+        let (datagram, _) = early.next().expect("a copy");
+        assert_eq!(early.first(&datagram), Came::Lost);
+    }
+}
+
+#[test]
+fn a_flood_of_fragments_without_a_first_is_copied_in_part() {
+    let bench = director();
+    let mut early = bench.early().expect("the ring");
+    let mut counted = [0; 2];
+    let burst = fragment::EARLY_RATE.burst;
+    for identification in 0..2 * burst as u16 {
+        let frames = datagram(FAMILIES[0], [40_000, 53], identification);
+        match run(&bench, &frames[3..])[0] {
+            Err("pass_early_fragment") => counted[0] += 1,
+            Err("pass_fragment") => counted[1] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // The ring has room for all of them.
+    let copies = std::iter::from_fn(|| early.next()).count() as u64;
+    assert_eq!(copies, counted[0]);
+    assert!(copies >= burst && counted[1] > 0, "{counted:?}");
 }

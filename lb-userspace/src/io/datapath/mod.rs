@@ -1,6 +1,7 @@
 //! The program and its maps: loads, takes over, publishes, counts, and removes what it made.
 
 mod attach;
+mod early;
 mod flows;
 mod inherit;
 mod leases;
@@ -26,6 +27,7 @@ use lb_common::{
 use tracing::{info, warn};
 
 pub use attach::Mode;
+pub use early::{Came, Early};
 pub use flows::Flows;
 pub use leases::Leases;
 
@@ -48,8 +50,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 13] = [
+const FRESH: [&str; 14] = [
     "fragments",
+    "early",
     "services",
     "leases",
     "servers",
@@ -385,9 +388,13 @@ fn program(ebpf: &mut Ebpf) -> anyhow::Result<&mut Xdp> {
 
 fn map_data<'a>(ebpf: &'a Ebpf, name: &str) -> anyhow::Result<&'a MapData> {
     match ebpf.map(name) {
-        Some(Map::Array(data) | Map::PerCpuArray(data) | Map::DevMap(data) | Map::LruHashMap(data)) => {
-            Ok(data)
-        }
+        Some(
+            Map::Array(data)
+            | Map::PerCpuArray(data)
+            | Map::DevMap(data)
+            | Map::LruHashMap(data)
+            | Map::RingBuf(data),
+        ) => Ok(data),
         _ => bail!("the object has no map {name}"),
     }
 }
