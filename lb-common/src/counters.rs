@@ -63,9 +63,10 @@ counters! {
     PassNoService pass_no_service,
     /// Passed: this node is not master of the virtual router that owns the service's address.
     PassNotMaster pass_not_master,
-    /// Passed: a TCP segment other than SYN, or an SCTP packet other than INIT, that belongs to no connection known here.
+    /// Passed: a TCP segment other than SYN, or an SCTP packet other than INIT, that belongs to no connection known here, or
+    /// any from FTP's data port.
     PassNoFlow pass_no_flow,
-    /// Passed: a segment of a connection whose real server is gone; the stack resets it.
+    /// Passed: a segment of a connection whose real server is gone, which the stack resets, or an ICMP error about one.
     PassServerGone pass_server_gone,
     /// Answered: the service has no real server that may take a new connection (ICMP port unreachable).
     AnswerNoServer answer_no_server,
@@ -93,7 +94,7 @@ counters! {
     DropAnswerFailed drop_answer_failed,
     /// Dropped: a fragment whose datagram's first fragment was dropped or answered, or went to a real server that is gone.
     DropFragment drop_fragment,
-    /// Dropped: the flow's bucket holds established connections only, so a new one cannot be recorded.
+    /// Dropped: the buckets in which the flow may lie hold established connections only, so a new one cannot be recorded.
     DropFlowTableFull drop_flow_table_full,
     /// Dropped: the real server of this connection has no known MAC address at the moment.
     DropUnresolved drop_unresolved,

@@ -8,7 +8,7 @@ use crate::{
     limiter::Rate,
 };
 
-/// How long fragments may come after the first, in seconds, as Linux waits for them (`ipfrag_time`).
+/// How long fragments may come after the first, in seconds, as Linux waits for them in IPv4 (`ipfrag_time`).
 pub const SECONDS: u32 = 30;
 
 /// The key of `fragments`: what the fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5).

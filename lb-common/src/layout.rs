@@ -11,8 +11,8 @@ use bytemuck::{Pod, Zeroable};
 pub use address::Address;
 pub use policy::{Limit, MarkRule, Policy, feature};
 
-/// The version of everything in this file and in [`crate::flow`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 5;
+/// The version of everything in this module, in [`crate::flow`] and [`crate::counters`]. Pinned maps of another version are replaced.
+pub const ABI_VERSION: u32 = 6;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;

@@ -17,8 +17,8 @@ pub mod flag {
 }
 
 use State::{
-    Close as CL, CloseWait as CW, Established as ES, FinWait as FW, LastAck as LA, Listen as LI, None as NO,
-    SynAck as SA, SynRecv as SR, SynSent as SS, TimeWait as TW,
+    Close as CL, CloseWait as CW, Established as ES, FinWait as FW, LastAck as LA, Listen as LI,
+    Midway as SA, None as NO, SynRecv as SR, SynSent as SS, TimeWait as TW,
 };
 
 /// The next states, four bits each by the number of the state before: looking one up needs no branch, of which the
@@ -46,7 +46,18 @@ impl Row {
     }
 }
 
-/// The state after a segment with `flags` from the client; RST decides before SYN, FIN and ACK.
+/// The state of a connection that begins with a segment with `flags`. Where it is one from the middle, another must come
+/// before the connection counts as established, or a flood of such segments would fill the flow table with what must stay.
+#[inline(always)]
+pub const fn first(flags: u8) -> State {
+    match next(NO, flags) {
+        ES => SA,
+        state => state,
+    }
+}
+
+/// The state after a segment with `flags` from the client; RST decides before SYN, FIN and ACK. A segment with none of them
+/// changes nothing; to IPVS it closes the connection.
 #[inline(always)]
 pub const fn next(state: State, flags: u8) -> State {
     let row = if flags & flag::RST != 0 {
@@ -87,7 +98,7 @@ mod tests {
             "CW" => State::CloseWait,
             "LA" => State::LastAck,
             "LI" => State::Listen,
-            "SA" => State::SynAck,
+            "SA" => State::Midway,
             other => panic!("{other}"),
         }
     }
@@ -99,6 +110,13 @@ mod tests {
                 assert_eq!(next(state(from), flags), state(to), "{from} with flags {flags:#x}");
             }
         }
+    }
+
+    #[test]
+    fn a_connection_from_its_middle_is_established_by_the_second_segment() {
+        use flag::{ACK, FIN, SYN};
+        assert_eq!([SYN, SYN | ACK, FIN | ACK, ACK].map(first), [SR, SR, CL, SA]);
+        assert_eq!(next(first(ACK), ACK), ES);
     }
 
     #[test]

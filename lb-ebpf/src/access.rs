@@ -1,4 +1,5 @@
-//! The only way to packet bytes: a bounds check, then a pointer or a copy.
+//! The way to packet bytes: a bounds check, then a pointer or a copy. Only whole frames are copied by the kernel's helpers
+//! instead (`answer`, `fragment`).
 
 use aya_ebpf::programs::XdpContext;
 

@@ -88,11 +88,12 @@ impl<K> Packet<K> {
         self.protocol == IpProto::Udp as u8
     }
 
-    /// Does it open a connection? Any UDP packet does, of TCP a SYN, of SCTP an INIT.
+    /// Does it open a connection? Any UDP packet does, of SCTP an INIT, of TCP a SYN, also with ACK: that is how a client
+    /// answers an FTP server that opens the data connection.
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
         if self.is_tcp() {
-            self.flags & (flag::SYN | flag::RST | flag::ACK) == flag::SYN
+            self.flags & (flag::SYN | flag::RST) == flag::SYN
         } else {
             self.is_udp() || self.flags == chunk::INIT
         }

@@ -180,10 +180,12 @@ pub(crate) struct Target {
     pub(crate) row: u16,
     /// That row.
     pub(crate) server: *const Server,
-    /// Ready or Local.
+    /// It is this host.
     pub(crate) is_local: bool,
     /// Its weight of this moment is 0.
     pub(crate) is_quiescent: bool,
+    /// The row of `policies` of its service.
+    pub(crate) service: u16,
 }
 
 #[inline(always)]
@@ -206,7 +208,7 @@ impl Target {
         }
         let is_local = info.state == ServerState::Local as u8;
         if is_local || info.state == ServerState::Ready as u8 {
-            Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0 })
+            Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0, service: info.service })
         } else if info.state == ServerState::Unresolved as u8 {
             Err(ServerState::Unresolved)
         } else {
@@ -237,7 +239,7 @@ pub(crate) fn after<K>(packet: &Packet<K>, state: State) -> State {
 #[inline(always)]
 pub(crate) fn first<K>(packet: &Packet<K>) -> State {
     if packet.is_tcp() {
-        tcp::next(State::None, packet.flags)
+        tcp::first(packet.flags)
     } else if packet.is_udp() {
         State::UdpFirst
     } else {

@@ -2,7 +2,8 @@
 //! the others. One of those that comes before the first goes to the stack, and a copy of it to user space, which hands it in
 //! again when the first has come.
 //!
-//! Only what is for an address with services is kept, so that the fragments of others need no hash map.
+//! Only what is for a service or an address with services is kept, so that, where there are no firewall marks, the fragments of
+//! others need no hash map.
 
 use core::{ffi::c_void, mem::offset_of, slice};
 
@@ -38,6 +39,8 @@ pub(crate) struct Row {
     /// What becomes of this first piece is to be kept.
     is_kept: u32,
     lease: u16,
+    /// How this first piece leaves, whatever it is for: an [`Outcome`], or 0.
+    ended: u64,
 }
 
 /// The row of `copy`: the limit, and a frame that came too early as it goes into the ring.
@@ -119,9 +122,14 @@ fn try_piece<F: Family>(ctx: &XdpContext, row: &mut Row) -> Result<u64, Verdict>
     if matches!(piece, Piece::Later) {
         return Ok(LATER);
     }
-    if is_balanced(protocol) {
-        let packet = family::packet::<F>(ctx, &head)?;
-        connection::note::<F>(&packet, hash::<F>(&packet.key), tick(lease::coarse_ns()));
+    row.ended = 0;
+    if !is_balanced(protocol) {
+        row.ended = Outcome::ended(other).word();
+        return Ok(FIRST);
+    }
+    match family::packet::<F>(ctx, &head) {
+        Ok(packet) => connection::note::<F>(&packet, hash::<F>(&packet.key), tick(lease::coarse_ns())),
+        Err(verdict) => row.ended = Outcome::ended(verdict).word(),
     }
     Ok(FIRST)
 }
@@ -131,7 +139,13 @@ fn try_piece<F: Family>(ctx: &XdpContext, row: &mut Row) -> Result<u64, Verdict>
 pub(crate) fn begin<F: Family>() -> u64 {
     let (Some(row), Some(work)) = (maps::PIECE.get_ptr_mut(0), F::work()) else { return missing() };
     // SAFETY: as in `follow`.
-    match unsafe { try_begin::<F>(&mut *row, &(*work).packet) } {
+    let (row, packet) = unsafe { (&mut *row, &(*work).packet) };
+    row.lease = 0;
+    row.is_kept = u32::from(presence(&row.datagram.destination).is_some());
+    if row.ended != 0 {
+        return row.ended;
+    }
+    match try_begin::<F>(row, packet) {
         Ok(service) => OPEN | u64::from(service),
         Err(verdict) => Outcome::ended(verdict).word(),
     }
@@ -139,11 +153,6 @@ pub(crate) fn begin<F: Family>() -> u64 {
 
 #[inline(always)]
 fn try_begin<F: Family>(row: &mut Row, packet: &Packet<F::Key>) -> Result<u32, Verdict> {
-    row.lease = 0;
-    row.is_kept = u32::from(presence(&row.datagram.destination).is_some());
-    if !is_balanced(row.head.protocol) {
-        return Err(pass(Counter::PassFragment));
-    }
     let service = service::find_noted::<F>(packet)?;
     lease::check(service.info.lease, row.vmac, lease::coarse_ns())?;
     row.lease = service.info.lease;

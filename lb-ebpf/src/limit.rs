@@ -12,9 +12,9 @@ pub(crate) fn is_overloaded(server: u16) -> bool {
     maps::has(maps::LIMITED) && row(server).is_some_and(|row| unsafe { judge(row, maps::load(server)) })
 }
 
-/// A real server has got one more connection.
+/// A real server has got one more connection or may have lost some.
 #[inline(always)]
-pub(crate) fn opened(server: u16) {
+pub(crate) fn changed(server: u16) {
     let _now = is_overloaded(server);
 }
 

@@ -7,7 +7,7 @@
 
 use lb_common::{
     counters::Counter,
-    flow::{ATTEMPTS, Inserted, Key as _, State, TemplateForm, Word, tag},
+    flow::{ATTEMPTS, FTP, Hit, Inserted, Key as _, State, TemplateForm, Word, tag},
     layout::{MARK_PROTOCOL, Policy, ServerState},
     sched::{Method, Scheduler},
 };
@@ -16,7 +16,7 @@ use crate::{
     family::{Family, Packet},
     flow::{Entry, Target, Work, after, first, flows, hash},
     limit, maps, pick,
-    service::Found,
+    service::{FTP_DATA, Found},
     verdict::{Outcome, Verdict, answer, drop, pass},
 };
 
@@ -38,20 +38,22 @@ pub(crate) enum Phase {
     Recorded = 5,
 }
 
-/// What [`decide`] waits for, beside an [`Outcome`].
+/// What [`decide`] says beside an [`Outcome`]: what it waits for.
 const PICK: u64 = 1 << 33;
 const RECORD: u64 = 1 << 34;
+/// Nothing: it wants to be called again.
+const AGAIN: u64 = 1 << 37;
 
 /// What [`decide`] adds to an [`Outcome`] by which the client's template is confirmed.
 const CONFIRM: u64 = 1 << 36;
 
-/// What [`record`] says besides another CPU's server and generation, and [`pick::pick`] besides a server.
+/// What [`record`] says besides another CPU's server and generation.
 const NEW: u64 = 1 << 32;
 const FULL: u64 = 1 << 33;
 const LOST: u64 = 1 << 34;
 
 /// Steps that no packet needs.
-const STEPS: u32 = 4 + 2 * ATTEMPTS;
+const STEPS: u32 = 4 + 3 * ATTEMPTS;
 
 /// The packet in this CPU's scratch row: an [`Outcome`].
 #[inline(always)]
@@ -63,6 +65,7 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
             // SAFETY: the row is this CPU's own, and one packet uses it at a time.
             PICK => pick::pick_for(service, unsafe { &(*work).packet }, unsafe { (*work).now }),
             RECORD => F::record(),
+            AGAIN => 0,
             outcome if outcome & CONFIRM != 0 => {
                 F::confirm(service);
                 return outcome & !CONFIRM;
@@ -76,7 +79,7 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
     Outcome::ended(drop(Counter::DropFlowTableFull)).word()
 }
 
-/// One step: an [`Outcome`], [`PICK`] or [`RECORD`].
+/// One step: an [`Outcome`], [`PICK`], [`RECORD`] or [`AGAIN`].
 #[inline(always)]
 pub(crate) fn decide<F: Family>(service: u32) -> u64 {
     let lost = Outcome::ended(drop(Counter::DropFlowTableFull)).word();
@@ -86,19 +89,12 @@ pub(crate) fn decide<F: Family>(service: u32) -> u64 {
     let phase = work.phase;
     let decided = if phase == Phase::Found as u32 {
         begin::<F>(&service, work)
-    } else if phase == Phase::Alone as u32 {
-        picked(work.answer).map(|target| Outcome::new(target.row, true).word())
-    } else if phase == Phase::Client as u32 {
-        picked(work.answer).map(|target| {
-            work.row = target.row;
-            record_next(&mut work.phase, &mut work.entry, &target, State::TemplateFirst, Phase::Template)
-        })
     } else if phase == Phase::Template as u32 {
         keep_template::<F>(&service, work)
-    } else if phase == Phase::Picked as u32 {
-        picked(work.answer).map(|target| record_flow::<F>(work, &target))
-    } else {
+    } else if phase == Phase::Recorded as u32 {
         end(work)
+    } else {
+        picked::<F>(&service, work)
     };
     match decided {
         Ok(word) => word,
@@ -135,16 +131,11 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
             Err(_) => is_gone = true,
         }
     }
-    if !begins(service, &policy, packet) {
-        if !is_gone {
-            return Err(pass(Counter::PassNoFlow));
-        }
-        if let Some(hit) = known.hit()
-            && let Some(bucket) = chain.of(hit)
-        {
-            bucket.forget(hit);
-        }
-        return Err(pass(Counter::PassServerGone));
+    if !begins(service, &policy, packet, is_gone) {
+        return Err(match known.hit() {
+            Some(hit) if is_gone => forget::<F>(work.hash, hit),
+            _ => pass(Counter::PassNoFlow),
+        });
     }
     if policy.persistence != 0 {
         return begin_persistent::<F>(service, &policy, work);
@@ -164,13 +155,15 @@ fn is_alone<K>(policy: &Policy, packet: &Packet<K>) -> bool {
 }
 
 /// May a connection begin with this packet? With one that opens it; under a scheduler by hash with any segment that does
-/// not end it, for all directors place it alike, and so where the service asks for it.
+/// not end it, for all directors place it alike, and so where the service asks for it, unless it is of a connection
+/// whose server is gone. Never with one from FTP's data port (`ip_vs_schedule`).
 #[inline(always)]
-fn begins<K>(service: &Found, policy: &Policy, packet: &Packet<K>) -> bool {
+fn begins<K>(service: &Found, policy: &Policy, packet: &Packet<K>, is_gone: bool) -> bool {
     let is_by_hash = Method::from_number(service.info.scheduler).is_some_and(|method| {
         matches!(method.scheduler, Scheduler::Sh | Scheduler::Dh | Scheduler::Mh) && packet.is_tcp()
     });
-    packet.opens() || ((is_by_hash || policy.has(Policy::SLOPPY)) && !packet.resets())
+    let is_sloppy = policy.has(Policy::SLOPPY) && !is_gone;
+    packet.client_port != FTP_DATA && (packet.opens() || ((is_by_hash || is_sloppy) && !packet.resets()))
 }
 
 /// The server that the client stays with; without one the scheduler's pick, which it will stay with.
@@ -193,6 +186,7 @@ fn begin_persistent<F: Family>(
                 if let Some(bucket) = chain.of(hit) {
                     bucket.touch(hit, state, *now);
                 }
+                limit::changed(target.row);
                 return Ok(stay::<F>(policy, work, &target));
             }
             Err(ServerState::Unresolved) => return Err(drop(Counter::DropUnresolved)),
@@ -209,16 +203,53 @@ fn form(service: &Found, policy: &Policy) -> TemplateForm {
     TemplateForm::of(service.vip(), service.info.port, service.info.protocol, policy.mask)
 }
 
-/// The scheduler's pick, if it can be sent to.
+/// The scheduler has picked.
 #[inline(always)]
-fn picked(row: u64) -> Result<Target, Verdict> {
-    if row == pick::NOBODY {
-        return Err(answer(Counter::AnswerNoServer));
+fn picked<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Verdict> {
+    if work.answer == pick::NOBODY {
+        return Err(nobody::<F>(service, work));
     }
-    Target::new(row as u16, None).map_err(|state| match state {
-        ServerState::Unresolved => drop(Counter::DropUnresolved),
-        _ => answer(Counter::AnswerNoServer),
-    })
+    let target = match Target::new(work.answer as u16, None) {
+        Ok(target) => target,
+        Err(ServerState::Unresolved) => return Err(drop(Counter::DropUnresolved)),
+        // It has failed since, and the pool is about to be published without it.
+        Err(_) => return Ok(PICK),
+    };
+    if work.phase == Phase::Alone as u32 {
+        return Ok(Outcome::new(target.row, true).word());
+    }
+    if work.phase == Phase::Client as u32 {
+        work.row = target.row;
+        let Work { phase, entry, .. } = work;
+        return Ok(record_next(phase, entry, &target, State::TemplateFirst, Phase::Template));
+    }
+    Ok(record_flow::<F>(work, &target))
+}
+
+/// What becomes of a packet that no real server takes (`ip_vs_leave`): what would open a connection is told so; a segment
+/// from the middle of one is left to the stack, which resets it; and what only might be FTP's data is not ours.
+#[inline(always)]
+fn nobody<F: Family>(service: &Found, work: &Work<F::Key>) -> Verdict {
+    let Work { packet, known, hash, .. } = work;
+    if service.info.port == FTP && service.info.protocol != MARK_PROTOCOL && packet.port != FTP {
+        return pass(Counter::PassNoService);
+    }
+    if packet.opens() {
+        return answer(Counter::AnswerNoServer);
+    }
+    match known.hit() {
+        Some(hit) => forget::<F>(*hash, hit),
+        None => pass(Counter::PassNoFlow),
+    }
+}
+
+/// Ends the flow of a server that is gone.
+#[inline(always)]
+fn forget<F: Family>(hash: u32, hit: &Hit) -> Verdict {
+    if let Some(bucket) = flows::<F>(hash).of(hit) {
+        bucket.forget(hit);
+    }
+    pass(Counter::PassServerGone)
 }
 
 /// The template was recorded, or was not: the client is served all the same.
@@ -273,12 +304,13 @@ fn record_next<K>(phase: &mut u32, entry: &mut Entry<K>, target: &Target, state:
 fn end<K>(work: &mut Work<K>) -> Result<u64, Verdict> {
     match work.answer {
         NEW => {
-            limit::opened(work.row);
+            limit::changed(work.row);
             Ok(Outcome::new(work.row, true).word())
         }
         LOST => {
-            work.entry.stale.set(None);
-            Ok(RECORD)
+            // What the table has of the packet is another now.
+            work.phase = Phase::Found as u32;
+            Ok(AGAIN)
         }
         FULL => Err(drop(Counter::DropFlowTableFull)),
         // Another CPU opened the same connection a moment ago; its choice stands.

@@ -1,4 +1,4 @@
-//! A new connection: the scheduler picks a real server, the flow table keeps the choice.
+//! A new connection: the scheduler picks a real server.
 
 use core::ffi::c_void;
 
@@ -80,9 +80,9 @@ fn try_pick(service: u32) -> Option<u16> {
         unsafe { bpf_loop(search.steps(), step as *mut c_void, core::ptr::null_mut(), 0) };
         // SAFETY: as for the write.
         let search = unsafe { &mut (*run).search };
-        let server = search.end()?;
-        picked = Some(server);
-        let is_stored = !is_current || remembered.store(method, old, search, server);
+        picked = search.end();
+        let is_stored =
+            !is_current || picked.is_none_or(|server| remembered.store(method, old, search, server));
         // The pool's rows may have been given to its next publication while they were read.
         if is_stored && service.pool() == pool {
             break;

@@ -11,7 +11,7 @@ use crate::{
     access,
     family::{self, Ends, Family, Piece, is_balanced},
     flow::{Target, flows, hash},
-    lease,
+    lease, maps,
     service::presence,
     verdict::{Outcome, Verdict, drop, pass},
 };
@@ -58,14 +58,20 @@ fn try_related<F: Family>(
     if source != vip {
         return Err(other);
     }
-    if let Some(presence) = presence(&Address::from_halves(vip)) {
+    let presence = presence(&Address::from_halves(vip));
+    if let Some(presence) = &presence {
         lease::check(presence.info.lease, vmac, lease::coarse_ns())?;
     }
     let key = F::key(client, vip, [to, from], inner.protocol);
     let hit = flows::<F>(hash::<F>(&key)).find(&key).ok_or(other)?;
     let target = Target::new(hit.control.server(), Some(hit.control.generation()));
-    target.map(|target| target.row).map_err(|state| match state {
+    let target = target.map_err(|state| match state {
         ServerState::Unresolved => drop(Counter::DropUnresolved),
         _ => pass(Counter::PassServerGone),
-    })
+    })?;
+    if presence.is_none() {
+        // It is a firewall mark's.
+        lease::check(maps::policy(target.service).lease, vmac, lease::coarse_ns())?;
+    }
+    Ok(target.row)
 }

@@ -93,7 +93,7 @@ pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Ve
 }
 
 /// The port FTP's active data connections come from.
-const FTP_DATA: u16 = 20;
+pub(crate) const FTP_DATA: u16 = 20;
 /// The first port that anybody may listen on, as Linux has it by default.
 const UNPRIVILEGED: u16 = 1024;
 

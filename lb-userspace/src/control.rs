@@ -186,16 +186,23 @@ impl VirtualService {
             Event::Way(..) | Event::Check(..) => return,
         }
         let is_quiescent = server.effective_weight() == 0;
-        if (server.state().0, &server.way, is_quiescent) != (state, &before, was_quiescent) {
-            actions.push(server_action(self.id, server));
-        }
-        match (was_listed, server.is_listed()) {
-            (true, false) => self.list.retain(|&listed| listed != place),
-            (false, true) => self.list.insert(0, place),
-            (true, true) if weight != server.effective_weight() => {}
-            (true, true) | (false, false) => return,
-        }
-        actions.push(self.pool_action());
+        let is_other = (server.state().0, &server.way, is_quiescent) != (state, &before, was_quiescent);
+        let row = is_other.then(|| server_action(self.id, server));
+        let pool = match (was_listed, server.is_listed()) {
+            (true, false) => {
+                self.list.retain(|&listed| listed != place);
+                Some(self.pool_action())
+            }
+            (false, true) => {
+                self.list.insert(0, place);
+                Some(self.pool_action())
+            }
+            (true, true) if weight != server.effective_weight() => Some(self.pool_action()),
+            (true, true) | (false, false) => None,
+        };
+        // Nobody is to be picked whose row says that he must not be.
+        let in_order = if is_quiescent { [pool, row] } else { [row, pool] };
+        actions.extend(in_order.into_iter().flatten());
     }
 
     fn pool_action(&self) -> Action {

@@ -126,21 +126,9 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         None
     }
 
-    /// Records a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free
-    /// one, else in the place of the flow that is missed least.
-    pub fn insert(&self, key: &K, flow: Word, stale: Option<&Hit>, now: u32) -> Inserted {
-        let mut stale = stale;
-        for _attempt in 0..ATTEMPTS {
-            match self.try_insert(key, flow, stale, now) {
-                Inserted::Lost => stale = None,
-                done => return done,
-            }
-        }
-        Inserted::Full
-    }
-
-    /// One attempt at that: [`Inserted::Lost`] where another CPU was faster, and the next one, without `stale`, may
-    /// succeed. By itself because the verifier would follow each attempt.
+    /// Tries to record a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free one,
+    /// else in the place of the flow that is missed least. [`Inserted::Lost`] where another CPU was faster, and the next
+    /// attempt may succeed, up to [`ATTEMPTS`]: a loop here the verifier would follow round by round.
     #[inline(always)]
     pub fn try_insert(&self, key: &K, flow: Word, stale: Option<&Hit>, now: u32) -> Inserted {
         let place = match stale {

@@ -1,5 +1,5 @@
 //! The rows of the bucketed flow table: slots and their life. `shared` has the protocol by which several CPUs look
-//! flows up, record, count and forget them; `timeouts` says when.
+//! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over.
 
 mod atomic;
 mod chain;
@@ -41,7 +41,7 @@ pub struct Control {
     pub server: u16,
     /// That row's generation when the flow was recorded.
     pub generation: u16,
-    /// Bits of the key's hash that the bucket number has not used.
+    /// The upper bits of the key's hash, of which a bucket number has used none where there are up to 65 536.
     pub tag: u16,
     /// Another number with every claim.
     pub turn: u8,

@@ -331,7 +331,7 @@ const LOSSES: [u64; 2] = {
             State::None
             | State::SynSent
             | State::SynRecv
-            | State::SynAck
+            | State::Midway
             | State::UdpFirst
             | State::SctpNone
             | State::SctpInit1

@@ -33,8 +33,9 @@ pub enum State {
     LastAck = 11,
     /// TCP: listening.
     Listen = 12,
-    /// TCP: SYN cookie sent.
-    SynAck = 13,
+    /// TCP: begun by a segment from its middle, and no other seen: as little as a SYN says. (To IPVS a SYN cookie sent, which
+    /// a director of the client's half never sees.)
+    Midway = 13,
     /// UDP, more than one packet seen.
     Udp = 14,
     /// UDP, one packet seen: as little as a SYN says about whether there will be another.
@@ -96,7 +97,7 @@ impl Set {
 }
 
 const ACTIVE: Set =
-    Set::of(&[State::Established, State::SynSent, State::SynRecv, State::SynAck, State::SctpEstablished]);
+    Set::of(&[State::Established, State::SynSent, State::SynRecv, State::Midway, State::SctpEstablished]);
 const CLOSING: Set = Set::of(&[
     State::FinWait,
     State::TimeWait,
@@ -138,7 +139,7 @@ impl State {
         ACTIVE.has(self) * Load::ONE_ACTIVE + INACTIVE.has(self) * Load::ONE_INACTIVE
     }
 
-    /// A SYN on a connection in this state opens a new one (IPVS's `conn_reuse_mode`).
+    /// A SYN on a connection in this state opens a new one. (With IPVS's `conn_reuse_mode` in two of them only.)
     #[inline(always)]
     pub const fn is_closing(self) -> bool {
         CLOSING.has(self) != 0

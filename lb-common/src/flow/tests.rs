@@ -105,7 +105,15 @@ impl Table<'_> {
     }
 
     fn insert(&self, key: &Key4, flow: Word, stale: Option<Hit>, now: u32) -> Inserted {
-        self.chain(key, 77).insert(key, flow, stale.as_ref(), now)
+        let (chain, mut stale) = (self.chain(key, 77), stale);
+        for _attempt in 0..ATTEMPTS {
+            match chain.try_insert(key, flow, stale.as_ref(), now) {
+                // As `opening.rs` looks again.
+                Inserted::Lost => stale = chain.find(key).filter(|hit| hit.state().is_closing()),
+                done => return done,
+            }
+        }
+        Inserted::Full
     }
 
     fn touch(&self, hit: &Hit, state: State, now: u32) {

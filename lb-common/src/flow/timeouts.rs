@@ -24,7 +24,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         use State::{
             Close, CloseWait, Established, FinWait, LastAck, Listen, SctpEstablished, SctpInit1, SctpNone,
-            SctpRejected, SynAck, SynRecv, SynSent, TimeWait, Udp,
+            SctpRejected, SynRecv, SynSent, TimeWait, Udp,
         };
         let mut timeouts = Self { seconds: [2; STATES] };
         let mut sctp = SctpInit1 as u8;
@@ -39,7 +39,7 @@ impl Default for Timeouts {
         }
         timeouts.set(Established, 900);
         timeouts.set(Udp, 300);
-        for state in [SynSent, FinWait, TimeWait, Listen, SynAck] {
+        for state in [SynSent, FinWait, TimeWait, Listen] {
             timeouts.set(state, 120);
         }
         for state in [SynRecv, CloseWait] {
@@ -52,13 +52,18 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Sets a state's timeout; UDP has one for both of its states.
+    /// Sets a state's timeout; UDP has one for both of its states, and so have established connections of TCP, whether one
+    /// or more segments were seen.
     pub const fn set(&mut self, state: State, seconds: u32) {
         self.seconds[state as usize] = seconds;
-        if matches!(state, State::Udp | State::UdpFirst) {
-            self.seconds[State::Udp as usize] = seconds;
-            self.seconds[State::UdpFirst as usize] = seconds;
-        }
+        let other = match state {
+            State::Udp => State::UdpFirst,
+            State::UdpFirst => State::Udp,
+            State::Established => State::Midway,
+            State::Midway => State::Established,
+            _ => return,
+        };
+        self.seconds[other as usize] = seconds;
     }
 
     /// A state's timeout in seconds.
@@ -102,7 +107,7 @@ mod tests {
             (State::CloseWait, 60),
             (State::LastAck, 30),
             (State::Listen, 120),
-            (State::SynAck, 120),
+            (State::Midway, 900),
             (State::Udp, 300),
             (State::UdpFirst, 300),
             (State::SctpInit1, 4),

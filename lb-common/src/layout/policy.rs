@@ -28,6 +28,10 @@ pub struct Policy {
     pub persistence: u32,
     /// Which clients are one client to persistence: the bits of a (mapped) address that count.
     pub mask: Address,
+    /// Row of `leases`, as in the service's slot.
+    pub lease: u16,
+    /// Zero.
+    pub reserved: [u16; 3],
 }
 
 impl Policy {

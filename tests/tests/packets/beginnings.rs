@@ -140,7 +140,8 @@ fn every_datagram_alone_is_somebodys() {
 #[test]
 fn datagrams_alone_go_where_their_client_stays() {
     let wanted = service(UDP, 53, Scheduler::Rr, &[(1, 1), (2, 1), (3, 1)]);
-    let policy = Policy { flags: Policy::ONE_PACKET, persistence: 300, mask: Address::mask(128) };
+    let policy =
+        Policy { flags: Policy::ONE_PACKET, persistence: 300, mask: Address::mask(128), ..Policy::default() };
     let bench = director(&[Wanted { policy, ..wanted }]);
     for (client, server) in [(CLIENT, 3), ([192, 0, 2, 8], 2), (CLIENT, 3), (CLIENT, 3), ([192, 0, 2, 8], 2)]
     {
@@ -168,9 +169,11 @@ fn a_sloppy_service_takes_what_is_under_way_except_resets() {
     let bench = director(&[with_flags(rr, Policy::SLOPPY)]);
     assert_eq!(counted(&bench, &tcp(1, flag::RST)), "pass_no_flow");
     assert_eq!(counted(&bench, &tcp(1, flag::RST | flag::ACK)), "pass_no_flow");
-    assert_eq!([(); 3].map(|()| served(&bench, &tcp(1, flag::ACK))), [Some(2); 3]);
-    let established = bench.count_slots(|slot| slot.state() == State::Established).expect("maps");
-    assert_eq!((established, bench.load(80, TCP, 2).expect("a row")), (1, (1, 0)));
+    for state in [State::Midway, State::Established, State::Established] {
+        assert_eq!(served(&bench, &tcp(1, flag::ACK)), Some(2));
+        let in_state = bench.count_slots(|slot| slot.state() == state).expect("maps");
+        assert_eq!((in_state, bench.load(80, TCP, 2).expect("a row")), (1, (1, 0)), "{state:?}");
+    }
     assert_eq!(served(&bench, &tcp(2, flag::FIN | flag::ACK)), Some(1));
     assert_eq!(bench.load(80, TCP, 1).expect("a row"), (0, 1), "it begins closed");
 }
@@ -217,4 +220,57 @@ fn a_scheduler_by_hash_places_the_connections_of_a_server_that_is_gone_anew() {
         let loads = [first, second.expect("a server")].map(|last| bench.load(80, TCP, last).expect("a row"));
         assert_eq!(loads, [(0, 0), (1, 0)]);
     }
+}
+
+#[test]
+fn a_flood_of_segments_without_a_connection_takes_no_connection_that_goes_on() {
+    let wanted = [by_hash(Scheduler::Sh), service(TCP, 81, Scheduler::Rr, &[(1, 1)])];
+    let bench = resolved(Bench::with_flow_slots(&wanted, 1024).expect("the program loads"));
+    let client = |last: u8, flags| segment(([192, 0, 2, last], 1), (VIP, 80), flags);
+    for last in 1..=40 {
+        for flags in [flag::SYN, flag::ACK] {
+            assert!(served(&bench, &client(last, flags)).is_some());
+        }
+    }
+    for number in 0..20_000_u16 {
+        let [high, low] = number.to_be_bytes();
+        let outcome = bench.run(&segment(([198, 18, high, low], 1), (VIP, 80), flag::ACK)).expect("it runs");
+        assert_eq!(outcome.counted, [("forwarded_tx", 1)], "segment {number}");
+    }
+    let established = bench.count_slots(|slot| slot.state() == State::Established).expect("maps");
+    assert_eq!(established, 40);
+    let opened =
+        (0..100).filter(|&port| served(&bench, &segment((CLIENT, port), (VIP, 81), flag::SYN)).is_some());
+    assert_eq!(opened.count(), 100, "other services open connections all the while");
+}
+
+#[test]
+fn connections_are_reset_when_nobody_is_left_for_them() {
+    let down = |bench: &mut Bench| {
+        for last in 1..=3 {
+            bench.event(&Event::Check(last, Verdict::Down { reason: "a test".to_owned() }));
+        }
+    };
+    for scheduler in [Scheduler::Sh, Scheduler::Mh, Scheduler::Dh] {
+        let mut bench = director(&[by_hash(scheduler)]);
+        for flags in [flag::SYN, flag::ACK] {
+            assert!(served(&bench, &tcp(1, flags)).is_some());
+        }
+        down(&mut bench);
+        assert_eq!(counted(&bench, &tcp(1, flag::ACK)), "pass_server_gone", "{scheduler:?}");
+        assert_eq!(counted(&bench, &tcp(1, flag::ACK)), "pass_no_flow", "{scheduler:?}: it is forgotten");
+        assert_eq!(served(&bench, &tcp(2, flag::SYN)), None, "{scheduler:?}: a new one is told so");
+    }
+    let mut bench =
+        director(&[with_flags(service(TCP, 80, Scheduler::Rr, &[(1, 1), (2, 1)]), Policy::SLOPPY)]);
+    assert_eq!([flag::SYN, flag::ACK].map(|flags| served(&bench, &tcp(1, flags))), [Some(2); 2]);
+    bench.event(&Event::Check(2, Verdict::Down { reason: "a test".to_owned() }));
+    assert_eq!(counted(&bench, &tcp(1, flag::ACK)), "pass_server_gone", "another server would not know it");
+}
+
+#[test]
+fn nothing_from_ftps_data_port_is_scheduled() {
+    let bench = director(&[service(TCP, 80, Scheduler::Rr, &[(1, 1)])]);
+    assert_eq!(counted(&bench, &tcp(20, flag::SYN)), "pass_no_flow");
+    assert_eq!(served(&bench, &tcp(21, flag::SYN)), Some(1));
 }

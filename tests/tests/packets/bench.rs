@@ -138,8 +138,12 @@ impl Bench {
     }
 
     /// The same with rules for firewall marks.
-    pub(crate) fn with_marks(services: &[Wanted], marks: &[MarkRule]) -> anyhow::Result<Self> {
-        let settings = Settings { marks: marks.to_vec(), ..settings(&std::env::temp_dir(), &[]) };
+    pub(crate) fn with_marks(
+        services: &[Wanted],
+        marks: &[MarkRule],
+        routers: &[Lease],
+    ) -> anyhow::Result<Self> {
+        let settings = Settings { marks: marks.to_vec(), ..settings(&std::env::temp_dir(), routers) };
         Self::with_settings(services, Settings { flow_slots: 65_536, ..settings }, 1500)
     }
 

@@ -181,6 +181,22 @@ fn what_is_behind_a_first_fragment_that_was_answered_is_dropped() {
 }
 
 #[test]
+fn what_is_behind_a_first_fragment_that_was_cut_short_is_dropped() {
+    let bench = director();
+    let piece = |fragment, data| {
+        let datagram = Packet::udp(([192, 0, 2, 7], 40_000), ([10, 0, 0, 100], 53));
+        frame(Packet { fragment, data, ..datagram }.bytes(), false)
+    };
+    let mut first = piece(0x2000, 8);
+    // Four bytes of UDP's eight.
+    first[16..18].copy_from_slice(&24_u16.to_be_bytes());
+    assert_eq!(
+        run(&bench, &[first, piece(0x0002, 8)]),
+        ["drop_truncated_transport", "drop_fragment"].map(Err)
+    );
+}
+
+#[test]
 fn fragments_to_an_address_without_services_are_passed() {
     let bench = director();
     for [client, _] in FAMILIES {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use lb_common::{
-    layout::{Address, MarkRule},
+    layout::{Address, Lease, MarkRule, NO_VMAC},
     sched::Scheduler,
     tcp::flag,
 };
@@ -12,6 +12,7 @@ use xlvs::plan::{ServiceKey, Wanted, mapped};
 use crate::{
     beginnings::{CLIENT, TCP, UDP, VIP, bytes, resolved, segment, served},
     bench::{Bench, DIRECTOR, service},
+    both::{Family, PORT, serve},
     frame::{Frame, Packet},
 };
 
@@ -38,7 +39,7 @@ fn of_mark(is_v6: bool, mark: u32, last: u8) -> Wanted {
 }
 
 fn director(services: &[Wanted], rules: &[MarkRule]) -> Bench {
-    resolved(Bench::with_marks(services, rules).expect("the program loads"))
+    resolved(Bench::with_marks(services, rules, &[]).expect("the program loads"))
 }
 
 /// The server of a TCP connection.
@@ -150,4 +151,20 @@ fn as_many_rules_as_there_may_be_are_looked_at() {
     for (port, server) in [(1, 1), (count - 1, 1), (count, 2)] {
         assert_eq!(tcp(&bench, CLIENT, (VIP, port)), Some(server), "port {port}");
     }
+}
+
+#[test]
+fn an_error_about_a_connection_of_a_mark_is_the_masters_to_forward() {
+    let family = Family::V4;
+    let wanted = Wanted { lease: 1, ..of_mark(false, 1, 1) };
+    let rules = [MarkRule { ports: [PORT, PORT], mark: 1, ..ALL }];
+    let bench = Bench::with_marks(&[wanted], &rules, &[Lease::none(51, NO_VMAC)]);
+    let bench = resolved(bench.expect("the program loads"));
+    let leases = bench.leases();
+    leases.set(1, u64::MAX);
+    assert_eq!(serve(&bench, &family.asks(TCP, 1, flag::SYN)), Ok(1));
+    let told = family.icmp([3, 4], &family.answers(TCP, 1).bytes());
+    assert_eq!(serve(&bench, &told), Ok(1));
+    leases.set(1, 0);
+    assert_eq!(serve(&bench, &told), Err("pass_not_master"));
 }

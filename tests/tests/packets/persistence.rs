@@ -29,7 +29,7 @@ const NEIGHBOUR: [u8; 4] = [192, 0, 2, 200];
 
 /// The service with persistence for so many seconds.
 fn persistent(service: Wanted, persistence: u32) -> Wanted {
-    Wanted { policy: Policy { persistence, mask: Address::mask(128), flags: 0 }, ..service }
+    Wanted { policy: Policy { persistence, mask: Address::mask(128), ..Policy::default() }, ..service }
 }
 
 /// Three servers in turns.
@@ -199,9 +199,21 @@ fn every_port_of_an_address_is_one_service_and_exact_ports_go_first() {
 fn ftp_data_goes_where_its_control_connection_went() {
     let bench = director(&[persistent(turns(TCP, 21), LONG)]);
     let first = open(&bench, CLIENT, 1, 21);
-    assert_eq!([50_000, 1024, 20].map(|port| open(&bench, CLIENT, 2, port)), [first; 3]);
+    assert_eq!([50_000, 1024].map(|port| open(&bench, CLIENT, 2, port)), [first; 2]);
+    // The server has opened a data connection from its port 20, past the director, and the client answers.
+    for flags in [flag::SYN | flag::ACK, flag::ACK, flag::FIN | flag::ACK] {
+        assert_eq!(served(&bench, &segment((CLIENT, 50_000), (VIP, 20), flags)), first);
+    }
     let low = bench.run(&segment((CLIENT, 3), (VIP, 1023), flag::SYN)).expect("the program runs");
     assert_eq!(low.counted, [("pass_no_service", 1)]);
+
+    let mut bench = director(&[persistent(turns(TCP, 21), LONG)]);
+    for last in 1..=3 {
+        bench.event(&Event::Check(last, Verdict::Down { reason: "a test".to_owned() }));
+    }
+    let data = bench.run(&segment((CLIENT, 2), (VIP, 50_000), flag::SYN)).expect("the program runs");
+    assert_eq!(data.counted, [("pass_no_service", 1)], "it may be for this host");
+    assert_eq!(open(&bench, CLIENT, 1, 21), None);
 
     let bench = director(&[turns(TCP, 21)]);
     open(&bench, CLIENT, 1, 21);
@@ -219,7 +231,7 @@ fn a_mark_holds_a_client_over_addresses_ports_and_protocols() {
         ..MarkRule::default()
     };
     let wanted = Wanted { key: ServiceKey::of_mark(false, 9), ..persistent(turns(TCP, 80), LONG) };
-    let bench = resolved(Bench::with_marks(&[wanted], &[rule]).expect("the program loads"));
+    let bench = resolved(Bench::with_marks(&[wanted], &[rule], &[]).expect("the program loads"));
     let first = open(&bench, CLIENT, 1, 80);
     assert!(first.is_some());
     for (vip, port) in [(VIP, 443), ([10, 0, 0, 101], 80), ([10, 0, 0, 102], 7)] {

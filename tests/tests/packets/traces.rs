@@ -242,7 +242,7 @@ fn frame(client: SocketAddr, service: SocketAddr, flags: u8) -> Vec<u8> {
 fn director(runs: &[Run]) -> Bench {
     let wanted: Vec<Wanted> = runs.iter().map(|run| run.wanted.clone()).collect();
     let rules: Vec<MarkRule> = runs.iter().filter_map(Run::rule).collect();
-    let mut bench = Bench::with_marks(&wanted, &rules).expect("the program loads");
+    let mut bench = Bench::with_marks(&wanted, &rules, &[]).expect("the program loads");
     let ways = [false, true].into_iter().flat_map(|is_v6| {
         (1..=3).map(move |which| {
             Event::Way(rip(is_v6, which), Way::Through(NextHop { mac: mac(which), port: 0 }))

@@ -81,7 +81,7 @@ impl Publisher {
             let id = layout.buckets[slot.0].slots[slot.1].info.id;
             let (scheduler, port, capacity) = (service.method.scheduler, service.key.port, capacity(service));
             let policy = service.policy;
-            tables.policies.set(usize::from(id), &policy);
+            tables.policies.set(usize::from(id), &Policy { lease: service.lease, ..policy });
             for server in &service.servers {
                 let row = allocation.servers[&(service.key, mapped(server.rip))].row;
                 let [upper, lower] = server.thresholds;
