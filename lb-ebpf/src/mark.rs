@@ -3,11 +3,12 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use lb_common::layout::{Address, MAX_MARK_RULES, MarkRule};
+use lb_common::layout::{Address, MARK_PROTOCOL, MAX_MARK_RULES, MarkRule};
 
 use crate::{
     family::{Family, Packet},
     maps,
+    service::{Found, look_up, presence},
 };
 
 /// What a search through the rules knows.
@@ -23,16 +24,48 @@ pub(crate) struct Classified {
     mark: u32,
 }
 
-/// The mark of the packet in this CPU's scratch row, and behind it a bit that says that it has one.
+/// The service by firewall mark of the packet in this CPU's scratch row: its number, behind it the row of `leases` under
+/// which this node may serve it, and a bit that says that there is one. Whoever owns the address decides, for those of one
+/// mark may be several routers'.
 #[inline(always)]
 pub(crate) fn classify<F: Family>() -> u64 {
-    let (Some(work), Some(search)) = (F::work(), maps::CLASSIFIED.get_ptr_mut(0)) else { return 0 };
-    // SAFETY: both rows are this CPU's own, and one packet uses them at a time.
+    try_classify::<F>().map_or(0, |service| {
+        let lease = service.info.lease;
+        FOUND | u64::from(lease) << LEASE_SHIFT | u64::from(service.number)
+    })
+}
+
+/// What [`classify`] said.
+#[inline(always)]
+pub(crate) fn found(said: u64) -> Option<Found> {
+    if said & FOUND == 0 {
+        return None;
+    }
+    Some(Found::at(said as u32)?.under((said >> LEASE_SHIFT) as u16))
+}
+
+const LEASE_SHIFT: u32 = 32;
+const FOUND: u64 = 1 << 48;
+
+#[inline(always)]
+fn try_classify<F: Family>() -> Option<Found> {
+    let work = F::work()?;
+    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+    let packet = unsafe { &(*work).packet };
+    let service = look_up(&Address::mark(F::IS_V6, mark(packet)?), 0, MARK_PROTOCOL)?;
+    let lease = presence(&packet.vip).map_or(service.info.lease, |owned| owned.info.lease);
+    Some(service.under(lease))
+}
+
+#[inline(always)]
+fn mark<K>(packet: &Packet<K>) -> Option<u32> {
+    let search = maps::CLASSIFIED.get_ptr_mut(0)?;
+    let Packet { client, vip, port, protocol, .. } = *packet;
+    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     unsafe {
-        let Packet { client, vip, port, protocol, .. } = (*work).packet;
         *search = Classified { source: client, destination: vip, port, protocol, found: false, mark: 0 };
         bpf_loop(MAX_MARK_RULES as u32, step as *mut c_void, core::ptr::null_mut(), 0);
-        if (*search).found { 1 << 32 | u64::from((*search).mark) } else { 0 }
+        (*search).found.then_some((*search).mark)
     }
 }
 

@@ -4,13 +4,13 @@ use lb_common::{
     counters::Counter,
     flow::FTP,
     hash::multilinear,
-    layout::{Address, MARK_PROTOCOL, PRESENCE, Pool, SERVICE_SLOTS, Service, ServiceInfo, service_words},
+    layout::{Address, PRESENCE, Pool, SERVICE_SLOTS, Service, ServiceInfo, service_words},
 };
 
 use crate::{
     connection,
     family::{Family, Packet},
-    maps,
+    maps, mark,
     verdict::{Verdict, pass},
 };
 
@@ -35,6 +35,12 @@ impl Found {
             let info = bytemuck::must_cast((&raw const (*slot).info).cast::<u64>().read_volatile());
             Some(Self { slot, number, info })
         }
+    }
+
+    /// The same under another row of `leases`.
+    #[inline(always)]
+    pub(crate) fn under(self, lease: u16) -> Self {
+        Self { info: ServiceInfo { lease, ..self.info }, ..self }
     }
 
     /// Its pool of this moment, one word.
@@ -70,7 +76,7 @@ pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Ve
         return Err(pass(Counter::PassNoService));
     }
     if maps::has(maps::MARKS)
-        && let Some(found) = by_mark::<F>()
+        && let Some(found) = mark::found(F::classify())
     {
         return Ok(found);
     }
@@ -97,23 +103,15 @@ pub(crate) const FTP_DATA: u16 = 20;
 /// The first port that anybody may listen on, as Linux has it by default.
 const UNPRIVILEGED: u16 = 1024;
 
-#[inline(always)]
-fn by_mark<F: Family>() -> Option<Found> {
-    let marked = F::classify();
-    if marked == 0 {
-        return None;
-    }
-    look_up(&Address::mark(F::IS_V6, marked as u32), 0, MARK_PROTOCOL)
-}
-
 /// What stands for a VIP itself, whatever the port and protocol.
 #[inline(always)]
 pub(crate) fn presence(vip: &Address) -> Option<Found> {
     look_up(vip, 0, PRESENCE)
 }
 
+/// The service with this address, port and protocol, or with what stands for them.
 #[inline(always)]
-fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
+pub(crate) fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
     let words = service_words(vip, port, protocol);
     let hash = multilinear(maps::service_key, words.len(), |at| words[at]);
     let row = hash & maps::service_mask();
