@@ -31,6 +31,7 @@ use super::{
 use crate::{
     config::{Config, model::vrrp::Vrrp},
     control::{Action, Director, Event, Way},
+    vrrp::Numbers,
 };
 
 /// How long a start waits for the real servers' MAC addresses.
@@ -111,6 +112,7 @@ struct Daemon {
     /// The program is not made for the interfaces as they are.
     is_outdated: bool,
     vrrp: Vrrp,
+    numbers: Numbers,
     mode: Mode,
     since: Instant,
     socket: PathBuf,
@@ -121,7 +123,8 @@ struct Daemon {
 
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
-        let (wanted, checks) = effective(&options.config);
+        let numbers = Numbers::default().assign(&options.config.vrrp);
+        let (wanted, checks) = effective(&options.config, &numbers);
         let mut interfaces = Vec::new();
         for name in options.interfaces.iter().collect::<BTreeSet<_>>() {
             interfaces.push(links::find(name).await?);
@@ -137,7 +140,7 @@ impl Daemon {
             flow_slots: options.flow_slots,
             debug: options.debug_bpf,
             interfaces: interfaces.clone(),
-            leases: leases(&options.config),
+            leases: leases(&options.config, &numbers),
             marks: marks(&options.config),
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
@@ -162,6 +165,7 @@ impl Daemon {
             gone: BTreeSet::new(),
             is_outdated: false,
             vrrp: options.config.vrrp.clone(),
+            numbers,
             mode: options.mode,
             since: Instant::now(),
             socket: socket::path(&options.state_dir),
@@ -169,7 +173,7 @@ impl Daemon {
             _checks: running,
             _collector: collector,
         };
-        match Roles::start(&options.config.vrrp, daemon.datapath.leases()) {
+        match Roles::start(&options.config.vrrp, &daemon.numbers, daemon.datapath.leases()) {
             Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),
             Err(error) => {
                 daemon.stop();
@@ -232,6 +236,7 @@ impl Daemon {
                     datapath: &self.datapath,
                     interfaces: &self.interfaces,
                     instances: &self.vrrp.instances,
+                    numbers: &self.numbers,
                     routers: &roles.report().await,
                     mode: self.mode,
                     since: self.since,

@@ -91,6 +91,7 @@ fn advert(instance: &VrrpInstance, priority: u8) -> Advert {
 /// A node whose adverts leave at once.
 struct Node {
     config: Vrrp,
+    numbers: Numbers,
     routers: Routers,
     now: Instant,
 }
@@ -98,8 +99,12 @@ struct Node {
 impl Node {
     /// Nothing is known of its host.
     fn new(config: Vrrp) -> Self {
-        let now = Instant::now();
-        Self { routers: Routers::new(&config, now), config, now }
+        Self::booted(config, Instant::now())
+    }
+
+    fn booted(config: Vrrp, now: Instant) -> Self {
+        let numbers = Numbers::default().assign(&config);
+        Self { routers: Routers::new(&config, &numbers, now), config, numbers, now }
     }
 
     /// Every interface is up and has an address.

@@ -52,7 +52,7 @@ impl World {
         for instance in &mut config.instances {
             instance.priority = priority;
         }
-        let mut node = Node { routers: Routers::new(&config, self.now), config, now: self.now };
+        let mut node = Node::booted(config, self.now);
         for (router, name) in ["eth1", "eth2"].into_iter().enumerate() {
             node.routers.handle(self.now, Input::Interface { name: name.to_owned(), up: true });
             let address = Some(ip(SOURCES[place]));
