@@ -24,13 +24,19 @@ pub(super) struct Group {
 }
 
 impl Routers {
+    /// The other members of every router's group.
+    pub(super) fn all_mates(&self) -> BTreeMap<RouterId, Vec<RouterId>> {
+        self.all.keys().map(|id| (*id, self.mates(*id))).collect()
+    }
+
     /// Takes the groups of a configuration in place of those there were; what was told of one that stays is not told again.
-    /// A member that waited for others may do so no longer.
-    pub(super) fn regroup(&mut self, config: &Vrrp, numbers: &Numbers) {
-        let mates = |routers: &Self| -> BTreeMap<_, _> {
-            routers.all.keys().map(|id| (*id, routers.mates(*id))).collect()
-        };
-        let before = mates(self);
+    /// A member that waited for others, `before`, may do so no longer.
+    pub(super) fn regroup(
+        &mut self,
+        config: &Vrrp,
+        numbers: &Numbers,
+        before: &BTreeMap<RouterId, Vec<RouterId>>,
+    ) {
         let told: BTreeMap<_, _> =
             self.groups.values().map(|group| (group.name.as_str(), group.told)).collect();
         let mut groups = BTreeMap::new();
@@ -41,7 +47,7 @@ impl Routers {
             groups.insert(id, Group { name: group.name.clone(), members, told });
         }
         self.groups = groups;
-        for (id, mates) in mates(self) {
+        for (id, mates) in self.all_mates() {
             if let Some(router) = self.all.get_mut(&id) {
                 router.held &= before.get(&id) == Some(&mates);
             }
@@ -92,6 +98,15 @@ impl Routers {
         }
         for mate in self.mates(id) {
             self.step(mate, Event::Force(State::Backup));
+        }
+    }
+
+    /// Tells what groups are that a reload made out of others; of what did not begin yet there is nothing to tell.
+    pub(super) fn tell_new_groups(&mut self) {
+        let begun = |id: &RouterId| self.all.get(id).is_some_and(|router| router.runs() && !router.ends);
+        let groups = self.groups.iter().filter(|(_, group)| group.members.iter().any(begun));
+        for id in groups.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.tell_group(id);
         }
     }
 

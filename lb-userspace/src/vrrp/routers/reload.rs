@@ -33,6 +33,7 @@ impl Routers {
     }
 
     pub(super) fn adopt(&mut self, config: &Vrrp, numbers: &Numbers) {
+        let mates = self.all_mates();
         let mut wanted = BTreeMap::new();
         for instance in &config.instances {
             let router = Router::new(instance, config, numbers, self.begin.max(self.now));
@@ -44,10 +45,9 @@ impl Routers {
         for id in ids {
             self.adopt_one(id, wanted.remove(&id));
         }
-        self.regroup(config, numbers);
+        self.regroup(config, numbers, &mates);
         self.assess();
-        let groups: Vec<_> = self.groups.keys().copied().collect();
-        groups.into_iter().for_each(|group| self.tell_group(group));
+        self.tell_new_groups();
     }
 
     fn adopt_one(&mut self, id: RouterId, wanted: Option<(&VrrpInstance, Router)>) {

@@ -4,6 +4,7 @@ mod announcing;
 mod groups;
 mod lifetime;
 mod random;
+mod reload;
 mod tracking;
 mod two_nodes;
 
@@ -89,6 +90,7 @@ fn advert(instance: &VrrpInstance, priority: u8) -> Advert {
 }
 
 /// A node whose adverts leave at once.
+#[derive(Clone)]
 struct Node {
     config: Vrrp,
     numbers: Numbers,
@@ -137,6 +139,21 @@ impl Node {
         self.drain()
     }
 
+    /// Takes a configuration in place of its own.
+    fn reload(&mut self, config: Vrrp) -> Vec<Output> {
+        self.numbers = self.numbers.assign(&config);
+        self.config = config;
+        self.routers.reload(self.now, &self.config, &self.numbers);
+        self.drain()
+    }
+
+    /// The same with something else in it.
+    fn change(&mut self, change: impl FnOnce(&mut Vrrp)) -> Vec<Output> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.reload(config)
+    }
+
     fn interface(&mut self, name: &str, up: bool) -> Vec<Output> {
         self.tell(Input::Interface { name: name.to_owned(), up })
     }
@@ -169,8 +186,13 @@ impl Node {
     fn drain(&mut self) -> Vec<Output> {
         let mut outputs = Vec::new();
         while let Some(output) = self.routers.poll_output() {
-            if let Output::Advert { router, .. } = output {
-                self.routers.handle(self.now, Input::Sent(router));
+            match output {
+                Output::Advert { router, .. } => self.routers.handle(self.now, Input::Sent(router)),
+                // Its address is known, if it comes back.
+                Output::Ended(router) => {
+                    self.routers.handle(self.now, Input::Source { router, address: Some(ip(OWN)) });
+                }
+                _ => {}
             }
             outputs.push(output);
         }
