@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeSet,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use lb_common::layout::NextHop;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -29,7 +29,7 @@ use super::{
     socket::{self, Ask},
 };
 use crate::{
-    config::{Config, model::vrrp::Vrrp},
+    config::{self, Config, model::vrrp::Vrrp},
     control::{Action, Director, Event, Way},
     vrrp::Numbers,
 };
@@ -42,6 +42,8 @@ const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The configuration.
     pub config: Config,
+    /// The file it is from, which is read again on HUP.
+    pub file: PathBuf,
     /// Interfaces to forward through.
     pub interfaces: Vec<String>,
     /// How the program is attached.
@@ -63,6 +65,8 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let file = options.file.clone();
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     let mut failure = None;
@@ -70,6 +74,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => if inputs.roles.stop() { break },
             _ = interrupt.recv() => if inputs.roles.stop() { break },
+            _ = hangup.recv() => if let Err(error) = daemon.reload(&file, &mut inputs.roles).await {
+                error!("the configuration stays as it was: {error:#}");
+            },
             news = inputs.roles.next() => match inputs.roles.handle(news).await {
                 Ok(Turn::Running) => {}
                 Ok(Turn::Stopped) => break,
@@ -180,6 +187,20 @@ impl Daemon {
                 Err(error)
             }
         }
+    }
+
+    /// Takes the virtual routers of the file as it is now.
+    async fn reload(&mut self, file: &Path, roles: &mut Roles) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let parsed = config::parse(&file.display().to_string(), &text);
+        let Some(Config { vrrp, .. }) = &parsed.config else { bail!("{}", config::render(&parsed)) };
+        let numbers = self.numbers.assign(vrrp);
+        for later in roles.reload(vrrp, &numbers, None).await? {
+            warn!("{later}");
+        }
+        (self.vrrp, self.numbers) = (vrrp.clone(), numbers);
+        info!("reloaded: virtual routers only");
+        Ok(())
     }
 
     fn names(&self) -> Vec<&str> {
