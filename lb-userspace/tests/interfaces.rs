@@ -16,7 +16,7 @@ use std::time::Duration;
 use netns::{Pair, ip_in};
 use tokio::sync::mpsc::Receiver;
 use xlvs::config::model::vrrp::Family;
-use xlvs::io::interfaces::{self, Fact};
+use xlvs::io::interfaces::{self, Fact, Wanted};
 
 /// Beyond the second or two that duplicate address detection takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,10 +81,13 @@ fn interfaces_and_sources_are_followed() {
     let pair = Pair::new();
     let (director, server) = (pair.director.clone(), pair.server.clone());
     netns::run(&pair.director, async move {
-        let names = ["eth0", "late0"].map(str::to_owned);
-        let virtual_addresses = ["10.0.0.100", "fe80::100"].map(|text| text.parse().unwrap());
-        let hosts: [IpAddr; 2] = ["10.0.0.2", "10.0.0.77"].map(|text| text.parse().unwrap());
-        let mut known = Known::new(interfaces::watch(names, virtual_addresses, hosts).unwrap());
+        let wanted = Wanted {
+            names: ["eth0", "late0"].map(str::to_owned).into(),
+            virtual_addresses: ["10.0.0.100", "fe80::100"].map(|text| text.parse().unwrap()).into(),
+            hosts: ["10.0.0.2", "10.0.0.77"].map(|text| text.parse().unwrap()).into(),
+        };
+        let (_watching, facts) = interfaces::watch(wanted).unwrap();
+        let mut known = Known::new(facts);
 
         // What there is.
         known.until("all six", |known| known.up.len() == 2 && known.sources.len() == 4).await;

@@ -81,6 +81,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let _lock = lock(&state_dir)?;
     let options = Options {
         config,
+        file: arguments.file,
         interfaces,
         mode: arguments.mode,
         state_dir,

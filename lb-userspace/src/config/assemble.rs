@@ -112,7 +112,7 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
 /// A mark whose addresses move between nodes one by one has no node that alone may forward for it.
 fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
     for service in &config.virtual_servers {
-        let owners: Vec<_> = config.owners(service).map(|(_, instance)| quoted(&instance.name)).collect();
+        let owners: Vec<_> = config.owners(service).map(|instance| quoted(&instance.name)).collect();
         if config.owner(service).is_some() || owners.is_empty() {
             continue;
         }

@@ -133,6 +133,18 @@ impl Programs {
         }))
     }
 
+    /// The same for other rules. What was said already is not forgotten while they stay as they are.
+    #[must_use]
+    pub fn changed(&self, globals: &VrrpGlobals) -> Self {
+        let now = (&globals.script_user, globals.script_security);
+        if (&self.0.default_user, self.0.security) == now { self.clone() } else { Self::new(globals) }
+    }
+
+    /// Whether it is a clone of the other.
+    pub fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether `command` can be run. If not, an error is logged, once for each reason; `role` says what the command
     /// is to its configuration: `vrrp_script chk`.
     pub fn check(&self, role: &str, command: &Command) -> bool {

@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeSet,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use lb_common::layout::NextHop;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -30,8 +30,9 @@ use super::{
     socket::{self, Ask},
 };
 use crate::{
-    config::{Config, model::vrrp::Vrrp},
+    config::{self, Config, model::vrrp::Vrrp},
     control::{Action, Director, Event, Way},
+    vrrp::Numbers,
 };
 
 /// How long a start waits for the real servers' MAC addresses.
@@ -42,6 +43,8 @@ const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The configuration.
     pub config: Config,
+    /// The file it is from, which is read again on HUP.
+    pub file: PathBuf,
     /// Interfaces to forward through.
     pub interfaces: Vec<String>,
     /// How the program is attached.
@@ -63,6 +66,8 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let file = options.file.clone();
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     let mut failure = None;
@@ -70,6 +75,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => if inputs.roles.stop() { break },
             _ = interrupt.recv() => if inputs.roles.stop() { break },
+            _ = hangup.recv() => if let Err(error) = daemon.reload(&file, &mut inputs.roles).await {
+                error!("the configuration stays as it was: {error:#}");
+            },
             news = inputs.roles.next() => match inputs.roles.handle(news).await {
                 Ok(Turn::Running) => {}
                 Ok(Turn::Stopped) => break,
@@ -112,6 +120,7 @@ struct Daemon {
     /// The program is not made for the interfaces as they are.
     is_outdated: bool,
     vrrp: Vrrp,
+    numbers: Numbers,
     mode: Mode,
     since: Instant,
     socket: PathBuf,
@@ -124,7 +133,8 @@ struct Daemon {
 
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
-        let (wanted, checks) = effective(&options.config);
+        let numbers = Numbers::default().assign(&options.config.vrrp);
+        let (wanted, checks) = effective(&options.config, &numbers);
         let mut interfaces = Vec::new();
         for name in options.interfaces.iter().collect::<BTreeSet<_>>() {
             interfaces.push(links::find(name).await?);
@@ -140,7 +150,7 @@ impl Daemon {
             flow_slots: options.flow_slots,
             debug: options.debug_bpf,
             interfaces: interfaces.clone(),
-            leases: leases(&options.config),
+            leases: leases(&options.config, &numbers),
             marks: marks(&options.config),
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
@@ -167,6 +177,7 @@ impl Daemon {
             gone: BTreeSet::new(),
             is_outdated: false,
             vrrp: options.config.vrrp.clone(),
+            numbers,
             mode: options.mode,
             since: Instant::now(),
             socket: socket::path(&options.state_dir),
@@ -175,13 +186,27 @@ impl Daemon {
             _collector: collector,
             early_fragments: Some(early_fragments),
         };
-        match Roles::start(&options.config.vrrp, daemon.datapath.leases()) {
+        match Roles::start(&options.config.vrrp, &daemon.numbers, daemon.datapath.leases()) {
             Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),
             Err(error) => {
                 daemon.stop();
                 Err(error)
             }
         }
+    }
+
+    /// Takes the virtual routers of the file as it is now.
+    async fn reload(&mut self, file: &Path, roles: &mut Roles) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let parsed = config::parse(&file.display().to_string(), &text);
+        let Some(Config { vrrp, .. }) = &parsed.config else { bail!("{}", config::render(&parsed)) };
+        let numbers = self.numbers.assign(vrrp);
+        for later in roles.reload(vrrp, &numbers, None).await? {
+            warn!("{later}");
+        }
+        (self.vrrp, self.numbers) = (vrrp.clone(), numbers);
+        info!("reloaded: virtual routers only");
+        Ok(())
     }
 
     fn names(&self) -> Vec<&str> {
@@ -241,6 +266,7 @@ impl Daemon {
                     datapath: &self.datapath,
                     interfaces: &self.interfaces,
                     instances: &self.vrrp.instances,
+                    numbers: &self.numbers,
                     routers: &roles.report().await,
                     mode: self.mode,
                     since: self.since,

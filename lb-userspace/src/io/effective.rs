@@ -17,12 +17,13 @@ use crate::{
     },
     health,
     plan::{ServiceKey, Wanted, WantedServer, mapped},
+    vrrp::{Numbers, RouterId},
 };
 
 /// The services that can run, and their checks, numbered in the order of the configuration.
-pub(super) fn effective(config: &Config) -> (Vec<Wanted>, Vec<CheckSpec>) {
+pub(super) fn effective(config: &Config, numbers: &Numbers) -> (Vec<Wanted>, Vec<CheckSpec>) {
     let mut checks = Vec::new();
-    let services = config.served().map(|service| wanted(service, config, &mut checks)).collect();
+    let services = config.served().map(|service| wanted(service, config, numbers, &mut checks)).collect();
     (services, checks)
 }
 
@@ -76,9 +77,9 @@ pub(super) fn timeouts(config: &Config, now: Timeouts) -> Timeouts {
     timeouts
 }
 
-/// The rows of `leases` behind row 0: one for each `vrrp_instance`, in the order of the configuration.
-pub(super) fn leases(config: &Config) -> Vec<Lease> {
-    let row = |instance: &VrrpInstance| {
+/// The rows of `leases` behind row 0: one for each `vrrp_instance` by its number, and empty ones for numbers nobody has.
+pub(super) fn leases(config: &Config, numbers: &Numbers) -> Vec<Lease> {
+    let lease = |instance: &VrrpInstance| {
         let vrid = instance.virtual_router_id;
         let family = match instance.family {
             Family::V4 => 1,
@@ -86,7 +87,13 @@ pub(super) fn leases(config: &Config) -> Vec<Lease> {
         };
         Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]))
     };
-    config.vrrp.instances.iter().map(row).collect()
+    let mut rows = vec![Lease::none(0, NO_VMAC); numbers.lease_rows() - 1];
+    for instance in &config.vrrp.instances {
+        if let Some(row) = numbers.of(&instance.name).and_then(|id| rows.get_mut(id.0)) {
+            *row = lease(instance);
+        }
+    }
+    rows
 }
 
 fn policy(service: &VirtualServer) -> Policy {
@@ -108,7 +115,13 @@ fn policy(service: &VirtualServer) -> Policy {
     }
 }
 
-fn wanted(service: &VirtualServer, config: &Config, checks: &mut Vec<CheckSpec>) -> Wanted {
+fn wanted(
+    service: &VirtualServer,
+    config: &Config,
+    numbers: &Numbers,
+    checks: &mut Vec<CheckSpec>,
+) -> Wanted {
+    let owner = config.owner(service).and_then(|instance| numbers.of(&instance.name));
     let key = match service.selector {
         Selector::Address { address, port, protocol } => {
             ServiceKey { vip: mapped(address), protocol: number(protocol), port }
@@ -151,7 +164,7 @@ fn wanted(service: &VirtualServer, config: &Config, checks: &mut Vec<CheckSpec>)
     Wanted {
         key,
         method: sched::Method { scheduler, flags },
-        lease: config.owner(service).map_or(0, |place| place as u16 + 1),
+        lease: owner.map_or(0, RouterId::lease_row),
         policy: policy(service),
         servers,
     }
@@ -199,8 +212,12 @@ mod tests {
         VirtualServer { selector, ..config.virtual_servers.remove(0) }
     }
 
+    fn numbers(config: &Config) -> Numbers {
+        Numbers::default().assign(&config.vrrp)
+    }
+
     fn lease(selector: Selector, config: &Config) -> u16 {
-        wanted(&service(selector), config, &mut Vec::new()).lease
+        wanted(&service(selector), config, &numbers(config), &mut Vec::new()).lease
     }
 
     fn config(instances: &[VrrpInstance]) -> Config {
@@ -269,7 +286,7 @@ mod tests {
                     virtual_server fwmark 3 {\n lb_kind DR\n lb_algo rr\n ops\n persistence_granularity 255.255.255.0\n \
                     real_server 10.0.0.1 {\n }\n}\n\
                     virtual_server 10.0.0.9 80 {\n lb_kind DR\n lb_algo rr\n protocol TCP\n real_server 10.0.0.1 80 {\n }\n}\n";
-        let (services, _) = effective(&parse("t", text).config.expect("it loads"));
+        let (services, _) = effective(&parse("t", text).config.expect("it loads"), &Numbers::default());
         let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
         assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
         let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
@@ -336,6 +353,15 @@ mod tests {
             VrrpInstance { vmac, family: Family::V6, ..owner(53, VIP) },
         ];
         let rows = [Lease::none(51, NO_VMAC), Lease::none(52, [1, 52]), Lease::none(53, [2, 53])];
-        assert_eq!(leases(&config), rows);
+        assert_eq!(leases(&config, &numbers(&config)), rows);
+        let before = numbers(&config);
+        config.vrrp.instances.swap(0, 2);
+        config.vrrp.instances.remove(1);
+        let after = before.assign(&config.vrrp);
+        assert_eq!(
+            leases(&config, &after),
+            [rows[0], Lease::none(0, NO_VMAC), rows[2]],
+            "each keeps its row"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -46,6 +46,20 @@ impl Fifos {
         Self(fifos.iter().filter_map(|fifo| Writer::open(fifo, programs)).collect())
     }
 
+    /// Takes other FIFOs in place of these. Those that stay are not touched; what is left in the others is read first.
+    pub fn change(&mut self, fifos: &[Fifo], programs: &Programs) {
+        let mut before = std::mem::take(&mut self.0);
+        for fifo in fifos {
+            match before.iter().position(|writer| writer.fifo == *fifo) {
+                Some(place) => self.0.push(before.swap_remove(place)),
+                None => self.0.extend(Writer::open(fifo, programs)),
+            }
+        }
+        for writer in before {
+            tokio::spawn(writer.finish());
+        }
+    }
+
     /// Writes a line, which ends in a newline, to each. Never blocks.
     pub fn write(&self, line: &str) {
         self.0.iter().for_each(|fifo| fifo.write(line));
@@ -62,7 +76,7 @@ impl Fifos {
 
 #[derive(Debug)]
 struct Writer {
-    path: PathBuf,
+    fifo: Fifo,
     /// Opened for both directions, so that it opens and takes lines while nobody reads.
     pipe: File,
     /// Whether the last line was lost.
@@ -72,16 +86,15 @@ struct Writer {
 
 impl Writer {
     fn open(fifo: &Fifo, programs: &Programs) -> Option<Self> {
-        let path = fifo.path.clone();
         let pipe = match open(fifo, programs) {
             Ok(pipe) => pipe,
             Err(error) => {
-                error!("FIFO {} gets no notifications: {error}", path.display());
+                error!("FIFO {} gets no notifications: {error}", fifo.path.display());
                 return None;
             }
         };
-        let reader = fifo.script.clone().map(|command| Reader::start(programs.clone(), command, &path));
-        Some(Self { path, pipe, losing: AtomicBool::new(false), reader })
+        let reader = fifo.script.clone().map(|command| Reader::start(programs.clone(), command, &fifo.path));
+        Some(Self { fifo: fifo.clone(), pipe, losing: AtomicBool::new(false), reader })
     }
 
     /// A line is far shorter than `PIPE_BUF`, so the kernel takes all of it or nothing.
@@ -89,7 +102,7 @@ impl Writer {
         let result = (&self.pipe).write(line.as_bytes());
         let was_losing = self.losing.swap(result.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (result, was_losing) {
-            let path = self.path.display();
+            let path = self.fifo.path.display();
             if error.kind() == io::ErrorKind::WouldBlock {
                 warn!("FIFO {path} is full because nobody reads it: notifications are lost");
             } else {
@@ -106,7 +119,7 @@ impl Writer {
             }
         });
         if drained.await.is_err() {
-            warn!("not all notifications in FIFO {} were read", self.path.display());
+            warn!("not all notifications in FIFO {} were read", self.fifo.path.display());
         }
         // Its reader sees the end of the file now.
         drop(self.pipe);

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as latest};
 use tracing::{debug, error, warn};
 
 use super::links::{Carrier, Link};
 use super::netlink::facts::HostAddress;
 use super::netlink::{Error, Event, Events, Group, Requests};
 use crate::config::model::vrrp::Family;
+
+#[cfg(test)]
+mod tests;
 
 /// Facts that may wait for the reader. When it is full, each waits as it is newest and those between are never told.
 const FACT_QUEUE: usize = 64;
@@ -51,34 +54,48 @@ pub enum Fact {
     },
 }
 
-/// Tells three facts about each of `names`, whether there is such an interface or not, and then each that changes.
+/// What is to be told of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Interfaces.
+    pub names: BTreeSet<String>,
+    /// Addresses that come and go with mastership.
+    pub virtual_addresses: BTreeSet<IpAddr>,
+    /// Addresses of which it matters whether the host has them.
+    pub hosts: BTreeSet<IpAddr>,
+}
+
+/// Changes what is told of; the watch goes on when this is dropped.
+#[derive(Debug)]
+pub struct Watching(latest::Sender<Wanted>);
+
+impl Watching {
+    /// From now on tells of these: at once of what is new, and of the rest when it changes.
+    pub fn change(&self, wanted: Wanted) {
+        self.0.send_replace(wanted);
+    }
+}
+
+/// Tells three facts about each of the names, whether there is such an interface or not, and then each that changes.
 /// An interface or source address that went away is told again even if it came back before anybody heard of that, because
-/// sockets have lost their groups. Of one name, the fact about the interface comes before those about its addresses. Tells of each of `hosts` whether
-/// it is there in the same way.
+/// sockets have lost their groups. Of one name, the fact about the interface comes before those about its addresses. Tells of each of
+/// the hosts whether it is there in the same way.
 ///
-/// One of `virtual_addresses`, which come and go with mastership, is a source only if there is no other.
+/// One of the virtual addresses is a source only if there is no other.
 ///
 /// Ends when the receiver is dropped. Needs a Tokio runtime with I/O and time. The sockets are opened in the network
 /// namespace of the calling thread; should netlink break, they are opened again on the thread that runs the task.
 ///
 /// # Errors
 /// When the netlink sockets cannot be made.
-pub fn watch(
-    names: impl IntoIterator<Item = String>,
-    virtual_addresses: impl IntoIterator<Item = IpAddr>,
-    hosts: impl IntoIterator<Item = IpAddr>,
-) -> Result<mpsc::Receiver<Fact>, Error> {
+pub fn watch(wanted: Wanted) -> Result<(Watching, mpsc::Receiver<Fact>), Error> {
     let sockets = Sockets::open()?;
     let (facts, reader) = mpsc::channel(FACT_QUEUE);
-    let watched = Watched {
-        links: BTreeMap::new(),
-        addresses: Vec::new(),
-        virtual_addresses: virtual_addresses.into_iter().collect(),
-        told: names.into_iter().map(|name| (name, [const { None }; 3])).collect(),
-        told_hosts: hosts.into_iter().map(|address| (address, None)).collect(),
-    };
-    tokio::spawn(run(sockets, watched, facts));
-    Ok(reader)
+    let mut watched = Watched::default();
+    watched.want(wanted);
+    let (changes, changed) = latest::channel(Wanted::default());
+    tokio::spawn(run(sockets, watched, changed, facts));
+    Ok((Watching(changes), reader))
 }
 
 struct Sockets {
@@ -92,11 +109,16 @@ impl Sockets {
     }
 }
 
-async fn run(sockets: Sockets, mut watched: Watched, facts: mpsc::Sender<Fact>) {
+async fn run(
+    sockets: Sockets,
+    mut watched: Watched,
+    mut changed: latest::Receiver<Wanted>,
+    facts: mpsc::Sender<Fact>,
+) {
     let mut sockets = Ok(sockets);
     loop {
         let ended = match sockets {
-            Ok(mut sockets) => follow(&mut sockets, &mut watched, &facts).await,
+            Ok(mut sockets) => follow(&mut sockets, &mut watched, &mut changed, &facts).await,
             Err(error) => Err(error),
         };
         let Err(error) = ended else { return };
@@ -110,6 +132,7 @@ async fn run(sockets: Sockets, mut watched: Watched, facts: mpsc::Sender<Fact>) 
 async fn follow(
     sockets: &mut Sockets,
     watched: &mut Watched,
+    changed: &mut latest::Receiver<Wanted>,
     facts: &mpsc::Sender<Fact>,
 ) -> Result<(), Error> {
     watched.replace(sockets.requests.links().await?, sockets.requests.addresses().await?);
@@ -129,22 +152,45 @@ async fn follow(
                     permit.send(fact);
                 }
             }
+            Ok(()) = changed.changed() => watched.want(changed.borrow_and_update().clone()),
             () = facts.closed() => return Ok(()),
         }
     }
 }
 
 /// What there is, and what was told of it.
+#[derive(Default)]
 struct Watched {
     links: BTreeMap<u32, Link>,
     /// In the order of the kernel, as far as that is known.
     addresses: Vec<HostAddress>,
     virtual_addresses: BTreeSet<IpAddr>,
+    /// Those that are no longer virtual but still on the host: somebody is about to take them away.
+    leftovers: BTreeSet<IpAddr>,
     told: BTreeMap<String, [Option<Fact>; 3]>,
     told_hosts: BTreeMap<IpAddr, Option<bool>>,
 }
 
 impl Watched {
+    /// What was told of what stays is not told again.
+    fn want(&mut self, wanted: Wanted) {
+        let before = std::mem::replace(&mut self.virtual_addresses, wanted.virtual_addresses);
+        let is_there = |address: &IpAddr| self.addresses.iter().any(|known| known.address == *address);
+        let leftovers = self.leftovers.union(&before).copied();
+        self.leftovers = leftovers
+            .filter(|address| is_there(address) && !self.virtual_addresses.contains(address))
+            .collect();
+        let mut told = std::mem::take(&mut self.told);
+        self.told = wanted
+            .names
+            .into_iter()
+            .map(|name| (name.clone(), told.remove(&name).unwrap_or_default()))
+            .collect();
+        let mut told = std::mem::take(&mut self.told_hosts);
+        self.told_hosts =
+            wanted.hosts.into_iter().map(|address| (address, told.remove(&address).flatten())).collect();
+    }
+
     fn replace(&mut self, links: Vec<Link>, addresses: Vec<HostAddress>) {
         self.links = links.into_iter().map(|link| (link.index, link)).collect();
         self.addresses = addresses;
@@ -167,6 +213,7 @@ impl Watched {
             },
             Event::AddressGone(gone) => {
                 self.addresses.retain(|address| !same(address, &gone));
+                self.leftovers.remove(&gone.address);
                 for told in self.told.values_mut().flatten() {
                     if matches!(told, Some(Fact::Source { address, .. }) if *address == Some(gone.address)) {
                         *told = None;
@@ -244,7 +291,8 @@ impl Watched {
         let worse = |address: &&HostAddress| {
             let alone = address.prefix == if address.address.is_ipv4() { 32 } else { 128 };
             let other = before != Some(address.address);
-            let unwanted = self.virtual_addresses.contains(&address.address);
+            let unwanted = self.virtual_addresses.contains(&address.address)
+                || self.leftovers.contains(&address.address);
             (unwanted, address.secondary, alone, address.scope, other)
         };
         self.addresses.iter().filter(fits).min_by_key(worse).map(|address| address.address)
@@ -254,113 +302,4 @@ impl Watched {
 /// An IPv4 address can be on an interface more than once, with another length of prefix each time.
 fn same(one: &HostAddress, other: &HostAddress) -> bool {
     (one.index, one.address, one.prefix) == (other.index, other.address, other.prefix)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INDEX: u32 = 3;
-
-    fn address(text: &str, prefix: u8) -> HostAddress {
-        HostAddress {
-            index: INDEX,
-            address: text.parse().unwrap(),
-            prefix,
-            scope: 0,
-            label: None,
-            broadcast: None,
-            secondary: false,
-            doubtful: false,
-        }
-    }
-
-    fn watched(addresses: Vec<HostAddress>) -> Watched {
-        let virtual_addresses = ["10.0.0.100", "fe80::100"].map(|text| text.parse().unwrap()).into();
-        Watched {
-            links: BTreeMap::new(),
-            addresses,
-            virtual_addresses,
-            told: BTreeMap::new(),
-            told_hosts: BTreeMap::new(),
-        }
-    }
-
-    #[test]
-    fn sources() {
-        let secondary = HostAddress { secondary: true, ..address("10.0.0.3", 24) };
-        let doubtful = HostAddress { doubtful: true, ..address("fe80::3", 64) };
-        let link_scope = HostAddress { scope: 253, ..address("169.254.0.3", 16) };
-        let elsewhere = HostAddress { index: INDEX + 1, ..address("10.0.0.4", 24) };
-        let rows = [
-            ("nothing", vec![elsewhere], None, None),
-            ("the first", vec![address("10.0.0.1", 24), address("10.1.0.1", 24)], Some("10.0.0.1"), None),
-            ("no secondary", vec![secondary.clone(), address("10.0.0.1", 24)], Some("10.0.0.1"), None),
-            ("rather than virtual", vec![address("10.0.0.100", 24), secondary], Some("10.0.0.3"), None),
-            (
-                "no virtual one",
-                vec![address("10.0.0.100", 24), address("10.0.0.1", 24)],
-                Some("10.0.0.1"),
-                None,
-            ),
-            ("but if it is all", vec![address("10.0.0.100", 24)], Some("10.0.0.100"), None),
-            (
-                "with a network",
-                vec![address("10.0.0.5", 32), address("10.0.0.1", 24)],
-                Some("10.0.0.1"),
-                None,
-            ),
-            ("global", vec![link_scope, address("10.0.0.1", 24)], Some("10.0.0.1"), None),
-            ("link-local", vec![address("fd00::1", 64), address("fe80::1", 64)], None, Some("fe80::1")),
-            ("not doubtful", vec![doubtful], None, None),
-            ("not virtual", vec![address("fe80::100", 64), address("fe80::1", 64)], None, Some("fe80::1")),
-        ];
-        for (what, addresses, v4, v6) in rows {
-            let watched = watched(addresses);
-            for (family, expected) in [(Family::V4, v4), (Family::V6, v6)] {
-                let expected = expected.map(|text| text.parse().unwrap());
-                assert_eq!(watched.source(INDEX, family, None), expected, "{what}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_went_and_came_back_the_same_is_told_again() {
-        let link = Link {
-            name: "eth0".to_owned(),
-            index: INDEX,
-            mac: None,
-            mtu: 1500,
-            carrier: Carrier::Up,
-            kind: None,
-        };
-        let mut watched = watched(vec![address("fe80::1", 64)]);
-        watched.told.insert(link.name.clone(), [const { None }; 3]);
-        watched.handle(Event::Link(link.clone()));
-        assert_eq!(std::iter::from_fn(|| watched.tell()).count(), 3);
-        watched.handle(Event::Link(link.clone()));
-        watched.handle(Event::AddressGone(address("fe80::2", 64)));
-        assert_eq!(watched.tell(), None, "nothing changed");
-
-        watched.handle(Event::AddressGone(address("fe80::1", 64)));
-        watched.handle(Event::Address(address("fe80::1", 64)));
-        assert!(matches!(watched.tell(), Some(Fact::Source { family: Family::V6, address: Some(_), .. })));
-        assert_eq!(watched.tell(), None);
-
-        watched.handle(Event::LinkGone { index: INDEX });
-        watched.handle(Event::Link(link));
-        assert!(matches!(watched.tell(), Some(Fact::Interface { index: Some(INDEX), up: true, .. })));
-        assert!(matches!(watched.tell(), Some(Fact::Source { family: Family::V6, address: None, .. })));
-        assert_eq!(watched.tell(), None);
-    }
-
-    #[test]
-    fn a_source_stays_while_it_is_as_good_as_another() {
-        let watched = watched(vec![address("fe80::2", 64), address("fe80::1", 64), address("fe80::100", 64)]);
-        let rows = [("fe80::1", "fe80::1"), ("fe80::9", "fe80::2"), ("fe80::100", "fe80::2")];
-        for (before, expected) in rows {
-            let now = watched.source(INDEX, Family::V6, before.parse().ok());
-            assert_eq!(now, expected.parse().ok(), "before: {before}");
-        }
-    }
 }

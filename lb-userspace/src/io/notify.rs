@@ -102,6 +102,12 @@ impl Notifier {
         Ok(Self { programs, fifos, queues: watch::Sender::default(), runtime, limits })
     }
 
+    /// Takes other users, rules and FIFOs. What waits is run as it was to be.
+    pub fn change(&mut self, globals: &VrrpGlobals) {
+        self.programs = self.programs.changed(globals);
+        self.fifos.change(&globals.fifos, &self.programs);
+    }
+
     /// Logs which of the scripts of an instance or group cannot be run, so that it is known before they are needed.
     pub fn check(&self, name: &str, scripts: &Notify) {
         let commands = [

@@ -21,7 +21,7 @@ use crate::{
     control::{Director, RealServer, VirtualService, Way},
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
     status::{self, Persistence, ServerState, Status},
-    vrrp::RouterReport,
+    vrrp::{Numbers, RouterReport},
 };
 
 /// What is told about.
@@ -30,6 +30,7 @@ pub(super) struct Subjects<'a> {
     pub(super) datapath: &'a Datapath,
     pub(super) interfaces: &'a [Link],
     pub(super) instances: &'a [VrrpInstance],
+    pub(super) numbers: &'a Numbers,
     pub(super) routers: &'a [RouterReport],
     pub(super) mode: Mode,
     pub(super) since: Instant,
@@ -37,7 +38,7 @@ pub(super) struct Subjects<'a> {
 
 /// The status document of this moment. Counts that cannot be read are 0 and said in the log.
 pub(super) fn status(subjects: &Subjects<'_>) -> Status {
-    let Subjects { director, datapath, interfaces, instances, routers, mode, since } = *subjects;
+    let Subjects { director, datapath, interfaces, instances, numbers, routers, mode, since } = *subjects;
     let counters = datapath.counters().unwrap_or_else(|error| {
         warn!("the packet counters cannot be read: {error:#}");
         Counters::default()
@@ -51,11 +52,11 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
-        instances: routers.iter().filter_map(|router| instance_status(router, instances)).collect(),
+        instances: instances.iter().filter_map(|instance| instance_status(instance, routers)).collect(),
         services: director
             .services
             .values()
-            .map(|service| service_status(service, datapath, interfaces, instances))
+            .map(|service| service_status(service, datapath, interfaces, numbers))
             .collect(),
         counters: Counter::ALL
             .iter()
@@ -64,8 +65,8 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
     }
 }
 
-fn instance_status(router: &RouterReport, instances: &[VrrpInstance]) -> Option<status::Instance> {
-    let instance = instances.get(router.router.0)?;
+fn instance_status(instance: &VrrpInstance, routers: &[RouterReport]) -> Option<status::Instance> {
+    let router = routers.iter().find(|router| router.name == instance.name)?;
     let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
     Some(status::Instance {
         name: router.name.clone(),
@@ -95,7 +96,7 @@ fn service_status(
     service: &VirtualService,
     datapath: &Datapath,
     interfaces: &[Link],
-    instances: &[VrrpInstance],
+    numbers: &Numbers,
 ) -> status::Service {
     let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
@@ -112,9 +113,7 @@ fn service_status(
         persistence: persistence(&service.wanted.policy, address(&key)),
         one_packet: service.wanted.policy.has(Policy::ONE_PACKET),
         sloppy: service.wanted.policy.has(Policy::SLOPPY),
-        instance: usize::from(lease)
-            .checked_sub(1)
-            .and_then(|place| Some(instances.get(place)?.name.clone())),
+        instance: numbers.owner_of_row(lease).map(str::to_owned),
         active: datapath.leases().is_alive(lease),
         connections: total.connections,
         active_connections: total_load.active,

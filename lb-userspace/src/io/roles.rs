@@ -3,6 +3,7 @@
 
 mod carriers;
 mod names;
+mod reload;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,12 +16,12 @@ use tracing::{info, warn};
 use self::carriers::Carriers;
 use super::datapath::Leases;
 use super::holdings::Holdings;
-use super::interfaces::{self, Fact};
+use super::interfaces::{self, Fact, Watching};
 use super::notify::{Notification, Notifier, Subject};
 use super::trackers::Trackers;
-use super::vrrp::{Event, Means, Vrrp};
-use crate::config::model::vrrp::Vrrp as Config;
-use crate::vrrp::{GroupId, Input, Output, RouterId, RouterReport, State};
+use super::vrrp::{Event, Means, Vrrp, Whom};
+use crate::config::model::vrrp::{SyncGroup, Vrrp as Config, VrrpInstance};
+use crate::vrrp::{Input, Numbers, Output, RouterId, RouterReport, State};
 
 /// How long a stop may take beyond the longest interval, and what comes after it, before the daemon ends without its
 /// thread.
@@ -34,8 +35,12 @@ pub(super) struct Roles {
     thread: Vrrp,
     notifier: Notifier,
     carriers: Carriers,
+    /// Virtual interfaces of routers that are about to end.
+    busy: Vec<String>,
     /// Ends its scripts and watches when it is dropped.
-    _trackers: Trackers,
+    trackers: Trackers,
+    watching: Watching,
+    leases: Leases,
     facts: mpsc::Receiver<Fact>,
     tracked: mpsc::Receiver<Input>,
     /// What each router became last, and its priority.
@@ -72,25 +77,23 @@ impl Roles {
     ///
     /// # Errors
     /// Without the rights for sockets.
-    pub(super) fn start(config: &Config, leases: Leases) -> anyhow::Result<Self> {
-        let facts = interfaces::watch(
-            names::watched(config),
-            names::virtual_addresses(config),
-            names::tracked_sources(config),
-        )?;
+    pub(super) fn start(config: &Config, numbers: &Numbers, leases: Leases) -> anyhow::Result<Self> {
+        let (watching, facts) = interfaces::watch(names::wanted(config))?;
         let notifier = Notifier::start(&config.globals)?;
-        config.instances.iter().for_each(|instance| notifier.check(&instance.name, &instance.notify));
-        config.sync_groups.iter().for_each(|group| notifier.check(&group.name, &group.notify));
+        check_scripts(config, &notifier);
         let (trackers, tracked) = Trackers::start(config)?;
         let holdings = Holdings::start()?;
-        let (thread, events) = Vrrp::start(config, Means { leases, holdings })?;
+        let (thread, events) = Vrrp::start(config, numbers, Means { leases: leases.clone(), holdings })?;
         Ok(Self {
             config: config.clone(),
             events,
             thread,
             notifier,
             carriers: Carriers::new(config),
-            _trackers: trackers,
+            busy: Vec::new(),
+            trackers,
+            watching,
+            leases,
             facts,
             tracked,
             standing: BTreeMap::new(),
@@ -115,10 +118,11 @@ impl Roles {
     /// When the VRRP thread has ended though nobody wanted it to.
     pub(super) async fn handle(&mut self, news: News) -> anyhow::Result<Turn> {
         match news {
-            News::Event(Some(event)) => return self.event(event),
+            News::Event(Some(event)) => return self.event(event).await,
             News::Event(None) => return Err(anyhow!("the VRRP thread is gone")),
             News::Fact(fact) => self.fact(fact).await,
-            News::Tracked(input) => self.thread.input(input),
+            News::Tracked(input) if reload::is_tracked(&self.config, &input) => self.thread.input(input),
+            News::Tracked(_) => {}
             News::Missing => self.carriers.retry().await,
             News::Late => {
                 warn!("the VRRP thread does not stop; the peers take over when their timers run out");
@@ -174,11 +178,19 @@ impl Roles {
         }
     }
 
-    fn event(&mut self, event: Event) -> anyhow::Result<Turn> {
+    async fn event(&mut self, event: Event) -> anyhow::Result<Turn> {
         match event {
-            Event::Output(output) => self.output(&output),
-            Event::Refused { router, source, reason, others } => {
-                let instance = self.name(router);
+            Event::Output(Output::Ended(router), Whom::Instance(instance)) => {
+                self.ended(router, &instance).await;
+            }
+            Event::Output(output, Whom::Instance(instance)) => self.output(&output, &instance),
+            Event::Output(output, Whom::Group(group)) => {
+                if let Output::GroupChanged { to, .. } = output {
+                    self.group_changed(&group, to);
+                }
+            }
+            Event::Refused { instance, source, reason, others } => {
+                let instance = &instance.name;
                 let others = (others > 0).then_some(others);
                 warn!(instance, %source, others, "an advert is refused: {}", reason.explanation());
             }
@@ -190,31 +202,32 @@ impl Roles {
         Ok(Turn::Running)
     }
 
-    fn output(&mut self, output: &Output) {
+    fn output(&mut self, output: &Output, whose: &VrrpInstance) {
+        let instance = &whose.name;
         match output {
             Output::Changed { router, from, to, priority, reason } => {
-                let instance = self.name(*router);
                 if *to == State::Fault {
                     warn!(instance, %from, priority, "is {to}: {reason}");
                 } else {
                     info!(instance, %from, priority, "is {to}: {reason}");
                 }
                 self.standing.insert(*router, (*to, *priority));
-                self.notify_instance(*router, to.name());
+                self.notify_instance(*router, whose, to.name());
             }
-            Output::GroupChanged { group, to } => self.group_changed(*group, *to),
             Output::Priority { router, priority } => {
-                info!(instance = self.name(*router), priority, "its effective priority changed");
+                info!(instance, priority, "its effective priority changed");
                 let standing = self.standing.entry(*router).or_default();
                 standing.1 = *priority;
                 match standing.0 {
-                    State::Master => self.notify_instance(*router, "MASTER_PRIORITY"),
-                    State::Backup => self.notify_instance(*router, "BACKUP_PRIORITY"),
+                    State::Master => self.notify_instance(*router, whose, "MASTER_PRIORITY"),
+                    State::Backup => self.notify_instance(*router, whose, "BACKUP_PRIORITY"),
                     State::Initialize | State::Fault => {}
                 }
             }
-            Output::HeardLower(router) => self.notify_instance(*router, "MASTER_RX_LOWER_PRI"),
-            Output::Advert { .. }
+            Output::HeardLower(router) => self.notify_instance(*router, whose, "MASTER_RX_LOWER_PRI"),
+            Output::GroupChanged { .. }
+            | Output::Ended(_)
+            | Output::Advert { .. }
             | Output::Lease { .. }
             | Output::Hold { .. }
             | Output::Announce { .. }
@@ -223,25 +236,25 @@ impl Roles {
         }
     }
 
-    fn notify_instance(&self, router: RouterId, state: &'static str) {
-        let Some(instance) = self.config.instances.get(router.0) else { return };
+    fn notify_instance(&self, router: RouterId, instance: &VrrpInstance, state: &'static str) {
         let priority = self.standing.get(&router).map_or(0, |(_, priority)| *priority);
         let name = instance.name.clone();
         self.notifier
             .notify(Notification { subject: Subject::Instance, name, state, priority }, &instance.notify);
     }
 
-    fn group_changed(&self, group: GroupId, to: State) {
-        let Some(group) = self.config.sync_groups.get(group.0) else { return };
+    fn group_changed(&self, group: &SyncGroup, to: State) {
         info!(group = group.name, "the sync group is {to}");
         let name = group.name.clone();
         let notification = Notification { subject: Subject::Group, name, state: to.name(), priority: 0 };
         self.notifier.notify(notification, &group.notify);
     }
+}
 
-    fn name(&self, router: RouterId) -> &str {
-        self.config.instances.get(router.0).map_or("?", |instance| instance.name.as_str())
-    }
+/// Says which of the scripts of all instances and groups cannot be run.
+fn check_scripts(config: &Config, notifier: &Notifier) {
+    config.instances.iter().for_each(|instance| notifier.check(&instance.name, &instance.notify));
+    config.sync_groups.iter().for_each(|group| notifier.check(&group.name, &group.notify));
 }
 
 /// Never, without a time.

@@ -1,8 +1,9 @@
 //! Owns the watching of what VRRP tracks besides interfaces: runs every `vrrp_script`, reads every `track_file`, counts
 //! the processes of every `vrrp_track_process`. Refuses to know what that does to a priority.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::command::Programs;
 use crate::config::model::vrrp::Vrrp;
@@ -21,8 +22,11 @@ const INPUTS: usize = 64;
 /// Everything that is watched. When this is dropped it all ends, and scripts that run are killed.
 #[derive(Debug)]
 pub struct Trackers {
-    _tasks: JoinSet<()>,
-    _processes: Option<process::Watch>,
+    inputs: mpsc::Sender<Input>,
+    programs: Programs,
+    scripts: BTreeMap<String, script::Watch>,
+    files: Option<file::Watch>,
+    processes: Option<process::Watch>,
 }
 
 impl Trackers {
@@ -32,28 +36,46 @@ impl Trackers {
     /// # Errors
     /// Without inotify or threads. A script or file that cannot be used is logged instead.
     pub fn start(vrrp: &Vrrp) -> anyhow::Result<(Self, mpsc::Receiver<Input>)> {
-        file::initialize(&vrrp.files);
-        Self::restart(vrrp)
-    }
-
-    /// The same for a configuration that comes later: files are left as they are.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub fn restart(vrrp: &Vrrp) -> anyhow::Result<(Self, mpsc::Receiver<Input>)> {
         let (inputs, reader) = mpsc::channel(INPUTS);
         let programs = Programs::new(&vrrp.globals);
-        let mut tasks = JoinSet::new();
-        for script in &vrrp.scripts {
-            tasks.spawn(script::run(script.clone(), programs.clone(), inputs.clone()));
-        }
-        if !vrrp.files.is_empty() {
-            tasks.spawn(file::Files::new(&vrrp.files, inputs.clone())?.run());
-        }
-        let processes = match &vrrp.processes[..] {
-            [] => None,
-            processes => Some(process::Watch::start(processes, inputs)?),
+        let mut trackers = Self { inputs, programs, scripts: BTreeMap::new(), files: None, processes: None };
+        trackers.change(vrrp)?;
+        Ok((trackers, reader))
+    }
+
+    /// Watches what another configuration says. What is the same there goes on as it was. What is another begins anew, and
+    /// what was told of it holds until something else is. What is new begins as in [`Self::start`].
+    ///
+    /// # Errors
+    /// As [`Self::start`]; then it watches on as before.
+    pub fn change(&mut self, vrrp: &Vrrp) -> anyhow::Result<()> {
+        let files = match &self.files {
+            None if !vrrp.files.is_empty() => Some(file::Watch::start(self.inputs.clone())?),
+            _ => None,
         };
-        Ok((Self { _tasks: tasks, _processes: processes }, reader))
+        let processes = match &self.processes {
+            None if !vrrp.processes.is_empty() => Some(process::Watch::start(self.inputs.clone())?),
+            _ => None,
+        };
+        self.files = self.files.take().or(files).filter(|_| !vrrp.files.is_empty());
+        self.processes = self.processes.take().or(processes).filter(|_| !vrrp.processes.is_empty());
+        if let Some(files) = &mut self.files {
+            files.change(&vrrp.files);
+        }
+        if let Some(processes) = &self.processes {
+            processes.change(&vrrp.processes);
+        }
+        self.change_scripts(vrrp);
+        Ok(())
+    }
+
+    fn change_scripts(&mut self, vrrp: &Vrrp) {
+        self.programs = self.programs.changed(&vrrp.globals);
+        let mut before = std::mem::take(&mut self.scripts);
+        for script in &vrrp.scripts {
+            let old = before.remove(&script.name);
+            let now = script::Watch::in_place_of(old, script, &self.programs, &self.inputs);
+            self.scripts.insert(script.name.clone(), now);
+        }
     }
 }

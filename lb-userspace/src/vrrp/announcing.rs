@@ -85,11 +85,13 @@ impl Queue {
         }
     }
 
-    /// Drops what waits for a router: it no longer holds its addresses.
-    pub fn cancel(&mut self, router: RouterId) {
+    /// Drops what waits for a router, which no longer holds its addresses; whether there was anything.
+    pub fn cancel(&mut self, router: RouterId) -> bool {
+        let mut waited = false;
         for lane in self.lanes.values_mut() {
-            lane.cancel(router);
+            waited |= lane.cancel(router);
         }
+        waited
     }
 
     /// When [`Self::pop`] has something.
@@ -108,8 +110,10 @@ impl Queue {
 }
 
 impl Lane {
-    fn cancel(&mut self, router: RouterId) {
+    fn cancel(&mut self, router: RouterId) -> bool {
+        let before = self.waiting.len();
         self.waiting.retain(|_, burst| burst.router != router);
+        self.waiting.len() < before
     }
 
     fn pop(&mut self, now: Instant) -> Option<(RouterId, IpAddr)> {

@@ -3,6 +3,7 @@
 
 pub mod announcing;
 pub mod machine;
+mod numbers;
 pub mod routers;
 pub mod script;
 pub mod tracking;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
 
+pub use self::numbers::Numbers;
 pub use self::routers::{RouterReport, Routers};
 
 /// The state of a virtual router, RFC 5798 section 6.4, and keepalived's fault.
@@ -46,11 +48,18 @@ impl fmt::Display for State {
     }
 }
 
-/// A virtual router by its place in the configuration's list of instances.
+/// A virtual router by its number, which [`Numbers`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouterId(pub usize);
 
-/// A sync group by its place in the configuration's list.
+impl RouterId {
+    /// The row of `leases` that belongs to it: row 0 is nobody's.
+    pub const fn lease_row(self) -> u16 {
+        self.0 as u16 + 1
+    }
+}
+
+/// A sync group by its number, which [`Numbers`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub usize);
 
@@ -187,6 +196,9 @@ pub enum Output {
         /// Why.
         reason: wire::Refusal,
     },
+    /// A router that a reload took out of the configuration, or replaced, has ended. If one comes after it, it has the same
+    /// number and waits for [`Input::Source`].
+    Ended(RouterId),
     /// Every router has stopped: nothing more will come.
     Stopped,
 }

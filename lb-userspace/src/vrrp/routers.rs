@@ -3,6 +3,7 @@
 
 mod groups;
 mod outbox;
+mod reload;
 mod report;
 mod router;
 
@@ -21,7 +22,7 @@ use super::announcing::Queue;
 use super::machine::{Action, Event};
 use super::tracking::Observed;
 use super::wire::Advert;
-use super::{Input, Output, RouterId, State};
+use super::{GroupId, Input, Numbers, Output, RouterId, State};
 use crate::config::model::vrrp::Vrrp;
 
 /// How long a router that cannot run waits for news before it starts in fault: what the host is like is told one by
@@ -41,7 +42,7 @@ const ANNOUNCEMENTS: u32 = 64;
 #[derive(Clone, Debug)]
 pub struct Routers {
     all: BTreeMap<RouterId, Router>,
-    groups: Vec<Group>,
+    groups: BTreeMap<GroupId, Group>,
     observed: Observed,
     queue: Queue,
     /// Handed out since the clock was looked at.
@@ -62,20 +63,13 @@ enum End {
 }
 
 impl Routers {
-    /// The routers of a configuration. An instance without an interface is left out, and keeps its number.
+    /// The routers of a configuration. An instance without an interface is left out.
     ///
     /// Each starts when nothing is in its way, or in fault when something still is after a second.
-    pub fn new(config: &Vrrp, now: Instant) -> Self {
-        let all: BTreeMap<_, _> = config
-            .instances
-            .iter()
-            .enumerate()
-            .filter_map(|(place, instance)| Some((RouterId(place), Router::new(instance, config, now)?)))
-            .collect();
-        let groups = config.sync_groups.iter().map(|group| Group::new(group, &all)).collect();
+    pub fn new(config: &Vrrp, numbers: &Numbers, now: Instant) -> Self {
         let mut routers = Self {
-            all,
-            groups,
+            all: BTreeMap::new(),
+            groups: BTreeMap::new(),
             observed: Observed::new(config),
             queue: Queue::default(),
             announcements: 0,
@@ -84,7 +78,7 @@ impl Routers {
             begin: now + config.globals.startup_delay,
             end: End::Ahead,
         };
-        routers.assess();
+        routers.adopt(config, numbers);
         routers
     }
 
@@ -119,10 +113,10 @@ impl Routers {
     /// When [`Routers::handle_timeout`] wants to be called.
     pub fn next_deadline(&self) -> Option<Instant> {
         let routers = self.all.values().filter_map(|router| {
-            if router.course != Course::Ahead || self.end != End::Ahead {
+            if router.course != Course::Ahead || router.ends || self.end != End::Ahead {
                 router.next_deadline()
             } else {
-                Some(self.starts_at(router))
+                Some(starts_at(router)).filter(|_| !self.waits_for_an_end(router))
             }
         });
         routers.chain(self.queue.next_deadline()).min()
@@ -195,7 +189,9 @@ impl Routers {
         if self.end == End::Ahead {
             self.force_group(id, from, to);
         }
-        self.tell_group(id);
+        if let Some(group) = self.all.get(&id).and_then(|router| router.group) {
+            self.tell_group(group);
+        }
     }
 
     fn hear(&mut self, id: RouterId, source: IpAddr, advert: Advert) {
@@ -204,6 +200,7 @@ impl Routers {
         self.step(id, Event::Heard { source, advert });
         if heard(self) != before && self.end == End::Ahead {
             self.inform_group(id, priority);
+            self.give_way_with(id);
         }
     }
 
@@ -222,11 +219,11 @@ impl Routers {
 
     /// Looks at every tracker again. Priorities come first, so that a change of state names the new one.
     fn assess(&mut self) {
-        for router in self.all.values_mut() {
+        for router in self.all.values_mut().filter(|router| !router.ends) {
             router.standing = router.tracker.assess(&self.observed, router.source);
         }
-        let before: Vec<_> =
-            self.all.iter().map(|(id, router)| (*id, router.state, router.standing.priority)).collect();
+        let stay = self.all.iter().filter(|(_, router)| !router.ends);
+        let before: Vec<_> = stay.map(|(id, router)| (*id, router.state, router.standing.priority)).collect();
         let mut moved = Vec::new();
         for (id, state, priority) in before {
             if self.all.get(&id).is_some_and(|router| router.machine.priority() != priority) {
@@ -254,8 +251,16 @@ impl Routers {
         if self.end != End::Ahead {
             return;
         }
-        let due = |router: &Router| router.course == Course::Ahead && self.starts_at(router) <= self.now;
+        let due = |router: &Router| {
+            router.course == Course::Ahead
+                && !router.ends
+                && starts_at(router) <= self.now
+                && !self.waits_for_an_end(router)
+        };
         let ids: Vec<_> = self.all.iter().filter(|(_, router)| due(router)).map(|(id, _)| *id).collect();
+        if ids.is_empty() {
+            return;
+        }
         for id in &ids {
             if let Some(router) = self.all.get_mut(id) {
                 router.course = Course::Started;
@@ -265,10 +270,8 @@ impl Routers {
         for id in ids {
             self.follow(id);
         }
-    }
-
-    fn starts_at(&self, router: &Router) -> Instant {
-        if router.cause.is_none() { self.begin } else { self.begin + SETTLE }
+        // Its fault is that of a group that runs already.
+        self.assess();
     }
 
     fn stop(&mut self) {
@@ -279,6 +282,9 @@ impl Routers {
         let ids: Vec<_> = self.all.keys().copied().collect();
         for id in ids {
             self.queue.cancel(id);
+            if let Some(router) = self.all.get_mut(&id) {
+                router.heir = None;
+            }
             self.step(id, Event::Stop);
         }
     }
@@ -310,10 +316,15 @@ impl Routers {
             }
             Action::HeardLower => Output::HeardLower(id),
             Action::Refused { source, reason } => Output::Refused { router: id, source, reason },
+            Action::Stopped if router.ends => return Some(self.replace(id)),
             Action::Stopped => {
                 router.course = Course::Stopped;
                 return None;
             }
         })
     }
+}
+
+fn starts_at(router: &Router) -> Instant {
+    if router.cause.is_none() { router.begin } else { router.begin + SETTLE }
 }

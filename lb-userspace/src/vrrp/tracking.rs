@@ -30,9 +30,22 @@ impl Observed {
     /// Nothing is known yet: interfaces are absent, files have 0, processes are up, and scripts are down with `init_fail`.
     /// Without it their result is waited for where it decides between fault and none, and else counts for nothing.
     pub fn new(config: &Vrrp) -> Self {
+        let mut observed = Self::default();
+        observed.reload(config);
+        observed
+    }
+
+    /// Forgets what the configuration no longer names. Scripts that are new begin as in [`Self::new`]; what is known of one
+    /// that is another now holds until its first result.
+    pub fn reload(&mut self, config: &Vrrp) {
+        let mut known = std::mem::take(&mut self.scripts);
         let begins = |script: &VrrpScript| script.init_fail.then_some(false);
-        let scripts = config.scripts.iter().map(|script| (script.name.clone(), begins(script))).collect();
-        Self { scripts, ..Self::default() }
+        let mut result = |script: &VrrpScript| known.remove(&script.name).flatten().or(begins(script));
+        self.scripts = config.scripts.iter().map(|script| (script.name.clone(), result(script))).collect();
+        let interfaces = config.interfaces();
+        self.interfaces.retain(|name, _| interfaces.contains(name));
+        self.files.retain(|name, _| config.files.iter().any(|file| file.name == *name));
+        self.processes.retain(|name, _| config.processes.iter().any(|process| process.name == *name));
     }
 
     /// Whether an interface is up.
@@ -53,6 +66,15 @@ impl Observed {
     /// Whether a process is up.
     pub fn process(&mut self, name: String, up: bool) {
         self.processes.insert(name, up);
+    }
+
+    fn is_known(&self, kind: Kind, name: &str) -> bool {
+        match kind {
+            Kind::Interface => self.interfaces.contains_key(name),
+            Kind::Script => self.scripts.get(name).copied().flatten().is_some(),
+            Kind::File => self.files.contains_key(name),
+            Kind::Process => self.processes.contains_key(name),
+        }
     }
 
     fn interface_is_up(&self, name: &str) -> bool {
@@ -77,6 +99,16 @@ pub struct Tracker {
     interface_matters: bool,
     source: SourceRule,
     tracks: Tracks,
+    /// What a reload added before anything was known of it: until it is, it changes nothing for a router that runs.
+    late: BTreeSet<(Kind, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Interface,
+    Script,
+    File,
+    Process,
 }
 
 /// Which missing source address is a fault.
@@ -110,17 +142,48 @@ impl Tracker {
                 Some(_) => SourceRule::Ignored,
             },
             tracks,
+            late: BTreeSet::new(),
         }
+    }
+
+    /// The same for a router that runs already, in place of its tracker `before`.
+    #[must_use]
+    pub fn in_place_of(mut self, before: &Self, observed: &Observed) -> Self {
+        let is_late = |(kind, track): &(Kind, &Track)| {
+            before.late.contains(&(*kind, track.name.clone()))
+                || (!before.tracks(*kind).iter().any(|old| old.name == track.name)
+                    && !observed.is_known(*kind, &track.name))
+        };
+        let kinds = [Kind::Interface, Kind::Script, Kind::File, Kind::Process];
+        let all = kinds.into_iter().flat_map(|kind| self.tracks(kind).iter().map(move |track| (kind, track)));
+        self.late = all.filter(is_late).map(|(kind, track)| (kind, track.name.clone())).collect();
+        self
+    }
+
+    fn tracks(&self, kind: Kind) -> &[Track] {
+        match kind {
+            Kind::Interface => &self.tracks.interfaces,
+            Kind::Script => &self.tracks.scripts,
+            Kind::File => &self.tracks.files,
+            Kind::Process => &self.tracks.processes,
+        }
+    }
+
+    /// What counts of what it tracks.
+    fn counting(&self, kind: Kind, observed: &Observed) -> impl Iterator<Item = &Track> {
+        self.tracks(kind).iter().filter(move |track| {
+            observed.is_known(kind, &track.name) || !self.late.contains(&(kind, track.name.clone()))
+        })
     }
 
     /// What the trackers say while `observed` holds and the router's source address is `source`.
     pub fn assess(&self, observed: &Observed, source: Option<IpAddr>) -> Standing {
         let mut sum = Sum { weight: 0, faults: self.own_faults(observed, source) };
-        for track in &self.tracks.interfaces {
+        for track in self.counting(Kind::Interface, observed) {
             let up = observed.interface_is_up(&track.name);
             sum.add(track, up, || format!("interface {} is {}", track.name, if up { "up" } else { "down" }));
         }
-        for track in &self.tracks.scripts {
+        for track in self.counting(Kind::Script, observed) {
             match observed.scripts.get(&track.name).copied().unwrap_or(Some(true)) {
                 Some(up) => sum.add(track, up, || {
                     format!("script {} {}", track.name, if up { "succeeds" } else { "fails" })
@@ -131,11 +194,11 @@ impl Tracker {
                 None => {}
             }
         }
-        for track in &self.tracks.processes {
+        for track in self.counting(Kind::Process, observed) {
             let up = observed.processes.get(&track.name).copied().unwrap_or(true);
             sum.add(track, up, || format!("process {} is {}", track.name, if up { "up" } else { "down" }));
         }
-        for track in &self.tracks.files {
+        for track in self.counting(Kind::File, observed) {
             sum.add_file(track, observed.files.get(&track.name).copied().unwrap_or(0));
         }
         Standing { priority: effective(self.priority, sum.weight), faults: sum.faults.into_iter().collect() }

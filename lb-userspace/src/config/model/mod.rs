@@ -34,22 +34,22 @@ impl Config {
         self.virtual_servers.iter().filter(|service| service.is_available())
     }
 
-    /// The place of the `vrrp_instance` whose master is to forward for `service`: the first that runs and owns its address.
+    /// The `vrrp_instance` whose master is to forward for `service`: the first that runs and owns its address.
     ///
     /// A firewall mark has no address: the instance is that which owns the addresses that the mark's rules are for. Where
     /// these are several, it is the first if all change state together in one `vrrp_sync_group`, and otherwise none.
-    pub fn owner(&self, service: &VirtualServer) -> Option<usize> {
+    pub fn owner(&self, service: &VirtualServer) -> Option<&VrrpInstance> {
         let mut owners = self.owners(service);
-        let (first, instance) = owners.next()?;
+        let first = owners.next()?;
         let is_decided = match service.selector {
             Selector::Address { .. } => true,
-            Selector::Mark { .. } => owners.all(|(_, other)| self.change_together(instance, other)),
+            Selector::Mark { .. } => owners.all(|other| self.change_together(first, other)),
         };
         is_decided.then_some(first)
     }
 
-    /// The instances that run and own an address that `service` is for, with their places.
-    pub fn owners(&self, service: &VirtualServer) -> impl Iterator<Item = (usize, &VrrpInstance)> {
+    /// The instances that run and own an address that `service` is for.
+    pub fn owners(&self, service: &VirtualServer) -> impl Iterator<Item = &VrrpInstance> {
         let selector = service.selector;
         let is_for = move |owned: IpAddr| match selector {
             Selector::Address { address, .. } => address == owned,
@@ -61,7 +61,7 @@ impl Config {
         let owns = move |instance: &VrrpInstance| {
             instance.interface.is_some() && instance.owned().any(|owned| is_for(owned.address))
         };
-        self.vrrp.instances.iter().enumerate().filter(move |(_, instance)| owns(instance))
+        self.vrrp.instances.iter().filter(move |instance| owns(instance))
     }
 
     fn change_together(&self, one: &VrrpInstance, other: &VrrpInstance) -> bool {

@@ -3,6 +3,7 @@
 mod held;
 mod tracking;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -28,6 +29,23 @@ pub struct Vrrp {
     pub files: Vec<TrackFile>,
     /// Every `vrrp_track_process`.
     pub processes: Vec<TrackProcess>,
+}
+
+impl Vrrp {
+    /// Every interface that is named or made for an instance, once.
+    pub fn interfaces(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for instance in &self.instances {
+            names.extend(instance.interface.clone());
+            names.extend(instance.vmac.as_ref().map(|vmac| vmac.name.clone()));
+            names.extend(instance.owned().filter_map(|owned| owned.dev.clone()));
+            names.extend(instance.tracks.interfaces.iter().map(|track| track.name.clone()));
+        }
+        for group in &self.sync_groups {
+            names.extend(group.tracks.interfaces.iter().map(|track| track.name.clone()));
+        }
+        names
+    }
 }
 
 /// What `global_defs` says about VRRP as a whole; what it says for each instance is filled in there.

@@ -42,6 +42,11 @@ impl Leases {
         self.rows.word(usize::from(row), offset_of!(Lease, until_ns))
     }
 
+    /// How many rows there are, with row 0.
+    pub fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+
     /// Does the program forward under this row at this moment?
     pub fn is_alive(&self, row: u16) -> bool {
         let now = ClockId::CLOCK_MONOTONIC.now().map(Duration::from);

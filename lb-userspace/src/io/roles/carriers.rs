@@ -32,18 +32,53 @@ struct Wanted {
     trouble: Option<String>,
 }
 
+impl Wanted {
+    fn link(&self) -> (&str, [u8; 6]) {
+        (&self.parent, self.mac)
+    }
+}
+
+/// By name, what the configuration asks for.
+fn wanted(config: &Vrrp) -> impl Iterator<Item = (String, Wanted)> {
+    config.instances.iter().filter_map(|instance| {
+        let wanted = Wanted {
+            instance: instance.name.clone(),
+            parent: instance.interface.clone()?,
+            mac: virtual_mac(instance.family, instance.virtual_router_id),
+            trouble: None,
+        };
+        Some((instance.vmac.as_ref()?.name.clone(), wanted))
+    })
+}
+
 impl Carriers {
     pub(super) fn new(config: &Vrrp) -> Self {
-        let wanted = config.instances.iter().filter_map(|instance| {
-            let wanted = Wanted {
-                instance: instance.name.clone(),
-                parent: instance.interface.clone()?,
-                mac: virtual_mac(instance.family, instance.virtual_router_id),
-                trouble: None,
-            };
-            Some((instance.vmac.as_ref()?.name.clone(), wanted))
-        });
-        Self { vmacs: Vmacs::default(), wanted: wanted.collect(), present: BTreeSet::new(), retry_at: None }
+        let (vmacs, present) = (Vmacs::default(), BTreeSet::new());
+        Self { vmacs, wanted: wanted(config).collect(), present, retry_at: None }
+    }
+
+    /// Takes another configuration: makes what is new, removes what is not wanted any more, and leaves the rest. Those that
+    /// are `busy` stay as they are, until this is called again without them.
+    pub(super) async fn change(&mut self, config: &Vrrp, busy: &[String]) {
+        let mut wanted: BTreeMap<_, _> = wanted(config).collect();
+        wanted.retain(|name, _| !busy.contains(name));
+        let is_other = |name: &String, old: &Wanted| {
+            !busy.contains(name) && wanted.get(name).is_none_or(|new| new.link() != old.link())
+        };
+        let gone: Vec<_> = self.wanted.extract_if(.., |name, old| is_other(name, old)).collect();
+        for (name, _) in gone {
+            if let Err(error) = self.vmacs.remove(&name).await {
+                warn!(%error, "a virtual interface stays");
+            }
+        }
+        for (name, new) in wanted {
+            if let Some(old) = self.wanted.get_mut(&name) {
+                old.instance = new.instance;
+            } else {
+                self.wanted.insert(name.clone(), new);
+                self.make(|other, _| other == name).await;
+            }
+        }
     }
 
     /// Takes note of an interface. One that came gets its virtual interfaces: they are gone with one that was made anew.

@@ -4,24 +4,19 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::config::model::vrrp::Vrrp;
+use crate::io::interfaces::Wanted;
 
-/// Every interface named in the configuration or made for it, once.
-pub(super) fn watched(config: &Vrrp) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for instance in &config.instances {
-        names.extend(instance.interface.clone());
-        names.extend(instance.vmac.as_ref().map(|vmac| vmac.name.clone()));
-        names.extend(instance.owned().filter_map(|owned| owned.dev.clone()));
-        names.extend(instance.tracks.interfaces.iter().map(|track| track.name.clone()));
+/// What is to be known of the host.
+pub(super) fn wanted(config: &Vrrp) -> Wanted {
+    Wanted {
+        names: config.interfaces(),
+        virtual_addresses: virtual_addresses(config),
+        hosts: tracked_sources(config),
     }
-    for group in &config.sync_groups {
-        names.extend(group.tracks.interfaces.iter().map(|track| track.name.clone()));
-    }
-    names
 }
 
 /// Every source address that must be on this host.
-pub(super) fn tracked_sources(config: &Vrrp) -> BTreeSet<IpAddr> {
+fn tracked_sources(config: &Vrrp) -> BTreeSet<IpAddr> {
     config
         .instances
         .iter()
@@ -31,6 +26,6 @@ pub(super) fn tracked_sources(config: &Vrrp) -> BTreeSet<IpAddr> {
 }
 
 /// Every address that comes and goes with mastership.
-pub(super) fn virtual_addresses(config: &Vrrp) -> BTreeSet<IpAddr> {
+fn virtual_addresses(config: &Vrrp) -> BTreeSet<IpAddr> {
     config.instances.iter().flat_map(|instance| instance.owned().map(|owned| owned.address)).collect()
 }

@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
 use nix::libc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as latest};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -28,10 +29,33 @@ const MOST: u64 = 64;
 /// Room for an event with the longest name, and for more with usual ones.
 const EVENTS: usize = 4096;
 
-/// Writes the number of each `init_file`. What fails is logged.
-pub(super) fn initialize(files: &[TrackFile]) {
-    for file in files {
-        let Some((value, overwrite)) = file.init else { continue };
+/// The task that watches track files, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    files: latest::Sender<Vec<TrackFile>>,
+    _task: JoinSet<()>,
+}
+
+impl Watch {
+    /// Watches nothing yet.
+    pub(super) fn start(inputs: mpsc::Sender<Input>) -> anyhow::Result<Self> {
+        let (files, changes) = latest::channel(Vec::new());
+        let mut task = JoinSet::new();
+        task.spawn(Files::new(changes, inputs)?.run());
+        Ok(Self { files, _task: task })
+    }
+
+    /// Watches these from now on; writes the number of each `init_file` that is new.
+    pub(super) fn change(&mut self, files: &[TrackFile]) {
+        let known: Vec<_> = self.files.borrow().iter().map(|file| file.path.clone()).collect();
+        files.iter().filter(|file| !known.contains(&file.path)).for_each(initialize);
+        self.files.send_replace(files.to_vec());
+    }
+}
+
+/// Writes the number of an `init_file`. What fails is logged.
+fn initialize(file: &TrackFile) {
+    if let Some((value, overwrite)) = file.init {
         let mut options = OpenOptions::new();
         options.write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         match overwrite {
@@ -48,8 +72,9 @@ pub(super) fn initialize(files: &[TrackFile]) {
 }
 
 /// Every track file.
-pub(super) struct Files {
+struct Files {
     watched: Vec<Watched>,
+    changes: latest::Receiver<Vec<TrackFile>>,
     events: EventStream<Vec<u8>>,
     inputs: mpsc::Sender<Input>,
 }
@@ -68,21 +93,21 @@ struct Closed;
 
 impl Files {
     /// Begins with nothing known.
-    pub(super) fn new(files: &[TrackFile], inputs: mpsc::Sender<Input>) -> anyhow::Result<Self> {
+    fn new(changes: latest::Receiver<Vec<TrackFile>>, inputs: mpsc::Sender<Input>) -> anyhow::Result<Self> {
         let inotify = Inotify::init().context("watching track files")?;
         let events = inotify.into_event_stream(vec![0; EVENTS]).context("watching track files")?;
-        let watched = files.iter().map(Watched::new).collect();
-        Ok(Self { watched, events, inputs })
+        Ok(Self { watched: Vec::new(), changes, events, inputs })
     }
 
     /// Runs until nobody reads the inputs.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
                 // The first tick comes at once.
                 _ = look.tick() => self.look().await,
+                Ok(()) = self.changes.changed() => self.change().await,
                 event = self.events.next() => match event {
                     Some(Ok(event)) => self.handle(&event).await,
                     Some(Err(error)) => {
@@ -98,6 +123,30 @@ impl Files {
                 return;
             }
         }
+    }
+
+    /// A file that is elsewhere now begins anew, and is not told of while it says the same.
+    async fn change(&mut self) -> Result<(), Closed> {
+        let files = self.changes.borrow_and_update().clone();
+        let mut before = std::mem::take(&mut self.watched);
+        for file in &files {
+            let place = before.iter().position(|old| old.name == file.name && old.path == file.path);
+            let now = match place {
+                Some(place) => before.swap_remove(place),
+                None => {
+                    let value = before.iter().find(|old| old.name == file.name).and_then(|old| old.value);
+                    Watched { value, ..Watched::new(file) }
+                }
+            };
+            self.watched.push(now);
+        }
+        for unused in before.into_iter().filter_map(|old| old.watch) {
+            if !self.watched.iter().any(|file| file.watch.as_ref() == Some(&unused)) {
+                // The kernel may have removed it by itself.
+                let _removed = self.events.watches().remove(unused);
+            }
+        }
+        self.look().await
     }
 
     /// Watches what is not watched, before it is read so that no change is missed.

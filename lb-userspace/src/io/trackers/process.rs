@@ -1,7 +1,6 @@
 //! Owns the counting of processes that `vrrp_track_process` names, in a thread of its own: it reads `/proc` again and
 //! again.
 
-use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -16,6 +15,7 @@ use tracing::{info, warn};
 
 use self::pattern::Pattern;
 use self::quorum::Quorum;
+use crate::config::Span;
 use crate::config::model::vrrp::TrackProcess;
 use crate::vrrp::Input;
 
@@ -28,23 +28,30 @@ const POLL: Duration = Duration::from_millis(200);
 /// The thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
-    _ending: Sender<Infallible>,
+    // Unbounded, because the daemon must not wait; the thread looks into it with every count.
+    processes: Sender<Vec<TrackProcess>>,
 }
 
 impl Watch {
-    pub(super) fn start(processes: &[TrackProcess], inputs: mpsc::Sender<Input>) -> anyhow::Result<Self> {
-        let (ending, ended) = channel();
-        let tracked: Vec<_> = processes.iter().map(Tracked::new).collect();
+    /// Counts nothing yet.
+    pub(super) fn start(inputs: mpsc::Sender<Input>) -> anyhow::Result<Self> {
+        let (processes, changes) = channel();
         std::thread::Builder::new()
             .name("xlvs-processes".to_owned())
-            .spawn(move || run(tracked, &ended, &inputs))
+            .spawn(move || run(&changes, &inputs))
             .context("starting the thread that counts processes")?;
-        Ok(Self { _ending: ending })
+        Ok(Self { processes })
+    }
+
+    /// Counts these from now on.
+    pub(super) fn change(&self, processes: &[TrackProcess]) {
+        // A thread that has ended has nobody to tell.
+        let _ended = self.processes.send(processes.to_vec());
     }
 }
 
 struct Tracked {
-    name: String,
+    process: TrackProcess,
     pattern: Pattern,
     quorum: Quorum,
     /// What was told of it.
@@ -52,13 +59,22 @@ struct Tracked {
 }
 
 impl Tracked {
-    fn new(process: &TrackProcess) -> Self {
-        Self {
-            name: process.name.clone(),
-            pattern: Pattern::new(process),
-            quorum: Quorum::new(process),
-            told: None,
-        }
+    fn new(process: TrackProcess) -> Self {
+        let (pattern, quorum) = (Pattern::new(&process), Quorum::new(&process));
+        Self { process, pattern, quorum, told: None }
+    }
+
+    /// Those of the same name go on if they are the same, and else begin anew with what was told of them.
+    fn all_in_place_of(mut before: Vec<Self>, processes: Vec<TrackProcess>) -> Vec<Self> {
+        let mut follow = |process: TrackProcess| {
+            let process = TrackProcess { span: Span::default(), ..process };
+            let place = before.iter().position(|old| old.process.name == process.name);
+            match place.map(|place| before.swap_remove(place)) {
+                Some(old) if old.process == process => old,
+                old => Self { told: old.and_then(|old| old.told), ..Self::new(process) },
+            }
+        };
+        processes.into_iter().map(&mut follow).collect()
     }
 
     /// What is to be told of it.
@@ -67,9 +83,14 @@ impl Tracked {
     }
 }
 
-fn run(mut tracked: Vec<Tracked>, ended: &Receiver<Infallible>, inputs: &mpsc::Sender<Input>) {
-    let mut failing = false;
+fn run(changes: &Receiver<Vec<TrackProcess>>, inputs: &mpsc::Sender<Input>) {
+    let (mut tracked, mut failing) = (Vec::new(), false);
     loop {
+        match changes.recv_timeout(if tracked.is_empty() { Duration::MAX } else { POLL }) {
+            Ok(processes) => tracked = Tracked::all_in_place_of(tracked, processes),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
         let counts = count(Path::new("/proc"), &tracked);
         let was_failing = std::mem::replace(&mut failing, counts.is_err());
         match counts {
@@ -82,9 +103,6 @@ fn run(mut tracked: Vec<Tracked>, ended: &Receiver<Infallible>, inputs: &mpsc::S
             Err(error) if !was_failing => warn!("processes cannot be counted: {error}"),
             Err(_) => {}
         }
-        if ended.recv_timeout(POLL) != Err(RecvTimeoutError::Timeout) {
-            return;
-        }
     }
 }
 
@@ -96,14 +114,18 @@ fn tell(tracked: &mut [Tracked], counts: &[u32], inputs: &mpsc::Sender<Input>) -
     for (process, &count) in tracked.iter_mut().zip(counts) {
         process.quorum.handle(now, count);
         let Some(up) = process.news() else { continue };
-        let name = process.name.clone();
+        let name = process.process.name.clone();
         match inputs.try_send(Input::Process { name, up }) {
             Ok(()) => process.told = Some(up),
             // It is told after the next count.
             Err(TrySendError::Full(_)) => continue,
             Err(TrySendError::Closed(_)) => return Err(Closed),
         }
-        info!("vrrp_track_process {} is {}: {count} run", process.name, if up { "up" } else { "down" });
+        info!(
+            "vrrp_track_process {} is {}: {count} run",
+            process.process.name,
+            if up { "up" } else { "down" }
+        );
     }
     Ok(())
 }

@@ -1,20 +1,63 @@
 //! Owns the runs of one `vrrp_script`: does what its machine asks for.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
+use crate::config::Span;
 use crate::config::model::vrrp::VrrpScript;
 use crate::io::command::{Dropped, End, Programs, Running};
 use crate::vrrp::Input;
 use crate::vrrp::script::{Input as Finding, Output, Script, Settings};
 
+/// One script, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    script: VrrpScript,
+    programs: Programs,
+    /// Whether a result was told.
+    is_known: Arc<AtomicBool>,
+    _task: JoinSet<()>,
+}
+
+impl Watch {
+    /// Goes on with `before` if that is the same, and else begins anew: then the first result decides alone if one was told
+    /// before.
+    pub(super) fn in_place_of(
+        before: Option<Self>,
+        script: &VrrpScript,
+        programs: &Programs,
+        inputs: &mpsc::Sender<Input>,
+    ) -> Self {
+        let script = VrrpScript { span: Span::default(), ..script.clone() };
+        let is_known = match before {
+            Some(before) if before.script == script && before.programs.are(programs) => return before,
+            Some(before) => before.is_known,
+            None => Arc::default(),
+        };
+        let init_fail = script.init_fail && !is_known.load(Ordering::Relaxed);
+        let settings = Settings { init_fail, ..Settings::from(&script) };
+        let mut task = JoinSet::new();
+        task.spawn(run(script.clone(), settings, programs.clone(), inputs.clone(), Arc::clone(&is_known)));
+        Self { script, programs: programs.clone(), is_known, _task: task }
+    }
+}
+
 /// Runs until nobody reads `inputs`.
-pub(super) async fn run(script: VrrpScript, programs: Programs, inputs: mpsc::Sender<Input>) {
+async fn run(
+    script: VrrpScript,
+    settings: Settings,
+    programs: Programs,
+    inputs: mpsc::Sender<Input>,
+    is_known: Arc<AtomicBool>,
+) {
     let role = format!("vrrp_script {}", script.name);
-    let mut machine = Script::new(Instant::now(), Settings::from(&script));
+    let mut machine = Script::new(Instant::now(), settings);
     loop {
         machine.handle_timeout(Instant::now());
         let mut overdue = None;
@@ -29,6 +72,7 @@ pub(super) async fn run(script: VrrpScript, programs: Programs, inputs: mpsc::Se
                 Output::Up => true,
                 Output::Down => false,
             };
+            is_known.store(true, Ordering::Relaxed);
             info!("{role} is {}", if up { "up" } else { "down" });
             if inputs.send(Input::Script { name: script.name.clone(), up }).await.is_err() {
                 return;

@@ -119,11 +119,12 @@ async fn an_init_file_is_written_at_the_start_and_not_later() {
         }
         let file = TrackFile { init: Some((7, overwrite)), ..file(place.path("file")) };
         let vrrp = Vrrp { files: vec![file], ..Vrrp::default() };
-        let (_trackers, mut inputs) = start(&vrrp);
+        let (mut trackers, mut inputs) = start(&vrrp);
         assert_eq!(next(&mut inputs).await, file_says(expected), "{there:?} {overwrite:?}");
         fs::write(place.path("file"), "9").unwrap();
-        let (_trackers, mut inputs) = Trackers::restart(&vrrp).unwrap();
         assert_eq!(next(&mut inputs).await, file_says(9), "{there:?} {overwrite:?}");
+        trackers.change(&vrrp).unwrap();
+        assert_eq!(place.read("file"), "9", "{there:?} {overwrite:?}");
     }
 }
 

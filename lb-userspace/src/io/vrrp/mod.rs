@@ -13,6 +13,7 @@ mod station;
 mod worker;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,9 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::worker::Worker;
 use super::datapath::Leases;
 use super::holdings::Holdings;
-use crate::config::model::vrrp::{Family, Vrrp as Config};
+use crate::config::model::vrrp::{Family, SyncGroup, Vrrp as Config, VrrpInstance};
 use crate::vrrp::wire::Refusal;
-use crate::vrrp::{Input, Output, RouterId, RouterReport};
+use crate::vrrp::{Input, Numbers, Output, RouterReport};
 
 /// Commands that may wait for the thread, which takes them all at every turn; whoever has one more waits.
 const COMMANDS: usize = 256;
@@ -34,6 +35,8 @@ const COMMANDS: usize = 256;
 const EVENTS: usize = 256;
 /// How long a report may take before the daemon goes on without one.
 const REPORT: Duration = Duration::from_secs(1);
+/// How long the thread may take to hear of a reload.
+const RELOAD: Duration = Duration::from_secs(5);
 
 /// What the daemon tells the thread.
 #[derive(Debug)]
@@ -48,17 +51,29 @@ enum Command {
     HostAddress { address: IpAddr, present: bool },
     /// A question for `status`.
     Report(oneshot::Sender<Vec<RouterReport>>),
+    /// Another configuration.
+    Reload(Box<Reload>),
+}
+
+#[derive(Debug)]
+struct Reload {
+    config: Config,
+    numbers: Numbers,
+    /// Where leases are written from now on, if it is another map.
+    leases: Option<Leases>,
+    /// Gets the instances that are about to end.
+    done: oneshot::Sender<Vec<Arc<VrrpInstance>>>,
 }
 
 /// What the thread tells the daemon.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The routers changed; only what concerns scripts and the log.
-    Output(Output),
+    Output(Output, Whom),
     /// An advert was refused; said once a minute for each router and reason.
     Refused {
         /// Whose.
-        router: RouterId,
+        instance: Arc<VrrpInstance>,
         /// Who sent it.
         source: IpAddr,
         /// Why.
@@ -70,6 +85,15 @@ pub(super) enum Event {
     Trouble(String),
     /// The thread ended with everything given back, or because of an error.
     Ended(Result<(), String>),
+}
+
+/// Whom an output is about, as it was configured then.
+#[derive(Debug, Clone)]
+pub(super) enum Whom {
+    /// An instance.
+    Instance(Arc<VrrpInstance>),
+    /// A sync group.
+    Group(Arc<SyncGroup>),
 }
 
 /// What the thread works with besides its configuration.
@@ -84,7 +108,7 @@ pub(super) struct Means {
 #[derive(Debug)]
 pub(super) struct Vrrp {
     commands: SyncSender<Command>,
-    wake: std::sync::Arc<EventFd>,
+    wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -93,17 +117,20 @@ impl Vrrp {
     ///
     /// # Errors
     /// Without the right to open raw sockets, or without threads.
-    pub(super) fn start(config: &Config, means: Means) -> anyhow::Result<(Self, mpsc::Receiver<Event>)> {
+    pub(super) fn start(
+        config: &Config,
+        numbers: &Numbers,
+        means: Means,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Event>)> {
         let wake =
             EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC).context("an eventfd")?;
-        let wake = std::sync::Arc::new(wake);
+        let wake = Arc::new(wake);
         let (commands, inbox) = sync_channel(COMMANDS);
         let (events, reader) = mpsc::channel(EVENTS);
-        let worker = Worker::new(config, means, inbox, std::sync::Arc::clone(&wake), events)?;
-        let priority = config.globals.rt_priority;
+        let worker = Worker::new(config, numbers, means, inbox, Arc::clone(&wake), events)?;
         let thread = std::thread::Builder::new()
             .name("xlvs-vrrp".to_owned())
-            .spawn(move || worker.run(priority))
+            .spawn(move || worker.run())
             .context("starting the VRRP thread")?;
         Ok((Self { commands, wake, thread: Some(thread) }, reader))
     }
@@ -133,6 +160,24 @@ impl Vrrp {
         let (answer, reader) = oneshot::channel();
         self.command(Command::Report(answer));
         tokio::time::timeout(REPORT, reader).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Has the thread take another configuration, and waits until it has. Gives the instances that do not go on as they
+    /// are; each ends with [`Output::Ended`].
+    ///
+    /// # Errors
+    /// When the thread is gone or hangs.
+    pub(super) async fn reload(
+        &self,
+        config: &Config,
+        numbers: &Numbers,
+        leases: Option<Leases>,
+    ) -> anyhow::Result<Vec<Arc<VrrpInstance>>> {
+        let (done, answer) = oneshot::channel();
+        let (config, numbers) = (config.clone(), numbers.clone());
+        self.command(Command::Reload(Box::new(Reload { config, numbers, leases, done })));
+        let answer = tokio::time::timeout(RELOAD, answer).await.context("the VRRP thread does not answer")?;
+        answer.context("the VRRP thread is gone")
     }
 
     /// Commands it no more. A thread that has not ended after [`Output::Stopped`] ends its leases, gives back what it

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
-use super::Event;
 use super::refusals::Refusals;
+use super::{Event, Whom};
+use crate::config::model::vrrp::VrrpInstance;
 use crate::vrrp::wire::Refusal;
 use crate::vrrp::{Output, RouterId};
 
@@ -30,17 +32,23 @@ impl Reports {
 
     /// Tells what became of a router. That it heard a lower priority is said again with the next advert, and so does
     /// not wait for a daemon that has no time.
-    pub(super) fn output(&mut self, output: Output) {
+    pub(super) fn output(&mut self, output: Output, whom: Whom) {
         if matches!(output, Output::HeardLower(_)) && self.waits() {
             return;
         }
-        self.tell(Event::Output(output));
+        self.tell(Event::Output(output, whom));
     }
 
     /// Tells of a refused advert, now and then.
-    pub(super) fn refused(&mut self, router: RouterId, source: IpAddr, reason: Refusal, now: Instant) {
+    pub(super) fn refused(
+        &mut self,
+        router: RouterId,
+        instance: &Arc<VrrpInstance>,
+        (source, reason): (IpAddr, Refusal),
+        now: Instant,
+    ) {
         if let Some(others) = self.refusals.count(router, reason, now) {
-            self.tell(Event::Refused { router, source, reason, others });
+            self.tell(Event::Refused { instance: Arc::clone(instance), source, reason, others });
         }
     }
 
@@ -98,8 +106,12 @@ impl Reports {
     }
 
     fn tell(&mut self, event: Event) {
-        if self.backlog.len() >= BACKLOG {
-            self.backlog.pop_front();
+        // That a router has ended is said once and waited for.
+        let is_lost = |event: &Event| !matches!(event, Event::Output(Output::Ended(_), _));
+        if self.backlog.len() >= BACKLOG
+            && let Some(oldest) = self.backlog.iter().position(is_lost)
+        {
+            self.backlog.remove(oldest);
         }
         self.backlog.push_back(event);
         self.flush();
@@ -109,6 +121,7 @@ impl Reports {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Span;
     use crate::vrrp::State;
 
     fn changed(router: usize) -> Output {
@@ -121,6 +134,10 @@ mod tests {
         }
     }
 
+    fn whom() -> Whom {
+        Whom::Instance(Arc::new(VrrpInstance::new("VI_1".to_owned(), Span::default())))
+    }
+
     fn told(reader: &mut tokio::sync::mpsc::Receiver<Event>) -> Vec<Event> {
         std::iter::from_fn(|| reader.try_recv().ok()).collect()
     }
@@ -130,8 +147,8 @@ mod tests {
         let (events, mut reader) = tokio::sync::mpsc::channel(1);
         let mut reports = Reports::new(events);
         for router in 0..3 {
-            reports.output(changed(router));
-            reports.output(Output::HeardLower(RouterId(router)));
+            reports.output(changed(router), whom());
+            reports.output(Output::HeardLower(RouterId(router)), whom());
         }
         let mut seen = Vec::new();
         while reports.waits() {
@@ -142,8 +159,8 @@ mod tests {
         let seen: Vec<_> = seen
             .iter()
             .map(|event| match event {
-                Event::Output(Output::Changed { router, .. }) => (router.0, "changed"),
-                Event::Output(Output::HeardLower(router)) => (router.0, "heard a lower priority"),
+                Event::Output(Output::Changed { router, .. }, _) => (router.0, "changed"),
+                Event::Output(Output::HeardLower(router), _) => (router.0, "heard a lower priority"),
                 other => panic!("{other:?}"),
             })
             .collect();

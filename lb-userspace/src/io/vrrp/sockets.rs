@@ -46,6 +46,11 @@ impl Sockets {
     /// the same index. The close must come first: it would end the membership of a new socket.
     pub(super) fn close(&mut self, now: Instant, which: impl Fn(&Key) -> bool) {
         self.open.retain(|key, _| !which(key));
+        self.look(now);
+    }
+
+    /// What is wanted may be another.
+    pub(super) fn look(&mut self, now: Instant) {
         self.look_at = Some(now);
     }
 

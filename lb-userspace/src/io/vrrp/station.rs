@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::channel::{AUTHENTICATION_HEADER, Channel, Key, Place, Received, VRRP};
@@ -12,7 +13,7 @@ use crate::vrrp::wire::{self, Advert, Format, Refusal};
 /// The part of a router that never decides.
 #[derive(Debug)]
 pub(super) struct Station {
-    pub(super) name: String,
+    pub(super) instance: Arc<VrrpInstance>,
     /// The interface the instance names.
     pub(super) interface: String,
     /// Where its adverts leave and its addresses are: the virtual one with `use_vmac`.
@@ -47,7 +48,7 @@ impl Station {
         let on = |dev: &Option<String>| dev.clone().unwrap_or_else(|| own.clone());
         let addresses = instance.virtual_addresses.iter().map(|owned| owned.address);
         Some(Self {
-            name: instance.name.clone(),
+            instance: Arc::new(instance.clone()),
             family: instance.family,
             format: Format {
                 version: instance.version,
@@ -69,6 +70,17 @@ impl Station {
             own,
             xmit,
         })
+    }
+
+    /// Goes on where another one of the same router was.
+    pub(super) fn carry_on(&mut self, before: Self) {
+        self.source = before.source;
+        self.replay = before.replay;
+        self.identification = before.identification;
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.instance.name
     }
 
     /// The interface an address is announced on.

@@ -1,6 +1,8 @@
 //! The VRRP thread's loop: commands, then adverts, then the clock, and after each what the machines want done.
 
-use std::collections::BTreeMap;
+mod reload;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
@@ -21,9 +23,9 @@ use super::realtime::{monotonic, take_priority};
 use super::reports::Reports;
 use super::sockets::Sockets;
 use super::station::Station;
-use super::{Command, Event, Means};
-use crate::config::model::vrrp::{Checksum, Vrrp as Config};
-use crate::vrrp::{Input, Output, RouterId, Routers};
+use super::{Command, Event, Means, Whom};
+use crate::config::model::vrrp::{Checksum, Family, SyncGroup, Vrrp as Config};
+use crate::vrrp::{GroupId, Input, Numbers, Output, RouterId, Routers};
 
 /// Packets taken from one socket before the clock is looked at again: more than the buffer of a socket holds, so that no
 /// advert waits in it when a timer runs out, and an end to a flood.
@@ -42,6 +44,14 @@ struct Device {
 pub(super) struct Worker {
     routers: Routers,
     stations: BTreeMap<RouterId, Station>,
+    /// Those that come next, when the routers with their numbers have ended.
+    heirs: BTreeMap<RouterId, Station>,
+    groups: BTreeMap<GroupId, Arc<SyncGroup>>,
+    /// The host's own address on each interface, as the daemon told it last.
+    own_addresses: BTreeMap<(String, Family), IpAddr>,
+    /// Which addresses are on the host, of those that must be.
+    host_addresses: BTreeSet<IpAddr>,
+    priority: Option<u8>,
     sockets: Sockets,
     devices: BTreeMap<String, Device>,
     announcer: Announcer,
@@ -55,23 +65,21 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         config: &Config,
+        numbers: &Numbers,
         means: Means,
         inbox: Receiver<Command>,
         wake: Arc<EventFd>,
         events: Sender<Event>,
     ) -> anyhow::Result<Self> {
-        let stations = config.instances.iter().enumerate();
-        let stations: BTreeMap<RouterId, Station> = stations
-            .filter_map(|(place, instance)| Some((RouterId(place), Station::new(instance)?)))
-            .collect();
-        for (id, station) in &stations {
-            means.leases.set(lease_row(*id), 0);
-            // What an earlier daemon left on the interfaces belongs to a master, and nobody is one yet.
-            means.holdings.release(&station.name, station.held.clone());
-        }
-        Ok(Self {
-            routers: Routers::new(config, Instant::now()),
-            stations,
+        let now = Instant::now();
+        let mut worker = Self {
+            routers: Routers::new(config, numbers, now),
+            stations: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            own_addresses: BTreeMap::new(),
+            host_addresses: BTreeSet::new(),
+            priority: config.globals.rt_priority,
             sockets: Sockets::default(),
             devices: BTreeMap::new(),
             announcer: Announcer::open().context("opening a packet socket")?,
@@ -80,24 +88,22 @@ impl Worker {
             wake,
             reports: Reports::new(events),
             stopped: false,
-        })
+        };
+        worker.adopt(now, config, numbers);
+        Ok(worker)
     }
 
     /// The thread.
-    pub(super) fn run(mut self, priority: Option<u8>) {
-        if let Err(error) = take_priority(priority) {
-            let what =
-                format!("the VRRP thread has no real-time priority, which needs CAP_SYS_NICE: {error}");
-            self.reports.trouble(what);
-        }
+    pub(super) fn run(mut self) {
+        self.take_priority();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.follow()))
             .unwrap_or_else(|_told_on_standard_error| Err("it panicked".to_owned()));
         // Whatever ended the loop: nobody forwards, and nobody holds, on the strength of a thread that is gone.
         for id in self.stations.keys() {
-            self.means.leases.set(lease_row(*id), 0);
+            self.set_lease(*id, 0);
         }
         for station in self.stations.values() {
-            self.means.holdings.release(&station.name, station.held.clone());
+            self.means.holdings.release(station.name(), station.held.clone());
         }
         let Self { means, inbox, reports, .. } = self;
         // From here on the daemon must not wait for this thread, which waits for it.
@@ -107,8 +113,6 @@ impl Worker {
     }
 
     fn follow(&mut self) -> Result<(), String> {
-        let fixed = |station: &Station| station.configured_source.is_some() && !station.tracks_source;
-        self.sources(Instant::now(), fixed, |station| station.configured_source);
         while !self.stopped {
             let ready = self.wait().map_err(|error| format!("waiting for adverts: {error}"))?;
             if !self.take_commands() {
@@ -172,39 +176,62 @@ impl Worker {
             Command::Input(input) => self.routers.handle(now, input),
             Command::Interface { name, up, index, mac } => self.interface(now, name, up, index, mac),
             Command::Source { interface, family, address } => {
-                let concerned = |station: &Station| {
-                    station.interface == interface
-                        && station.family == family
-                        && station.configured_source.is_none()
-                };
-                self.sources(now, concerned, |_| address);
+                let place = (interface, family);
+                match address {
+                    Some(address) => drop(self.own_addresses.insert(place.clone(), address)),
+                    None => drop(self.own_addresses.remove(&place)),
+                }
+                self.sources(now, |station| {
+                    station.configured_source.is_none()
+                        && (&station.interface, station.family) == (&place.0, place.1)
+                });
             }
             Command::HostAddress { address, present } => {
-                let concerned =
-                    |station: &Station| station.tracks_source && station.configured_source == Some(address);
-                self.sources(now, concerned, |_| present.then_some(address));
+                if present {
+                    self.host_addresses.insert(address);
+                } else {
+                    self.host_addresses.remove(&address);
+                }
+                self.sources(now, |station| {
+                    station.tracks_source && station.configured_source == Some(address)
+                });
             }
             // Whoever asked may have given up.
             Command::Report(answer) => drop(answer.send(self.routers.report())),
+            Command::Reload(reload) => self.reload(now, *reload),
         }
     }
 
     /// Tells the routers of these stations what address they send from now.
-    fn sources(
-        &mut self,
-        now: Instant,
-        concerned: impl Fn(&Station) -> bool,
-        source: impl Fn(&Station) -> Option<IpAddr>,
-    ) {
+    fn sources(&mut self, now: Instant, concerned: impl Fn(&Station) -> bool) {
+        let concerned = self.stations.iter().filter(|(_, station)| concerned(station));
         let mut heard_anew = Vec::new();
-        for (router, station) in self.stations.iter_mut().filter(|(_, station)| concerned(station)) {
-            station.source = source(station);
-            self.routers.handle(now, Input::Source { router: *router, address: station.source });
-            if station.source.is_some() {
+        for router in concerned.map(|(router, _)| *router).collect::<Vec<_>>() {
+            if let Some(station) = self.tell_source(now, router) {
                 heard_anew.extend(station.listens());
             }
         }
         self.sockets.close(now, |key| heard_anew.contains(key));
+    }
+
+    /// Tells a router what address it sends from; its station if it has one.
+    fn tell_source(&mut self, now: Instant, router: RouterId) -> Option<&Station> {
+        let station = self.stations.get_mut(&router)?;
+        station.source = match station.configured_source {
+            None => self.own_addresses.get(&(station.interface.clone(), station.family)).copied(),
+            Some(address) if station.tracks_source => self.host_addresses.get(&address).copied(),
+            Some(address) => Some(address),
+        };
+        self.routers.handle(now, Input::Source { router, address: station.source });
+        station.source.is_some().then_some(station)
+    }
+
+    fn take_priority(&mut self) {
+        if let Err(error) = take_priority(self.priority) {
+            let what =
+                format!("the VRRP thread has no real-time priority, which needs CAP_SYS_NICE: {error}");
+            self.reports.trouble(what);
+        }
     }
 
     fn interface(&mut self, now: Instant, name: String, up: bool, index: Option<u32>, mac: Option<[u8; 6]>) {
@@ -219,7 +246,10 @@ impl Worker {
     }
 
     fn open_sockets(&mut self) {
-        let stations = self.stations.iter().map(|(router, station)| (*router, station));
+        let (ending, others): (Vec<_>, Vec<_>) =
+            self.stations.iter().partition(|(router, _)| self.routers.ends(**router));
+        // One with the same VRID on the same link waits until the one that ends has heard its heir.
+        let stations = ending.into_iter().chain(others).map(|(router, station)| (*router, station));
         let index = |link: &str| self.devices.get(link).map(|device| device.index);
         self.sockets.open(Instant::now(), stations, index, &mut self.reports);
     }
@@ -259,35 +289,60 @@ impl Worker {
                     }
                 }
                 Output::Lease { router, until } => {
-                    self.means.leases.set(lease_row(router), until.map_or(0, monotonic));
+                    self.set_lease(router, until.map_or(0, monotonic));
                 }
                 Output::Hold { router, hold } => {
                     if let Some(station) = self.stations.get(&router) {
                         let held = station.held.clone();
                         if hold {
-                            self.means.holdings.hold(&station.name, held);
+                            self.means.holdings.hold(station.name(), held);
                         } else {
-                            self.means.holdings.release(&station.name, held);
+                            self.means.holdings.release(station.name(), held);
                         }
                     }
                 }
                 Output::Announce { router, address } => self.announce(router, address),
                 Output::Stopped => self.stopped = true,
                 Output::Refused { router, source, reason } => {
-                    self.reports.refused(router, source, reason, Instant::now());
+                    if let Some(station) = self.stations.get(&router) {
+                        let what = (source, reason);
+                        self.reports.refused(router, &station.instance, what, Instant::now());
+                    }
                 }
-                Output::Changed { .. }
-                | Output::GroupChanged { .. }
-                | Output::Priority { .. }
-                | Output::HeardLower(_) => self.reports.output(output),
+                Output::GroupChanged { group, .. } => {
+                    if let Some(group) = self.groups.get(&group) {
+                        self.reports.output(output, Whom::Group(Arc::clone(group)));
+                    }
+                }
+                Output::Changed { router, .. }
+                | Output::Priority { router, .. }
+                | Output::HeardLower(router) => self.report(router, output),
+                Output::Ended(router) => {
+                    self.report(router, output);
+                    self.replace(Instant::now(), router);
+                }
             }
+        }
+    }
+
+    fn report(&mut self, router: RouterId, output: Output) {
+        if let Some(station) = self.stations.get(&router) {
+            self.reports.output(output, Whom::Instance(Arc::clone(&station.instance)));
+        }
+    }
+
+    /// A router that is about to end may have no row any more in the map of a reload.
+    fn set_lease(&self, router: RouterId, until_ns: u64) {
+        let row = router.lease_row();
+        if usize::from(row) < self.means.leases.rows() {
+            self.means.leases.set(row, until_ns);
         }
     }
 
     /// Sends an advert; whether it left.
     fn advertise(&mut self, router: RouterId, priority: u8, checksum: Checksum) -> bool {
         let Some(station) = self.stations.get_mut(&router) else { return false };
-        let what = format!("sending the adverts of {}", station.name);
+        let what = format!("sending the adverts of {}", station.name());
         let sent = match station.sends().and_then(|key| self.sockets.get(&key)) {
             Some(listener) => station.send(&listener.channel, priority, checksum),
             // Why was said when it was tried, unless there is no interface to try it on.
@@ -339,9 +394,4 @@ fn understand(
 
 fn receiving(key: &Key) -> String {
     format!("receiving on the VRRP socket {key}")
-}
-
-/// The row of `leases` that belongs to a router.
-const fn lease_row(router: RouterId) -> u16 {
-    router.0 as u16 + 1
 }

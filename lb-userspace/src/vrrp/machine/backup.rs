@@ -34,6 +34,18 @@ impl Backup {
         self.late_at.map_or(ends, |late_at| ends.max(late_at))
     }
 
+    /// Whether the last advert put its timer off.
+    pub(super) fn follows(&self) -> bool {
+        self.heard.is_some_and(|peer| peer.at == self.timer.since)
+    }
+
+    /// The delay before it preempts is another.
+    pub(super) fn delay_preemption(&mut self, before: Duration, now: Duration) {
+        if before != now {
+            self.preempt_at = self.preempt_at.and_then(|at| (at + now).checked_sub(before));
+        }
+    }
+
     /// Whether its timer ends now, or has been found late and ends once more.
     pub(super) fn takes_over(&self, now: Instant, settings: &Settings, priority: u8) -> bool {
         let at = self.down_at(settings, priority);

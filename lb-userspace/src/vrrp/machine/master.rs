@@ -17,12 +17,12 @@ pub(super) struct Master {
     pub(super) until: Instant,
     /// Whether an advert has left.
     pub(super) leased: bool,
-    advert_at: Instant,
+    pub(super) advert_at: Instant,
     /// Whether another router was answered since the last advert that was due.
     answered: bool,
     /// Whether a lower priority was heard since then.
     heard_lower: bool,
-    bursts: Bursts,
+    pub(super) bursts: Bursts,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 //! is a parameter, what it tracks comes as a priority or a fault, and what is to be done are actions.
 
 mod backup;
+mod change;
 mod master;
 mod outbox;
 mod settings;
@@ -16,12 +17,13 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use self::backup::Backup;
+pub use self::change::Belongings;
 use self::master::{Leaving, Master};
 use self::outbox::Outbox;
 use self::settings::{OWNER, Settings};
 use super::State;
 use super::wire::{Advert, Refusal};
-use crate::config::model::vrrp::{Checksum, VrrpInstance};
+use crate::config::model::vrrp::{Announcing, Checksum, VrrpInstance};
 
 /// Something that happened to a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,6 +229,11 @@ impl Machine {
         }
     }
 
+    /// Whether it is backup of a master that it lets be: the last advert put its timer off.
+    pub fn follows(&self) -> bool {
+        matches!(self.phase, Phase::Backup(backup) if backup.follows())
+    }
+
     /// Until when it may forward.
     pub fn lease(&self) -> Option<Instant> {
         match &self.phase {
@@ -234,6 +241,11 @@ impl Machine {
             Phase::Leaving(leaving) => Some(leaving.until),
             Phase::Initialize | Phase::Backup(_) | Phase::Fault => None,
         }
+    }
+
+    /// How it announces its addresses.
+    pub fn announcing(&self) -> &Announcing {
+        &self.settings.announcing
     }
 
     /// How many packets were refused, by reason.
@@ -276,6 +288,7 @@ impl Machine {
             return self.refuse(Some(source), reason);
         }
         self.heard += 1;
+        self.settings.heard(advert);
         self.checksum = advert.checksum;
         match self.phase {
             Phase::Backup(backup) => self.backup_hears(now, backup, source, advert),
@@ -310,9 +323,10 @@ impl Machine {
     }
 
     fn prioritize(&mut self, priority: u8) {
-        if self.settings.priority != OWNER {
-            self.priority = priority.clamp(1, OWNER - 1);
-        }
+        self.priority = match self.settings.priority {
+            OWNER => OWNER,
+            _ => priority.clamp(1, OWNER - 1),
+        };
     }
 
     fn force(&mut self, now: Instant, state: State) {

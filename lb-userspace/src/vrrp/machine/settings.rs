@@ -32,8 +32,17 @@ pub(super) struct Settings {
     pub(super) answer_lower: bool,
     pub(super) answer_higher: bool,
     addresses: Vec<IpAddr>,
+    /// What another router says that has not been reloaded yet.
+    former: Option<Former>,
     skip_check_addresses: bool,
     peers: Option<Vec<IpAddr>>,
+}
+
+/// What of the settings before a reload adverts may still say, until one says what is now.
+#[derive(Clone, Debug)]
+struct Former {
+    interval: Duration,
+    addresses: Vec<IpAddr>,
 }
 
 impl Settings {
@@ -58,11 +67,31 @@ impl Settings {
             answer_higher: instance.higher_prio_send_advert,
             // Those of the other family do not fit into its adverts.
             addresses: sorted(addresses.filter(|&address| Family::of(address) == instance.family).collect()),
+            former: None,
             skip_check_addresses: instance.skip_check_addresses,
             peers: match &instance.transport {
                 Transport::Unicast { peers, only_peers: true, .. } => Some(peers.clone()),
                 Transport::Unicast { .. } | Transport::Multicast { .. } => None,
             },
+        }
+    }
+
+    /// These in place of others.
+    #[must_use]
+    pub(super) fn in_place_of(mut self, before: &Self) -> Self {
+        let is_same = (self.interval, &self.addresses) == (before.interval, &before.addresses);
+        self.former = if is_same {
+            before.former.clone()
+        } else {
+            Some(Former { interval: before.interval, addresses: before.addresses.clone() })
+        };
+        self
+    }
+
+    /// Takes note of an advert that counts.
+    pub(super) fn heard(&mut self, advert: &Advert) {
+        if self.fits(advert, self.interval, &self.addresses, false).is_ok() {
+            self.former = None;
         }
     }
 
@@ -88,18 +117,32 @@ impl Settings {
         if self.peers.as_ref().is_some_and(|peers| !peers.contains(&source)) {
             return Err(Refusal::NotAPeer);
         }
+        let known = self.skip_check_addresses && master == Some(source);
+        self.fits(advert, self.interval, &self.addresses, known).or_else(|refusal| {
+            let former = self.former.as_ref().ok_or(refusal)?;
+            self.fits(advert, former.interval, &former.addresses, known).map_err(|_| refusal)
+        })
+    }
+
+    /// Whether an advert says what a router with this interval and these addresses says.
+    fn fits(
+        &self,
+        advert: &Advert,
+        interval: Duration,
+        addresses: &[IpAddr],
+        known: bool,
+    ) -> Result<(), Refusal> {
         let interval = match self.version {
-            Version::V2 => advert.interval == self.interval,
+            Version::V2 => advert.interval == interval,
             Version::V3 => !advert.interval.is_zero(),
         };
         if !interval {
             return Err(Refusal::Interval);
         }
-        if advert.addresses.len() != self.addresses.len() {
+        if advert.addresses.len() != addresses.len() {
             return Err(Refusal::AddressCount);
         }
-        let known = self.skip_check_addresses && master == Some(source);
-        if !known && sorted(advert.addresses.clone()) != self.addresses {
+        if !known && sorted(advert.addresses.clone()) != addresses {
             return Err(Refusal::Addresses);
         }
         Ok(())

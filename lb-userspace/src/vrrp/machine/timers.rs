@@ -54,6 +54,16 @@ impl Bursts {
         Self { second: after(now, announcing.delay), refresh: after(now, announcing.refresh), lower: None }
     }
 
+    /// The refresh is another from now on.
+    pub(super) fn refresh(&mut self, now: Instant, announcing: &Announcing) {
+        self.refresh = after(now, announcing.refresh);
+    }
+
+    /// Addresses were added, and announced once: all are announced again after the delay, as of a new master.
+    pub(super) fn repeat(&mut self, now: Instant, announcing: &Announcing) {
+        self.second = after(now, announcing.delay);
+    }
+
     /// How many messages are due now for each address because a lower priority was heard; they are repeated after the
     /// delay. Until then further ones add nothing.
     pub(super) fn heard_lower(&mut self, now: Instant, announcing: &Announcing) -> u32 {

@@ -7,34 +7,53 @@
 //! Other nodes are taken to have the same groups: where one member's master gives way, those of the others have to be heard
 //! within an interval.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Routers;
-use super::router::Router;
-use crate::config::model::vrrp::SyncGroup;
+use super::router::{Course, Router};
+use crate::config::model::vrrp::Vrrp;
 use crate::vrrp::machine::Event;
-use crate::vrrp::{Output, RouterId, State};
+use crate::vrrp::{GroupId, Numbers, Output, RouterId, State};
 
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) name: String,
-    members: Vec<RouterId>,
+    members: BTreeSet<RouterId>,
     /// The state that was told last.
     told: State,
 }
 
-impl Group {
-    pub(super) fn new(group: &SyncGroup, routers: &BTreeMap<RouterId, Router>) -> Self {
-        let members = routers.iter().filter(|(_, router)| group.members.contains(&router.name));
-        Self {
-            name: group.name.clone(),
-            members: members.map(|(id, _)| *id).collect(),
-            told: State::Initialize,
+impl Routers {
+    /// The other members of every router's group.
+    pub(super) fn all_mates(&self) -> BTreeMap<RouterId, Vec<RouterId>> {
+        self.all.keys().map(|id| (*id, self.mates(*id))).collect()
+    }
+
+    /// Takes the groups of a configuration in place of those there were; what was told of one that stays is not told again.
+    /// A member that waited for others, `before`, may do so no longer.
+    pub(super) fn regroup(
+        &mut self,
+        config: &Vrrp,
+        numbers: &Numbers,
+        before: &BTreeMap<RouterId, Vec<RouterId>>,
+    ) {
+        let told: BTreeMap<_, _> =
+            self.groups.values().map(|group| (group.name.as_str(), group.told)).collect();
+        let mut groups = BTreeMap::new();
+        for group in &config.sync_groups {
+            let Some(id) = numbers.of_group(&group.name) else { continue };
+            let members = group.members.iter().filter_map(|name| numbers.of(name)).collect();
+            let told = told.get(group.name.as_str()).copied().unwrap_or_default();
+            groups.insert(id, Group { name: group.name.clone(), members, told });
+        }
+        self.groups = groups;
+        for (id, mates) in self.all_mates() {
+            if let Some(router) = self.all.get_mut(&id) {
+                router.held &= before.get(&id) == Some(&mates);
+            }
         }
     }
-}
 
-impl Routers {
     /// Whether a router that would become master now must leave that to a later member of its group.
     pub(super) fn waits_for_its_group(&self, id: RouterId) -> bool {
         let takes_over =
@@ -71,15 +90,35 @@ impl Routers {
         }
     }
 
-    /// Tells the state of a router's group when it is that of every member and was not told.
-    pub(super) fn tell_group(&mut self, id: RouterId) {
-        let Some(place) = self.all.get(&id).and_then(|router| router.group) else { return };
-        let Some(group) = self.groups.get_mut(place.0) else { return };
-        let mut states = group.members.iter().filter_map(|id| self.all.get(id)).map(|router| router.state);
+    /// A member that a reload brought into a group of masters is not one at once. When it hears a master that it lets be,
+    /// that must be master of all.
+    pub(super) fn give_way_with(&mut self, id: RouterId) {
+        if !self.all.get(&id).is_some_and(|router| router.machine.follows()) {
+            return;
+        }
+        for mate in self.mates(id) {
+            self.step(mate, Event::Force(State::Backup));
+        }
+    }
+
+    /// Tells what groups are that a reload made out of others; of what did not begin yet there is nothing to tell.
+    pub(super) fn tell_new_groups(&mut self) {
+        let begun = |id: &RouterId| self.all.get(id).is_some_and(|router| router.runs() && !router.ends);
+        let groups = self.groups.iter().filter(|(_, group)| group.members.iter().any(begun));
+        for id in groups.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.tell_group(id);
+        }
+    }
+
+    /// Tells the state of a group when it is that of every member and was not told.
+    pub(super) fn tell_group(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let members = group.members.iter().filter_map(|member| self.all.get(member));
+        let mut states = members.filter(|router| router.group == Some(id)).map(|router| router.state);
         let Some(to) = states.next() else { return };
         if to != group.told && states.all(|state| state == to) {
             group.told = to;
-            self.outbox.push(Output::GroupChanged { group: place, to });
+            self.outbox.push(Output::GroupChanged { group: id, to });
         }
     }
 
@@ -87,22 +126,33 @@ impl Routers {
     pub(super) fn causes(&self) -> Vec<(RouterId, Option<String>)> {
         self.all
             .iter()
+            .filter(|(_, router)| !router.ends)
             .map(|(id, router)| (*id, own_cause(router).or_else(|| self.cause_of_mates(*id))))
             .collect()
     }
 
+    /// One that has not started yet is in nobody's way who has.
     fn cause_of_mates(&self, id: RouterId) -> Option<String> {
-        self.mates(id).iter().filter_map(|mate| self.all.get(mate)).find_map(|mate| {
-            let cause = own_cause(mate)?;
-            Some(format!("{} of its sync group is in fault: {cause}", mate.name))
+        let has_started = |router: &Router| router.course != Course::Ahead;
+        let started = self.all.get(&id).is_some_and(has_started);
+        let mates = self.mates(id);
+        let mut mates = mates.iter().filter_map(|mate| self.all.get(mate));
+        mates.find_map(|mate| {
+            let cause = own_cause(mate).filter(|_| has_started(mate) || !started)?;
+            Some(format!("{} of its sync group is in fault: {cause}", mate.identity.name))
         })
     }
 
     /// The other members of a router's group.
     fn mates(&self, id: RouterId) -> Vec<RouterId> {
-        let group = self.all.get(&id).and_then(|router| self.groups.get(router.group?.0));
-        let members = group.map_or(&[][..], |group| &group.members);
-        members.iter().copied().filter(|member| *member != id).collect()
+        let group = self.all.get(&id).and_then(|router| router.group);
+        let Some((group, id_of_group)) = group.and_then(|id| Some((self.groups.get(&id)?, id))) else {
+            return Vec::new();
+        };
+        let is_mate = |member: &RouterId| {
+            *member != id && self.all.get(member).is_some_and(|mate| mate.group == Some(id_of_group))
+        };
+        group.members.iter().copied().filter(is_mate).collect()
     }
 }
 

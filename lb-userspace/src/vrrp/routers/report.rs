@@ -11,7 +11,7 @@ use crate::vrrp::{RouterId, State};
 /// How one router stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterReport {
-    /// Its place in the configuration.
+    /// Its number.
     pub router: RouterId,
     /// Its name.
     pub name: String,
@@ -42,7 +42,7 @@ pub struct RouterReport {
 }
 
 impl Routers {
-    /// How every router stands, in the order of the configuration.
+    /// How every router stands, in the order of their numbers; one that is being replaced as it was.
     pub fn report(&self) -> Vec<RouterReport> {
         self.all
             .iter()
@@ -55,8 +55,8 @@ impl Routers {
                 };
                 RouterReport {
                     router: *id,
-                    name: router.name.clone(),
-                    group: router.group.and_then(|group| Some(self.groups.get(group.0)?.name.clone())),
+                    name: router.identity.name.clone(),
+                    group: router.group.and_then(|group| Some(self.groups.get(&group)?.name.clone())),
                     state: router.state,
                     since: router.since,
                     masterships: router.masterships,

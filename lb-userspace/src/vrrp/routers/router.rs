@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::config::model::vrrp::{Vrrp, VrrpInstance};
+use crate::config::Span;
+use crate::config::model::vrrp::{
+    Family, VirtualAddress, VirtualRoute, VirtualRule, Vmac, Vrrp, VrrpInstance,
+};
 use crate::vrrp::announcing::Spacing;
-use crate::vrrp::machine::{Event, Machine};
-use crate::vrrp::tracking::{Standing, Tracker};
-use crate::vrrp::{GroupId, State};
+use crate::vrrp::machine::{Belongings, Event, Machine};
+use crate::vrrp::tracking::{Observed, Standing, Tracker};
+use crate::vrrp::{GroupId, Numbers, State};
 
 #[derive(Clone, Debug)]
 pub(super) struct Router {
-    pub(super) name: String,
+    pub(super) identity: Identity,
+    holds: Holds,
     pub(super) machine: Machine,
     pub(super) group: Option<GroupId>,
     pub(super) tracker: Tracker,
@@ -23,6 +27,12 @@ pub(super) struct Router {
     /// The source is configured and its presence is not tracked.
     pub(super) source_is_fixed: bool,
     pub(super) course: Course,
+    /// It does not run before.
+    pub(super) begin: Instant,
+    /// A reload ended it: it gives its mastership away.
+    pub(super) ends: bool,
+    /// What comes after it then.
+    pub(super) heir: Option<Box<Router>>,
     /// The state that was seen last, and since when it is.
     pub(super) state: State,
     pub(super) since: Instant,
@@ -33,6 +43,47 @@ pub(super) struct Router {
     /// Addresses by the interface they are announced on.
     pub(super) lanes: BTreeMap<String, Vec<IpAddr>>,
     pub(super) spacing: Spacing,
+}
+
+/// What makes it this router: with another of these it is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) name: String,
+    interface: String,
+    family: Family,
+    virtual_router_id: u8,
+    vmac: Option<Vmac>,
+    source: Option<IpAddr>,
+    track_source: bool,
+}
+
+impl Identity {
+    /// Whether other routers take adverts of the one for those of the other.
+    pub(super) fn is_heard_as(&self, other: &Self) -> bool {
+        let on_the_wire = |id: &Self| (id.family, id.virtual_router_id);
+        self.interface == other.interface && on_the_wire(self) == on_the_wire(other)
+    }
+}
+
+/// What it holds while it is master, wherever that stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holds {
+    addresses: Vec<VirtualAddress>,
+    routes: Vec<VirtualRoute>,
+    rules: Vec<VirtualRule>,
+}
+
+impl Holds {
+    fn of(instance: &VrrpInstance) -> Self {
+        let span = Span::default();
+        let route = |route: &VirtualRoute| VirtualRoute { span, ..route.clone() };
+        let rule = |rule: &VirtualRule| VirtualRule { span, ..rule.clone() };
+        Self {
+            addresses: instance.owned().cloned().collect(),
+            routes: instance.routes.iter().map(route).collect(),
+            rules: instance.rules.iter().map(rule).collect(),
+        }
+    }
 }
 
 /// How far a router is between its start and its end.
@@ -46,21 +97,38 @@ pub(super) enum Course {
 
 impl Router {
     /// The router of an instance; none without an interface.
-    pub(super) fn new(instance: &VrrpInstance, config: &Vrrp, now: Instant) -> Option<Self> {
+    pub(super) fn new(
+        instance: &VrrpInstance,
+        config: &Vrrp,
+        numbers: &Numbers,
+        now: Instant,
+    ) -> Option<Self> {
         let interface = instance.interface.as_deref()?;
-        let group = config.sync_groups.iter().position(|group| group.members.contains(&instance.name));
+        let group = config.sync_groups.iter().find(|group| group.members.contains(&instance.name));
         let mut machine = Machine::new(instance);
         let source = instance.source.filter(|_| !instance.track_source);
         machine.handle(now, Event::Source(source));
         Some(Self {
-            name: instance.name.clone(),
-            tracker: Tracker::new(instance, interface, group.and_then(|place| config.sync_groups.get(place))),
+            identity: Identity {
+                name: instance.name.clone(),
+                interface: interface.to_owned(),
+                family: instance.family,
+                virtual_router_id: instance.virtual_router_id,
+                vmac: instance.vmac.clone(),
+                source: instance.source,
+                track_source: instance.track_source,
+            },
+            holds: Holds::of(instance),
+            tracker: Tracker::new(instance, interface, group),
             standing: Standing { priority: machine.priority(), faults: Vec::new() },
-            group: group.map(GroupId),
+            group: group.and_then(|group| numbers.of_group(&group.name)),
             cause: None,
             source,
             source_is_fixed: source.is_some(),
             course: Course::Ahead,
+            begin: now,
+            ends: false,
+            heir: None,
             state: machine.state(),
             since: now,
             masterships: 0,
@@ -72,6 +140,37 @@ impl Router {
             },
             machine,
         })
+    }
+
+    /// Becomes what `new`, which has the same identity, is by the configuration. Gives the addresses that are new, with the
+    /// interface that each is announced on, if there are others now.
+    pub(super) fn renew(
+        &mut self,
+        now: Instant,
+        instance: &VrrpInstance,
+        new: Self,
+        observed: &Observed,
+    ) -> Option<BTreeMap<String, Vec<IpAddr>>> {
+        let are_same = self.lanes == new.lanes;
+        let mut added = new.lanes.clone();
+        for (interface, addresses) in &mut added {
+            let before = self.lanes.get(interface);
+            addresses.retain(|address| before.is_none_or(|before| !before.contains(address)));
+        }
+        added.retain(|_, addresses| !addresses.is_empty());
+        let belongings = if self.holds == new.holds {
+            Belongings::Same
+        } else if added.is_empty() {
+            Belongings::Fewer
+        } else {
+            Belongings::More
+        };
+        self.machine.reload(now, instance, belongings);
+        self.tracker =
+            if self.runs() { new.tracker.in_place_of(&self.tracker, observed) } else { new.tracker };
+        (self.group, self.holds) = (new.group, new.holds);
+        (self.lanes, self.spacing) = (new.lanes, new.spacing);
+        (!are_same).then_some(added)
     }
 
     /// Whether it was started and has not ended.

@@ -4,6 +4,7 @@ mod announcing;
 mod groups;
 mod lifetime;
 mod random;
+mod reload;
 mod tracking;
 mod two_nodes;
 
@@ -89,8 +90,10 @@ fn advert(instance: &VrrpInstance, priority: u8) -> Advert {
 }
 
 /// A node whose adverts leave at once.
+#[derive(Clone)]
 struct Node {
     config: Vrrp,
+    numbers: Numbers,
     routers: Routers,
     now: Instant,
 }
@@ -98,8 +101,12 @@ struct Node {
 impl Node {
     /// Nothing is known of its host.
     fn new(config: Vrrp) -> Self {
-        let now = Instant::now();
-        Self { routers: Routers::new(&config, now), config, now }
+        Self::booted(config, Instant::now())
+    }
+
+    fn booted(config: Vrrp, now: Instant) -> Self {
+        let numbers = Numbers::default().assign(&config);
+        Self { routers: Routers::new(&config, &numbers, now), config, numbers, now }
     }
 
     /// Every interface is up and has an address.
@@ -130,6 +137,21 @@ impl Node {
     fn tell(&mut self, input: Input) -> Vec<Output> {
         self.routers.handle(self.now, input);
         self.drain()
+    }
+
+    /// Takes a configuration in place of its own.
+    fn reload(&mut self, config: Vrrp) -> Vec<Output> {
+        self.numbers = self.numbers.assign(&config);
+        self.config = config;
+        self.routers.reload(self.now, &self.config, &self.numbers);
+        self.drain()
+    }
+
+    /// The same with something else in it.
+    fn change(&mut self, change: impl FnOnce(&mut Vrrp)) -> Vec<Output> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.reload(config)
     }
 
     fn interface(&mut self, name: &str, up: bool) -> Vec<Output> {
@@ -164,8 +186,13 @@ impl Node {
     fn drain(&mut self) -> Vec<Output> {
         let mut outputs = Vec::new();
         while let Some(output) = self.routers.poll_output() {
-            if let Output::Advert { router, .. } = output {
-                self.routers.handle(self.now, Input::Sent(router));
+            match output {
+                Output::Advert { router, .. } => self.routers.handle(self.now, Input::Sent(router)),
+                // Its address is known, if it comes back.
+                Output::Ended(router) => {
+                    self.routers.handle(self.now, Input::Source { router, address: Some(ip(OWN)) });
+                }
+                _ => {}
             }
             outputs.push(output);
         }

@@ -22,6 +22,8 @@ struct World {
     leases: [[Option<Instant>; 2]; 2],
     /// When nobody could forward for a router, in all.
     gaps: [Duration; 2],
+    /// When both could.
+    doubled: Duration,
 }
 
 /// How late a node wakes up for its timers.
@@ -39,6 +41,7 @@ impl World {
             carries: [true; 2],
             leases: [[None; 2]; 2],
             gaps: [Duration::ZERO; 2],
+            doubled: Duration::ZERO,
         };
         for priority in priorities {
             world.nodes.push(None);
@@ -52,13 +55,22 @@ impl World {
         for instance in &mut config.instances {
             instance.priority = priority;
         }
-        let mut node = Node { routers: Routers::new(&config, self.now), config, now: self.now };
+        let mut node = Node::booted(config, self.now);
         for (router, name) in ["eth1", "eth2"].into_iter().enumerate() {
             node.routers.handle(self.now, Input::Interface { name: name.to_owned(), up: true });
             let address = Some(ip(SOURCES[place]));
             node.routers.handle(self.now, Input::Source { router: RouterId(router), address });
         }
         self.nodes[place] = Some(node);
+        self.perform(place);
+    }
+
+    fn reload(&mut self, place: usize, change: impl FnOnce(&mut Vrrp)) {
+        if let Some(node) = &mut self.nodes[place] {
+            change(&mut node.config);
+            node.numbers = node.numbers.assign(&node.config);
+            node.routers.reload(self.now, &node.config, &node.numbers);
+        }
         self.perform(place);
     }
 
@@ -130,6 +142,9 @@ impl World {
     /// Time passes without events; what nobody may forward meanwhile is added up.
     fn pass(&mut self, to: Instant) {
         for router in 0..2 {
+            let both = self.leases.iter().map(|leases| leases[router]).min().flatten();
+            self.doubled +=
+                both.map_or(Duration::ZERO, |until| until.min(to).saturating_duration_since(self.now));
             let covered = self.leases.iter().filter_map(|leases| leases[router]).max();
             let from = covered.map_or(self.now, |until| until.max(self.now));
             self.gaps[router] += to.saturating_duration_since(from);
@@ -212,4 +227,90 @@ fn after_both_networks_carry_again_one_node_is_master_of_both() {
     world.carries = [true; 2];
     world.run(3 * SECOND);
     world.assert_master(0);
+}
+
+/// Both take a configuration, one so long after the other, and nobody who forwards notices.
+fn takes_over_nowhere(first: usize, pause: Duration, change: impl Fn(&mut Vrrp)) {
+    let mut world = World::new([150, 100]);
+    world.run(5 * SECOND + 300 * MS);
+    world.gap();
+    world.doubled = Duration::ZERO;
+    world.reload(first, &change);
+    world.run(pause);
+    world.assert_master(0);
+    world.reload(1 - first, &change);
+    for _ in 0..20 {
+        world.run(SECOND);
+        world.assert_master(0);
+    }
+    assert_eq!((world.gap(), world.doubled), (Duration::ZERO, Duration::ZERO), "{first} {pause:?}");
+}
+
+#[test]
+fn a_reload_of_one_node_after_the_other_changes_no_master() {
+    let one_more = |config: &mut Vrrp| config.instances[0].virtual_addresses.push(owned("203.0.113.200"));
+    let one_less = |config: &mut Vrrp| drop(config.instances[0].virtual_addresses.pop());
+    let slower = |config: &mut Vrrp| {
+        config.instances.iter_mut().for_each(|instance| instance.advert_interval = 3 * SECOND);
+    };
+    let faster = |config: &mut Vrrp| {
+        config.instances.iter_mut().for_each(|instance| instance.advert_interval = SECOND / 4);
+    };
+    let nothing = |_: &mut Vrrp| {};
+    let older = |config: &mut Vrrp| {
+        config.instances.iter_mut().for_each(|instance| instance.version = Version::V2);
+    };
+    for first in [0, 1] {
+        // Who still has the old one does not understand the other: it waits as long as for a silent master.
+        for pause in [Duration::ZERO, 700 * MS, 1500 * MS] {
+            takes_over_nowhere(first, pause, one_more);
+            takes_over_nowhere(first, pause, one_less);
+            takes_over_nowhere(first, pause, older);
+        }
+        for pause in [Duration::ZERO, 700 * MS, 60 * SECOND] {
+            takes_over_nowhere(first, pause, slower);
+            takes_over_nowhere(first, pause, faster);
+            takes_over_nowhere(first, pause, nothing);
+        }
+    }
+}
+
+#[test]
+fn a_backup_with_new_addresses_hears_the_master_with_the_old_ones_for_as_long_as_it_takes() {
+    let one_more = |config: &mut Vrrp| config.instances[1].virtual_addresses.push(owned("203.0.113.200"));
+    takes_over_nowhere(1, 60 * SECOND, one_more);
+    let slower = |config: &mut Vrrp| {
+        for instance in &mut config.instances {
+            (instance.version, instance.advert_interval) = (Version::V2, 2 * SECOND);
+        }
+    };
+    let mut world = World::new([150, 100]);
+    for place in [0, 1] {
+        world.reload(place, |config| {
+            config.instances.iter_mut().for_each(|instance| instance.version = Version::V2)
+        });
+    }
+    world.run(5 * SECOND);
+    world.assert_master(0);
+    world.reload(1, slower);
+    world.run(60 * SECOND);
+    world.assert_master(0);
+    world.reload(0, slower);
+    world.run(60 * SECOND);
+    world.assert_master(0);
+}
+
+#[test]
+fn a_removed_router_goes_to_the_other_node_without_a_pause() {
+    let mut world = World::new([150, 100]);
+    for place in [0, 1] {
+        world.reload(place, |config| config.sync_groups.clear());
+    }
+    world.run(5 * SECOND);
+    world.assert_master(0);
+    world.gap();
+    world.reload(0, |config| config.instances[1].interface = None);
+    world.run(5 * SECOND);
+    assert_eq!((world.forwards(0), world.forwards(1)), ([true, false], [false, true]));
+    assert_eq!((world.gap(), world.gaps), (Duration::ZERO, [Duration::ZERO; 2]));
 }

@@ -1,0 +1,77 @@
+//! Another configuration for the virtual routers that run, so that nothing that is the same in it notices.
+
+use anyhow::ensure;
+
+use super::{Roles, check_scripts, names};
+use crate::config::model::vrrp::{Vrrp as Config, VrrpInstance};
+use crate::io::datapath::Leases;
+use crate::vrrp::{Input, Numbers, RouterId};
+
+impl Roles {
+    /// Takes another configuration, and waits until the VRRP thread has it. Routers that it does not name any more, or that
+    /// are others now, go on as they were for as long as it takes them to give their masterships away. `leases` is the
+    /// data plane's map where that is another one: when this returns, it has every lease that there is. While everything
+    /// stops, nothing happens.
+    ///
+    /// Gives what takes effect at the next start only, in sentences for the log.
+    ///
+    /// # Errors
+    /// When the data plane has too few rows, when the host has no inotify or threads left for new trackers, and when the VRRP
+    /// thread is gone or hangs. In the first two cases the configuration stays as it was.
+    pub(in crate::io) async fn reload(
+        &mut self,
+        config: &Config,
+        numbers: &Numbers,
+        leases: Option<Leases>,
+    ) -> anyhow::Result<Vec<String>> {
+        if self.stop_by.is_some() {
+            return Ok(Vec::new());
+        }
+        let (needed, there) = (numbers.lease_rows(), leases.as_ref().unwrap_or(&self.leases).rows());
+        ensure!(needed <= there, "the map `leases` has {there} rows and {needed} are needed: start anew");
+        self.trackers.change(config)?;
+        self.notifier.change(&config.globals);
+        check_scripts(config, &self.notifier);
+        self.watching.change(names::wanted(config));
+        if let Some(leases) = &leases {
+            self.leases = leases.clone();
+        }
+        let ending = self.thread.reload(config, numbers, leases).await?;
+        let later = at_the_next_start(&self.config, config);
+        self.config = config.clone();
+        let vmac = |instance: &VrrpInstance| Some(instance.vmac.as_ref()?.name.clone());
+        self.busy = ending.iter().filter_map(|instance| vmac(instance)).collect();
+        self.carriers.change(config, &self.busy).await;
+        Ok(later)
+    }
+
+    /// The virtual interface of a router that has ended may go now, or become another.
+    pub(super) async fn ended(&mut self, router: RouterId, instance: &VrrpInstance) {
+        self.standing.remove(&router);
+        if let Some(vmac) = &instance.vmac
+            && let Some(place) = self.busy.iter().position(|busy| *busy == vmac.name)
+        {
+            self.busy.swap_remove(place);
+            self.carriers.change(&self.config, &self.busy).await;
+        }
+    }
+}
+
+/// Whether what is told of is still tracked.
+pub(super) fn is_tracked(config: &Config, input: &Input) -> bool {
+    match input {
+        Input::Script { name, .. } => config.scripts.iter().any(|script| script.name == *name),
+        Input::File { name, .. } => config.files.iter().any(|file| file.name == *name),
+        Input::Process { name, .. } => config.processes.iter().any(|process| process.name == *name),
+        _ => true,
+    }
+}
+
+fn at_the_next_start(before: &Config, now: &Config) -> Vec<String> {
+    let (before, now) = (&before.globals, &now.globals);
+    let mut later = Vec::new();
+    if before.startup_delay != now.startup_delay {
+        later.push("`vrrp_startup_delay` takes effect at the next start".to_owned());
+    }
+    later
+}
