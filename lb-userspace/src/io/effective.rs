@@ -1,6 +1,8 @@
 //! What of a configuration takes effect: the services to run, the checks of their real servers, and the virtual
 //! routers that own their addresses.
 
+mod checklist;
+
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
@@ -9,21 +11,25 @@ use lb_common::{
     sched,
 };
 
-use super::check::{CheckSpec, Target};
+pub(super) use self::checklist::Checklist;
+use super::check::Target;
 use crate::{
     config::model::{
         self, Checker, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, TcpCheck, VirtualServer,
-        vrrp::{Family, VrrpInstance},
+        vrrp::Family,
     },
     health,
     plan::{ServiceKey, Wanted, WantedServer, mapped},
+    vrrp::{Numbers, RouterId},
 };
 
-/// The services that can run, and their checks, numbered in the order of the configuration.
-pub(super) fn effective(config: &Config) -> (Vec<Wanted>, Vec<CheckSpec>) {
-    let mut checks = Vec::new();
-    let services = config.served().map(|service| wanted(service, config, &mut checks)).collect();
-    (services, checks)
+/// The services that can run, and their checks, which keep the numbers that they had in `before`.
+pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Checklist) -> (Vec<Wanted>, Checklist) {
+    let mut checks = before.successor();
+    let services = config
+        .served()
+        .map(|service| wanted(service, config, numbers, |server, found| checks.note(before, server, found)));
+    (services.collect(), checks)
 }
 
 /// The rows of `mark_rules`, in the order of the configuration.
@@ -76,17 +82,22 @@ pub(super) fn timeouts(config: &Config, now: Timeouts) -> Timeouts {
     timeouts
 }
 
-/// The rows of `leases` behind row 0: one for each `vrrp_instance`, in the order of the configuration.
-pub(super) fn leases(config: &Config) -> Vec<Lease> {
-    let row = |instance: &VrrpInstance| {
+/// The rows of `leases` behind row 0, by the numbers of the virtual routers; those of nobody among them.
+pub(super) fn leases(config: &Config, numbers: &Numbers) -> Vec<Lease> {
+    let mut rows = Vec::new();
+    for instance in &config.vrrp.instances {
+        let Some(RouterId(number)) = numbers.of(&instance.name) else { continue };
+        if rows.len() <= number {
+            rows.resize(number + 1, Lease::none(0, NO_VMAC));
+        }
         let vrid = instance.virtual_router_id;
         let family = match instance.family {
             Family::V4 => 1,
             Family::V6 => 2,
         };
-        Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]))
-    };
-    config.vrrp.instances.iter().map(row).collect()
+        rows[number] = Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]));
+    }
+    rows
 }
 
 fn policy(service: &VirtualServer) -> Policy {
@@ -107,7 +118,12 @@ fn policy(service: &VirtualServer) -> Policy {
     }
 }
 
-fn wanted(service: &VirtualServer, config: &Config, checks: &mut Vec<CheckSpec>) -> Wanted {
+fn wanted(
+    service: &VirtualServer,
+    config: &Config,
+    numbers: &Numbers,
+    mut note: impl FnMut((ServiceKey, IpAddr), &[(Target, health::Settings)]) -> Vec<u32>,
+) -> Wanted {
     let key = match service.selector {
         Selector::Address { address, port, protocol } => {
             ServiceKey { vip: mapped(address), protocol: number(protocol), port }
@@ -136,38 +152,42 @@ fn wanted(service: &VirtualServer, config: &Config, checks: &mut Vec<CheckSpec>)
             Checker::Tcp(check) => Some(check),
             Checker::Other { .. } => None,
         });
-        let first = checks.len() as u32;
-        checks.extend(tcp.zip(first..).map(|(check, id)| spec(check, id)));
+        let checks: Vec<_> = tcp.map(probing).collect();
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
             thresholds: [server.upper_threshold, server.lower_threshold],
             inhibit_on_failure: server.inhibit_on_failure,
-            checks: (first..checks.len() as u32).collect(),
+            checks: note((key, server.address), &checks),
         }
     });
     let servers = servers.collect();
     Wanted {
         key,
         method: sched::Method { scheduler, flags },
-        lease: config.owner(service).map_or(0, |place| place as u16 + 1),
+        lease: lease(service, config, numbers),
         policy: policy(service),
         servers,
     }
 }
 
-fn spec(check: &TcpCheck, id: u32) -> CheckSpec {
-    CheckSpec {
-        id,
-        target: Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto },
-        settings: health::Settings {
-            delay_loop: check.delay_loop,
-            retry: check.retry,
-            delay_before_retry: check.delay_before_retry,
-            timeout: check.connect_timeout,
-            warmup: check.warmup,
-        },
-    }
+/// The row of `leases` of the virtual router that owns the service's address; 0 when none does.
+fn lease(service: &VirtualServer, config: &Config, numbers: &Numbers) -> u16 {
+    let owner = config.owner(service).and_then(|place| config.vrrp.instances.get(place));
+    owner.and_then(|owner| numbers.of(&owner.name)).map_or(0, |RouterId(number)| number as u16 + 1)
+}
+
+fn probing(check: &TcpCheck) -> (Target, health::Settings) {
+    let target =
+        Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto };
+    let settings = health::Settings {
+        delay_loop: check.delay_loop,
+        retry: check.retry,
+        delay_before_retry: check.delay_before_retry,
+        timeout: check.connect_timeout,
+        warmup: check.warmup,
+    };
+    (target, settings)
 }
 
 #[cfg(test)]
@@ -175,7 +195,7 @@ mod tests {
     use super::*;
     use crate::config::{
         Span,
-        model::vrrp::{VirtualAddress, Vmac},
+        model::vrrp::{VirtualAddress, Vmac, VrrpInstance},
         parse,
     };
 
@@ -199,7 +219,11 @@ mod tests {
     }
 
     fn lease(selector: Selector, config: &Config) -> u16 {
-        wanted(&service(selector), config, &mut Vec::new()).lease
+        super::lease(&service(selector), config, &numbers(config))
+    }
+
+    fn numbers(config: &Config) -> Numbers {
+        Numbers::default().assign(&config.vrrp)
     }
 
     fn config(instances: &[VrrpInstance]) -> Config {
@@ -268,7 +292,11 @@ mod tests {
                     virtual_server fwmark 3 {\n lb_kind DR\n lb_algo rr\n ops\n persistence_granularity 255.255.255.0\n \
                     real_server 10.0.0.1 {\n }\n}\n\
                     virtual_server 10.0.0.9 80 {\n lb_kind DR\n lb_algo rr\n protocol TCP\n real_server 10.0.0.1 80 {\n }\n}\n";
-        let (services, _) = effective(&parse("t", text).config.expect("it loads"));
+        let (services, _) = effective(
+            &parse("t", text).config.expect("it loads"),
+            &Numbers::default(),
+            &Checklist::default(),
+        );
         let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
         assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
         let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
@@ -331,6 +359,10 @@ mod tests {
             VrrpInstance { vmac, family: Family::V6, ..owner(53, VIP) },
         ];
         let rows = [Lease::none(51, NO_VMAC), Lease::none(52, [1, 52]), Lease::none(53, [2, 53])];
-        assert_eq!(leases(&config), rows);
+        let first = numbers(&config);
+        assert_eq!(leases(&config, &first), rows);
+        config.vrrp.instances.remove(1);
+        let left = leases(&config, &first.assign(&config.vrrp));
+        assert_eq!(left, [rows[0], Lease::none(0, NO_VMAC), rows[2]], "a row keeps its place");
     }
 }

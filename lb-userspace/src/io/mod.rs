@@ -17,6 +17,7 @@ pub mod notify;
 mod report;
 mod roles;
 pub mod socket;
+pub mod source;
 mod sysctl;
 pub mod trackers;
 pub mod vmac;

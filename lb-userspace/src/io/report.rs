@@ -20,8 +20,8 @@ use crate::{
     config::model::vrrp::VrrpInstance,
     control::{Director, RealServer, VirtualService, Way},
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
-    status::{self, Persistence, ServerState, Status},
-    vrrp::RouterReport,
+    status::{self, Configuration, Persistence, ServerState, Status},
+    vrrp::{Numbers, RouterId, RouterReport},
 };
 
 /// What is told about.
@@ -30,6 +30,8 @@ pub(super) struct Subjects<'a> {
     pub(super) datapath: &'a Datapath,
     pub(super) interfaces: &'a [Link],
     pub(super) instances: &'a [VrrpInstance],
+    pub(super) numbers: &'a Numbers,
+    pub(super) configuration: Configuration,
     pub(super) routers: &'a [RouterReport],
     pub(super) mode: Mode,
     pub(super) since: Instant,
@@ -37,7 +39,7 @@ pub(super) struct Subjects<'a> {
 
 /// The status document of this moment. Counts that cannot be read are 0 and said in the log.
 pub(super) fn status(subjects: &Subjects<'_>) -> Status {
-    let Subjects { director, datapath, interfaces, instances, routers, mode, since } = *subjects;
+    let Subjects { director, datapath, interfaces, instances, routers, mode, since, .. } = *subjects;
     let counters = datapath.counters().unwrap_or_else(|error| {
         warn!("the packet counters cannot be read: {error:#}");
         Counters::default()
@@ -47,16 +49,13 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
         pid: std::process::id(),
         uptime_seconds: since.elapsed().as_secs(),
         mode: mode.to_string(),
+        configuration: subjects.configuration.clone(),
         interfaces: interfaces
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
         instances: routers.iter().filter_map(|router| instance_status(router, instances)).collect(),
-        services: director
-            .services
-            .values()
-            .map(|service| service_status(service, datapath, interfaces, instances))
-            .collect(),
+        services: director.services.values().map(|service| service_status(service, subjects)).collect(),
         counters: Counter::ALL
             .iter()
             .map(|counter| (counter.name().to_owned(), counter.of(&counters)))
@@ -65,7 +64,7 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
 }
 
 fn instance_status(router: &RouterReport, instances: &[VrrpInstance]) -> Option<status::Instance> {
-    let instance = instances.get(router.router.0)?;
+    let instance = instances.iter().find(|instance| instance.name == router.name)?;
     let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
     Some(status::Instance {
         name: router.name.clone(),
@@ -91,12 +90,8 @@ fn instance_status(router: &RouterReport, instances: &[VrrpInstance]) -> Option<
     })
 }
 
-fn service_status(
-    service: &VirtualService,
-    datapath: &Datapath,
-    interfaces: &[Link],
-    instances: &[VrrpInstance],
-) -> status::Service {
+fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::Service {
+    let Subjects { datapath, interfaces, instances, numbers, .. } = *subjects;
     let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
     let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
@@ -112,9 +107,10 @@ fn service_status(
         persistence: persistence(&service.wanted.policy, address(&key)),
         one_packet: service.wanted.policy.has(Policy::ONE_PACKET),
         sloppy: service.wanted.policy.has(Policy::SLOPPY),
-        instance: usize::from(lease)
-            .checked_sub(1)
-            .and_then(|place| Some(instances.get(place)?.name.clone())),
+        instance: usize::from(lease).checked_sub(1).and_then(|number| {
+            let owns = |instance: &&VrrpInstance| numbers.of(&instance.name) == Some(RouterId(number));
+            Some(instances.iter().find(owns)?.name.clone())
+        }),
         active: datapath.leases().is_alive(lease),
         connections: total.connections,
         active_connections: total_load.active,

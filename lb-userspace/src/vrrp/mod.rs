@@ -3,6 +3,7 @@
 
 pub mod announcing;
 pub mod machine;
+mod numbers;
 pub mod routers;
 pub mod script;
 pub mod tracking;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
 
+pub use self::numbers::Numbers;
 pub use self::routers::{RouterReport, Routers};
 
 /// The state of a virtual router, RFC 5798 section 6.4, and keepalived's fault.
