@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lb_common::layout::NextHop;
+use lb_common::layout::{NextHop, Stats};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -35,7 +35,7 @@ use super::{
 use crate::{
     config::Config,
     control::{Action, Director, Event, Way},
-    plan::Wanted,
+    plan::{ServiceKey, Wanted},
     vrrp::Numbers,
 };
 
@@ -119,6 +119,8 @@ struct Daemon {
     numbers: Numbers,
     director: Director,
     datapath: Datapath,
+    /// What the services' real servers had counted that are gone.
+    retired: BTreeMap<ServiceKey, Stats>,
     /// Those that were named on the command line.
     named: Vec<String>,
     interfaces: Vec<Link>,
@@ -186,6 +188,7 @@ impl Daemon {
             numbers,
             director,
             datapath,
+            retired: BTreeMap::new(),
             named: options.interfaces,
             interfaces,
             gone: BTreeSet::new(),
@@ -263,6 +266,7 @@ impl Daemon {
                 let status = report::status(&Subjects {
                     director: &self.director,
                     datapath: &self.datapath,
+                    retired: &self.retired,
                     interfaces: &self.interfaces,
                     instances: &self.config.vrrp.instances,
                     numbers: &self.numbers,

@@ -28,6 +28,8 @@ use crate::{
 pub(super) struct Subjects<'a> {
     pub(super) director: &'a Director,
     pub(super) datapath: &'a Datapath,
+    /// By services, the counts of real servers that are gone.
+    pub(super) retired: &'a BTreeMap<ServiceKey, Stats>,
     pub(super) interfaces: &'a [Link],
     pub(super) instances: &'a [VrrpInstance],
     pub(super) numbers: &'a Numbers,
@@ -94,7 +96,8 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
     let Subjects { datapath, interfaces, instances, numbers, .. } = *subjects;
     let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
-    let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
+    let retired = subjects.retired.get(&key).copied().unwrap_or_default();
+    let total = stats.iter().copied().fold(retired, Stats::plus);
     let load = |server: &RealServer| datapath.load(server.row.row);
     let total_load = service.servers.iter().map(load).fold(Load::default(), Load::plus);
     let servers = service.servers.iter().zip(&service.wanted.servers).zip(&stats);
@@ -150,7 +153,7 @@ fn lower_threshold([upper, lower]: [u32; 2]) -> u32 {
     if lower > 0 { lower } else { upper - upper / 4 }
 }
 
-fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
+pub(super) fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
     datapath.stats(server.row.row).unwrap_or_else(|error| {
         warn!(server = %server.rip, "its counts cannot be read: {error:#}");
         Stats::default()

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lb_common::layout::Policy;
+use lb_common::layout::{Policy, Stats};
 use tracing::{error, info, warn};
 
 use super::{
@@ -22,9 +22,10 @@ use crate::{
         collector::Collector,
         datapath::{Prepared, Settings},
         links::Link,
+        report,
         source::{Loaded, Refusal, Source},
     },
-    plan::{Allocation, Wanted, changes},
+    plan::{Allocation, ServiceKey, Wanted, changes},
     status::{Configuration, Failure, Reload},
     vrrp::Numbers,
 };
@@ -189,6 +190,7 @@ impl Daemon {
                 .unwrap_or_else(|| self.datapath.settings().interfaces.clone()),
             ..self.datapath.settings().clone()
         };
+        let retired = self.retired_by(&director);
         let changes = changes(self.director.services.values().map(|service| &service.wanted), &next.wanted);
         reload.changes = changes.iter().map(ToString::to_string).collect();
         match self.datapath.fits(&settings, &next.wanted, &next.allocation) {
@@ -212,8 +214,23 @@ impl Daemon {
                 reload.replaced = Some(why.to_owned());
             }
         }
-        self.director = director;
+        (self.director, self.retired) = (director, retired);
         Ok(())
+    }
+
+    /// The counts of the real servers of each service that are gone, when `next` is in force.
+    fn retired_by(&self, next: &Director) -> BTreeMap<ServiceKey, Stats> {
+        let mut retired = self.retired.clone();
+        retired.retain(|key, _| next.services.contains_key(key));
+        for (key, service) in &self.director.services {
+            let Some(next) = next.services.get(key) else { continue };
+            let stay: BTreeSet<u16> = next.servers.iter().map(|server| server.row.row).collect();
+            for server in service.servers.iter().filter(|server| !stay.contains(&server.row.row)) {
+                let sum = retired.entry(*key).or_default();
+                *sum = sum.plus(report::stats(&self.datapath, server));
+            }
+        }
+        retired
     }
 
     /// Puts another program in the place of the running one, with everything that the director knows in its maps.
