@@ -2,13 +2,18 @@
 //!
 //! Nothing here waits, reads a clock or touches a map. The loop in `io` executes the actions in their order.
 
+mod reload;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lb_common::layout::{NextHop, ServerInfo, ServerState};
+use lb_common::{
+    layout::{NextHop, Policy, ServerInfo, ServerState},
+    sched::Method,
+};
 
 use crate::{
     health::Verdict,
-    plan::{Allocation, Row, ServiceKey, Wanted, mapped},
+    plan::{Allocation, Row, ServiceKey, Wanted, WantedServer, mapped},
 };
 
 /// The way to a real server, as the network adapter sees it.
@@ -47,6 +52,38 @@ pub enum Action {
     },
     /// Publish a service's list of (row of `servers`, weight) in IPVS's order, head first.
     Pool(ServiceKey, Vec<(u16, u16)>),
+    /// Give a row to a real server, whose counts begin with nothing.
+    Occupy {
+        /// The row.
+        row: u16,
+        /// Its limits of connections, as [`WantedServer::thresholds`].
+        thresholds: [u32; 2],
+    },
+    /// Change a real server's limits of connections.
+    Limits {
+        /// Its row.
+        row: u16,
+        /// As [`WantedServer::thresholds`].
+        thresholds: [u32; 2],
+    },
+    /// Change what a service is besides its list.
+    Service {
+        /// Which.
+        key: ServiceKey,
+        /// How it picks.
+        method: Method,
+        /// Row of `leases`.
+        lease: u16,
+        /// What its new connections depend on besides.
+        policy: Policy,
+    },
+    /// Take a row from its real server, whose flows end.
+    Vacate {
+        /// The row.
+        row: u16,
+        /// A generation that no server ever had.
+        generation: u16,
+    },
 }
 
 /// A real server of one service.
@@ -65,6 +102,23 @@ pub struct RealServer {
 }
 
 impl RealServer {
+    fn new(
+        wanted: &WantedServer,
+        service: ServiceKey,
+        allocation: &Allocation,
+        ways: &BTreeMap<IpAddr, Way>,
+    ) -> Self {
+        let unknown = || Way::None("its MAC address is being resolved".to_owned());
+        Self {
+            rip: wanted.rip,
+            row: allocation.servers[&(service, mapped(wanted.rip))],
+            weight: wanted.weight,
+            inhibit_on_failure: wanted.inhibit_on_failure,
+            failures: BTreeMap::new(),
+            way: ways.get(&wanted.rip).cloned().unwrap_or_else(unknown),
+        }
+    }
+
     /// The state its row shows, and the reason when it is not eligible.
     pub fn state(&self) -> (ServerState, Option<&str>) {
         let failure = self.failures.values().next().map(String::as_str);
@@ -125,28 +179,9 @@ pub struct Director {
 impl Director {
     /// A director whose real servers all stand in their lists and of whose ways nothing is known yet.
     pub fn new(wanted: &[Wanted], allocation: &Allocation) -> Self {
-        let service = |service: &Wanted| {
-            let server = |server: &crate::plan::WantedServer| RealServer {
-                rip: server.rip,
-                row: allocation.servers[&(service.key, mapped(server.rip))],
-                weight: server.weight,
-                inhibit_on_failure: server.inhibit_on_failure,
-                failures: BTreeMap::new(),
-                way: Way::None("its MAC address is being resolved".to_owned()),
-            };
-            let servers: Vec<RealServer> = service.servers.iter().map(server).collect();
-            let list = (0..servers.len()).rev().collect();
-            (
-                service.key,
-                VirtualService {
-                    wanted: service.clone(),
-                    id: allocation.services[&service.key],
-                    servers,
-                    list,
-                },
-            )
-        };
-        Self { services: wanted.iter().map(service).collect() }
+        let ways = BTreeMap::new();
+        let service = |service| VirtualService::new(service, allocation, &ways);
+        Self { services: wanted.iter().map(|wanted| (wanted.key, service(wanted))).collect() }
     }
 
     /// Every row and every pool, for maps that are empty.
@@ -170,6 +205,14 @@ impl Director {
 }
 
 impl VirtualService {
+    /// All of its real servers stand in its list; the ways are those that are known.
+    fn new(wanted: &Wanted, allocation: &Allocation, ways: &BTreeMap<IpAddr, Way>) -> Self {
+        let server = |server| RealServer::new(server, wanted.key, allocation, ways);
+        let servers: Vec<RealServer> = wanted.servers.iter().map(server).collect();
+        let list = (0..servers.len()).rev().collect();
+        Self { wanted: wanted.clone(), id: allocation.services[&wanted.key], servers, list }
+    }
+
     fn server_event(&mut self, place: usize, event: &Event, actions: &mut Vec<Action>) {
         let server = &mut self.servers[place];
         let (was_listed, weight, state) = (server.is_listed(), server.effective_weight(), server.state().0);
@@ -277,14 +320,14 @@ mod tests {
     fn pool(actions: &[Action]) -> Option<Vec<(u16, u16)>> {
         actions.iter().find_map(|action| match action {
             Action::Pool(_, list) => Some(list.clone()),
-            Action::Server { .. } => None,
+            _ => None,
         })
     }
 
     fn states(actions: &[Action]) -> Vec<(u16, u8)> {
         let state = |action: &Action| match action {
             Action::Server { row, info, .. } => Some((*row, info.state)),
-            Action::Pool(..) => None,
+            _ => None,
         };
         actions.iter().filter_map(state).collect()
     }

@@ -3,6 +3,7 @@
 //! Rows outlive the daemon: an allocation is read back from pinned maps, and a real server that is still wanted
 //! keeps its row and generation, so that its flows keep their server.
 
+mod change;
 mod table;
 
 use std::{
@@ -16,6 +17,7 @@ use lb_common::{
     sched::Method,
 };
 
+pub use change::{Change, changes};
 pub use table::ServiceTable;
 
 /// What identifies a virtual service.
@@ -54,7 +56,7 @@ impl ServiceKey {
     }
 
     /// The entry of the table that says that `vip` is one.
-    const fn of_presence(vip: Address) -> Self {
+    pub const fn of_presence(vip: Address) -> Self {
         Self { vip, protocol: PRESENCE, port: 0 }
     }
 }
@@ -96,7 +98,7 @@ pub struct WantedServer {
     pub thresholds: [u32; 2],
     /// A failed check takes its weight and not its place.
     pub inhibit_on_failure: bool,
-    /// Its health checks, numbered by the order they have in the whole configuration.
+    /// The numbers of its health checks.
     pub checks: Vec<u32>,
 }
 
@@ -165,6 +167,8 @@ pub struct Allocation {
     pub servers: BTreeMap<(ServiceKey, Address), Row>,
     /// The generation the next new server gets.
     pub next_generation: u16,
+    /// The generation of the rows that nobody has any more; no server ever had it.
+    pub vacant: u16,
 }
 
 impl Allocation {
@@ -173,7 +177,27 @@ impl Allocation {
     /// # Errors
     /// [`PlanError`] when there are more than a director holds.
     pub fn assign(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
-        let mut next = Self { next_generation: self.next_generation, ..Self::default() };
+        self.assign_without(wanted, &[])
+    }
+
+    /// The same while the program runs with the rows of `self`: where there are enough of them, new servers get rows that
+    /// nobody has now, for what is under way may still touch those.
+    ///
+    /// # Errors
+    /// [`PlanError`] when there are more than a director holds.
+    pub fn assign_beside(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
+        let old: Vec<u16> = self.servers.values().map(|row| row.row).collect();
+        let next = self.assign_without(wanted, &old).or_else(|_| self.assign(wanted))?;
+        let is_gone = |server| !next.servers.contains_key(server);
+        if self.servers.keys().any(is_gone) {
+            let next_generation = next.next_generation.wrapping_add(1);
+            return Ok(Self { vacant: next.next_generation, next_generation, ..next });
+        }
+        Ok(next)
+    }
+
+    fn assign_without(&self, wanted: &[Wanted], avoided: &[u16]) -> Result<Self, PlanError> {
+        let mut next = Self { next_generation: self.next_generation, vacant: self.vacant, ..Self::default() };
         if wanted.len() > MAX_SERVICES {
             return Err(PlanError::Services(wanted.len()));
         }
@@ -181,7 +205,7 @@ impl Allocation {
             Free::without(wanted.iter().filter_map(|service| self.services.get(&service.key)));
         let keys = || wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
         let kept: Vec<u16> = keys().filter_map(|key| self.servers.get(&key)).map(|row| row.row).collect();
-        let mut server_rows = Free::without(&kept);
+        let mut server_rows = Free::without(kept.iter().chain(avoided));
         for service in wanted {
             if service.servers.len() > MAX_POOL {
                 return Err(PlanError::Pool { service: service.key, count: service.servers.len() });
@@ -286,6 +310,36 @@ mod tests {
             assert!(new.row < 2, "a free row is used first");
             assert!(first.servers.values().all(|old| old.generation != new.generation));
         }
+    }
+
+    #[test]
+    fn beside_a_running_program_no_row_is_handed_on_at_once() {
+        let first = Allocation::default().assign(&[service(80, &[1, 2, 3])]).expect("small");
+        let second = first.assign_beside(&[service(80, &[3, 4])]).expect("small");
+        assert_eq!((row(&second, 80, 3), row(&second, 80, 4).row), (row(&first, 80, 3), 3));
+        let generations = |of: &Allocation| of.servers.values().map(|row| row.generation).collect::<Vec<_>>();
+        assert!(
+            !generations(&first).contains(&second.vacant) && !generations(&second).contains(&second.vacant)
+        );
+        let third = second.assign_beside(&[service(80, &[3, 4, 5])]).expect("small");
+        assert_eq!(row(&third, 80, 5).row, 0);
+        assert_ne!(row(&third, 80, 5).generation, second.vacant);
+        assert_eq!(third.assign_beside(&[service(80, &[5, 4, 3])]), Ok(third), "nothing is new");
+    }
+
+    #[test]
+    fn a_full_director_hands_rows_on() {
+        let full = |first: u32| {
+            let wanted = (0..MAX_SERVERS / MAX_POOL).map(|port| {
+                let mut wanted = service(port as u16, &[1]);
+                let rips = (first..).take(MAX_POOL).map(|n| IpAddr::from(n.to_be_bytes()));
+                wanted.servers = rips.map(|rip| WantedServer { rip, ..wanted.servers[0].clone() }).collect();
+                wanted
+            });
+            wanted.collect::<Vec<_>>()
+        };
+        let first = Allocation::default().assign(&full(1)).expect("just full");
+        assert_eq!(first.assign_beside(&full(2)).expect("just full").server_rows(), MAX_SERVERS);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What `xlvs status` tells: the document that the daemon sends and the command prints.
 
+mod configuration;
+
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
@@ -9,6 +11,7 @@ use std::{
 use lb_common::counters::Counter;
 use serde::{Deserialize, Serialize};
 
+pub use self::configuration::{Configuration, Failure, Reload};
 use crate::vrrp::wire::Refusal;
 
 /// The whole document.
@@ -22,6 +25,9 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// `native` or `generic`.
     pub mode: String,
+    /// The configuration in force.
+    #[serde(default)]
+    pub configuration: Configuration,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
     /// The virtual routers.
@@ -200,6 +206,7 @@ impl Status {
         let on = interfaces.join(", ");
         let _infallible =
             writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
+        text.push_str(&self.configuration.to_text());
         for instance in &self.instances {
             instance.write_text(&mut text);
         }

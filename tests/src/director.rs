@@ -207,6 +207,17 @@ impl Director {
         self.daemon.as_ref().context("the director runs no daemon")?.signal(signal)
     }
 
+    /// Writes `config` to the daemon's file and runs `xlvs reload` to its end.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the command does not end in time. What came of it is in the output.
+    pub fn reload(&self, config: &str) -> Result<Output> {
+        self.write_config(config)?;
+        let mut command = Command::new(&self.binary);
+        command.arg("reload").arg("--state-dir").arg(&self.state_dir);
+        self.finished(command)
+    }
+
     /// What is left of a daemon: attached programs, pinned files, the control socket. Empty after a clean exit.
     ///
     /// # Errors

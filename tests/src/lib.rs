@@ -19,6 +19,7 @@ pub mod frame;
 pub mod host;
 pub mod http;
 pub mod lab;
+pub mod load;
 pub mod netns;
 pub mod nginx;
 pub mod node;

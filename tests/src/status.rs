@@ -15,6 +15,8 @@ pub struct Status {
     pub pid: u32,
     /// `native` or `generic`.
     pub mode: String,
+    /// The configuration in force.
+    pub configuration: Configuration,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
     /// Virtual routers.
@@ -23,6 +25,24 @@ pub struct Status {
     pub services: Vec<Service>,
     /// Data-plane counters by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Configuration {
+    /// Since when, in seconds.
+    pub seconds: u64,
+    /// How often it replaced another.
+    pub reloads: u64,
+    /// Why the last reload failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// A reload that failed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Failure {
+    /// Why.
+    pub reason: String,
 }
 
 /// One interface with the program.

@@ -4,10 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use crate::config::{self, Severity};
+use crate::{
+    config::{self, Severity},
+    io::source,
+};
 
 /// keepalived's exit code for a file that cannot be run.
-const UNUSABLE: u8 = 6;
+pub(super) const UNUSABLE: u8 = 6;
 
 /// What `xlvs check` takes.
 #[derive(Debug, Args)]
@@ -17,7 +20,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    match super::run::read(&arguments.file) {
+    match source::read(&arguments.file) {
         Ok(parsed) => {
             eprint!("{}", config::render(&parsed));
             if parsed.config.is_some() {

@@ -1,6 +1,7 @@
 //! xlvs's own commands.
 
 mod check;
+mod reload;
 mod run;
 mod status;
 
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Run the director in the foreground; TERM and INT stop it and take the program off.
     Run(run::Arguments),
+    /// Make a running director read its file again: 0 when that is in force, 6 when the file cannot be run.
+    Reload(reload::Arguments),
     /// Test a configuration file: 0 when it can be run, 6 when not.
     Check(check::Arguments),
     /// Show services, real servers and packet counts of a running director.
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(arguments) => run::run(arguments),
         Command::Check(arguments) => return check::run(&arguments),
+        Command::Reload(arguments) => return reload::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
     match outcome {

@@ -10,15 +10,13 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::{info, warn};
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    config::{self, Config, Severity},
-    io::{
-        daemon::{self, Options},
-        datapath::Mode,
-    },
+use crate::io::{
+    daemon::{self, Options},
+    datapath::Mode,
+    source::Source,
 };
 
 /// What `xlvs run` takes.
@@ -61,28 +59,18 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let config = load(&arguments.file)?;
+    let source = Source::new(arguments.file);
+    let config = source.load()?.config;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
-    }
-    let interfaces = if arguments.interfaces.is_empty() {
-        config.interfaces().into_iter().map(str::to_owned).collect()
-    } else {
-        arguments.interfaces
-    };
-    if interfaces.is_empty() {
-        bail!(
-            "{} has no vrrp_instance that names an interface: name one with --iface",
-            arguments.file.display()
-        );
     }
     raise_descriptor_limit();
     let state_dir = arguments.state.state_dir;
     let _lock = lock(&state_dir)?;
     let options = Options {
+        source,
         config,
-        file: arguments.file,
-        interfaces,
+        interfaces: arguments.interfaces,
         mode: arguments.mode,
         state_dir,
         pin_dir: arguments.pin_dir,
@@ -99,42 +87,6 @@ fn raise_descriptor_limit() {
     if let Err(error) = raised {
         warn!("the limit of open files stays as it is: {error}");
     }
-}
-
-/// Reads and parses a file; its problems are in the result.
-pub(super) fn read(file: &Path) -> anyhow::Result<config::Parsed> {
-    let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.split(|byte| *byte == b'\n').count();
-            bail!(
-                "{}:{line}: this is not text in UTF-8: convert the file, for example with iconv",
-                file.display()
-            );
-        }
-    };
-    Ok(config::parse(&file.display().to_string(), &text))
-}
-
-/// The configuration of a file. Warnings go to the log; the first error is the outcome.
-fn load(file: &Path) -> anyhow::Result<Config> {
-    let parsed = read(file)?;
-    let lines = |severity| {
-        let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
-        those.map(|diagnostic| diagnostic.one_line(&parsed.sources))
-    };
-    let mut errors = lines(Severity::Error);
-    if let Some(first) = errors.next() {
-        match errors.count() {
-            0 => bail!("{first}"),
-            more => bail!("{first} (and {more} more: see `xlvs check {}`)", file.display()),
-        }
-    }
-    lines(Severity::Warning).for_each(|line| warn!("{line}"));
-    lines(Severity::Note).for_each(|line| info!("{line}"));
-    parsed.config.with_context(|| format!("{}: is no configuration", file.display()))
 }
 
 /// Keeps a second daemon out of the state directory for as long as the file is open.

@@ -1,14 +1,16 @@
 //! The director's loop: waits for netlink, checks, questions and signals, and lets `control` decide.
 
+mod reload;
+
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use lb_common::layout::NextHop;
+use anyhow::Context as _;
+use lb_common::layout::{NextHop, Stats};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -16,22 +18,25 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::reload::InForce;
 use super::{
-    bpf_log,
+    bpf_log::{self, Forwarding},
     check::Checks,
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
-    effective::{effective, leases, marks, timeouts},
+    effective::{Checklist, effective, leases, marks, timeouts},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
     parking::EarlyFragments,
     report::{self, Subjects},
     roles::{Roles, Turn},
     socket::{self, Ask},
+    source::Source,
 };
 use crate::{
-    config::{self, Config, model::vrrp::Vrrp},
+    config::Config,
     control::{Action, Director, Event, Way},
+    plan::{ServiceKey, Wanted},
     vrrp::Numbers,
 };
 
@@ -41,11 +46,11 @@ const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
 /// What a director is started with.
 #[derive(Debug)]
 pub struct Options {
+    /// Where the configuration comes from, now and at a reload.
+    pub source: Source,
     /// The configuration.
     pub config: Config,
-    /// The file it is from, which is read again on HUP.
-    pub file: PathBuf,
-    /// Interfaces to forward through.
+    /// Interfaces to forward through; those of the configuration if it is empty.
     pub interfaces: Vec<String>,
     /// How the program is attached.
     pub mode: Mode,
@@ -67,7 +72,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let file = options.file.clone();
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     let mut failure = None;
@@ -75,9 +79,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => if inputs.roles.stop() { break },
             _ = interrupt.recv() => if inputs.roles.stop() { break },
-            _ = hangup.recv() => if let Err(error) = daemon.reload(&file, &mut inputs.roles).await {
-                error!("the configuration stays as it was: {error:#}");
-            },
+            _ = hangup.recv() => drop(daemon.reload(&mut inputs).await),
             news = inputs.roles.next() => match inputs.roles.handle(news).await {
                 Ok(Turn::Running) => {}
                 Ok(Turn::Stopped) => break,
@@ -93,7 +95,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 failure.get_or_insert(error);
                 inputs.roles.stop();
             },
-            Some(ask) = inputs.asks.recv() => daemon.answer(ask, &inputs.roles).await,
+            Some(ask) = inputs.asks.recv() => daemon.answer(ask, &mut inputs).await,
         }
     }
     inputs.roles.finish().await;
@@ -112,35 +114,46 @@ struct Inputs {
 }
 
 struct Daemon {
+    source: Source,
+    config: Config,
+    in_force: InForce,
+    numbers: Numbers,
     director: Director,
     datapath: Datapath,
+    /// What the services' real servers had counted that are gone.
+    retired: BTreeMap<ServiceKey, Stats>,
+    /// Those that were named on the command line.
+    named: Vec<String>,
     interfaces: Vec<Link>,
     /// Those of them that are not there.
     gone: BTreeSet<String>,
     /// The program is not made for the interfaces as they are.
     is_outdated: bool,
-    vrrp: Vrrp,
-    numbers: Numbers,
     mode: Mode,
     since: Instant,
     socket: PathBuf,
-    _next_hops: NextHops,
-    _checks: Checks,
-    _collector: Collector,
-    /// None while the program is replaced.
+    next_hops: NextHops,
+    /// What is known of the real servers' addresses.
+    resolutions: BTreeMap<IpAddr, Resolution>,
+    checks: Checks,
+    checklist: Checklist,
+    /// None while the program's place is taken by another, and should that fail.
+    collector: Option<Collector>,
+    /// Likewise.
     early_fragments: Option<EarlyFragments>,
+    /// The program's log, where it was asked for.
+    log: Option<Forwarding>,
 }
 
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
         let numbers = Numbers::default().assign(&options.config.vrrp);
-        let (wanted, checks) = effective(&options.config, &numbers);
+        let (wanted, checklist) = effective(&options.config, &numbers, &Checklist::default());
         let mut interfaces = Vec::new();
-        for name in options.interfaces.iter().collect::<BTreeSet<_>>() {
-            interfaces.push(links::find(name).await?);
+        for name in names(&options.source, &options.interfaces, &options.config)? {
+            interfaces.push(links::find(&name).await?);
         }
-        let addresses: BTreeSet<IpAddr> =
-            wanted.iter().flat_map(|s| s.servers.iter().map(|server| server.rip)).collect();
+        let addresses = addresses(&wanted);
         let links = links::watch(interfaces.iter().map(|link| link.name.clone()))?;
         let (next_hops, mut ways) = NextHops::start(addresses.iter().copied())?;
 
@@ -155,38 +168,48 @@ impl Daemon {
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
         let mut director = Director::new(&wanted, &prepared.allocation);
-        for (address, resolution) in first_resolutions(&mut ways, addresses).await {
-            director.handle(&Event::Way(address, way(&interfaces, resolution)));
+        let resolutions: BTreeMap<_, _> = first_resolutions(&mut ways, addresses).await.into_iter().collect();
+        for (address, resolution) in &resolutions {
+            director.handle(&Event::Way(*address, way(&interfaces, resolution)));
         }
         director.everything().iter().for_each(|action| prepared.apply(action));
         let mut datapath = prepared.attach()?;
         datapath.set_timeouts(&timeouts(&options.config, datapath.timeouts()));
-        if options.debug_bpf {
-            bpf_log::forward(datapath.ebpf_mut()).inspect_err(|_| datapath.stop())?;
-        }
-        let (running, verdicts) = Checks::start();
-        running.set(checks);
+        let log = if options.debug_bpf {
+            Some(bpf_log::forward(datapath.ebpf_mut()).inspect_err(|_| datapath.stop())?)
+        } else {
+            None
+        };
+        let (checks, verdicts) = Checks::start();
+        checks.set(checklist.specs().cloned().collect());
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let early_fragments =
-            datapath.early(&interfaces).and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
+            datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
         let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
         let mut daemon = Self {
+            in_force: InForce::now(),
+            source: options.source,
+            config: options.config,
+            numbers,
             director,
             datapath,
+            retired: BTreeMap::new(),
+            named: options.interfaces,
             interfaces,
             gone: BTreeSet::new(),
             is_outdated: false,
-            vrrp: options.config.vrrp.clone(),
-            numbers,
             mode: options.mode,
             since: Instant::now(),
             socket: socket::path(&options.state_dir),
-            _next_hops: next_hops,
-            _checks: running,
-            _collector: collector,
+            next_hops,
+            resolutions,
+            checks,
+            checklist,
+            collector: Some(collector),
             early_fragments: Some(early_fragments),
+            log,
         };
-        match Roles::start(&options.config.vrrp, &daemon.numbers, daemon.datapath.leases()) {
+        match Roles::start(&daemon.config.vrrp, &daemon.numbers, daemon.datapath.leases()) {
             Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),
             Err(error) => {
                 daemon.stop();
@@ -195,26 +218,13 @@ impl Daemon {
         }
     }
 
-    /// Takes the virtual routers of the file as it is now.
-    async fn reload(&mut self, file: &Path, roles: &mut Roles) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let parsed = config::parse(&file.display().to_string(), &text);
-        let Some(Config { vrrp, .. }) = &parsed.config else { bail!("{}", config::render(&parsed)) };
-        let numbers = self.numbers.assign(vrrp);
-        for later in roles.reload(vrrp, &numbers, None).await? {
-            warn!("{later}");
-        }
-        (self.vrrp, self.numbers) = (vrrp.clone(), numbers);
-        info!("reloaded: virtual routers only");
-        Ok(())
-    }
-
     fn names(&self) -> Vec<&str> {
         self.interfaces.iter().map(|link| link.name.as_str()).collect()
     }
 
     fn way(&mut self, address: IpAddr, resolution: Resolution) {
-        let way = way(&self.interfaces, resolution);
+        let way = way(&self.interfaces, &resolution);
+        self.resolutions.insert(address, resolution);
         self.event(&Event::Way(address, way));
     }
 
@@ -251,28 +261,32 @@ impl Daemon {
         if self.is_outdated && self.gone.is_empty() {
             self.early_fragments = None;
             self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
-            let early = self.datapath.early(&self.interfaces)?;
-            self.early_fragments = Some(EarlyFragments::start(early)?);
+            self.restart_early_fragments();
             self.is_outdated = false;
         }
         Ok(())
     }
 
-    async fn answer(&self, ask: Ask, roles: &Roles) {
+    async fn answer(&mut self, ask: Ask, inputs: &mut Inputs) {
+        // A client that went away meanwhile needs no answer.
         match ask {
             Ask::Status(answer) => {
                 let status = report::status(&Subjects {
                     director: &self.director,
                     datapath: &self.datapath,
+                    retired: &self.retired,
                     interfaces: &self.interfaces,
-                    instances: &self.vrrp.instances,
+                    instances: &self.config.vrrp.instances,
                     numbers: &self.numbers,
-                    routers: &roles.report().await,
+                    configuration: self.in_force.configuration(&self.source),
+                    routers: &inputs.roles.report().await,
                     mode: self.mode,
                     since: self.since,
                 });
-                // A client that went away meanwhile needs no answer.
                 let _gone = answer.send(status);
+            }
+            Ask::Reload(answer) => {
+                let _gone = answer.send(self.reload(inputs).await);
             }
         }
     }
@@ -302,20 +316,40 @@ async fn first_resolutions(
     known
 }
 
+/// The interfaces to forward through, each once and in order.
+fn names(source: &Source, named: &[String], config: &Config) -> anyhow::Result<BTreeSet<String>> {
+    let names: BTreeSet<String> = if named.is_empty() {
+        config.interfaces().into_iter().map(str::to_owned).collect()
+    } else {
+        named.iter().cloned().collect()
+    };
+    let file = source.path().display();
+    anyhow::ensure!(
+        !names.is_empty(),
+        "{file} has no vrrp_instance that names an interface: name one with --iface"
+    );
+    Ok(names)
+}
+
+/// The addresses of all real servers.
+fn addresses(wanted: &[Wanted]) -> BTreeSet<IpAddr> {
+    wanted.iter().flat_map(|service| service.servers.iter().map(|server| server.rip)).collect()
+}
+
 /// The way to a real server through the interfaces there are.
-fn way(interfaces: &[Link], resolution: Resolution) -> Way {
+fn way(interfaces: &[Link], resolution: &Resolution) -> Way {
     match resolution {
         Resolution::Local => Way::Local,
         Resolution::Resolved { mac, ifindex } => {
-            match interfaces.iter().position(|link| link.index == ifindex) {
-                Some(port) => Way::Through(NextHop { mac, port: port as u16 }),
+            match interfaces.iter().position(|link| link.index == *ifindex) {
+                Some(port) => Way::Through(NextHop { mac: *mac, port: port as u16 }),
                 None => Way::None(format!(
                     "it is reached through {}, which xlvs does not run on: name it with --iface",
-                    interface(ifindex)
+                    interface(*ifindex)
                 )),
             }
         }
-        Resolution::Unresolved { reason } => Way::None(reason),
+        Resolution::Unresolved { reason } => Way::None(reason.clone()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What of a configuration takes effect: the services to run, the checks of their real servers, and the virtual
 //! routers that own their addresses.
 
+mod checklist;
+
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
@@ -9,22 +11,25 @@ use lb_common::{
     sched,
 };
 
-use super::check::{CheckSpec, Target};
+pub(super) use self::checklist::Checklist;
+use super::check::Target;
 use crate::{
     config::model::{
         self, Checker, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, TcpCheck, VirtualServer,
-        vrrp::{Family, VrrpInstance},
+        vrrp::Family,
     },
     health,
     plan::{ServiceKey, Wanted, WantedServer, mapped},
     vrrp::{Numbers, RouterId},
 };
 
-/// The services that can run, and their checks, numbered in the order of the configuration.
-pub(super) fn effective(config: &Config, numbers: &Numbers) -> (Vec<Wanted>, Vec<CheckSpec>) {
-    let mut checks = Vec::new();
-    let services = config.served().map(|service| wanted(service, config, numbers, &mut checks)).collect();
-    (services, checks)
+/// The services that can run, and their checks, which keep the numbers that they had in `before`.
+pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Checklist) -> (Vec<Wanted>, Checklist) {
+    let mut checks = before.successor();
+    let services = config
+        .served()
+        .map(|service| wanted(service, config, numbers, |server, found| checks.note(before, server, found)));
+    (services.collect(), checks)
 }
 
 /// The rows of `mark_rules`, in the order of the configuration.
@@ -77,21 +82,17 @@ pub(super) fn timeouts(config: &Config, now: Timeouts) -> Timeouts {
     timeouts
 }
 
-/// The rows of `leases` behind row 0: one for each `vrrp_instance` by its number, and empty ones for numbers nobody has.
+/// The rows of `leases` behind row 0, by the numbers of the virtual routers; those of nobody among them.
 pub(super) fn leases(config: &Config, numbers: &Numbers) -> Vec<Lease> {
-    let lease = |instance: &VrrpInstance| {
+    let mut rows = vec![Lease::none(0, NO_VMAC); numbers.lease_rows() - 1];
+    for instance in &config.vrrp.instances {
+        let Some(row) = numbers.of(&instance.name).and_then(|id| rows.get_mut(id.0)) else { continue };
         let vrid = instance.virtual_router_id;
         let family = match instance.family {
             Family::V4 => 1,
             Family::V6 => 2,
         };
-        Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]))
-    };
-    let mut rows = vec![Lease::none(0, NO_VMAC); numbers.lease_rows() - 1];
-    for instance in &config.vrrp.instances {
-        if let Some(row) = numbers.of(&instance.name).and_then(|id| rows.get_mut(id.0)) {
-            *row = lease(instance);
-        }
+        *row = Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]));
     }
     rows
 }
@@ -111,7 +112,6 @@ fn policy(service: &VirtualServer) -> Policy {
             Family::V4 => Address::mask(96 + bits),
             Family::V6 => Address::mask(bits),
         },
-        ..Policy::default()
     }
 }
 
@@ -119,9 +119,8 @@ fn wanted(
     service: &VirtualServer,
     config: &Config,
     numbers: &Numbers,
-    checks: &mut Vec<CheckSpec>,
+    mut note: impl FnMut((ServiceKey, IpAddr), &[(Target, health::Settings)]) -> Vec<u32>,
 ) -> Wanted {
-    let owner = config.owner(service).and_then(|instance| numbers.of(&instance.name));
     let key = match service.selector {
         Selector::Address { address, port, protocol } => {
             ServiceKey { vip: mapped(address), protocol: number(protocol), port }
@@ -150,38 +149,41 @@ fn wanted(
             Checker::Tcp(check) => Some(check),
             Checker::Other { .. } => None,
         });
-        let first = checks.len() as u32;
-        checks.extend(tcp.zip(first..).map(|(check, id)| spec(check, id)));
+        let checks: Vec<_> = tcp.map(probing).collect();
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
             thresholds: [server.upper_threshold, server.lower_threshold],
             inhibit_on_failure: server.inhibit_on_failure,
-            checks: (first..checks.len() as u32).collect(),
+            checks: note((key, server.address), &checks),
         }
     });
     let servers = servers.collect();
     Wanted {
         key,
         method: sched::Method { scheduler, flags },
-        lease: owner.map_or(0, RouterId::lease_row),
+        lease: lease(service, config, numbers),
         policy: policy(service),
         servers,
     }
 }
 
-fn spec(check: &TcpCheck, id: u32) -> CheckSpec {
-    CheckSpec {
-        id,
-        target: Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto },
-        settings: health::Settings {
-            delay_loop: check.delay_loop,
-            retry: check.retry,
-            delay_before_retry: check.delay_before_retry,
-            timeout: check.connect_timeout,
-            warmup: check.warmup,
-        },
-    }
+/// The row of `leases` of the virtual router that owns the service's address; 0 when none does.
+fn lease(service: &VirtualServer, config: &Config, numbers: &Numbers) -> u16 {
+    config.owner(service).and_then(|owner| numbers.of(&owner.name)).map_or(0, RouterId::lease_row)
+}
+
+fn probing(check: &TcpCheck) -> (Target, health::Settings) {
+    let target =
+        Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto };
+    let settings = health::Settings {
+        delay_loop: check.delay_loop,
+        retry: check.retry,
+        delay_before_retry: check.delay_before_retry,
+        timeout: check.connect_timeout,
+        warmup: check.warmup,
+    };
+    (target, settings)
 }
 
 #[cfg(test)]
@@ -189,7 +191,7 @@ mod tests {
     use super::*;
     use crate::config::{
         Span,
-        model::vrrp::{VirtualAddress, Vmac},
+        model::vrrp::{VirtualAddress, Vmac, VrrpInstance},
         parse,
     };
 
@@ -212,12 +214,12 @@ mod tests {
         VirtualServer { selector, ..config.virtual_servers.remove(0) }
     }
 
-    fn numbers(config: &Config) -> Numbers {
-        Numbers::default().assign(&config.vrrp)
+    fn lease(selector: Selector, config: &Config) -> u16 {
+        super::lease(&service(selector), config, &numbers(config))
     }
 
-    fn lease(selector: Selector, config: &Config) -> u16 {
-        wanted(&service(selector), config, &numbers(config), &mut Vec::new()).lease
+    fn numbers(config: &Config) -> Numbers {
+        Numbers::default().assign(&config.vrrp)
     }
 
     fn config(instances: &[VrrpInstance]) -> Config {
@@ -286,20 +288,20 @@ mod tests {
                     virtual_server fwmark 3 {\n lb_kind DR\n lb_algo rr\n ops\n persistence_granularity 255.255.255.0\n \
                     real_server 10.0.0.1 {\n }\n}\n\
                     virtual_server 10.0.0.9 80 {\n lb_kind DR\n lb_algo rr\n protocol TCP\n real_server 10.0.0.1 80 {\n }\n}\n";
-        let (services, _) = effective(&parse("t", text).config.expect("it loads"), &Numbers::default());
+        let (services, _) = effective(
+            &parse("t", text).config.expect("it loads"),
+            &Numbers::default(),
+            &Checklist::default(),
+        );
         let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
         assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
         let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
-        assert_eq!(
-            every.policy,
-            Policy { flags, persistence: 300, mask: Address::mask(64), ..Policy::default() }
-        );
+        assert_eq!(every.policy, Policy { flags, persistence: 300, mask: Address::mask(64) });
         assert_eq!(every.servers[0].thresholds, [100, 75]);
         assert_eq!(mark.key, ServiceKey::of_mark(false, 3));
-        let mask = Address::mask(96 + 24);
-        let policy = Policy { flags: Policy::ONE_PACKET, persistence: 360, mask, ..Policy::default() };
+        let policy = Policy { flags: Policy::ONE_PACKET, persistence: 360, mask: Address::mask(96 + 24) };
         assert_eq!(mark.policy, policy);
-        assert_eq!(plain.policy, Policy { mask: Address::mask(128), ..Policy::default() });
+        assert_eq!(plain.policy, Policy { flags: 0, persistence: 0, mask: Address::mask(128) });
         assert_eq!(plain.servers[0].thresholds, [0; 2]);
     }
 
@@ -353,15 +355,10 @@ mod tests {
             VrrpInstance { vmac, family: Family::V6, ..owner(53, VIP) },
         ];
         let rows = [Lease::none(51, NO_VMAC), Lease::none(52, [1, 52]), Lease::none(53, [2, 53])];
-        assert_eq!(leases(&config, &numbers(&config)), rows);
-        let before = numbers(&config);
-        config.vrrp.instances.swap(0, 2);
+        let first = numbers(&config);
+        assert_eq!(leases(&config, &first), rows);
         config.vrrp.instances.remove(1);
-        let after = before.assign(&config.vrrp);
-        assert_eq!(
-            leases(&config, &after),
-            [rows[0], Lease::none(0, NO_VMAC), rows[2]],
-            "each keeps its row"
-        );
+        let left = leases(&config, &first.assign(&config.vrrp));
+        assert_eq!(left, [rows[0], Lease::none(0, NO_VMAC), rows[2]], "a row keeps its place");
     }
 }

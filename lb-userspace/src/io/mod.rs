@@ -19,6 +19,7 @@ pub mod parking;
 mod report;
 mod roles;
 pub mod socket;
+pub mod source;
 mod sysctl;
 pub mod trackers;
 pub mod vmac;

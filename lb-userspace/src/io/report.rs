@@ -20,7 +20,7 @@ use crate::{
     config::model::vrrp::VrrpInstance,
     control::{Director, RealServer, VirtualService, Way},
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
-    status::{self, Persistence, ServerState, Status},
+    status::{self, Configuration, Persistence, ServerState, Status},
     vrrp::{Numbers, RouterReport},
 };
 
@@ -28,9 +28,12 @@ use crate::{
 pub(super) struct Subjects<'a> {
     pub(super) director: &'a Director,
     pub(super) datapath: &'a Datapath,
+    /// By services, the counts of real servers that are gone.
+    pub(super) retired: &'a BTreeMap<ServiceKey, Stats>,
     pub(super) interfaces: &'a [Link],
     pub(super) instances: &'a [VrrpInstance],
     pub(super) numbers: &'a Numbers,
+    pub(super) configuration: Configuration,
     pub(super) routers: &'a [RouterReport],
     pub(super) mode: Mode,
     pub(super) since: Instant,
@@ -38,7 +41,7 @@ pub(super) struct Subjects<'a> {
 
 /// The status document of this moment. Counts that cannot be read are 0 and said in the log.
 pub(super) fn status(subjects: &Subjects<'_>) -> Status {
-    let Subjects { director, datapath, interfaces, instances, numbers, routers, mode, since } = *subjects;
+    let Subjects { director, datapath, interfaces, instances, routers, mode, since, .. } = *subjects;
     let counters = datapath.counters().unwrap_or_else(|error| {
         warn!("the packet counters cannot be read: {error:#}");
         Counters::default()
@@ -48,16 +51,13 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
         pid: std::process::id(),
         uptime_seconds: since.elapsed().as_secs(),
         mode: mode.to_string(),
+        configuration: subjects.configuration.clone(),
         interfaces: interfaces
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
         instances: instances.iter().filter_map(|instance| instance_status(instance, routers)).collect(),
-        services: director
-            .services
-            .values()
-            .map(|service| service_status(service, datapath, interfaces, numbers))
-            .collect(),
+        services: director.services.values().map(|service| service_status(service, subjects)).collect(),
         counters: Counter::ALL
             .iter()
             .map(|counter| (counter.name().to_owned(), counter.of(&counters)))
@@ -92,15 +92,12 @@ fn instance_status(instance: &VrrpInstance, routers: &[RouterReport]) -> Option<
     })
 }
 
-fn service_status(
-    service: &VirtualService,
-    datapath: &Datapath,
-    interfaces: &[Link],
-    numbers: &Numbers,
-) -> status::Service {
+fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::Service {
+    let Subjects { datapath, interfaces, numbers, .. } = *subjects;
     let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
-    let total = stats.iter().copied().fold(Stats::default(), Stats::plus);
+    let retired = subjects.retired.get(&key).copied().unwrap_or_default();
+    let total = stats.iter().copied().fold(retired, Stats::plus);
     let load = |server: &RealServer| datapath.load(server.row.row);
     let total_load = service.servers.iter().map(load).fold(Load::default(), Load::plus);
     let servers = service.servers.iter().zip(&service.wanted.servers).zip(&stats);
@@ -153,7 +150,7 @@ fn lower_threshold([upper, lower]: [u32; 2]) -> u32 {
     if lower > 0 { lower } else { upper - upper / 4 }
 }
 
-fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
+pub(super) fn stats(datapath: &Datapath, server: &RealServer) -> Stats {
     datapath.stats(server.row.row).unwrap_or_else(|error| {
         warn!(server = %server.rip, "its counts cannot be read: {error:#}");
         Stats::default()
@@ -228,8 +225,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_in_the_terms_of_its_family() {
-        let policy =
-            |mask| Policy { flags: Policy::EXPIRE_QUIESCENT, persistence: 300, mask, ..Policy::default() };
+        let policy = |mask| Policy { flags: Policy::EXPIRE_QUIESCENT, persistence: 300, mask };
         let told = |mask, address| persistence(&policy(mask), address).map(|told| told.granularity);
         let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
         assert_eq!(told(Address::mask(96 + 24), v4), Some(24));

@@ -7,23 +7,31 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, body::Bytes, client::conn::http1};
+use hyper::{Request, body::Bytes, client::conn::http1, http::request};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
 };
 use tracing::warn;
 
-use crate::status::Status;
+use crate::status::{Reload, Status};
 
 /// A question to the loop that owns everything; it answers through the channel.
 #[derive(Debug)]
 pub enum Ask {
     /// What `xlvs status` prints.
     Status(oneshot::Sender<Status>),
+    /// That the file be read again.
+    Reload(oneshot::Sender<Reload>),
 }
 
 /// Questions that may wait; a client beyond them waits for its turn.
@@ -50,7 +58,7 @@ pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
     }
     let listener = bind_private(&path).with_context(|| format!("listening on {}", path.display()))?;
     let (asks, reader) = mpsc::channel(QUEUE);
-    let router = Router::new().route("/status", get(status)).with_state(asks);
+    let router = Router::new().route("/status", get(status)).route("/reload", post(reload)).with_state(asks);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             warn!("the control socket ended: {error}");
@@ -70,8 +78,19 @@ fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 async fn status(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Status>, StatusCode> {
+    answered(&asks, Ask::Status).await
+}
+
+async fn reload(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Reload>, StatusCode> {
+    answered(&asks, Ask::Reload).await
+}
+
+async fn answered<T>(
+    asks: &mpsc::Sender<Ask>,
+    ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
+) -> Result<Json<T>, StatusCode> {
     let (answer, waiting) = oneshot::channel();
-    asks.send(Ask::Status(answer)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    asks.send(ask(answer)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     waiting.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
@@ -80,16 +99,28 @@ async fn status(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Status>, S
 /// # Errors
 /// No daemon, no permission, an answer that is none.
 pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
+    ask(state_dir, Request::get("/status")).await
+}
+
+/// Asks the daemon of `state_dir` to read its file again.
+///
+/// # Errors
+/// No daemon, no permission, an answer that is none. What came of it is in the answer.
+pub async fn ask_reload(state_dir: &Path) -> anyhow::Result<Reload> {
+    ask(state_dir, Request::post("/reload")).await
+}
+
+async fn ask<T: DeserializeOwned>(state_dir: &Path, request: request::Builder) -> anyhow::Result<T> {
     let path = path(state_dir);
     let stream = UnixStream::connect(&path).await.with_context(|| {
         format!("{}: no daemon answers; is `xlvs run` running with this state directory?", path.display())
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::get("/status").header("host", "xlvs").body(Empty::<Bytes>::new())?;
+    let request = request.header("host", "xlvs").body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
     anyhow::ensure!(answer.status().is_success(), "the daemon answers {}", answer.status());
     let body =
         Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
-    serde_json::from_slice(&body.to_bytes()).context("the daemon's answer is not a status")
+    serde_json::from_slice(&body.to_bytes()).context("the daemon's answer is not as it should be")
 }

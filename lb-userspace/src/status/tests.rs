@@ -6,6 +6,7 @@ fn the_screen_names_what_an_operator_asks_for() {
     let text = status.to_text();
     for part in [
         "native XDP on eth1",
+        "k.conf is in force for 60 s",
         "VI_1 BACKUP for 9 s: priority 99, VRID 51 on eth1, 10.0.0.100; master is 10.0.0.3",
         "changes together with the sync group both",
         "adverts refused: 2, its checksum is wrong",
@@ -105,6 +106,7 @@ fn status() -> Status {
         pid: 7,
         uptime_seconds: 60,
         mode: "native".into(),
+        configuration: Configuration { file: "k.conf".into(), seconds: 60, reloads: 1, failure: None },
         interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
         instances: vec![Instance {
             name: "VI_1".into(),

@@ -13,6 +13,7 @@ mod path_mtu;
 mod paths;
 mod persistence;
 mod refusals;
+mod reload;
 mod situations;
 mod syn_flood;
 mod tagged;

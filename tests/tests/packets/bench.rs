@@ -58,7 +58,6 @@ pub(crate) struct Outcome {
 /// A director on the bench: no interface, no daemon.
 pub(crate) struct Bench {
     prepared: Prepared,
-    interfaces: Vec<Link>,
     /// The director's own view, for events.
     pub(crate) director: Director,
 }
@@ -156,11 +155,10 @@ impl Bench {
         // Frames of a test run come in by the loopback interface, which has index 1.
         settings.interfaces =
             vec![Link { mtu: 9000, ..link("lo", 1, DIRECTOR) }, Link { mtu, ..namespace()? }];
-        let interfaces = settings.interfaces.clone();
         let mut prepared = Prepared::new(settings, services)?;
         let director = Director::new(services, &prepared.allocation);
         director.everything().iter().for_each(|action| prepared.apply(action));
-        Ok(Self { prepared, interfaces, director })
+        Ok(Self { prepared, director })
     }
 
     /// Takes an event in, as the daemon would.
@@ -197,7 +195,7 @@ impl Bench {
 
     /// The fragments that came too early, as the thread that lets them wait has them.
     pub(crate) fn early(&self) -> anyhow::Result<Early> {
-        self.prepared.datapath().early(&self.interfaces)
+        self.prepared.datapath().early()
     }
 
     /// The leases, as the thread that renews them has them.

@@ -20,7 +20,7 @@ use lb_common::{
 use nix::time::ClockId;
 
 use super::{Datapath, map_data, own_map, table::Table};
-use crate::{io::links::Link, parking::Frame};
+use crate::parking::Frame;
 
 /// What the program did with a frame (`enum xdp_action`).
 const XDP_TX: u32 = 3;
@@ -59,11 +59,11 @@ pub struct Outgoing {
 }
 
 impl Datapath {
-    /// The fragments that came too early; to be had anew after [`Self::replace`], when nobody reads from the last.
+    /// The fragments that came too early; to be had anew for another program, when nobody reads from the last.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn early(&self, interfaces: &[Link]) -> anyhow::Result<Early> {
+    pub fn early(&self) -> anyhow::Result<Early> {
         let Some(Program::Xdp(program)) = self.ebpf.program("xlvs") else {
             anyhow::bail!("the object has no program xlvs")
         };
@@ -75,7 +75,7 @@ impl Datapath {
             firsts: HashMap::try_from(own_map(&self.ebpf, "fragments")?)?,
             servers: Table::open(map_data(&self.ebpf, "servers")?)?,
             program,
-            ports: interfaces.iter().map(|link| link.index).collect(),
+            ports: self.settings.interfaces.iter().map(|link| link.index).collect(),
         })
     }
 }

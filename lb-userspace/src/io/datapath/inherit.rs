@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use aya::{
-    maps::{Array, Map, MapData, PerCpuValues},
+    maps::{Array, Map, MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use lb_common::{
@@ -17,7 +17,7 @@ use lb_common::{
 };
 use tracing::warn;
 
-use super::{ServerStats, table::Table};
+use super::{Datapath, ServerStats, own_map, table::Table};
 use crate::plan::{Allocation, Row, ServiceKey};
 
 /// The maps whose rows a new daemon goes on with.
@@ -30,6 +30,8 @@ pub(super) struct Inheritance {
     pub(super) era: u8,
     /// Rows of `flows4` and of `flows6`.
     pub(super) flow_rows: [usize; 2],
+    /// Does the daemon that has them run on? It is this one, then.
+    pub(super) is_running: bool,
     stats: ServerStats,
 }
 
@@ -69,7 +71,21 @@ impl Inheritance {
             }
         }
         let (flow_keys, era) = (layout.flow_keys, layout.era as u8);
-        Ok(Self { allocation, flow_keys, era, flow_rows: [flows4.rows(), flows6.rows()], stats })
+        let flow_rows = [flows4.rows(), flows6.rows()];
+        Ok(Self { allocation, flow_keys, era, flow_rows, is_running: false, stats })
+    }
+
+    /// The maps of this daemon itself.
+    pub(super) fn of(running: &Datapath) -> anyhow::Result<Self> {
+        let Layout { flow_keys, era, .. } = running.layout;
+        Ok(Self {
+            allocation: running.allocation.clone(),
+            flow_keys,
+            era: era as u8,
+            flow_rows: running.constants.flow_masks.map(|mask| mask as usize + 1),
+            is_running: true,
+            stats: PerCpuArray::try_from(own_map(&running.ebpf, "server_stats")?)?,
+        })
     }
 
     /// Rows of `server_stats`.
@@ -80,7 +96,6 @@ impl Inheritance {
     /// Lets the counts of every real server that stays go on in `new`, which is the same map where the sizes
     /// are the same, and those of every new one begin with nothing.
     pub(super) fn hand_over_counts(&self, now: &Allocation, new: &mut ServerStats) -> anyhow::Result<()> {
-        let cpus = nr_cpus().map_err(|(_, error)| error)?;
         let is_same_map = self.stats.len() == new.len();
         for (server, row) in &now.servers {
             let stays = self.allocation.servers.get(server) == Some(row);
@@ -88,11 +103,20 @@ impl Inheritance {
                 continue;
             }
             let row = u32::from(row.row);
-            let none = || PerCpuValues::try_from(vec![[0; size_of::<Stats>() / 8]; cpus]);
-            new.set(row, if stays { self.stats.get(&row, 0)? } else { none()? }, 0)?;
+            if stays {
+                new.set(row, self.stats.get(&row, 0)?, 0)?;
+            } else {
+                clear_counts(new, row)?;
+            }
         }
         Ok(())
     }
+}
+
+/// Lets the counts of a row begin with nothing.
+pub(super) fn clear_counts(stats: &mut ServerStats, row: u32) -> anyhow::Result<()> {
+    let cpus = nr_cpus().map_err(|(_, error)| error)?;
+    Ok(stats.set(row, PerCpuValues::try_from(vec![[0; size_of::<Stats>() / 8]; cpus])?, 0)?)
 }
 
 /// A lock on the pins that ends with the process, however that ends.
@@ -109,11 +133,11 @@ pub(super) fn lock(pins: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Notes in the maps of an earlier run that the era is used: should this start be cut off with the program attached
-/// and its maps not yet pinned, the next one takes another.
-pub(super) fn use_up_era(pins: &Path, era: u16) -> anyhow::Result<()> {
+/// Notes in the maps of an earlier program what is used up: should this be cut off with the new one attached and its maps
+/// not yet pinned, the next daemon takes another era and other generations.
+pub(super) fn use_up(pins: &Path, era: u16, next_generation: u16) -> anyhow::Result<()> {
     let pin = pins.join("layout");
-    let layout = Layout { era, ..read_layout(&pin)? };
+    let layout = Layout { era, next_generation, ..read_layout(&pin)? };
     write_layout(Map::Array(MapData::from_pin(pin)?), &layout)
 }
 

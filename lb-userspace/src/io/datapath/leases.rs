@@ -25,6 +25,27 @@ impl Leases {
         Ok(Self { rows: Arc::new(rows) })
     }
 
+    /// Are there rows for so many routers?
+    pub(super) fn has_room(&self, routers: &[Lease]) -> bool {
+        routers.len() < self.rows.rows()
+    }
+
+    /// Says whose the rows are. A router that stays keeps its lease and one that comes has none; rows that are nobody's
+    /// now are left to run out.
+    pub(super) fn define(&self, routers: &[Lease]) {
+        const ROUTER: usize = size_of::<u64>();
+        const { assert!(offset_of!(Lease, until_ns) == 0 && size_of::<Lease>() == 2 * ROUTER) };
+        for (row, router) in (1..).zip(routers).filter(|(_, router)| router.vrid != 0) {
+            if self.rows.get(row).vrid != router.vrid {
+                self.rows.set_word(row, offset_of!(Lease, until_ns), &0u64);
+            }
+            let [_, whose] = bytemuck::must_cast::<Lease, [u64; 2]>(*router);
+            if self.rows.word::<u64>(row, ROUTER) != whose {
+                self.rows.set_word(row, ROUTER, &whose);
+            }
+        }
+    }
+
     /// Lets this node forward for a virtual router until `until_ns` of `CLOCK_MONOTONIC`; 0 ends it at once.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ mod inherit;
 mod leases;
 mod needs;
 mod pins;
+mod prepare;
 mod publish;
 mod table;
 
@@ -15,33 +16,28 @@ use std::{fs::File, path::PathBuf};
 use anyhow::{Context as _, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, xdp::DevMap},
+    maps::{Array, Map, MapData, PerCpuArray, xdp::DevMap},
     programs::Xdp,
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{ERAS, Timeouts},
+    flow::Timeouts,
     hash::Keys,
-    layout::{ABI_VERSION, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
+    layout::{Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 pub use attach::Mode;
 pub use early::{Came, Early};
 pub use flows::Flows;
 pub use leases::Leases;
+pub use prepare::Prepared;
 
-use self::{
-    attach::Attached,
-    inherit::Inheritance,
-    pins::{pin_over, remove},
-    publish::{Publisher, Tables},
-    table::Table,
-};
+use self::{attach::Attached, pins::remove, publish::Publisher, table::Table};
 use super::links::Link;
 use crate::{
     control::Action,
-    plan::{Allocation, ServiceTable, Wanted},
+    plan::{Allocation, Wanted},
 };
 
 /// The program's object file, built by `cargo xtask build`.
@@ -125,193 +121,85 @@ pub struct Datapath {
     leases: Leases,
     timeouts: Table<Timeouts>,
     stats: ServerStats,
+    joined: Array<MapData, u32>,
     counters: PerCpuArray<MapData, [u64; Counter::ALL.len()]>,
     attached: Vec<Attached>,
     constants: Constants,
-    mode: Mode,
-    pins: PathBuf,
+    layout: Layout,
+    allocation: Allocation,
+    settings: Settings,
     /// Keeps a second daemon from taking this one's place while it runs.
     lock: Option<File>,
-}
-
-/// Loaded, with rows for every server, not yet attached.
-pub struct Prepared {
-    datapath: Datapath,
-    settings: Settings,
-    kept: Vec<&'static str>,
-    layout: Layout,
-    /// Who has which row.
-    pub allocation: Allocation,
-}
-
-impl Prepared {
-    /// Loads the program with maps of the size that `wanted` needs, and takes over what an earlier daemon pinned.
-    ///
-    /// # Errors
-    /// More services or servers than a director holds, a program that the kernel refuses, a directory that is not
-    /// on a BPF file system.
-    pub fn new(settings: Settings, wanted: &[Wanted]) -> anyhow::Result<Self> {
-        let pins = settings.pins.clone();
-        if settings.interfaces.len() > MAX_PORTS {
-            bail!(
-                "{} interfaces are named and one director forwards through {MAX_PORTS}",
-                settings.interfaces.len()
-            );
-        }
-        if settings.leases.len() > usize::from(u16::MAX) {
-            bail!(
-                "{} vrrp_instances are configured and one director runs {}",
-                settings.leases.len(),
-                u16::MAX
-            );
-        }
-        std::fs::create_dir_all(&pins).with_context(|| {
-            format!("{}: cannot be made; is a BPF file system mounted there?", pins.display())
-        })?;
-        let old = Inheritance::read(&pins);
-        let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
-        let table = ServiceTable::build(wanted, &allocation, rand::random);
-        let flow_rows = needs::flow_rows(settings.flow_slots, wanted);
-
-        let mut kept = Vec::new();
-        if let Some(old) = &old {
-            let [same_v4, same_v6] = [0, 1].map(|family| old.flow_rows[family] == flow_rows[family]);
-            if !same_v4 || !same_v6 {
-                warn!(
-                    "the flow tables change from {:?} to {flow_rows:?} buckets: connections are forgotten",
-                    old.flow_rows
-                );
-            }
-            let same = [same_v4, same_v6, old.stats_rows() == allocation.server_rows(), true, true];
-            kept.extend(KEPT.into_iter().zip(same).filter_map(|(name, same)| same.then_some(name)));
-        }
-        let keeps_flows = kept.contains(&"flows4") || kept.contains(&"flows6");
-        let flow_keys = old.as_ref().filter(|_| keeps_flows).map_or_else(rand::random, |old| old.flow_keys);
-        // The flows that are kept are in the counts of the earlier daemon, which this one's begin without.
-        let era = old.as_ref().map_or(0, |old| (old.era + 1) % ERAS);
-        let constants = Constants {
-            service_mask: table.buckets.len() as u32 - 1,
-            flow_masks: flow_rows.map(|rows| rows as u32 - 1),
-            features: needs::features(wanted, &settings.marks),
-            era: u32::from(era),
-            debug: u32::from(settings.debug),
-            service_keys: table.keys,
-            flow_keys,
-        };
-        let ports = attach::ports(&settings.interfaces, settings.mode)?;
-        let mut loader = constants.loader(&ports);
-        needs::size_maps(&mut loader, &settings, wanted, &allocation, &table, flow_rows);
-        for name in &kept {
-            loader.map_pin_path(name, pins.join(name));
-        }
-        let mut ebpf = loader.load(OBJECT).context("loading the XDP program's maps")?;
-        program(&mut ebpf)?.load().context("the kernel refuses the XDP program")?;
-
-        let tables = Tables {
-            services: Table::open(map_data(&ebpf, "services")?)?,
-            servers: Table::open(map_data(&ebpf, "servers")?)?,
-            members: Table::open(map_data(&ebpf, "members")?)?,
-            cursors: Table::open(map_data(&ebpf, "cursors")?)?,
-            loads: Table::open(map_data(&ebpf, "loads")?)?,
-            policies: Table::open(map_data(&ebpf, "policies")?)?,
-            limits: Table::open(map_data(&ebpf, "limits")?)?,
-        };
-        let mark_rules = Table::<MarkRule>::open(map_data(&ebpf, "mark_rules")?)?;
-        for (row, rule) in settings.marks.iter().enumerate() {
-            mark_rules.set(row, rule);
-        }
-        let timeouts = Table::open(map_data(&ebpf, "timeouts")?)?;
-        if !kept.contains(&"timeouts") {
-            timeouts.set(0, &Timeouts::default());
-        }
-        set_devices(&mut ebpf, &settings.interfaces)?;
-        let layout = Layout {
-            abi: ABI_VERSION,
-            next_generation: allocation.next_generation,
-            era: u16::from(era),
-            flow_keys,
-        };
-        let mut stats = PerCpuArray::try_from(own_map(&ebpf, "server_stats")?)?;
-        if let Some(old) = &old {
-            old.hand_over_counts(&allocation, &mut stats)?;
-        }
-        let datapath = Datapath {
-            publisher: Publisher::new(tables, &table, wanted, &allocation),
-            leases: Leases::open(map_data(&ebpf, "leases")?, &settings.leases)?,
-            timeouts,
-            stats,
-            counters: PerCpuArray::try_from(own_map(&ebpf, "counters")?)?,
-            ebpf,
-            attached: Vec::new(),
-            constants,
-            mode: settings.mode,
-            pins,
-            lock: None,
-        };
-        Ok(Self { datapath, settings, kept, layout, allocation })
-    }
-
-    /// Makes a change before the first packet.
-    pub fn apply(&mut self, action: &Action) {
-        self.datapath.publisher.apply(action);
-    }
-
-    /// The program and its maps, for running single packets through it.
-    pub const fn ebpf(&self) -> &Ebpf {
-        &self.datapath.ebpf
-    }
-
-    /// The data path as it would be attached, for its counts.
-    pub const fn datapath(&self) -> &Datapath {
-        &self.datapath
-    }
-
-    /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
-    ///
-    /// # Errors
-    /// A daemon that runs with the same pins, which is left alone. An interface that refuses the program; then nothing
-    /// of this start is left, unless it took over an earlier one.
-    pub fn attach(mut self) -> anyhow::Result<Datapath> {
-        self.datapath.lock = Some(inherit::lock(&self.datapath.pins)?);
-        let took_over = !self.kept.is_empty();
-        match self.try_attach() {
-            Ok(()) => Ok(self.datapath),
-            Err(error) => {
-                if !took_over {
-                    self.datapath.stop();
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn try_attach(&mut self) -> anyhow::Result<()> {
-        let datapath = &mut self.datapath;
-        let (mode, pins) = (self.settings.mode, datapath.pins.clone());
-        inherit::write_layout(own_map(&datapath.ebpf, "layout")?, &self.layout)?;
-        if !self.kept.is_empty() {
-            inherit::use_up_era(&pins, self.layout.era)?;
-        }
-        for link in &self.settings.interfaces {
-            let attached = Attached::new(program(&mut datapath.ebpf)?, link, mode, &pins)?;
-            datapath.attached.push(attached);
-        }
-        attach::drop_others(&pins, &datapath.attached)?;
-        let anew = KEPT.into_iter().chain(FRESH).filter(|name| !self.kept.contains(name));
-        for name in anew {
-            pin_over(map_data(&datapath.ebpf, name)?, &pins, name)?;
-        }
-        if !self.kept.is_empty() {
-            info!("took over the connections of an earlier run from {}", pins.display());
-        }
-        Ok(())
-    }
 }
 
 impl Datapath {
     /// Makes a change.
     pub fn apply(&mut self, action: &Action) {
+        if let Action::Occupy { row, .. } = action
+            && let Err(error) = self.clear_counts(*row)
+        {
+            warn!(row, "the counts of a new real server begin with those of an earlier one: {error:#}");
+        }
         self.publisher.apply(action);
+    }
+
+    /// Who has which row.
+    pub const fn allocation(&self) -> &Allocation {
+        &self.allocation
+    }
+
+    /// What it is.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the program and its maps can do for `wanted` under `settings` as they are, so that [`Self::change`] is
+    /// enough.
+    ///
+    /// # Errors
+    /// Why another program must take its place, for people.
+    pub fn fits(
+        &self,
+        settings: &Settings,
+        wanted: &[Wanted],
+        allocation: &Allocation,
+    ) -> Result<(), &'static str> {
+        let is_needed = needs::features(wanted, &settings.marks);
+        let reasons = [
+            (settings.interfaces != self.settings.interfaces, "the interfaces are others"),
+            (settings.marks != self.settings.marks, "the rules for firewall marks are others"),
+            (allocation.services != self.allocation.services, "a virtual server came or went"),
+            (is_needed & !self.constants.features != 0, "a part is needed that was left out of it"),
+            (!self.publisher.has_room(wanted, allocation), "its maps are too small"),
+            (!self.leases.has_room(&settings.leases), "its maps are too small"),
+        ];
+        reasons.into_iter().find(|(is_so, _)| *is_so).map_or(Ok(()), |(_, reason)| Err(reason))
+    }
+
+    /// Makes the changes that lead to `allocation` under `settings`, which [fit](Self::fits), while packets come.
+    ///
+    /// # Errors
+    /// When nothing was changed.
+    pub fn change(
+        &mut self,
+        settings: Settings,
+        allocation: Allocation,
+        actions: &[Action],
+    ) -> anyhow::Result<()> {
+        if allocation.next_generation != self.layout.next_generation {
+            // Before a flow has one of them: should this daemon be killed, the next must not give them again.
+            self.layout.next_generation = allocation.next_generation;
+            inherit::write_layout(own_map(&self.ebpf, "layout")?, &self.layout)?;
+        }
+        self.leases.define(&settings.leases);
+        actions.iter().for_each(|action| self.apply(action));
+        (self.settings, self.allocation) = (settings, allocation);
+        Ok(())
+    }
+
+    fn clear_counts(&mut self, row: u16) -> anyhow::Result<()> {
+        inherit::clear_counts(&mut self.stats, u32::from(row))?;
+        Ok(self.joined.set(u32::from(row), 0, 0)?)
     }
 
     /// Loads the program anew for `interfaces`, as they are now, and puts it in the place of the running one: the
@@ -320,19 +208,21 @@ impl Datapath {
     /// # Errors
     /// An interface that refuses the program.
     pub fn replace(&mut self, interfaces: &[Link]) -> anyhow::Result<()> {
-        let ports = attach::ports(interfaces, self.mode)?;
+        let Settings { mode, pins, .. } = self.settings.clone();
+        let ports = attach::ports(interfaces, mode)?;
         let constants = self.constants;
         let mut loader = constants.loader(&ports);
         for name in KEPT.into_iter().chain(FRESH) {
-            loader.map_pin_path(name, self.pins.join(name));
+            loader.map_pin_path(name, pins.join(name));
         }
         let mut ebpf = loader.load(OBJECT).context("loading the XDP program's maps")?;
         program(&mut ebpf)?.load().context("the kernel refuses the XDP program")?;
         set_devices(&mut ebpf, interfaces)?;
-        let attach = |link| Attached::new(program(&mut ebpf)?, link, self.mode, &self.pins);
+        let attach = |link| Attached::new(program(&mut ebpf)?, link, mode, &pins);
         self.attached = interfaces.iter().map(attach).collect::<anyhow::Result<_>>()?;
-        attach::drop_others(&self.pins, &self.attached)?;
+        attach::drop_others(&pins, &self.attached)?;
         self.ebpf = ebpf;
+        self.settings.interfaces = interfaces.to_vec();
         Ok(())
     }
 
@@ -367,17 +257,18 @@ impl Datapath {
 
     /// Ends the leases, detaches the program and removes every pin.
     pub fn stop(&mut self) {
+        let pins = self.settings.pins.clone();
         self.leases.end_all();
         self.attached.drain(..).for_each(Attached::detach);
         // Those that a replacement began with before it failed.
-        if let Err(error) = attach::drop_others(&self.pins, &[]) {
+        if let Err(error) = attach::drop_others(&pins, &[]) {
             warn!("{error:#}");
         }
         for name in KEPT.into_iter().chain(FRESH) {
-            remove(&self.pins.join(name));
+            remove(&pins.join(name));
         }
-        if let Err(error) = std::fs::remove_dir(&self.pins) {
-            warn!("{}: {error}", self.pins.display());
+        if let Err(error) = std::fs::remove_dir(&pins) {
+            warn!("{}: {error}", pins.display());
         }
     }
 }

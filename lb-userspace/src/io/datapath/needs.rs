@@ -3,43 +3,82 @@
 use aya::EbpfLoader;
 use lb_common::{
     flow::{FTP, SLOTS},
-    layout::{MarkRule, feature},
+    layout::{MAX_POOL, MAX_SERVERS, MarkRule, feature},
 };
 
 use super::{Settings, publish};
 use crate::plan::{Allocation, ServiceTable, Wanted};
 
-/// Gives every map whose size is not fixed as many rows as are needed.
-pub(super) fn size_maps(
-    loader: &mut EbpfLoader<'_>,
-    settings: &Settings,
-    wanted: &[Wanted],
-    allocation: &Allocation,
-    table: &ServiceTable,
-    flow_rows: [usize; 2],
-) {
-    let (servers, services) = (allocation.server_rows(), allocation.service_rows());
-    for (name, rows) in [
-        ("services", table.buckets.len()),
-        ("leases", settings.leases.len() + 1),
-        ("members", publish::member_rows(wanted)),
-        ("cursors", services),
-        ("policies", services),
-        ("servers", servers),
-        ("loads", servers),
-        ("limits", servers),
-        ("joined", servers),
-        ("server_stats", servers),
-        ("mark_rules", settings.marks.len().max(1)),
-        ("flows4", flow_rows[0]),
-        ("flows6", flow_rows[1]),
-    ] {
-        loader.map_max_entries(name, rows as u32);
+/// Rows beyond those that are needed now, so that a reload may add real servers in place.
+const SPARE_SERVERS: usize = 32;
+/// The same of virtual routers, whose leases never move to another map while a daemon runs.
+const SPARE_LEASES: usize = 256;
+/// The same of one service's list.
+const SPARE_MEMBERS: usize = 4;
+
+/// Rows of the maps whose size is not fixed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    pub(super) services: usize,
+    pub(super) leases: usize,
+    pub(super) members: usize,
+    /// Of the maps by rows of `cursors`.
+    pub(super) cursors: usize,
+    /// Of the maps by rows of `servers`.
+    pub(super) servers: usize,
+    pub(super) marks: usize,
+    /// Of IPv4 and IPv6.
+    pub(super) flows: [usize; 2],
+}
+
+impl Rows {
+    /// As many as are needed, and some more.
+    pub(super) fn new(
+        settings: &Settings,
+        wanted: &[Wanted],
+        allocation: &Allocation,
+        table: &ServiceTable,
+    ) -> Self {
+        Self {
+            services: table.buckets.len(),
+            leases: (settings.leases.len() + 1 + SPARE_LEASES).next_power_of_two(),
+            members: publish::member_rows(wanted),
+            cursors: allocation.service_rows(),
+            servers: (allocation.server_rows() + SPARE_SERVERS).next_power_of_two().min(MAX_SERVERS),
+            marks: settings.marks.len().max(1),
+            flows: flow_rows(settings.flow_slots, wanted),
+        }
+    }
+
+    /// Gives the maps their sizes.
+    pub(super) fn size_maps(&self, loader: &mut EbpfLoader<'_>) {
+        for (name, rows) in [
+            ("services", self.services),
+            ("leases", self.leases),
+            ("members", self.members),
+            ("cursors", self.cursors),
+            ("policies", self.cursors),
+            ("servers", self.servers),
+            ("loads", self.servers),
+            ("limits", self.servers),
+            ("joined", self.servers),
+            ("server_stats", self.servers),
+            ("mark_rules", self.marks),
+            ("flows4", self.flows[0]),
+            ("flows6", self.flows[1]),
+        ] {
+            loader.map_max_entries(name, rows as u32);
+        }
     }
 }
 
+/// Room for the list of a service that has so many real servers.
+pub(super) fn list_room(servers: usize) -> usize {
+    (servers + SPARE_MEMBERS).next_power_of_two().min(MAX_POOL)
+}
+
 /// Buckets of the tables of IPv4 and of IPv6: a family without a service needs none.
-pub(super) fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
+fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
     let rows = (slots as usize).div_ceil(SLOTS).next_power_of_two();
     let is_v6 = |service: &Wanted| service.key.is_v6();
     let of = |is_needed| if is_needed { rows } else { 1 };

@@ -1,0 +1,55 @@
+//! `xlvs reload`.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::time::timeout;
+
+use super::check::UNUSABLE;
+use crate::{io::socket, status::Reload};
+
+/// A reload that needs another program waits for the kernel's verifier, and for new real servers' MAC addresses.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `xlvs reload` takes.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    state: super::StateDir,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let reload = match ask(arguments) {
+        Ok(reload) => reload,
+        Err(error) => {
+            eprintln!("xlvs: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    eprint!("{}", reload.diagnostics);
+    for warning in &reload.warnings {
+        eprintln!("xlvs: {warning}");
+    }
+    print!("{}", reload.to_text());
+    match reload.failure {
+        None => ExitCode::SUCCESS,
+        Some(failure) => {
+            eprintln!("xlvs: nothing was changed: {}", failure.reason);
+            if failure.is_in_file { ExitCode::from(UNUSABLE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn ask(arguments: &Arguments) -> anyhow::Result<Reload> {
+    let state_dir = &arguments.state.state_dir;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(async { timeout(PATIENCE, socket::ask_reload(state_dir)).await });
+    let Ok(answer) = asked else {
+        bail!(
+            "no answer for {} s: the daemon is stopped or hangs; what came of it, `xlvs status` says",
+            PATIENCE.as_secs()
+        );
+    };
+    answer.context("asking the daemon to reload")
+}

@@ -1,0 +1,144 @@
+//! From what runs to what is wanted now: the least that must change, in the order in which it may.
+//!
+//! A row is written before a list names it and given up after. Who stays keeps its row, its place in the list, and what
+//! its checks said of it; who comes enters at the list's head, as a destination added to IPVS does.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use super::{Action, Director, RealServer, VirtualService, Way, server_action};
+use crate::plan::{Allocation, Wanted};
+
+/// What a reload has to do so far.
+#[derive(Default)]
+struct Steps {
+    actions: Vec<Action>,
+    /// Rows nobody has any more.
+    vacated: Vec<u16>,
+}
+
+impl Director {
+    /// Makes the services those of `wanted`; says what to change in maps that have them all already. `allocation` keeps the
+    /// rows of what stays, and `ways` are those that are known now.
+    pub fn reload(
+        &mut self,
+        wanted: &[Wanted],
+        allocation: &Allocation,
+        ways: &BTreeMap<IpAddr, Way>,
+    ) -> Vec<Action> {
+        let mut before = std::mem::take(&mut self.services);
+        let mut steps = Steps::default();
+        for wanted in wanted {
+            let service = match before.remove(&wanted.key) {
+                Some(service) => service.reload(wanted, allocation, ways, &mut steps),
+                None => VirtualService::begin(wanted, allocation, ways, &mut steps),
+            };
+            self.services.insert(wanted.key, service);
+        }
+        let gone = before.into_values().flat_map(|service| service.servers);
+        steps.vacated.extend(gone.map(|server| server.row.row));
+        let taken: BTreeSet<u16> = allocation.servers.values().map(|row| row.row).collect();
+        let Steps { mut actions, vacated } = steps;
+        let vacated = vacated.into_iter().filter(|row| !taken.contains(row));
+        actions.extend(vacated.map(|row| Action::Vacate { row, generation: allocation.vacant }));
+        actions
+    }
+}
+
+impl VirtualService {
+    fn begin(
+        wanted: &Wanted,
+        allocation: &Allocation,
+        ways: &BTreeMap<IpAddr, Way>,
+        steps: &mut Steps,
+    ) -> Self {
+        let service = Self::new(wanted, allocation, ways);
+        for (server, wanted) in service.servers.iter().zip(&wanted.servers) {
+            steps.occupy(service.id, server, wanted.thresholds);
+        }
+        steps.actions.push(service.pool_action());
+        service
+    }
+
+    fn reload(
+        self,
+        wanted: &Wanted,
+        allocation: &Allocation,
+        ways: &BTreeMap<IpAddr, Way>,
+        steps: &mut Steps,
+    ) -> Self {
+        if self.wanted == *wanted {
+            return self;
+        }
+        let (id, key) = (self.id, wanted.key);
+        let before = self.published();
+        let order: Vec<IpAddr> = self.list.iter().map(|&place| self.servers[place].rip).collect();
+        let thresholds = self.wanted.servers.iter().map(|server| server.thresholds);
+        let mut old: BTreeMap<IpAddr, (RealServer, [u32; 2])> =
+            self.servers.into_iter().zip(thresholds).map(|old| (old.0.rip, old)).collect();
+        let mut servers = Vec::with_capacity(wanted.servers.len());
+        for wanted in &wanted.servers {
+            let server = if let Some((mut server, thresholds)) = old.remove(&wanted.rip) {
+                let row = server_action(id, &server);
+                server.weight = wanted.weight;
+                server.inhibit_on_failure = wanted.inhibit_on_failure;
+                server.failures.retain(|check, _| wanted.checks.contains(check));
+                if thresholds != wanted.thresholds {
+                    let (row, thresholds) = (server.row.row, wanted.thresholds);
+                    steps.actions.push(Action::Limits { row, thresholds });
+                }
+                let now = server_action(id, &server);
+                if now != row {
+                    steps.actions.push(now);
+                }
+                server
+            } else {
+                let server = RealServer::new(wanted, key, allocation, ways);
+                steps.occupy(id, &server, wanted.thresholds);
+                server
+            };
+            servers.push(server);
+        }
+        steps.vacated.extend(old.into_values().map(|(server, _)| server.row.row));
+        let list = list(&order, &servers);
+        let service = Self { wanted: wanted.clone(), id, servers, list };
+        let Wanted { method, lease, policy, .. } = *wanted;
+        if (method, lease, policy) != (self.wanted.method, self.wanted.lease, self.wanted.policy) {
+            steps.actions.push(Action::Service { key, method, lease, policy });
+        }
+        if service.published() != before {
+            steps.actions.push(service.pool_action());
+        }
+        service
+    }
+
+    /// What its list and its ring are made of: rows, weights of this moment, weights configured.
+    fn published(&self) -> Vec<(u16, u16, u16)> {
+        let servers = self.list.iter().map(|&place| &self.servers[place]);
+        servers.map(|server| (server.row.row, server.effective_weight(), server.weight)).collect()
+    }
+}
+
+/// The places of `servers` in their list; `order` is what it was before.
+fn list(order: &[IpAddr], servers: &[RealServer]) -> Vec<usize> {
+    let places: BTreeMap<IpAddr, usize> =
+        servers.iter().enumerate().map(|(place, server)| (server.rip, place)).collect();
+    let is_listed = |place: &usize| servers[*place].is_listed();
+    let stay: Vec<usize> =
+        order.iter().filter_map(|rip| places.get(rip).copied()).filter(is_listed).collect();
+    let known: BTreeSet<usize> = stay.iter().copied().collect();
+    let come = (0..servers.len()).rev().filter(|place| !known.contains(place)).filter(is_listed);
+    come.chain(stay.iter().copied()).collect()
+}
+
+impl Steps {
+    fn occupy(&mut self, service: u16, server: &RealServer, thresholds: [u32; 2]) {
+        self.actions.push(Action::Occupy { row: server.row.row, thresholds });
+        self.actions.push(server_action(service, server));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! The order of a reload: read, compare, let what is new be found first, change what forwards, then everything around it.
+//! Until the file is understood and the program has its maps, nothing is touched; what does not change never is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use lb_common::layout::{Policy, Stats};
+use tracing::{error, info, warn};
+
+use super::{
+    Checklist, Daemon, Inputs, addresses, bpf_log, effective, first_resolutions, leases, links, marks, names,
+    timeouts, way,
+};
+use crate::{
+    config::{Config, model::vrrp::Vrrp},
+    control::{Director, Event, Way},
+    io::{
+        collector::Collector,
+        datapath::{Prepared, Settings},
+        links::Link,
+        parking::EarlyFragments,
+        report,
+        source::{Loaded, Refusal, Source},
+    },
+    plan::{Allocation, ServiceKey, Wanted, changes},
+    status::{Configuration, Failure, Reload},
+    vrrp::Numbers,
+};
+
+/// Lines about changes that go to the log; the answer to `xlvs reload` has all of them.
+const LOGGED: usize = 50;
+
+/// Which configuration is in force, and what came of the last try to change it.
+#[derive(Debug)]
+pub(super) struct InForce {
+    since: Instant,
+    reloads: u64,
+    failed: Option<(Instant, Failure)>,
+}
+
+impl InForce {
+    pub(super) fn now() -> Self {
+        Self { since: Instant::now(), reloads: 0, failed: None }
+    }
+
+    /// For the status of this moment.
+    pub(super) fn configuration(&self, source: &Source) -> Configuration {
+        let failure = self
+            .failed
+            .as_ref()
+            .map(|(at, failure)| Failure { seconds: at.elapsed().as_secs(), ..failure.clone() });
+        Configuration {
+            file: source.path().display().to_string(),
+            seconds: self.since.elapsed().as_secs(),
+            reloads: self.reloads,
+            failure,
+        }
+    }
+
+    fn note(&mut self, reload: &Reload, is_another: bool) {
+        self.failed = reload.failure.clone().map(|failure| (Instant::now(), failure));
+        if reload.failure.is_none() && is_another {
+            self.since = Instant::now();
+            self.reloads += 1;
+        }
+    }
+}
+
+/// What is to be in force.
+struct Next {
+    config: Config,
+    numbers: Numbers,
+    wanted: Vec<Wanted>,
+    checklist: Checklist,
+    allocation: Allocation,
+    /// None if they stay.
+    interfaces: Option<Vec<Link>>,
+}
+
+impl Daemon {
+    /// Reads the file again and puts into force what it says; where that fails, everything stays as it is.
+    pub(super) async fn reload(&mut self, inputs: &mut Inputs) -> Reload {
+        let begin = Instant::now();
+        let (reload, is_another) = match self.source.load() {
+            Ok(Loaded { config, diagnostics }) => {
+                let mut reload = Reload { diagnostics, ..Reload::default() };
+                let is_another = config != self.config;
+                if is_another && let Err(error) = self.put_into_force(config, inputs, &mut reload).await {
+                    let reason = format!("{error:#}");
+                    reload = Reload { diagnostics: reload.diagnostics, ..failed(reason, false) };
+                }
+                (reload, is_another)
+            }
+            Err(Refusal { reason, diagnostics }) => (Reload { diagnostics, ..failed(reason, true) }, false),
+        };
+        self.in_force.note(&reload, is_another);
+        log(&reload, begin.elapsed());
+        reload
+    }
+
+    async fn put_into_force(
+        &mut self,
+        config: Config,
+        inputs: &mut Inputs,
+        reload: &mut Reload,
+    ) -> anyhow::Result<()> {
+        let next = self.compare(config).await?;
+        self.find_out(&next.wanted, inputs).await;
+        let applied = self.apply(&next, reload);
+        let in_use = self.addresses();
+        self.resolutions.retain(|rip, _| in_use.contains(rip));
+        self.next_hops.set(in_use);
+        applied?;
+        let [came, gone, other] = next.checklist.difference(&self.checklist);
+        if [came, gone, other] != [0; 3] {
+            reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
+            self.checks.set(next.checklist.specs().cloned().collect());
+        }
+        let was = self.datapath.timeouts();
+        let is = timeouts(&next.config, was);
+        if is != was {
+            reload.changes.push("the timeouts of connections changed".to_owned());
+            self.datapath.set_timeouts(&is);
+        }
+        if let Some(interfaces) = next.interfaces {
+            let names: Vec<_> = interfaces.iter().map(|link| link.name.clone()).collect();
+            reload.changes.push(format!("forwards through {}", names.join(", ")));
+            inputs.links = links::watch(names)?;
+            self.interfaces = interfaces;
+        }
+        self.checklist = next.checklist;
+        // Last, so that an address that comes finds its service, and a failure is tried again with the next reload.
+        let later = inputs.roles.reload(&next.config.vrrp, &next.numbers, None).await;
+        reload.warnings.extend(later.context(
+            "the services are as the file says, and the virtual routers as they were",
+        )?);
+        reload.changes.extend(changed_routers(&self.config.vrrp, &next.config.vrrp));
+        (self.config, self.numbers) = (next.config, next.numbers);
+        Ok(())
+    }
+
+    /// What follows from a configuration, beside what runs.
+    async fn compare(&self, config: Config) -> anyhow::Result<Next> {
+        let numbers = self.numbers.assign(&config.vrrp);
+        let (wanted, checklist) = effective(&config, &numbers, &self.checklist);
+        let allocation = self.datapath.allocation().assign_beside(&wanted)?;
+        let names = names(&self.source, &self.named, &config)?;
+        let interfaces = if names.iter().eq(self.interfaces.iter().map(|link| &link.name)) {
+            None
+        } else {
+            let mut found = Vec::new();
+            for name in &names {
+                found.push(links::find(name).await?);
+            }
+            Some(found)
+        };
+        Ok(Next { config, numbers, wanted, checklist, allocation, interfaces })
+    }
+
+    /// Waits for the ways to real servers that are new, as a start does: who is to get connections is found first.
+    async fn find_out(&mut self, wanted: &[Wanted], inputs: &mut Inputs) {
+        let mut all = self.addresses();
+        let mut missing = addresses(wanted);
+        all.extend(&missing);
+        missing.retain(|address| !self.resolutions.contains_key(address));
+        if missing.is_empty() {
+            return;
+        }
+        self.next_hops.set(all);
+        for (address, resolution) in first_resolutions(&mut inputs.ways, missing).await {
+            self.way(address, resolution);
+        }
+    }
+
+    /// Changes what forwards: in place if that can be done, and with another program otherwise.
+    fn apply(&mut self, next: &Next, reload: &mut Reload) -> anyhow::Result<()> {
+        let interfaces = next.interfaces.as_ref().unwrap_or(&self.interfaces);
+        let ways = self.resolutions.iter().map(|(rip, resolution)| (*rip, way(interfaces, resolution)));
+        let ways: BTreeMap<IpAddr, Way> = ways.collect();
+        let mut director = self.director.clone();
+        if next.interfaces.is_some() {
+            for (rip, way) in &ways {
+                director.handle(&Event::Way(*rip, way.clone()));
+            }
+        }
+        let actions = director.reload(&next.wanted, &next.allocation, &ways);
+        let settings = Settings {
+            leases: leases(&next.config, &next.numbers),
+            marks: marks(&next.config),
+            interfaces: next
+                .interfaces
+                .clone()
+                .unwrap_or_else(|| self.datapath.settings().interfaces.clone()),
+            ..self.datapath.settings().clone()
+        };
+        let retired = self.retired_by(&director);
+        let changes = changes(self.director.services.values().map(|service| &service.wanted), &next.wanted);
+        reload.changes = changes.iter().map(ToString::to_string).collect();
+        match self.datapath.fits(&settings, &next.wanted, &next.allocation) {
+            Ok(()) => {
+                self.datapath.change(settings, next.allocation.clone(), &actions)?;
+                let policies = |director: &Director| -> Vec<Policy> {
+                    director.services.values().map(|service| service.wanted.policy).collect()
+                };
+                if policies(&director) != policies(&self.director) {
+                    self.restart_collector();
+                }
+            }
+            Err(why) => {
+                anyhow::ensure!(
+                    self.gone.is_empty(),
+                    "this needs another XDP program ({why}), and an interface is gone: {:?}; reload when it is back",
+                    self.gone
+                );
+                let interfaces = next.interfaces.clone().unwrap_or_else(|| self.interfaces.clone());
+                self.replace(Settings { interfaces, ..settings }, next, &director)?;
+                reload.replaced = Some(why.to_owned());
+            }
+        }
+        (self.director, self.retired) = (director, retired);
+        Ok(())
+    }
+
+    /// The counts of the real servers of each service that are gone, when `next` is in force.
+    fn retired_by(&self, next: &Director) -> BTreeMap<ServiceKey, Stats> {
+        let mut retired = self.retired.clone();
+        retired.retain(|key, _| next.services.contains_key(key));
+        for (key, service) in &self.director.services {
+            let Some(next) = next.services.get(key) else { continue };
+            let stay: BTreeSet<u16> = next.servers.iter().map(|server| server.row.row).collect();
+            for server in service.servers.iter().filter(|server| !stay.contains(&server.row.row)) {
+                let sum = retired.entry(*key).or_default();
+                *sum = sum.plus(report::stats(&self.datapath, server));
+            }
+        }
+        retired
+    }
+
+    /// Puts another program in the place of the running one, with everything that the director knows in its maps.
+    fn replace(&mut self, settings: Settings, next: &Next, director: &Director) -> anyhow::Result<()> {
+        let is_debugged = settings.debug;
+        let mut prepared = Prepared::beside(&self.datapath, settings, &next.wanted, next.allocation.clone())
+            .context("preparing another XDP program")?;
+        director.everything().iter().for_each(|action| prepared.apply(action));
+        // It knows the rows of the program that runs until now, and would take flows of new servers for lost ones.
+        self.collector = None;
+        self.early_fragments = None;
+        let attached = prepared.attach_over(&mut self.datapath);
+        self.restart_collector();
+        self.restart_early_fragments();
+        attached?;
+        self.is_outdated = false;
+        if is_debugged {
+            let log = bpf_log::forward(self.datapath.ebpf_mut());
+            self.log = log.inspect_err(|error| warn!("the XDP program's log is not shown: {error:#}")).ok();
+        }
+        Ok(())
+    }
+
+    /// Those of the real servers there are.
+    fn addresses(&self) -> BTreeSet<IpAddr> {
+        let servers = self.director.services.values().flat_map(|service| &service.servers);
+        servers.map(|server| server.rip).collect()
+    }
+
+    fn restart_collector(&mut self) {
+        self.collector = None;
+        let collector = self.datapath.flows().and_then(Collector::start);
+        let failed =
+            |error: &anyhow::Error| error!("expired connections are not collected any more: {error:#}");
+        self.collector = collector.inspect_err(failed).ok();
+    }
+
+    pub(super) fn restart_early_fragments(&mut self) {
+        self.early_fragments = None;
+        let started = self.datapath.early().and_then(EarlyFragments::start);
+        let failed = |error: &anyhow::Error| {
+            error!("fragments that come before the first of their datagram do not wait any more: {error:#}");
+        };
+        self.early_fragments = started.inspect_err(failed).ok();
+    }
+}
+
+/// Which virtual routers come and go.
+fn changed_routers(before: &Vrrp, after: &Vrrp) -> Vec<String> {
+    let names = |vrrp: &Vrrp| -> BTreeSet<String> {
+        vrrp.instances.iter().map(|instance| instance.name.clone()).collect()
+    };
+    let (before, after) = (names(before), names(after));
+    let came = after.difference(&before).map(|name| format!("vrrp_instance {name} came"));
+    came.chain(before.difference(&after).map(|name| format!("vrrp_instance {name} is gone"))).collect()
+}
+
+fn failed(reason: String, is_in_file: bool) -> Reload {
+    Reload { failure: Some(Failure { seconds: 0, is_in_file, reason }), ..Reload::default() }
+}
+
+fn log(reload: &Reload, took: Duration) {
+    let Reload { changes, warnings, replaced, failure, .. } = reload;
+    if let Some(Failure { reason, .. }) = failure {
+        warn!("the reload failed, and the configuration from before stays in force: {reason}");
+        return;
+    }
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for change in changes.iter().take(LOGGED) {
+        info!("{change}");
+    }
+    if changes.len() > LOGGED {
+        info!("and {} changes more", changes.len() - LOGGED);
+    }
+    let replaced = replaced.as_deref();
+    info!(changes = changes.len(), replaced, ?took, "reloaded");
+}

@@ -1,0 +1,129 @@
+//! Owns the numbers of the checks. What a real server was checked by keeps its number, and so its state.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use crate::{
+    health::Settings,
+    io::check::{CheckSpec, Target},
+    plan::ServiceKey,
+};
+
+/// Every check of every real server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checklist {
+    by_server: BTreeMap<(ServiceKey, IpAddr), Vec<CheckSpec>>,
+    /// The number of the next new one.
+    next: u32,
+}
+
+impl Checklist {
+    /// One without any check, whose numbers nobody in `self` has.
+    pub(super) fn successor(&self) -> Self {
+        Self { by_server: BTreeMap::new(), next: self.next }
+    }
+
+    /// Notes the checks of a real server. Those that it had in `before` keep their numbers; one that is no longer the same
+    /// gives its number, and what is known by it, to the next that is new.
+    pub(super) fn note(
+        &mut self,
+        before: &Self,
+        server: (ServiceKey, IpAddr),
+        checks: &[(Target, Settings)],
+    ) -> Vec<u32> {
+        let mut old: Vec<&CheckSpec> =
+            before.by_server.get(&server).map_or_else(Vec::new, |old| old.iter().collect());
+        let mut ids: Vec<Option<u32>> = vec![None; checks.len()];
+        let same_all = |old: &CheckSpec, new: &(Target, Settings)| (old.target, old.settings) == *new;
+        let same_target = |old: &CheckSpec, new: &(Target, Settings)| old.target == new.0;
+        let rules: [&dyn Fn(&CheckSpec, &(Target, Settings)) -> bool; 3] =
+            [&same_all, &same_target, &|_, _| true];
+        for is_heir in rules {
+            for (id, check) in ids.iter_mut().zip(checks).filter(|(id, _)| id.is_none()) {
+                if let Some(place) = old.iter().position(|old| is_heir(old, check)) {
+                    *id = Some(old.remove(place).id);
+                }
+            }
+        }
+        let mut fresh = || {
+            let id = self.next;
+            self.next = id.wrapping_add(1);
+            id
+        };
+        let ids: Vec<u32> = ids.into_iter().map(|id| id.unwrap_or_else(&mut fresh)).collect();
+        if !ids.is_empty() {
+            let specs =
+                ids.iter().zip(checks).map(|(&id, &(target, settings))| CheckSpec { id, target, settings });
+            self.by_server.insert(server, specs.collect());
+        }
+        ids
+    }
+
+    /// All of them.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &CheckSpec> {
+        self.by_server.values().flatten()
+    }
+
+    /// How many are not in `before`, are no longer in `self`, and are there with another target or timing.
+    pub(crate) fn difference(&self, before: &Self) -> [usize; 3] {
+        let by_id = |of: &Self| of.specs().map(|spec| (spec.id, spec.clone())).collect::<BTreeMap<_, _>>();
+        let (old, new) = (by_id(before), by_id(self));
+        let came = new.keys().filter(|id| !old.contains_key(id)).count();
+        let gone = old.keys().filter(|id| !new.contains_key(id)).count();
+        let other = new.iter().filter(|(id, spec)| old.get(id).is_some_and(|old| old != *spec)).count();
+        [came, gone, other]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lb_common::layout::Address;
+
+    use super::*;
+
+    const SERVICE: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
+
+    fn server(last: u8) -> (ServiceKey, IpAddr) {
+        (SERVICE, IpAddr::from([10, 0, 0, last]))
+    }
+
+    /// A check of a port with so many retries.
+    fn check(port: u16, retry: u32) -> (Target, Settings) {
+        let target = Target { address: (IpAddr::from([10, 0, 0, 1]), port).into(), bind: None };
+        (target, Settings { retry, delay_loop: Duration::from_secs(6), ..Settings::default() })
+    }
+
+    #[test]
+    fn a_check_keeps_its_number_wherever_it_stands() {
+        let mut first = Checklist::default();
+        let nobody = Checklist::default();
+        assert_eq!(first.note(&nobody, server(1), &[check(80, 1), check(81, 1)]), [0, 1]);
+        assert_eq!(first.note(&nobody, server(2), &[check(80, 1)]), [2]);
+        let mut second = first.successor();
+        assert_eq!(second.note(&first, server(3), &[check(80, 1)]), [3], "a server that comes");
+        assert_eq!(second.note(&first, server(1), &[check(9, 9), check(81, 1), check(80, 1)]), [4, 1, 0]);
+        assert_eq!(second.difference(&first), [2, 1, 0]);
+        assert_eq!(first.difference(&first), [0; 3]);
+    }
+
+    #[test]
+    fn a_check_that_changed_keeps_its_number_with_the_target_first() {
+        let mut first = Checklist::default();
+        first.note(&Checklist::default(), server(1), &[check(80, 1), check(81, 1), check(82, 1)]);
+        let mut second = first.successor();
+        let checks = [check(90, 1), check(82, 1), check(80, 3)];
+        assert_eq!(second.note(&first, server(1), &checks), [1, 2, 0]);
+        assert_eq!(second.difference(&first), [0, 0, 2]);
+    }
+
+    #[test]
+    fn no_number_comes_back() {
+        let mut first = Checklist::default();
+        first.note(&Checklist::default(), server(1), &[check(80, 1)]);
+        let second = first.successor();
+        assert_eq!(second.specs().count(), 0);
+        let mut third = second.successor();
+        assert_eq!(third.note(&second, server(1), &[check(80, 1)]), [1]);
+    }
+}

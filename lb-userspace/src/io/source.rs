@@ -1,0 +1,107 @@
+//! Reads the configuration file, as often as it is asked to. What the text means, `config` decides.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use tracing::{info, warn};
+
+use crate::config::{self, Config, Parsed, Severity};
+
+/// Why a file is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In one line.
+    pub reason: String,
+    /// Everything that is wrong with the text, with the lines; empty if there is no text.
+    pub diagnostics: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A configuration as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What else is to be said about the text, with the lines; nothing that keeps it from being used.
+    pub diagnostics: String,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file: PathBuf,
+}
+
+impl Source {
+    /// A file, which need not be there yet.
+    pub const fn new(file: PathBuf) -> Self {
+        Self { file }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Reads it as it is now. Warnings and notes go to the log.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that is no configuration.
+    pub fn load(&self) -> Result<Loaded, Refusal> {
+        let unreadable =
+            |error: anyhow::Error| Refusal { reason: format!("{error:#}"), diagnostics: String::new() };
+        let parsed = read(&self.file).map_err(unreadable)?;
+        let diagnostics = config::render(&parsed);
+        let lines = |severity| {
+            let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
+            those.map(|diagnostic| diagnostic.one_line(&parsed.sources))
+        };
+        let mut errors = lines(Severity::Error);
+        let reason = match (errors.next(), errors.count()) {
+            (Some(first), 0) => Some(first),
+            (Some(first), more) => {
+                Some(format!("{first} (and {more} more: see `xlvs check {}`)", self.file.display()))
+            }
+            (None, _) if parsed.config.is_none() => {
+                Some(format!("{}: is no configuration", self.file.display()))
+            }
+            (None, _) => None,
+        };
+        lines(Severity::Warning).for_each(|line| warn!("{line}"));
+        lines(Severity::Note).for_each(|line| info!("{line}"));
+        match (reason, parsed.config) {
+            (None, Some(config)) => Ok(Loaded { config, diagnostics }),
+            (reason, _) => Err(Refusal { reason: reason.unwrap_or_default(), diagnostics }),
+        }
+    }
+}
+
+/// Reads and parses a file; its problems are in the result.
+///
+/// # Errors
+/// A file that cannot be read, or that is no text.
+pub fn read(file: &Path) -> anyhow::Result<Parsed> {
+    let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            bail!(
+                "{}:{line}: this is not text in UTF-8: convert the file, for example with iconv",
+                file.display()
+            );
+        }
+    };
+    Ok(config::parse(&file.display().to_string(), &text))
+}
