@@ -30,12 +30,17 @@ fn bytes(packet: &Packet) -> Vec<u8> {
     Frame { to: DIRECTOR, from, tags: Vec::new(), ethertype: 0x0800, payload: packet.bytes() }.bytes()
 }
 
+/// The port of the client with this number: nothing from the lowest ones, among which FTP's is.
+const fn port(client: u16) -> u16 {
+    1024 + client
+}
+
 fn tcp(client: u16, flags: u8) -> Vec<u8> {
-    bytes(&Packet::tcp((CLIENT, client), (VIP, 80), flags))
+    bytes(&Packet::tcp((CLIENT, port(client)), (VIP, 80), flags))
 }
 
 fn udp(client: u16) -> Vec<u8> {
-    bytes(&Packet::udp((CLIENT, client), (VIP, 53)))
+    bytes(&Packet::udp((CLIENT, port(client)), (VIP, 53)))
 }
 
 fn sent(bench: &Bench, frame: &[u8]) {

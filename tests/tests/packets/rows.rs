@@ -145,6 +145,7 @@ fn not_ours() -> Vec<Row> {
         ("ACK without a flow", ip(&Packet { flags: flag::ACK, ..syn(80) }), Pass("pass_no_flow")),
         ("FIN without a flow", ip(&Packet { flags: flag::FIN | flag::ACK, ..syn(80) }), Pass("pass_no_flow")),
         ("RST without a flow", ip(&Packet { flags: flag::RST, ..syn(80) }), Pass("pass_no_flow")),
+        ("SYN from FTP's data port", ip(&Packet { client: (CLIENT.0, 20), ..syn(80) }), Pass("pass_no_flow")),
         ("SYN and RST", ip(&Packet { flags: flag::SYN | flag::RST, ..syn(80) }), Pass("pass_no_flow")),
         ("no TCP flags", ip(&Packet { flags: 0, ..syn(80) }), Pass("pass_no_flow")),
     ]

@@ -197,7 +197,8 @@ fn two_cpus_agree_on_every_flow() {
     };
     let barrier = Barrier::new(2);
     // One bucket of four slots: every round claims a slot of a round before.
-    let flow = |round: u16| bytes(&Packet::udp(([203, 0, 113, 1], round), (VIP, 53)));
+    let port = |round: u16| 1024 + round;
+    let flow = |round: u16| bytes(&Packet::udp(([203, 0, 113, 1], port(round)), (VIP, 53)));
     let frames: Vec<Vec<u8>> = (0..ROUNDS).map(flow).collect();
     let insert_all = |cpu: usize| {
         let pinned = crate::bench::pin_to(cpu);
@@ -206,7 +207,7 @@ fn two_cpus_agree_on_every_flow() {
             barrier.wait();
             let first = server(frame);
             barrier.wait();
-            let copies = if cpu == 0 { bench.copies_of_flow(round).unwrap_or(0) } else { 1 };
+            let copies = if cpu == 0 { bench.copies_of_flow(port(round)).unwrap_or(0) } else { 1 };
             told.push((first, copies));
         }
         pinned.map(|()| told)
