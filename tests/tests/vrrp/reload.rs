@@ -53,10 +53,11 @@ impl Running {
     }
 }
 
-/// Both virtual routers, of which the second has another address.
+/// Both virtual routers, of which the one in front has another address. They announce nothing again later.
 fn two(priority: u8) -> String {
     let other = VirtualRouter::new(INTERFACE, VRID + 1, priority, &MORE.to_string());
-    format!("{}{}", other.named("VI_2"), router(priority))
+    let once = |router: VirtualRouter| router.line("garp_master_delay 0");
+    format!("{}{}", once(other.named("VI_2")), once(router(priority)))
 }
 
 fn is_igmp(frame: &Frame) -> bool {
@@ -162,6 +163,46 @@ fn a_backup_with_a_higher_priority_takes_over_and_one_with_a_lower_gives_way() -
         running.first.reload(&router(120).to_string())?;
         running.pair.first.wait_held(VIP)?;
         running.pair.second.wait_released(VIP)
+    })
+}
+
+/// Waits until the address is on this interface and the other one is gone.
+fn wait_moved(node: &Node, to: &str, gone: &str) -> Result<()> {
+    wait::until(&format!("{VIP} on {to} and no {gone}"), TAKEOVER, || {
+        let (there, left) = (node.addresses(to).unwrap_or_default(), node.addresses(gone));
+        let is_moved = there.contains(&VIP) && left.is_err();
+        Ok(if is_moved {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(format!("{there:?} {left:?}"))
+        })
+    })
+}
+
+#[test]
+fn one_that_is_another_now_ends_with_its_virtual_interface_before_the_next_begins() -> Result<()> {
+    with_site(|site| {
+        let pair = Pair::plug(site)?;
+        let config = |vrid: u8, lines: &[&str]| {
+            let new = VirtualRouter::new(INTERFACE, vrid, 100, &VIP.to_string()).version3("0.1");
+            lines.iter().fold(new, |router, line| router.line(line)).to_string()
+        };
+        let mut daemon = Xlvs.start(&pair.first, &config(VRID, &["use_vmac"]))?;
+        wait_moved(&pair.first, "vrrp.51", "vrrp.52")?;
+        let capture = pair.capture(site)?;
+        daemon.reload(&config(VRID + 1, &["use_vmac"]))?;
+        wait_moved(&pair.first, "vrrp.52", "vrrp.51")?;
+        let adverts = capture.adverts(&pair.first)?;
+        let ended = adverts.iter().rposition(|(_, advert)| advert.vrid == VRID);
+        let began = adverts.iter().position(|(_, advert)| advert.vrid == VRID + 1);
+        let last = ended.and_then(|place| adverts.get(place)).map(|(_, advert)| advert.priority);
+        ensure!(last == Some(0) && ended < began, "{adverts:?}");
+
+        daemon.reload(&config(VRID + 1, &["use_vmac v"]))?;
+        wait_moved(&pair.first, "v", "vrrp.52")?;
+        daemon.reload(&config(VRID + 1, &[]))?;
+        wait_moved(&pair.first, INTERFACE, "v")?;
+        daemon.stop_clean()
     })
 }
 
