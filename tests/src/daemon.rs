@@ -89,6 +89,25 @@ impl Daemon {
         }
     }
 
+    /// Writes another configuration in place of its own and has it read by SIGHUP; does not wait for what comes of it.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn reload(&mut self, config: &str) -> Result<()> {
+        match self {
+            Self::Xlvs(xlvs) => {
+                xlvs.director.write_config(config)?;
+                config.clone_into(&mut xlvs.config);
+                xlvs.director.signal(Signal::SIGHUP)
+            }
+            Self::Keepalived(keepalived) => {
+                fs::write(keepalived.config(), config)?;
+                // It tells its child.
+                keepalived.running.as_ref().context("keepalived does not run")?.signal(Signal::SIGHUP)
+            }
+        }
+    }
+
     /// What it has logged since it was first started.
     pub fn log(&self) -> String {
         match self {
@@ -165,8 +184,8 @@ impl Keepalived {
     pub(crate) fn start(node: &Node, config: &str, binds: Vec<Bind>) -> Result<Self> {
         let dir = node.dir().join("keepalived");
         fs::create_dir_all(&dir)?;
-        fs::write(dir.join("keepalived.conf"), config)?;
         let mut keepalived = Self { netns: Arc::clone(node.netns()), dir, binds, running: None };
+        fs::write(keepalived.config(), config)?;
         keepalived.run()?;
         Ok(keepalived)
     }
@@ -174,7 +193,7 @@ impl Keepalived {
     fn run(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "keepalived still runs");
         let mut command = self.netns.command_with("keepalived", &self.binds)?;
-        command.args(["-n", "-l", "-D", "-P", "-f"]).arg(self.dir.join("keepalived.conf"));
+        command.args(["-n", "-l", "-D", "-P", "-f"]).arg(self.config());
         for (option, file) in [("-p", "parent.pid"), ("-r", "vrrp.pid"), ("-c", "checkers.pid")] {
             // One that was killed has left its file.
             let _ = fs::remove_file(self.dir.join(file));
@@ -219,6 +238,10 @@ impl Keepalived {
 
     fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.join("keepalived.conf")
     }
 
     fn log_path(&self) -> PathBuf {

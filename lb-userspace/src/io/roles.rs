@@ -45,6 +45,8 @@ pub(super) struct Roles {
     tracked: mpsc::Receiver<Input>,
     /// What each router became last, and its priority.
     standing: BTreeMap<RouterId, (State, u8)>,
+    /// The longest interval that there was: one that ends because of a reload may still have it.
+    longest: Duration,
     stop_by: Option<Instant>,
 }
 
@@ -97,6 +99,7 @@ impl Roles {
             facts,
             tracked,
             standing: BTreeMap::new(),
+            longest: longest_interval(config),
             stop_by: None,
         })
     }
@@ -138,8 +141,7 @@ impl Roles {
         if self.stop_by.is_some() {
             return true;
         }
-        let longest = self.config.instances.iter().map(|instance| instance.advert_interval).max();
-        self.stop_by = Some(Instant::now() + longest.unwrap_or_default() + STOP_MARGIN);
+        self.stop_by = Some(Instant::now() + self.longest + STOP_MARGIN);
         info!("stopping: masterships are given away");
         self.thread.input(Input::Stop);
         false
@@ -249,6 +251,10 @@ impl Roles {
         let notification = Notification { subject: Subject::Group, name, state: to.name(), priority: 0 };
         self.notifier.notify(notification, &group.notify);
     }
+}
+
+fn longest_interval(config: &Config) -> Duration {
+    config.instances.iter().map(|instance| instance.advert_interval).max().unwrap_or_default()
 }
 
 /// Says which of the scripts of all instances and groups cannot be run.

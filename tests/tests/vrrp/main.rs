@@ -10,6 +10,7 @@ mod hosts;
 mod interop;
 mod leaving;
 mod pair;
+mod reload;
 mod seeds;
 mod site;
 mod tracking;

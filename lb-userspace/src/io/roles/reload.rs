@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use super::{Roles, check_scripts, names};
+use super::{Roles, check_scripts, longest_interval, names};
 use crate::config::model::vrrp::{Vrrp as Config, VrrpInstance};
 use crate::io::datapath::Leases;
 use crate::vrrp::{Input, Numbers, RouterId};
@@ -39,6 +39,7 @@ impl Roles {
         let ending = self.thread.reload(config, numbers, leases).await?;
         let later = at_the_next_start(&self.config, config);
         self.config = config.clone();
+        self.longest = self.longest.max(longest_interval(config));
         let vmac = |instance: &VrrpInstance| Some(instance.vmac.as_ref()?.name.clone());
         self.busy = ending.iter().filter_map(|instance| vmac(instance)).collect();
         self.carriers.change(config, &self.busy).await;

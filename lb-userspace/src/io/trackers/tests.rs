@@ -146,6 +146,77 @@ async fn a_process_is_seen_to_come_and_go() {
     assert_eq!(both(&mut inputs).await, [process_is("name", false), process_is("path", false)]);
 }
 
+#[tokio::test]
+async fn a_script_that_is_the_same_runs_on_and_one_that_is_removed_is_killed() {
+    let place = Place::new();
+    let command = place.script("chk", "echo $$ >>pids; exec sleep 1000");
+    let script = VrrpScript { timeout: Duration::from_secs(1000), ..script(command) };
+    let with = |scripts: &[VrrpScript]| Vrrp { scripts: scripts.to_vec(), ..Vrrp::default() };
+    let (mut trackers, _inputs) = start(&with(std::slice::from_ref(&script)));
+    let pid: i32 = place.lines("pids", 1).await.trim().parse().unwrap();
+    let moved = VrrpScript { span: Span { start: 9, ..Span::default() }, ..script.clone() };
+    let other = VrrpScript { name: "other".to_owned(), ..script };
+    trackers.change(&with(&[other, moved])).unwrap();
+    let pids = place.lines("pids", 2).await;
+    assert!(pids.lines().count() == 2 && !is_gone(pid), "only the new one was started: {pids}");
+    trackers.change(&with(&[])).unwrap();
+    until(|| is_gone(pid).then_some(())).await;
+}
+
+#[tokio::test]
+async fn the_first_result_of_a_script_that_is_another_decides_and_until_then_nothing_is_told() {
+    let place = Place::new();
+    let begin = VrrpScript { init_fail: true, rise: 2, ..script(place.script("up", "exit 0")) };
+    let (mut trackers, mut inputs) = start(&Vrrp { scripts: vec![begin.clone()], ..Vrrp::default() });
+    assert_eq!(next(&mut inputs).await, script_is(true));
+    let body = "while [ ! -e go ]; do sleep 0.01; done; exit 1";
+    let failing = VrrpScript { fall: 9, interval: PATIENCE, command: place.script("down", body), ..begin };
+    trackers.change(&Vrrp { scripts: vec![failing], ..Vrrp::default() }).unwrap();
+    fs::write(place.path("go"), "").unwrap();
+    assert_eq!(next(&mut inputs).await, script_is(false));
+}
+
+#[tokio::test]
+async fn files_come_and_go_and_are_told_of_when_they_say_something_else() {
+    let place = Place::new();
+    for (name, value) in [("file", "3"), ("same", "3"), ("other", "4")] {
+        fs::write(place.path(name), value).unwrap();
+    }
+    let with = |names: &[&str]| {
+        let file = |path: &&str| TrackFile { init: Some((8, Overwrite::Yes)), ..file(place.path(path)) };
+        Vrrp { files: names.iter().map(file).collect(), ..Vrrp::default() }
+    };
+    let (mut trackers, mut inputs) = start(&with(&["file"]));
+    assert_eq!(next(&mut inputs).await, file_says(8));
+    fs::write(place.path("file"), "3").unwrap();
+    assert_eq!(next(&mut inputs).await, file_says(3));
+    let same = TrackFile { init: None, ..file(place.path("same")) };
+    trackers.change(&Vrrp { files: vec![same], ..Vrrp::default() }).unwrap();
+    trackers.change(&with(&["other"])).unwrap();
+    assert_eq!(next(&mut inputs).await, file_says(8), "it was written, and the one between said nothing new");
+    trackers.change(&with(&[])).unwrap();
+    fs::write(place.path("other"), "1").unwrap();
+    trackers.change(&with(&["file"])).unwrap();
+    assert_eq!(next(&mut inputs).await, file_says(8), "one that is new again is told of at once");
+}
+
+#[tokio::test]
+async fn a_process_that_is_another_is_told_of_only_if_that_changes_it() {
+    let none = "xlvs-no-such-process";
+    let with = |processes: &[TrackProcess]| Vrrp { processes: processes.to_vec(), ..Vrrp::default() };
+    let (mut trackers, mut inputs) = start(&with(&[process("name", &[none], false)]));
+    assert_eq!(next(&mut inputs).await, process_is("name", false));
+    let again = TrackProcess { terminate_delay: Duration::from_secs(1), ..process("name", &[none], false) };
+    trackers.change(&with(&[again.clone(), process("path", &[none], true)])).unwrap();
+    assert_eq!(next(&mut inputs).await, process_is("path", false));
+    let fine = TrackProcess { quorum: 0, ..again };
+    trackers.change(&with(std::slice::from_ref(&fine))).unwrap();
+    assert_eq!(next(&mut inputs).await, process_is("name", true));
+    trackers.change(&with(&[])).unwrap();
+    trackers.change(&with(&[fine])).unwrap();
+    assert_eq!(next(&mut inputs).await, process_is("name", true));
+}
+
 /// Killed and reaped at the end of its test.
 struct Kept(Child);
 

@@ -169,6 +169,18 @@ impl Lab {
         }
     }
 
+    /// The node reads another configuration; one that does not run does so when it does again.
+    pub(super) fn reload(&mut self, node: usize, instance: &VrrpInstance) {
+        let reloaded = &mut self.nodes[node];
+        if reloaded.life != Life::Runs {
+            return;
+        }
+        reloaded.instance = instance.clone();
+        reloaded.machine.handle_timeout(self.now);
+        reloaded.machine.reload(self.now, instance, Belongings::More);
+        self.handle(node, Event::Priority(instance.priority));
+    }
+
     pub(super) fn stop(&mut self, node: usize) {
         self.handle(node, Event::Stop);
     }

@@ -120,6 +120,36 @@ fn the_shortest_interval_is_as_safe() {
 }
 
 #[test]
+fn whatever_is_reloaded_and_whenever_a_lease_ends_before_another_forwards() {
+    for seed in 0..SEEDS {
+        let mut lab = Lab::new(seed, GOOD, &[patient(200), patient(150), patient(100)]);
+        lab.run(SECOND * 10);
+        lab.measure();
+        for _ in 0..40 {
+            let node = usize::try_from(lab.random.below(3)).unwrap();
+            let (interval, priority) =
+                (ms(500 + 500 * lab.random.below(8)), 50 + lab.random.below(150) as u8);
+            // Whoever preempts does not wait for the lease of a master that hangs in that moment.
+            let other = VrrpInstance { advert_interval: interval, ..patient(priority) };
+            match lab.random.below(6) {
+                0 => lab.freeze(node),
+                1 => lab.thaw(node),
+                _ => lab.reload(node, &other),
+            }
+            lab.run_below(ms(7000));
+        }
+        assert_eq!(lab.orphaned.total, Duration::ZERO, "seed {seed}");
+        assert!(lab.doubled.longest <= WAY, "seed {seed}: {:?}", lab.doubled);
+        (0..3).for_each(|node| lab.thaw(node));
+        lab.run(SECOND * 20);
+        lab.measure();
+        lab.run(SECOND * 20);
+        assert_eq!(lab.forwards().len(), 1, "seed {seed}");
+        assert_eq!((lab.doubled.total, lab.silent.total), (Duration::ZERO, Duration::ZERO), "seed {seed}");
+    }
+}
+
+#[test]
 fn whoever_is_frozen_or_killed_and_whenever_its_lease_ends_before_another_forwards() {
     for seed in 0..SEEDS {
         let mut lab = Lab::new(seed, GOOD, &[patient(200), patient(150), patient(100)]);
