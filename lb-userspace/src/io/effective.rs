@@ -12,6 +12,7 @@ use lb_common::{
 };
 
 pub(super) use self::checklist::Checklist;
+use self::checklist::Probing;
 use super::check::Target;
 use crate::{
     config::model::{
@@ -122,7 +123,7 @@ fn wanted(
     service: &VirtualServer,
     config: &Config,
     numbers: &Numbers,
-    mut note: impl FnMut((ServiceKey, IpAddr), &[(Target, health::Settings)]) -> Vec<u32>,
+    mut note: impl FnMut((ServiceKey, IpAddr), &[Probing]) -> Vec<u32>,
 ) -> Wanted {
     let key = match service.selector {
         Selector::Address { address, port, protocol } => {
@@ -177,7 +178,7 @@ fn lease(service: &VirtualServer, config: &Config, numbers: &Numbers) -> u16 {
     owner.and_then(|owner| numbers.of(&owner.name)).map_or(0, |RouterId(number)| number as u16 + 1)
 }
 
-fn probing(check: &TcpCheck) -> (Target, health::Settings) {
+fn probing(check: &TcpCheck) -> Probing {
     let target =
         Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto };
     let settings = health::Settings {

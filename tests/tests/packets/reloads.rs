@@ -240,20 +240,44 @@ fn where_an_interface_refuses_the_program_the_running_one_goes_on() {
     let mut running = Running::start(&[http(Scheduler::Rr, &[1, 2])], &[]);
     assert_eq!([1, 2].map(|client| running.to(&tcp(client, flag::SYN))), [Some(2), Some(1)]);
     let settings = running.datapath.settings().clone();
-    let absent = Link { name: "absent".to_owned(), index: 4711, ..settings.interfaces[0].clone() };
-    let interfaces = vec![settings.interfaces[0].clone(), absent];
+    let index = nix::net::if_::if_nametoindex("xlvs-out").expect("it is there");
+    let taken = Link { name: "xlvs-out".to_owned(), index, ..settings.interfaces[0].clone() };
+    let mut other = bench::attach(&pins(), &taken, &[]).expect("another program is on it");
+    let interfaces = vec![settings.interfaces[0].clone(), taken];
     let before = pinned_names(&running);
     let next = [http(Scheduler::Rr, &[1, 2, 3])];
     let (_, allocation, _) = running.plan(&next);
     let prepared =
         Prepared::beside(&running.datapath, Settings { interfaces, ..settings }, &next, allocation);
-    let refused =
-        prepared.expect("it loads").attach_over(&mut running.datapath).expect_err("no such interface");
-    assert!(format!("{refused:#}").contains("absent"), "{refused:#}");
+    let refused = prepared.expect("it loads").attach_over(&mut running.datapath).expect_err("it is taken");
+    assert!(format!("{refused:#}").contains("xlvs-out"), "{refused:#}");
     assert_eq!(pinned_names(&running), before);
     assert_eq!([1, 2].map(|client| running.to(&tcp(client, flag::ACK))), [Some(2), Some(1)]);
     running.change(&next);
     assert_eq!([3, 4].map(|client| running.to(&tcp(client, flag::SYN))), [Some(3), Some(2)]);
+    other.stop();
+    running.stop();
+}
+
+#[test]
+fn an_interface_comes_and_goes() {
+    let services = [http(Scheduler::Rr, &[1, 2])];
+    let mut running = Running::start(&services, &[]);
+    assert_eq!(running.to(&tcp(1, flag::SYN)), Some(2));
+    let alone = running.datapath.settings().clone();
+    let index = nix::net::if_::if_nametoindex("xlvs-out").expect("it is there");
+    let other = Link { name: "xlvs-out".to_owned(), index, ..alone.interfaces[0].clone() };
+    let pin = format!("link_xlvs-out_{index}_generic");
+    let both = Settings { interfaces: vec![alone.interfaces[0].clone(), other], ..alone.clone() };
+    running.replace(both, &services).expect("it is replaced");
+    assert!(pinned_names(&running).iter().any(|name| *name == *pin), "{:?}", pinned_names(&running));
+    assert_eq!(running.to(&tcp(1, flag::ACK)), Some(2));
+    running.replace(alone, &services).expect("it is replaced");
+    assert!(!pinned_names(&running).iter().any(|name| *name == *pin), "{:?}", pinned_names(&running));
+    assert_eq!(
+        (running.to(&tcp(1, flag::ACK)), running.load(2), running.connections(2)),
+        (Some(2), (1, 0), 1)
+    );
     running.stop();
 }
 
