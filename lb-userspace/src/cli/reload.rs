@@ -1,6 +1,6 @@
 //! `xlvs reload`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,7 +10,7 @@ use super::check::UNUSABLE;
 use crate::{io::socket, status::Reload};
 
 /// A reload that needs another program waits for the kernel's verifier, and for new real servers' MAC addresses.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What `xlvs reload` takes.
 #[derive(Debug, Args)]
@@ -31,7 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     for warning in &reload.warnings {
         eprintln!("xlvs: {warning}");
     }
-    print!("{}", reload.to_text());
+    // Nobody may want to read it.
+    let _closed = std::io::stdout().write_all(reload.to_text().as_bytes());
     match reload.failure {
         None => ExitCode::SUCCESS,
         Some(failure) => {

@@ -12,6 +12,7 @@ use lb_common::{
 };
 
 pub(super) use self::checklist::Checklist;
+use self::checklist::Probing;
 use super::check::Target;
 use crate::{
     config::model::{
@@ -119,7 +120,7 @@ fn wanted(
     service: &VirtualServer,
     config: &Config,
     numbers: &Numbers,
-    mut note: impl FnMut((ServiceKey, IpAddr), &[(Target, health::Settings)]) -> Vec<u32>,
+    mut note: impl FnMut((ServiceKey, IpAddr), &[Probing]) -> Vec<u32>,
 ) -> Wanted {
     let key = match service.selector {
         Selector::Address { address, port, protocol } => {
@@ -173,7 +174,7 @@ fn lease(service: &VirtualServer, config: &Config, numbers: &Numbers) -> u16 {
     config.owner(service).and_then(|owner| numbers.of(&owner.name)).map_or(0, RouterId::lease_row)
 }
 
-fn probing(check: &TcpCheck) -> (Target, health::Settings) {
+fn probing(check: &TcpCheck) -> Probing {
     let target =
         Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto };
     let settings = health::Settings {

@@ -105,3 +105,48 @@ pub fn read(file: &Path) -> anyhow::Result<Parsed> {
     };
     Ok(config::parse(&file.display().to_string(), &text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a file with these bytes.
+    fn loaded(bytes: &[u8]) -> Result<Loaded, Refusal> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("k.conf");
+        std::fs::write(&file, bytes).expect("a file");
+        Source::new(file).load()
+    }
+
+    #[test]
+    fn a_refusal_has_the_first_error_in_one_line_and_all_with_their_lines() {
+        let text = "virtual_server 10.0.0.1 80 {\n lb_kind DR\n real_server 10.0.0.2 80 {\n  weight x\n  weight y\n }\n}\n";
+        let refusal = loaded(text.as_bytes()).expect_err("two errors");
+        assert!(
+            refusal.reason.contains("k.conf:4:10: ") && refusal.reason.contains("and 1 more"),
+            "{refusal}"
+        );
+        assert_eq!(refusal.reason.lines().count(), 1, "{refusal}");
+        assert!(refusal.diagnostics.contains("weight y"), "{}", refusal.diagnostics);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_without_diagnostics() {
+        for (bytes, reason) in
+            [(&b"\n\xff\n"[..], "k.conf:2: this is not text"), (&b"vrrp_instance {"[..], "k.conf:1:")]
+        {
+            let refusal = loaded(bytes).expect_err("no configuration");
+            assert!(refusal.reason.contains(reason), "{refusal}");
+        }
+        let refusal = Source::new(PathBuf::from("/absent/k.conf")).load().expect_err("no file");
+        assert_eq!((refusal.reason.contains("cannot be read"), refusal.diagnostics.as_str()), (true, ""));
+    }
+
+    #[test]
+    fn a_file_that_can_be_used_is_with_what_else_is_to_be_said_of_it() {
+        let text = "virtual_server 10.0.0.1 80 {\n lb_kind NAT\n real_server 10.0.0.2 80 {\n }\n}\n";
+        let Loaded { config, diagnostics } = loaded(text.as_bytes()).expect("it loads");
+        assert_eq!(config.virtual_servers.len(), 1);
+        assert!(diagnostics.contains("NAT"), "{diagnostics}");
+    }
+}

@@ -48,15 +48,23 @@ fn maps_show_named_fields() -> Result<()> {
         let dump = lab.director.dump("leases")?;
         let endless =
             serde_json::json!({"until_ns": u64::MAX, "vrid": 0, "reserved": [0, 0, 0, 0, 0], "vmac": [0, 0]});
-        assert_eq!(values(&dump)?, [&endless], "no virtual router is configured");
+        let nobodys =
+            serde_json::json!({"until_ns": 0, "vrid": 0, "reserved": [0, 0, 0, 0, 0], "vmac": [0, 0]});
+        let leases = values(&dump)?;
+        assert_eq!(*leases[0], endless);
+        assert!(
+            leases[1..].iter().all(|lease| **lease == nobodys),
+            "no virtual router is configured: {leases:?}"
+        );
 
         let dump = lab.director.dump("servers")?;
-        let servers = values(&dump)?;
+        let mut servers = values(&dump)?;
+        servers.retain(|server| server["info"]["state"] != 0);
         let addresses: Vec<_> = servers.iter().map(|server| server["rip"]["octets"][15].as_u64()).collect();
         assert_eq!(addresses, [Some(11), Some(12)], "{servers:?}");
 
         let dump = lab.director.dump("loads")?;
-        for load in values(&dump)? {
+        for load in &values(&dump)?[..2] {
             assert_eq!(
                 load["active"].as_u64().zip(load["inactive"].as_u64()).map(|(a, i)| a + i),
                 Some(2),

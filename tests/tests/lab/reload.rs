@@ -54,7 +54,9 @@ impl Watched<'_> {
         for (name, count) in &self.last.counters {
             ensure!(now.counters[name] >= *count, "{what}: {name} was {count}, is {}", now.counters[name]);
         }
-        let dead = now.server(self.lab.servers[DEAD].address)?;
+        let address = self.lab.servers[DEAD].address;
+        let dead = is.servers.iter().find(|server| server.address == address);
+        let dead = dead.ok_or_else(|| anyhow::anyhow!("{what}: {address} is gone"))?;
         ensure!(dead.state == "down" && dead.connections == 0, "{what}: {dead:?}");
         ensure!(self.load.failures().is_empty(), "{what}: {:?}", self.load.failures());
         self.last = now;

@@ -1,6 +1,7 @@
 //! The real program with maps of its own, run on single frames by `BPF_PROG_TEST_RUN`.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
     process::Command,
@@ -280,8 +281,9 @@ impl Bench {
     /// Gives the row of one real server to another, as a daemon with another configuration would.
     pub(crate) fn reassign(&mut self, services: &[Wanted]) -> anyhow::Result<()> {
         let allocation = self.prepared.allocation.assign(services)?;
-        self.director = Director::new(services, &allocation);
-        self.director.everything().iter().for_each(|action| self.prepared.apply(action));
+        let actions = self.director.reload(services, &allocation, &BTreeMap::new());
+        actions.iter().for_each(|action| self.prepared.apply(action));
+        self.prepared.allocation = allocation;
         Ok(())
     }
 
@@ -338,9 +340,21 @@ pub(crate) fn tick() -> anyhow::Result<u32> {
 
 /// A director of the loopback in the calling thread's namespace, with its pins in `pins`, whose servers are resolved.
 pub(crate) fn attach_services(pins: &Path, services: &[Wanted]) -> anyhow::Result<(Datapath, Director)> {
+    attach_routers(pins, services, &[])
+}
+
+/// The same with virtual routers, whose leases the services name by row.
+pub(crate) fn attach_routers(
+    pins: &Path,
+    services: &[Wanted],
+    routers: &[Lease],
+) -> anyhow::Result<(Datapath, Director)> {
     // The loopback has no driver that could run a program; its index is that of frames of a test run.
-    let settings =
-        Settings { interfaces: vec![link("lo", 1, DIRECTOR)], mode: Mode::Generic, ..settings(pins, &[]) };
+    let settings = Settings {
+        interfaces: vec![link("lo", 1, DIRECTOR)],
+        mode: Mode::Generic,
+        ..settings(pins, routers)
+    };
     let mut prepared = Prepared::new(settings, services)?;
     let mut director = Director::new(services, &prepared.allocation);
     for server in services.iter().flat_map(|service| &service.servers) {

@@ -14,6 +14,7 @@ mod marks;
 mod million;
 mod persistence;
 mod related;
+mod reloads;
 mod rows;
 mod rows6;
 mod schedulers;

@@ -109,6 +109,9 @@ impl Daemon {
         reload: &mut Reload,
     ) -> anyhow::Result<()> {
         let next = self.compare(config).await?;
+        let of = |links: &Vec<Link>| links.iter().map(|link| link.name.clone()).collect::<Vec<_>>();
+        let names = next.interfaces.as_ref().map(of);
+        let links = names.clone().map(links::watch).transpose()?;
         self.find_out(&next.wanted, inputs).await;
         let applied = self.apply(&next, reload);
         let in_use = self.addresses();
@@ -126,11 +129,10 @@ impl Daemon {
             reload.changes.push("the timeouts of connections changed".to_owned());
             self.datapath.set_timeouts(&is);
         }
-        if let Some(interfaces) = next.interfaces {
-            let names: Vec<_> = interfaces.iter().map(|link| link.name.clone()).collect();
+        if let (Some(interfaces), Some(names), Some(links)) = (next.interfaces, names, links) {
             reload.changes.push(format!("forwards through {}", names.join(", ")));
-            inputs.links = links::watch(names)?;
-            self.interfaces = interfaces;
+            (self.interfaces, inputs.links) = (interfaces, links);
+            self.gone.clear();
         }
         self.checklist = next.checklist;
         // Last, so that an address that comes finds its service, and a failure is tried again with the next reload.
@@ -212,7 +214,7 @@ impl Daemon {
             }
             Err(why) => {
                 anyhow::ensure!(
-                    self.gone.is_empty(),
+                    self.gone.is_empty() || next.interfaces.is_some(),
                     "this needs another XDP program ({why}), and an interface is gone: {:?}; reload when it is back",
                     self.gone
                 );
@@ -305,7 +307,9 @@ fn log(reload: &Reload, took: Duration) {
         warn!("the reload failed, and the configuration from before stays in force: {reason}");
         return;
     }
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for warning in warnings {
+        warn!("{warning}");
+    }
     for change in changes.iter().take(LOGGED) {
         info!("{change}");
     }

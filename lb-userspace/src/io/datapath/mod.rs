@@ -192,7 +192,9 @@ impl Datapath {
             inherit::write_layout(own_map(&self.ebpf, "layout")?, &self.layout)?;
         }
         self.leases.define(&settings.leases);
-        actions.iter().for_each(|action| self.apply(action));
+        for action in actions {
+            self.apply(action);
+        }
         (self.settings, self.allocation) = (settings, allocation);
         Ok(())
     }

@@ -181,7 +181,7 @@ impl Publisher {
                 }
                 if let Some(place) = self.presences.get(&key.vip) {
                     let presence = self.tables.services.get(place.0).slots[place.1].info;
-                    set_info(&self.tables, *place, &ServiceInfo { lease: *lease, ..presence });
+                    set_info(&self.tables, *place, ServiceInfo { lease: *lease, ..presence });
                 }
             }
             Action::Vacate { row, generation } => {
@@ -249,13 +249,13 @@ impl Published {
         }
         let ServiceKey { protocol, port, .. } = *key;
         let info = ServiceInfo { port, protocol, scheduler: method.number(), id: self.id, lease };
-        set_info(tables, self.slot, &info);
+        set_info(tables, self.slot, info);
     }
 }
 
 /// What a slot of a bucket says besides its address and its pool, as one word.
-fn set_info(tables: &Tables, (bucket, slot): (usize, usize), info: &ServiceInfo) {
-    tables.services.set_word(bucket, slot_at(slot) + offset_of!(Service, info), info);
+fn set_info(tables: &Tables, (bucket, slot): (usize, usize), info: ServiceInfo) {
+    tables.services.set_word(bucket, slot_at(slot) + offset_of!(Service, info), &info);
 }
 
 /// Where a slot begins in its bucket, in bytes.

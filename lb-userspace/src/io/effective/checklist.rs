@@ -8,6 +8,9 @@ use crate::{
     plan::ServiceKey,
 };
 
+/// What is probed, and when.
+pub(super) type Probing = (Target, Settings);
+
 /// Every check of every real server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checklist {
@@ -28,16 +31,14 @@ impl Checklist {
         &mut self,
         before: &Self,
         server: (ServiceKey, IpAddr),
-        checks: &[(Target, Settings)],
+        checks: &[Probing],
     ) -> Vec<u32> {
         let mut old: Vec<&CheckSpec> =
             before.by_server.get(&server).map_or_else(Vec::new, |old| old.iter().collect());
         let mut ids: Vec<Option<u32>> = vec![None; checks.len()];
-        let same_all = |old: &CheckSpec, new: &(Target, Settings)| (old.target, old.settings) == *new;
-        let same_target = |old: &CheckSpec, new: &(Target, Settings)| old.target == new.0;
-        let rules: [&dyn Fn(&CheckSpec, &(Target, Settings)) -> bool; 3] =
-            [&same_all, &same_target, &|_, _| true];
-        for is_heir in rules {
+        let is_heir: [fn(&CheckSpec, &Probing) -> bool; 3] =
+            [|old, new| (old.target, old.settings) == *new, |old, new| old.target == new.0, |_, _| true];
+        for is_heir in is_heir {
             for (id, check) in ids.iter_mut().zip(checks).filter(|(id, _)| id.is_none()) {
                 if let Some(place) = old.iter().position(|old| is_heir(old, check)) {
                     *id = Some(old.remove(place).id);
@@ -89,7 +90,7 @@ mod tests {
     }
 
     /// A check of a port with so many retries.
-    fn check(port: u16, retry: u32) -> (Target, Settings) {
+    fn check(port: u16, retry: u32) -> Probing {
         let target = Target { address: (IpAddr::from([10, 0, 0, 1]), port).into(), bind: None };
         (target, Settings { retry, delay_loop: Duration::from_secs(6), ..Settings::default() })
     }

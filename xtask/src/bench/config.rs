@@ -1,0 +1,103 @@
+//! `cargo xtask bench config`: processor time of a reload by the number of real servers: the same file again, the same
+//! configuration in a file that is another, one weight more, and one virtual server more.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use lb_tests::director::Director;
+use lb_tests::{Plan, with_lab};
+
+/// Real servers of one virtual server.
+const POOL: usize = 5;
+/// Processor time is told in hundredths of a second.
+const TICK_MS: f64 = 10.0;
+
+/// Arguments of `cargo xtask bench config`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Reloads of each kind
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Real servers, at most 16 000
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
+    servers: Vec<usize>,
+}
+
+/// Measures and prints the table.
+pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    println!("milliseconds of processor time for one reload, mean of {}", arguments.rounds);
+    println!(
+        "{:>12} {:>10} {:>10} {:>12} {:>10} {:>12}",
+        "real servers", "file", "same file", "a comment", "a weight", "a service"
+    );
+    for &servers in &arguments.servers {
+        with_lab(&Plan::servers(1), |lab| {
+            let services = servers.div_ceil(POOL);
+            let text = |comment: u32, weight: u32, more: usize| file(services + more, comment, weight);
+            lab.director.start(&text(0, 1, 0))?;
+            let kinds: [&dyn Fn(u32) -> String; 4] = [
+                &|_| text(0, 1, 0),
+                &|round| text(round + 1, 1, 0),
+                &|round| text(0, 2 + round % 2, 0),
+                &|round| text(0, 1, round as usize % 2),
+            ];
+            let mut columns = Vec::new();
+            for kind in kinds {
+                columns.push(cost(&lab.director, arguments.rounds, kind)?);
+            }
+            let size = text(0, 1, 0).len() / 1024;
+            let [same, comment, weight, service] = columns[..] else { return Ok(()) };
+            println!(
+                "{servers:>12} {size:>7} KB {same:>10.1} {comment:>12.1} {weight:>10.1} {service:>12.1}"
+            );
+            lab.director.term()?;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Milliseconds of the daemon's processor time for each reload.
+fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Result<f64> {
+    let before = ticks(director)?;
+    for round in 0..rounds {
+        let output = director.reload(&text(round))?;
+        ensure!(output.status.success(), "a reload failed: {output:?}");
+    }
+    Ok((ticks(director)? - before) as f64 * TICK_MS / f64::from(rounds))
+}
+
+/// The daemon's processor time, in the kernel and outside.
+fn ticks(director: &Director) -> Result<u64> {
+    let pid = director.pid().context("no daemon")?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let times: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    ensure!(times.len() == 2, "/proc/{pid}/stat is not as expected: {stat}");
+    Ok(times.iter().sum())
+}
+
+/// A configuration with so many virtual servers, whose first real server has the weight.
+fn file(services: usize, comment: u32, weight: u32) -> String {
+    let mut text = format!("! {comment}\n");
+    for service in 0..services {
+        let (third, fourth) = (service / 250, service % 250 + 1);
+        let _infallible = writeln!(
+            text,
+            "virtual_server 10.9.{third}.{fourth} 80 {{\n    delay_loop 600\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
+        );
+        for server in 0..POOL {
+            // Few addresses: nobody has them, and the daemon goes on asking for each.
+            let host = 20 + (service * POOL + server) % 20;
+            let weight = if service == 0 && server == 0 { weight } else { 1 };
+            let _infallible = writeln!(
+                text,
+                "    real_server 10.77.0.{host} 80 {{\n        weight {weight}\n        TCP_CHECK {{\n            connect_timeout 3\n            warmup 600\n        }}\n    }}"
+            );
+        }
+        text.push_str("}\n");
+    }
+    text
+}
