@@ -14,10 +14,12 @@ const UNUSABLE: u8 = 6;
 pub(super) struct Arguments {
     /// The configuration file.
     file: PathBuf,
+    #[command(flatten)]
+    node: super::ConfigId,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    match super::run::read(&arguments.file) {
+    match super::run::read(&arguments.file, &arguments.node) {
         Ok(parsed) => {
             eprint!("{}", config::render(&parsed));
             if parsed.config.is_some() {

@@ -7,17 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Config, Severity},
+    config::{self, Config, Severity, files::World},
     io::{
         daemon::{self, Options},
         datapath::Mode,
+        files,
     },
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Arguments {
         default_value = "/etc/keepalived/keepalived.conf"
     )]
     file: PathBuf,
+    #[command(flatten)]
+    node: super::ConfigId,
     /// Forward through this interface; may be repeated. By default the interfaces of the `vrrp_instance` blocks.
     #[arg(long = "iface", value_name = "IF")]
     interfaces: Vec<String>,
@@ -61,7 +64,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let config = load(&arguments.file)?;
+    let config = load(&arguments.file, &arguments.node)?;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
     }
@@ -100,26 +103,28 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Reads and parses a file; its problems are in the result.
-pub(super) fn read(file: &Path) -> anyhow::Result<config::Parsed> {
-    let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.split(|byte| *byte == b'\n').count();
-            bail!(
-                "{}:{line}: this is not text in UTF-8: convert the file, for example with iconv",
-                file.display()
-            );
-        }
+/// Reads and parses a file and what it includes; its problems are in the result.
+pub(super) fn read(file: &Path, node: &super::ConfigId) -> anyhow::Result<config::Parsed> {
+    let name = file.display();
+    let bytes = std::fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = files::line_of(error.as_bytes(), error.utf8_error().valid_up_to());
+        anyhow!("{name}:{line}: this is not text in UTF-8: convert the file, for example with iconv")
+    })?;
+    let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let world = World {
+        id: &node.get(),
+        path: &path,
+        files: &files::RealFiles,
+        environment: &|name| std::env::var(name).ok(),
+        seed: rand::random(),
     };
-    Ok(config::parse(&file.display().to_string(), &text))
+    Ok(config::parse_in(world, &name.to_string(), &text))
 }
 
 /// The configuration of a file. Warnings go to the log; the first error is the outcome.
-fn load(file: &Path) -> anyhow::Result<Config> {
-    let parsed = read(file)?;
+fn load(file: &Path, node: &super::ConfigId) -> anyhow::Result<Config> {
+    let parsed = read(file, node)?;
     let lines = |severity| {
         let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
         those.map(|diagnostic| diagnostic.one_line(&parsed.sources))

@@ -1,13 +1,17 @@
 //! Owns the step from the text of a keepalived.conf to a typed model, and all that is to be said about the text.
 //! Opens no file, and reads no clock and no socket.
 //!
-//! A text goes through `lexer` (words and braces), `tree` (statements and blocks), `check` (against the table in
+//! A text goes through `expand` (lines, with what they include and what their variables stand for), `lexer` (words and
+//! braces), `tree` (statements and blocks), `check` (against the table in
 //! `keywords`) and `assemble` (values and the rules between blocks). All problems of a text are found in one run,
 //! except that one whose words or braces are wrong goes no further.
 
 mod assemble;
 mod check;
 mod diagnostics;
+mod escape;
+mod expand;
+pub mod files;
 mod keywords;
 mod lexer;
 mod marks;
@@ -18,11 +22,16 @@ mod source;
 #[cfg(test)]
 mod testing;
 mod timing;
+mod trail;
 mod tree;
 mod values;
 mod vrrp;
 
+use std::path::Path;
+
 pub use diagnostics::{Diagnostic, Severity};
+use expand::Expanded;
+use files::{NoFiles, World};
 pub use model::Config;
 pub use source::{Location, Source, SourceId, Sources, Span};
 
@@ -49,19 +58,24 @@ impl Parsed {
     }
 }
 
-/// Reads `text`, which messages call `name`.
+/// Reads `text` by itself, which messages call `name`.
 pub fn parse(name: &str, text: &str) -> Parsed {
-    let mut sources = Sources::default();
-    let source = sources.add(name, text);
-    let (tokens, mut diagnostics) = lexer::tokens(source, text);
+    let world = World { id: "", path: Path::new("/"), files: &NoFiles, environment: &|_| None, seed: 0 };
+    parse_in(world, name, text)
+}
+
+/// Reads `text`, which messages call `name`, and what it includes.
+pub fn parse_in(world: World<'_>, name: &str, text: &str) -> Parsed {
+    let Expanded { tokens, problems: mut diagnostics, sources } = expand::expand(name, text, world);
     let (statements, in_tree) = tree::grow(tokens);
     diagnostics.extend(in_tree);
     let mut config = None;
-    if diagnostics.is_empty() {
+    if diagnostics.iter().all(|diagnostic| diagnostic.severity < Severity::Error) {
         check::check(&statements, &mut diagnostics);
         config = Some(assemble::assemble(&statements, &mut diagnostics));
     }
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.span.source, diagnostic.span.start));
+    trail::annotate(&mut diagnostics, &sources);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.order());
     diagnostics.dedup();
     let parsed = Parsed { config, diagnostics, sources };
     if parsed.has_errors() { Parsed { config: None, ..parsed } } else { parsed }

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod datapath;
 mod effective;
 pub mod fifo;
+pub(crate) mod files;
 pub mod holdings;
 pub mod interfaces;
 pub mod links;
