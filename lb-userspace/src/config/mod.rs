@@ -27,6 +27,7 @@ mod tree;
 mod values;
 mod vrrp;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub use diagnostics::{Diagnostic, Severity};
@@ -75,8 +76,12 @@ pub fn parse_in(world: World<'_>, name: &str, text: &str) -> Parsed {
         config = Some(assemble::assemble(&statements, &mut diagnostics));
     }
     trail::annotate(&mut diagnostics, &sources);
-    diagnostics.sort_by_key(|diagnostic| diagnostic.span.order());
-    diagnostics.dedup();
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.place());
+    // A line that is read several times is not complained of several times.
+    let mut said = BTreeSet::new();
+    diagnostics.retain(|problem| {
+        said.insert((problem.span.place(), problem.message.clone(), problem.notes.clone()))
+    });
     let parsed = Parsed { config, diagnostics, sources };
     if parsed.has_errors() { Parsed { config: None, ..parsed } } else { parsed }
 }
@@ -88,6 +93,8 @@ pub fn render(parsed: &Parsed) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
 
     use super::testing::{said, server};
@@ -143,10 +150,46 @@ mod tests {
                      255.255.255.0 fwmark fwmark_rules mark destination port ops ip_family inet6 lvs_timeouts tcp 99999999999999999999 nb_get_retry persistence_timeout dev é \\ \
                      interface virtual_router_id eth0 virtual_routes virtual_rules via table from unicast_peer \
                      track_script track_interface reverse use_vmac authentication auth_pass vrrp_script script \
-                     vrrp_sync_group group notify_master vrrp_track_process process advert_int default max_ttl";
-        let breaks = ["\n", "\n", "\n", "\t", "\r", "\u{1b}[2J"];
+                     vrrp_sync_group group notify_master vrrp_track_process process advert_int default max_ttl $A=1 $A= $A=${B} $B=$A ${A}${B} ${A}.1 @main @^main \\ \
+                     ~SEQ(A,1,3) ~SEQx(B,10) ~SEQ(A ~LST(A,1,{2}) ~LST({A,B},{1,2},{x}) ${_RANDOM ${_RANDOM} 5} ${_PWD} ${_X} \
+                     ${${A}} include_check +match random_seed misc_path \\x41";
+        let breaks = ["\n", "\n", "\n", "\\\n", "\t", "\r", "\u{1b}[2J"];
         let words: Vec<_> = words.split_whitespace().chain(breaks).collect();
         prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.join(" "))
+    }
+
+    /// The least of three times it takes to parse `text`, without what it takes to parse nothing.
+    fn time_of(text: &str) -> Duration {
+        let times = (0..3).map(|_| {
+            let started = Instant::now();
+            parse("t", text);
+            started.elapsed()
+        });
+        times.min().unwrap_or_default()
+    }
+
+    #[test]
+    fn twice_the_text_takes_twice_the_time() {
+        let services = |count: u32| -> String {
+            let one = |n: u32| server("weight 1").replace("10.0.0.1", &std::net::Ipv4Addr::from(n).to_string());
+            (1..=count).map(one).collect()
+        };
+        let made = |count: u32| {
+            let block = "$V= \\\nvirtual_server 10.${A}.${B}.1 80 { \\\n lb_kind DR \\\n real_server 10.0.0.2 80 { \\\n } \\\n}\n";
+            format!("{block}~SEQ(A,1,{}) ~SEQ(B,0,9) $V\n", count / 10)
+        };
+        let wrong = |count: u32| services(count).replace("weight", "wieght");
+        let instances = |count: u32| -> String {
+            (1..=count).map(|n| format!("vrrp_instance V{n} {{\n interface e{n}\n virtual_router_id 5\n virtual_ipaddress {{\n 10.{}.{}.1\n }}\n}}\n", n / 256, n % 256)).collect()
+        };
+        let long_lines = |count: u32| format!("x{}\n$A=1\nx{}\n", " a { }".repeat(4), " ${A}b".repeat(count as usize * 10));
+        let shapes: [(&str, &dyn Fn(u32) -> String); 5] =
+            [("services", &services), ("made", &made), ("wrong", &wrong), ("instances", &instances), ("long_lines", &long_lines)];
+        for (name, text) in shapes {
+            let (little, much) = (time_of(&text(200)), time_of(&text(1600)));
+            // Eight times the text: 64 times the time were it quadratic.
+            assert!(much < little * 24, "{name}: {little:?}, {much:?}");
+        }
     }
 
     proptest! {

@@ -55,9 +55,9 @@ impl Span {
         OriginId(self.source.origin)
     }
 
-    /// Sorts places by text and line.
-    pub(super) const fn order(self) -> (u32, usize, usize, u32) {
-        (self.source.text, self.start, self.end, self.source.origin)
+    /// The text, and the first byte and the end in it.
+    pub(super) const fn place(self) -> (u32, usize, usize) {
+        (self.source.text, self.start, self.end)
     }
 }
 

@@ -7,16 +7,16 @@ const MAX_BYTES: usize = 64 << 20;
 /// Words and braces in the end.
 const MAX_WORDS: usize = 4_000_000;
 /// A line in bytes, also after variables were put into it.
-pub(super) const MAX_LINE: usize = 64 << 10;
+pub(super) const MAX_LINE: usize = 1 << 20;
 /// Variables in the value of variables, and so on.
 pub(super) const MAX_DEPTH: u16 = 32;
 
 /// What is left of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    uses: usize,
-    bytes: usize,
-    words: usize,
+    pub(super) uses: usize,
+    pub(super) bytes: usize,
+    pub(super) words: usize,
 }
 
 impl Default for Budget {
@@ -27,21 +27,15 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes one use that makes `bytes`; what there is too much of, if it is too much.
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), String> {
-        self.uses = self
-            .uses
-            .checked_sub(1)
-            .ok_or_else(|| format!("variables and lists are used more than {MAX_USES} times"))?;
-        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| {
-            format!("variables, lists and includes make more than {} MiB of text", MAX_BYTES >> 20)
-        })?;
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {
+        self.uses = self.uses.checked_sub(1).ok_or("variables and lists are used too often")?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or("variables, lists and includes make too much text")?;
         Ok(())
     }
 
     /// Takes words that go into the configuration.
-    pub(super) fn spend_words(&mut self, words: usize) -> Result<(), String> {
-        let left = self.words.checked_sub(words);
-        self.words = left.ok_or_else(|| format!("the configuration has more than {MAX_WORDS} words"))?;
+    pub(super) fn spend_words(&mut self, words: usize) -> Result<(), &'static str> {
+        self.words = self.words.checked_sub(words).ok_or("the configuration has too many words")?;
         Ok(())
     }
 

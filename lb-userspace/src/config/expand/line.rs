@@ -45,26 +45,24 @@ impl Line {
     /// A part of the line.
     pub(super) fn cut(&self, range: Range<usize>) -> Self {
         let mut part = Self::default();
-        part.push(self, range);
+        part.push(&mut Walker::new(self), range);
         part
     }
 
-    /// Appends a part of another line.
-    pub(super) fn push(&mut self, other: &Self, range: Range<usize>) {
+    /// Appends a part of the line that `other` walks along.
+    pub(super) fn push(&mut self, other: &mut Walker<'_>, range: Range<usize>) {
         if range.is_empty() {
             return;
         }
         let behind = self.text.len();
-        let first = other.marks.partition_point(|mark| mark.at <= range.start).saturating_sub(1);
-        let place = match other.marks.get(first).map(|mark| mark.place) {
-            Some(Place::Written(_)) => Place::Written(Walker::new(other).seek(range.start)),
-            Some(made) => made,
-            None => return,
-        };
-        self.marks.push(Mark { at: behind, place });
-        let inner = other.marks.iter().skip(first + 1).take_while(|mark| mark.at < range.end);
-        self.marks.extend(inner.map(|mark| Mark { at: behind + mark.at - range.start, ..*mark }));
-        self.text.push_str(&other.text[range]);
+        let first = other.seek(range.start);
+        let marks = other.line.marks.iter().skip(other.mark);
+        let marks = marks.take_while(|mark| mark.at < range.end);
+        self.marks.extend(marks.map(|mark| match mark.at.checked_sub(range.start) {
+            Some(at) => Mark { at: behind + at, ..*mark },
+            None => Mark { at: behind, place: mark.place.at(first) },
+        }));
+        self.text.push_str(&other.line.text[range]);
     }
 
     /// Appends what was made of what is written at `span`.
@@ -179,6 +177,14 @@ impl<'a> Walker<'a> {
 }
 
 impl Place {
+    /// The same from a later byte on, which is written at `first`.
+    const fn at(self, first: Span) -> Self {
+        match self {
+            Self::Written(_) => Self::Written(first),
+            Self::Made(_) => self,
+        }
+    }
+
     const fn span(self) -> Span {
         match self {
             Self::Written(span) | Self::Made(span) => span,

@@ -42,6 +42,10 @@ pub(super) struct Expanded {
 
 /// The words of `text`, which messages call `name`, and of all it includes.
 pub(super) fn expand(name: &str, text: &str, world: World<'_>) -> Expanded {
+    expand_within(Budget::default(), name, text, world)
+}
+
+fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Expanded {
     let mut sources = Sources::default();
     let source = sources.add(name, text);
     let mut reader = Reader {
@@ -51,13 +55,15 @@ pub(super) fn expand(name: &str, text: &str, world: World<'_>) -> Expanded {
         sources,
         variables: Variables::default(),
         random: StdRng::seed_from_u64(world.seed),
-        budget: Budget::default(),
+        budget,
         secret: false,
         tokens: Vec::new(),
         problems: Vec::new(),
     };
     while let Some(item) = reader.next_line() {
         if item.and_then(|item| reader.line(item)).is_err() {
+            // What is missing now is no fault of the text.
+            reader.tokens.clear();
             break;
         }
     }
@@ -218,7 +224,7 @@ impl Reader<'_> {
                     line = self.put_first(&line, used.end, &value)?;
                     continue;
                 }
-                if text[used.end..].trim().is_empty() {
+                if text[used.end..].trim_start().is_empty() {
                     let place = line.span(0..used.end);
                     let lines = self.lines_of(&value, &text[..used.end], place)?;
                     self.then(lines);
@@ -238,7 +244,7 @@ impl Reader<'_> {
     fn words(&mut self, line: &Line, continued: bool) -> Result<(), Stop> {
         let text = line.text();
         let end = lexer::first_brace(text).map_or(text.len(), |brace| brace + 1);
-        if !text[end..].trim().is_empty() {
+        if !text[end..].trim_start().is_empty() {
             self.spend(line.span(0..0), text.len() - end)?;
             let rest = Item { line: line.cut(end..text.len()), continued };
             self.frames.push(Frame::Lines(vec![rest].into_iter()));
@@ -257,7 +263,7 @@ impl Reader<'_> {
         lexer::tokens(&substituted, &mut self.tokens, &mut self.problems);
         match self.budget.spend_words(self.tokens.len() - before) {
             Ok(()) => Ok(()),
-            Err(what) => self.stop(line.span(0..0), what),
+            Err(what) => self.stop(line.span(0..0), what.to_owned()),
         }
     }
 
@@ -362,7 +368,7 @@ impl Reader<'_> {
     fn spend(&mut self, place: Span, bytes: usize) -> Result<(), Stop> {
         match self.budget.spend(bytes) {
             Ok(()) => Ok(()),
-            Err(what) => self.stop(place, what),
+            Err(what) => self.stop(place, what.to_owned()),
         }
     }
 

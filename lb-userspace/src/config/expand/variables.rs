@@ -2,10 +2,11 @@
 //! it is used, so that what it names may change until then.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::line::Line;
+use super::line::{Line, Walker};
 use super::{Reader, Stop, builtins};
 use crate::config::diagnostics::{Diagnostic, quoted};
 use crate::config::expand::budget::{MAX_DEPTH, MAX_LINE};
@@ -107,7 +108,7 @@ impl Behind {
         match (rest.chars().next(), outer) {
             (None, outer) => outer,
             (Some(first), Self::Text(_)) => Self::Text(first),
-            (Some(first), _) if !rest.trim().is_empty() => Self::Text(first),
+            (Some(first), _) if !rest.trim_start().is_empty() => Self::Text(first),
             (Some(_), _) => Self::Blank,
         }
     }
@@ -149,6 +150,7 @@ impl Reader<'_> {
 
     fn put(&mut self, piece: Piece<'_>, out: &mut Substituted) -> Result<(), Stop> {
         let text = piece.line.text();
+        let mut places = Walker::new(piece.line);
         let mut copied = 0;
         let mut at = 0;
         while let Some(offset) = text[at..].find('$') {
@@ -158,15 +160,15 @@ impl Reader<'_> {
                 continue;
             };
             let behind = Behind::of(&text[found.end..], piece.behind);
-            copy(piece, copied..start, out);
+            copy(piece, &mut places, copied..start, out);
             copied = start;
             at = start + 1;
-            let place = piece.used.unwrap_or_else(|| piece.line.span(start..found.end));
+            let place = piece.used.unwrap_or_else(|| places.span(start..found.end));
             if self.replace(found, place, Piece { behind, ..piece }, out)? {
                 (copied, at) = (found.end, found.end);
             }
         }
-        copy(piece, copied..text.len(), out);
+        copy(piece, &mut places, copied..text.len(), out);
         if out.line.text().len() > MAX_LINE {
             return self.stop(piece.line.span(0..0), format!("this line becomes longer than {MAX_LINE} bytes"));
         }
@@ -205,7 +207,6 @@ impl Reader<'_> {
             }
             return Ok(false);
         }
-        let outer = out.line.last_made().map_or(place.origin(), Span::origin);
         if builtin {
             let made = match self.builtin(&inner) {
                 Ok(made) => made,
@@ -216,6 +217,7 @@ impl Reader<'_> {
                 }
             };
             self.spend(place, made.len())?;
+            let outer = out.line.last_made().map_or(place.origin(), Span::origin);
             let origin = self.origin(place, outer, &shown, Made::Text(made.as_str().into(), None));
             out.line.push_made(&made, place.through(origin));
             return Ok(true);
@@ -235,6 +237,7 @@ impl Reader<'_> {
             [line] => {
                 self.spend(place, line.text().len())?;
                 let made = Made::Text(abridged(line.text()), Some(value.defined));
+                let outer = out.line.last_made().map_or(place.origin(), Span::origin);
                 let used = Some(place.through(self.origin(place, outer, &shown, made)));
                 self.put(Piece { line, used, ..piece }, out)?;
             }
@@ -278,7 +281,7 @@ impl Reader<'_> {
         let origin = self.origin(place, place.origin(), &line.text()[..end], made);
         let mut out = Line::default();
         out.push_made(first.text(), place.through(origin));
-        out.push(line, end..line.text().len());
+        out.push(&mut Walker::new(line), end..line.text().len());
         if out.text().len() > MAX_LINE {
             return self.stop(place, format!("this line becomes longer than {MAX_LINE} bytes"));
         }
@@ -307,10 +310,10 @@ impl Reader<'_> {
     }
 }
 
-fn copy(piece: Piece<'_>, range: std::ops::Range<usize>, out: &mut Substituted) {
+fn copy(piece: Piece<'_>, places: &mut Walker<'_>, range: Range<usize>, out: &mut Substituted) {
     match piece.used {
         Some(used) => out.line.push_made(&piece.line.text()[range], used),
-        None => out.line.push(piece.line, range),
+        None => out.line.push(places, range),
     }
 }
 

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(parts(&["/a/b.sh"]).unwrap(), ["/a/b.sh"]);
         assert_eq!(parts(&["/a/b.sh master  x"]).unwrap(), ["/a/b.sh", "master", "x"]);
         assert_eq!(parts(&["/bin/sh -c 'echo \"a b\"'"]).unwrap(), ["/bin/sh", "-c", "echo \"a b\""]);
-        assert_eq!(parts(&[r#"/a\ b "c \" d" e\f '\'"#]).unwrap(), ["/a b", "c \" d", "ef", "\\"]);
+        assert_eq!(parts(&[r#"/a\ b "c \" d" e\q\x41 '\\'"#]).unwrap(), ["/a b", "c \" d", "eqA", "\\"]);
         assert_eq!(parts(&["/a ''"]).unwrap(), ["/a", ""]);
         assert_eq!(parts(&["/a", "b c", "d"]).unwrap(), ["/a", "b c", "d"]);
     }
