@@ -1,9 +1,9 @@
 //! The language of a configuration, read from real files by `xlvs check`.
 
-use std::path::Path;
-use std::process::Command;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -21,7 +21,13 @@ fn files(files: &[(&str, &str)]) -> TempDir {
 /// How `xlvs check` with these arguments exits in `directory`, and what it says.
 fn check(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xlvs"));
-    let output = command.arg("check").args(arguments).arg("t.conf").current_dir(directory).env("VIP", "192.0.2.7").output();
+    let output = command
+        .arg("check")
+        .args(arguments)
+        .arg("t.conf")
+        .current_dir(directory)
+        .env("VIP", "192.0.2.7")
+        .output();
     let output = output.expect("xlvs can be run");
     (output.status.code(), String::from_utf8(output.stderr).expect("it speaks UTF-8"))
 }
@@ -32,7 +38,10 @@ fn a_configuration_in_several_files_is_one() {
         virtual_server ${VIP} 80 {\n lb_kind DR\n protocol TCP\n ~LST(NET, 1, 2) ~SEQ(N, 1, 3) $RS\n}\n";
     let directory = files(&[
         ("t.conf", "$VIP=${_ENV VIP}\ninclude conf.d/*.conf\ninclude conf.d/nothing*\n"),
-        ("conf.d/10-vip.conf", "vrrp_instance A {\n interface eth0\n virtual_router_id 1\n include parts/ips\n}\n"),
+        (
+            "conf.d/10-vip.conf",
+            "vrrp_instance A {\n interface eth0\n virtual_router_id 1\n include parts/ips\n}\n",
+        ),
         ("conf.d/20-service.conf", service),
         ("conf.d/.hidden.conf", "nonsense\n"),
         ("conf.d/parts/ips", "virtual_ipaddress {\n ${VIP}/24\n}\n"),
@@ -60,7 +69,8 @@ fn the_configuration_id_is_given_or_the_host_s_name() {
 
 #[test]
 fn a_place_is_in_the_file_where_it_is_written() {
-    let directory = files(&[("t.conf", "$N=300\ninclude sub/a\n"), ("sub/a", "global_defs {\n vrrp_version ${N}\n}\n")]);
+    let directory =
+        files(&[("t.conf", "$N=300\ninclude sub/a\n"), ("sub/a", "global_defs {\n vrrp_version ${N}\n}\n")]);
     let (code, said) = check(directory.path(), &[]);
     assert_eq!(code, Some(6), "{said}");
     assert!(said.contains("sub/a:2:15") && said.contains("vrrp_version ${N}"), "{said}");
@@ -80,11 +90,18 @@ fn what_cannot_be_included_is_said() {
     fs::set_permissions(directory.path().join("x"), executable).expect("its mode can be changed");
     let (code, said) = check(directory.path(), &[]);
     assert_eq!(code, Some(6));
-    let chain = format!("a file includes itself: {0}/t.conf includes {0}/y includes {0}/t.conf", directory.path().canonicalize().expect("it is there").display());
+    let chain = format!(
+        "a file includes itself: {0}/t.conf includes {0}/y includes {0}/t.conf",
+        directory.path().canonicalize().expect("it is there").display()
+    );
     assert!(said.contains("/x is not included: it is executable") && said.contains(&chain), "{said}");
     fs::write(directory.path().join("y"), "").expect("a file can be written");
     let (code, said) = check(directory.path(), &[]);
-    assert!(said.contains("there is no file `no` to include") && said.contains("dir is not included: it is a directory"), "{said}");
+    assert!(
+        said.contains("there is no file `no` to include")
+            && said.contains("dir is not included: it is a directory"),
+        "{said}"
+    );
     assert!(code == Some(6) && said.contains("bytes:2: this is not text in UTF-8"), "{said}");
     assert_eq!(said.matches("warning: ").count(), 3, "{said}");
 }

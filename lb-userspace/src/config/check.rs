@@ -49,14 +49,12 @@ fn is_single(keyword: &Keyword) -> bool {
 /// What the language has besides keywords, where it means nothing: to pass over it would change what the file says.
 fn language(statement: &Statement) -> Option<Diagnostic> {
     let name = statement.name();
-    let begins_list = |word: &&Word| ["~SEQ(", "~SEQx(", "~LST("].iter().any(|list| word.text.starts_with(list));
-    let misplaced = if expand::is_include(name) || name.starts_with('@') {
-        Some(&statement.keyword)
-    } else if name.starts_with('$') && name.contains('=') {
-        Some(&statement.keyword)
-    } else {
-        statement.words().find(begins_list)
-    }?;
+    let begins_list =
+        |word: &&Word| ["~SEQ(", "~SEQx(", "~LST("].iter().any(|list| word.text.starts_with(list));
+    let is_misplaced =
+        expand::is_include(name) || name.starts_with('@') || (name.starts_with('$') && name.contains('='));
+    let misplaced =
+        if is_misplaced { Some(&statement.keyword) } else { statement.words().find(begins_list) }?;
     let message = format!("{} does not begin a line here", quoted(&misplaced.text));
     Some(Diagnostic::error(misplaced.span, message).hint("put it on a line of its own"))
 }
@@ -202,7 +200,9 @@ mod tests {
 
     #[test]
     fn what_begins_a_line_is_not_passed_over_elsewhere() {
-        for rest in ["include x.conf", "includea x", "$A=1", "@one router_id X", "~SEQ(i, 1, 3) x", "x ~LST(i, 1)"] {
+        for rest in
+            ["include x.conf", "includea x", "$A=1", "@one router_id X", "~SEQ(i, 1, 3) x", "x ~LST(i, 1)"]
+        {
             let said = said(&format!("global_defs {{\n vrrp_strict {{\n }} {rest}\n}}\n"));
             let misplaced = said.iter().filter(|line| line.contains("does not begin a line here"));
             assert_eq!(misplaced.count(), 1, "{rest}: {said:#?}");

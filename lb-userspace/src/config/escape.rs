@@ -42,10 +42,9 @@ pub(super) fn take(text: &str, bytes: &mut Vec<u8>) -> usize {
 
 /// The lowest eight bits of a number.
 fn low_byte(digits: &str, radix: u32) -> u8 {
-    digits
-        .chars()
-        .filter_map(|digit| digit.to_digit(radix))
-        .fold(0_u8, |byte, digit| byte.wrapping_mul(u8::try_from(radix).unwrap_or(0)).wrapping_add(u8::try_from(digit).unwrap_or(0)))
+    digits.chars().filter_map(|digit| digit.to_digit(radix)).fold(0_u8, |byte, digit| {
+        byte.wrapping_mul(u8::try_from(radix).unwrap_or(0)).wrapping_add(u8::try_from(digit).unwrap_or(0))
+    })
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ impl Lexer<'_> {
                 '{' | '}' => break,
                 '$' => {
                     let end = at + variable(&self.text[at..]);
-                    bytes.extend_from_slice(self.text[at..end].as_bytes());
+                    bytes.extend_from_slice(&self.text.as_bytes()[at..end]);
                     while self.letters.next_if(|(at, _)| *at < end).is_some() {}
                 }
                 '\\' if quoting == Quoting::Command => {
@@ -178,9 +178,8 @@ impl Lexer<'_> {
             _ => {
                 let message = "the escapes in this word make what is no text";
                 let span = self.span(start);
-                self.problems.push(
-                    Diagnostic::error(span, message).hint("write the letters themselves, in UTF-8"),
-                );
+                self.problems
+                    .push(Diagnostic::error(span, message).hint("write the letters themselves, in UTF-8"));
                 String::new()
             }
         };
@@ -291,7 +290,12 @@ mod tests {
         gives(r"a { notify '/x {' }", &["a", "{", "notify", "/x {", "}", ";"]);
         gives("script 'a # b'", &["script", "a # b", ";"]);
         let (_, problems) = lex(r"script \xff");
-        assert_eq!(problems, ["t:1:8: error: the escapes in this word make what is no text; write the letters themselves, in UTF-8"]);
+        assert_eq!(
+            problems,
+            [
+                "t:1:8: error: the escapes in this word make what is no text; write the letters themselves, in UTF-8"
+            ]
+        );
         assert_eq!(lex(r"script a\0").1.len(), 1);
     }
 

@@ -31,7 +31,8 @@ fn notes(problem: &Diagnostic, sources: &Sources) -> Vec<String> {
         notes.push(match &origin.what {
             Made::Text(value, defined) => {
                 let value: Arc<str> = if secret { "***".into() } else { without_secret(value).into() };
-                let place = defined.map_or_else(String::new, |span| format!(", set in {}", sources.locate(span)));
+                let place =
+                    defined.map_or_else(String::new, |span| format!(", set in {}", sources.locate(span)));
                 format!("{name} is {} here{place}", quoted(&value))
             }
             Made::Lines(used) => format!("{name} is used in {}", sources.locate(*used)),

@@ -29,7 +29,8 @@ impl Budget {
     /// Takes one use that makes `bytes`; what there is too much of, if it is too much.
     pub(super) fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {
         self.uses = self.uses.checked_sub(1).ok_or("variables and lists are used too often")?;
-        self.bytes = self.bytes.checked_sub(bytes).ok_or("variables, lists and includes make too much text")?;
+        self.bytes =
+            self.bytes.checked_sub(bytes).ok_or("variables, lists and includes make too much text")?;
         Ok(())
     }
 

@@ -1,110 +1,129 @@
 //! Owns `include` and its kin: which files they mean, and what it means that one is missing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::frame::{Frame, TextFrame};
 use super::line::Line;
-use super::{Frame, Reader, Stop, TextFrame};
+use super::{Reader, Stop};
 use crate::config::diagnostics::{Diagnostic, quoted};
 use crate::config::files::{Text, Unreadable};
 use crate::config::source::Span;
 
 /// Files include each other at most this deep.
 const MAX_DEPTH: usize = 32;
-/// The kernel's PATH_MAX.
+/// The kernel's `PATH_MAX`.
 const MAX_NAME: usize = 4096;
 /// The alternatives that the braces of one name make.
 const MAX_ALTERNATIVES: usize = 1000;
 /// The keywords, and what each demands besides what `include_check` does.
-const KEYWORDS: [(&str, Demands); 6] = [
-    ("include", Demands::NONE),
-    ("includer", Demands { readable: true, ..Demands::NONE }),
-    ("includem", Demands { readable: true, found: true, ..Demands::NONE }),
-    ("includew", Demands { readable: true, fitting: true, ..Demands::NONE }),
-    ("includeb", Demands { readable: true, alternatives: true, ..Demands::NONE }),
-    ("includea", Demands::ALL),
+const KEYWORDS: [(&str, &[Demand]); 6] = [
+    ("include", &[]),
+    ("includer", &[Demand::Readable]),
+    ("includem", &[Demand::Readable, Demand::Found]),
+    ("includew", &[Demand::Readable, Demand::Fitting]),
+    ("includeb", &[Demand::Readable, Demand::Alternatives]),
+    ("includea", &Demand::ALL),
 ];
 
-/// What is an error, and not only worth a warning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Demands {
+/// Something that is an error where it is demanded, and at most a warning where not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Demand {
     /// A file that is there is used.
-    readable: bool,
+    Readable,
     /// A name without a wildcard is that of a file.
-    found: bool,
+    Found,
     /// A name is that of a file, and one with wildcards fits one.
-    fitting: bool,
+    Fitting,
     /// Each alternative in braces is the name of a file.
-    alternatives: bool,
+    Alternatives,
 }
 
-impl Demands {
-    pub(super) const NONE: Self = Self { readable: false, found: false, fitting: false, alternatives: false };
-    const ALL: Self = Self { readable: true, found: true, fitting: true, alternatives: true };
+impl Demand {
+    const ALL: [Self; 4] = [Self::Readable, Self::Found, Self::Fitting, Self::Alternatives];
 
-    const fn and(self, other: Self) -> Self {
-        Self {
-            readable: self.readable || other.readable,
-            found: self.found || other.found,
-            fitting: self.fitting || other.fitting,
-            alternatives: self.alternatives || other.alternatives,
+    /// As `include_check` names it.
+    fn named(word: &str) -> Option<Self> {
+        match word {
+            "readable" => Some(Self::Readable),
+            "match" => Some(Self::Found),
+            "wildcard_match" => Some(Self::Fitting),
+            "brace_match" => Some(Self::Alternatives),
+            _ => None,
         }
     }
+}
 
-    /// What `include_check` with these words makes of it.
-    pub(super) fn changed<'a>(self, words: impl Iterator<Item = &'a str>) -> Result<Self, &'a str> {
-        let words: Vec<_> = words.collect();
-        let mut demands = if words.is_empty() { Self::ALL } else { Self::NONE };
-        if words.iter().any(|word| word.starts_with(['+', '-'])) {
-            demands = self;
+/// What is demanded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Demands(BTreeSet<Demand>);
+
+impl Demands {
+    fn has(&self, demand: Demand) -> bool {
+        self.0.contains(&demand)
+    }
+
+    fn and(mut self, more: &[Demand]) -> Self {
+        self.0.extend(more);
+        self
+    }
+
+    /// What `include_check` with these words makes of it, or the word that means nothing.
+    pub(super) fn changed<'a>(self, words: &[&'a str]) -> Result<Self, &'a str> {
+        if words.is_empty() {
+            return Ok(self.and(&Demand::ALL));
         }
+        let changes = words.iter().any(|word| word.starts_with(['+', '-']));
+        let mut demands = if changes { self } else { Self::default() };
         for word in words {
-            let on = !word.starts_with('-');
-            let demand = match word.trim_start_matches(['+', '-']) {
-                "readable" => &mut demands.readable,
-                "match" => &mut demands.found,
-                "wildcard_match" => &mut demands.fitting,
-                "brace_match" => &mut demands.alternatives,
-                _ => return Err(word),
-            };
-            *demand = on;
+            let demand = Demand::named(word.trim_start_matches(['+', '-'])).ok_or(*word)?;
+            if word.starts_with('-') {
+                demands.0.remove(&demand);
+            } else {
+                demands.0.extend([demand, Demand::Readable]);
+            }
         }
-        demands.readable |= demands.found || demands.fitting || demands.alternatives;
         Ok(demands)
     }
 }
 
 /// What the keyword that `text` begins with demands, and its length.
-pub(super) fn keyword(text: &str) -> Option<(Demands, usize)> {
+pub(super) fn keyword(text: &str) -> Option<(&'static [Demand], usize)> {
     let word = text.split_whitespace().next()?;
     KEYWORDS.iter().find(|(keyword, _)| *keyword == word).map(|(keyword, demands)| (*demands, keyword.len()))
 }
 
 impl Reader<'_> {
     /// Goes on with the files that `line` names, and comes back behind it.
-    pub(super) fn include(&mut self, line: &Line, demands: Demands, keyword: usize) -> Result<(), Stop> {
+    pub(super) fn include(&mut self, line: &Line, demands: &[Demand], keyword: usize) -> Result<(), Stop> {
         let text = line.text();
         let name = text[keyword..].trim();
         let start = text.len() - text[keyword..].trim_start().len();
         let place = line.span(start..start + name.len());
         if name.is_empty() {
-            let problem = Diagnostic::error(line.span(0..keyword), format!("{} names no file", quoted(&text[..keyword])));
+            let problem = Diagnostic::error(
+                line.span(0..keyword),
+                format!("{} names no file", quoted(&text[..keyword])),
+            );
             self.problems.push(problem.hint("write the name of the file behind it"));
             return Ok(());
         }
         if name.len() > MAX_NAME {
             return self.stop(place, format!("this name is longer than {MAX_NAME} bytes"));
         }
-        let demands = demands.and(self.demands());
+        let demands = self.demands().and(demands);
         let Some(names) = alternatives(name) else {
-            return self.stop(place, format!("the braces of this name make more than {MAX_ALTERNATIVES} names"));
+            return self
+                .stop(place, format!("the braces of this name make more than {MAX_ALTERNATIVES} names"));
         };
         let mut missing = None;
         let mut any = false;
         let mut frames = Vec::new();
         for name in &names {
-            let paths = match has_wildcard(name) {
-                true => self.world.files.find(&self.directory(), name),
-                false => vec![self.directory().join(name)],
+            let paths = if has_wildcard(name) {
+                self.world.files.find(&self.directory(), name)
+            } else {
+                vec![self.directory().join(name)]
             };
             if paths.is_empty() && !has_wildcard(name.rsplit('/').next().unwrap_or(name)) {
                 missing.get_or_insert(name.as_str());
@@ -120,7 +139,7 @@ impl Reader<'_> {
                     Err(Unreadable::Unfit(why)) => {
                         let message = format!("{} is not included: {why}", path.display());
                         let hint = "give a readable, regular file that is not executable";
-                        self.report(place, demands.readable, message, hint);
+                        self.report(place, demands.has(Demand::Readable), message, hint);
                     }
                     Err(Unreadable::NoText(line)) => {
                         let message = format!("{}:{line}: this is not text in UTF-8", path.display());
@@ -130,9 +149,13 @@ impl Reader<'_> {
             }
         }
         if let Some(missing) = missing {
-            let is_error = if names.len() > 1 { demands.alternatives } else { demands.found || demands.fitting };
+            let is_error = if names.len() > 1 {
+                demands.has(Demand::Alternatives)
+            } else {
+                demands.has(Demand::Found) || demands.has(Demand::Fitting)
+            };
             self.report_missing(place, is_error, format!("there is no file {} to include", quoted(missing)));
-        } else if !any && demands.fitting {
+        } else if !any && demands.has(Demand::Fitting) {
             self.report_missing(place, true, format!("no file fits {}", quoted(name)));
         }
         self.frames.extend(frames.into_iter().rev());
@@ -145,7 +168,8 @@ impl Reader<'_> {
     }
 
     fn report(&mut self, place: Span, is_error: bool, message: String, hint: &str) {
-        let problem = if is_error { Diagnostic::error(place, message) } else { Diagnostic::warning(place, message) };
+        let problem =
+            if is_error { Diagnostic::error(place, message) } else { Diagnostic::warning(place, message) };
         self.problems.push(problem.hint(hint));
     }
 

@@ -6,6 +6,7 @@
 
 mod budget;
 mod builtins;
+mod frame;
 mod include;
 mod line;
 mod series;
@@ -15,21 +16,19 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::vec;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::diagnostics::{Diagnostic, quoted};
 use super::files::World;
+use super::keywords;
 use super::lexer::{self, Token};
 use super::source::{SourceId, Sources, Span};
-use super::keywords;
 use budget::{Budget, MAX_LINE};
+use frame::{Frame, Item, TextFrame};
 use include::Demands;
 pub(super) use line::{Line, Walker};
-use series::Series;
 use variables::{Value, Variables};
 
 /// What came of the files.
@@ -49,7 +48,12 @@ fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Ex
     let mut sources = Sources::default();
     let source = sources.add(name, text);
     let mut reader = Reader {
-        frames: vec![Frame::Text(TextFrame::new(source, text.into(), world.path.to_owned(), Demands::NONE))],
+        frames: vec![Frame::Text(TextFrame::new(
+            source,
+            text.into(),
+            world.path.to_owned(),
+            Demands::default(),
+        ))],
         known: BTreeMap::from([(world.path.to_owned(), source)]),
         world,
         sources,
@@ -95,55 +99,6 @@ struct Reader<'a> {
     problems: Vec<Diagnostic>,
 }
 
-enum Frame {
-    Text(TextFrame),
-    Lines(vec::IntoIter<Item>),
-    Series(Series),
-}
-
-impl Frame {
-    const fn as_text(&self) -> Option<&TextFrame> {
-        match self {
-            Self::Text(frame) => Some(frame),
-            Self::Lines(_) | Self::Series(_) => None,
-        }
-    }
-}
-
-struct TextFrame {
-    source: SourceId,
-    text: Arc<str>,
-    /// Of the file, absolute and without links.
-    path: PathBuf,
-    demands: Demands,
-    at: usize,
-    line: u32,
-}
-
-impl TextFrame {
-    fn new(source: SourceId, text: Arc<str>, path: PathBuf, demands: Demands) -> Self {
-        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { source, text, path, demands, at, line: 0 }
-    }
-
-    /// The next line of the text as it is written, and where it begins.
-    fn next_line(&mut self) -> Option<(&str, Span)> {
-        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let line = rest.split('\n').next().unwrap_or(rest);
-        self.line = self.line.saturating_add(1);
-        let start = Span { source: self.source, start: self.at, end: self.at, line: self.line, column: 1 };
-        self.at += line.len() + 1;
-        Some((line.strip_suffix('\r').unwrap_or(line), start))
-    }
-}
-
-/// A line whose turn it is.
-struct Item {
-    line: Line,
-    /// It ends with `\` in its text, so that a definition goes on in the next line.
-    continued: bool,
-}
-
 impl Reader<'_> {
     fn next_line(&mut self) -> Option<Result<Item, Stop>> {
         loop {
@@ -161,7 +116,9 @@ impl Reader<'_> {
                 }
                 Frame::Series(series) => {
                     if let Some((values, line)) = series.step() {
-                        values.into_iter().for_each(|(name, value)| self.variables.set(&name, value));
+                        for (name, value) in values {
+                            self.variables.set(&name, value);
+                        }
                         let place = line.span(0..0);
                         let spent = self.spend(place, line.text().len());
                         return Some(spent.map(|()| Item { line, continued: false }));
@@ -175,7 +132,8 @@ impl Reader<'_> {
     fn checked(&mut self, item: Item, start: Span) -> Result<Item, Stop> {
         let text = item.line.text();
         if let Some(at) = text.find('\0') {
-            let problem = Diagnostic::error(item.line.span(at..at + 1), "a NUL byte: this is not a configuration text");
+            let problem =
+                Diagnostic::error(item.line.span(at..at + 1), "a NUL byte: this is not a configuration text");
             return self.stop_with(problem.hint("give a keepalived.conf"));
         }
         if text.len() > MAX_LINE {
@@ -286,7 +244,8 @@ impl Reader<'_> {
     fn define(&mut self, name: &str, value: usize, line: &Line, continued: bool) {
         let text = line.text();
         if name.starts_with('_') {
-            let message = format!("the names that begin with `_` are keepalived's own; {} is set", quoted(name));
+            let message =
+                format!("the names that begin with `_` are keepalived's own; {} is set", quoted(name));
             let problem = Diagnostic::warning(line.span(0..value - 1), message);
             self.problems.push(problem.hint("give the variable another name"));
         }
@@ -304,10 +263,7 @@ impl Reader<'_> {
 
     /// Takes the lines of the text that a definition goes on in: all that end with `\`, and the one behind them.
     fn continuation(&mut self, lines: &mut Vec<Line>) {
-        let frame = self.frames.iter_mut().rev().find_map(|frame| match frame {
-            Frame::Text(frame) => Some(frame),
-            Frame::Lines(_) | Frame::Series(_) => None,
-        });
+        let frame = self.frames.iter_mut().rev().find_map(Frame::as_text_mut);
         let Some(frame) = frame else { return };
         while let Some((text, start)) = frame.next_line() {
             let Item { line, continued } = Item::written(text, start);
@@ -326,12 +282,9 @@ impl Reader<'_> {
     fn obey(&mut self, line: &Line) {
         let mut words = line.text().split_whitespace();
         match words.next() {
-            Some("include_check") => match self.demands().changed(words) {
+            Some("include_check") => match self.demands().changed(&words.collect::<Vec<_>>()) {
                 Ok(demands) => {
-                    let frame = self.frames.iter_mut().rev().find_map(|frame| match frame {
-                        Frame::Text(frame) => Some(frame),
-                        Frame::Lines(_) | Frame::Series(_) => None,
-                    });
+                    let frame = self.frames.iter_mut().rev().find_map(Frame::as_text_mut);
                     if let Some(frame) = frame {
                         frame.demands = demands;
                     }
@@ -356,7 +309,7 @@ impl Reader<'_> {
     }
 
     fn demands(&self) -> Demands {
-        self.text_frame().map_or(Demands::NONE, |frame| frame.demands)
+        self.text_frame().map(|frame| frame.demands.clone()).unwrap_or_default()
     }
 
     /// Where the file lies whose line it is.
@@ -373,20 +326,14 @@ impl Reader<'_> {
     }
 
     fn stop<T>(&mut self, place: Span, message: String) -> Result<T, Stop> {
-        self.stop_with(Diagnostic::error(place, message).hint("write it shorter; nothing of the configuration is used"))
+        self.stop_with(
+            Diagnostic::error(place, message).hint("write it shorter; nothing of the configuration is used"),
+        )
     }
 
     fn stop_with<T>(&mut self, problem: Diagnostic) -> Result<T, Stop> {
         self.problems.push(problem);
         Err(Stop)
-    }
-}
-
-impl Item {
-    /// The line of a text, without its comment.
-    fn written(text: &str, start: Span) -> Self {
-        let continued = text.trim_end().ends_with('\\');
-        Self { line: Line::written(lexer::without_comment(text), start), continued }
     }
 }
 

@@ -33,7 +33,8 @@ impl Series {
             Values::Numbers { next, step, end, hexadecimal } => {
                 let value = (*next)?;
                 let following = value.checked_add(*step);
-                *next = following.filter(|following| if *step > 0 { following <= end } else { following >= end });
+                *next =
+                    following.filter(|following| if *step > 0 { following <= end } else { following >= end });
                 let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
                 vec![if *hexadecimal { format!("{sign}{size:x}") } else { value.to_string() }]
             }
@@ -47,7 +48,9 @@ impl Series {
     /// How often the line is repeated from now on.
     fn length(&self) -> u64 {
         match &self.values {
-            Values::Numbers { next: Some(next), step, end, .. } => next.abs_diff(*end) / step.unsigned_abs() + 1,
+            Values::Numbers { next: Some(next), step, end, .. } => {
+                next.abs_diff(*end) / step.unsigned_abs() + 1
+            }
             Values::Numbers { next: None, .. } => 0,
             Values::Lists(lists) => u64::try_from(lists.len()).unwrap_or(u64::MAX),
         }
@@ -108,7 +111,8 @@ impl Reader<'_> {
         };
         let series = Series { names, values, rest: line.cut(close + 1..text.len()), place };
         if !self.budget.has(series.length()) {
-            return self.stop(place, format!("this repeats its line {} times, which is too much", series.length()));
+            return self
+                .stop(place, format!("this repeats its line {} times, which is too much", series.length()));
         }
         Ok(Some(series))
     }
@@ -159,7 +163,9 @@ fn number(text: &str) -> Option<i64> {
 
 fn lists(text: &str) -> Result<(Vec<String>, Values), String> {
     let parts = elements(text)?;
-    let [names, values @ ..] = parts.as_slice() else { return Err("this list has no variable".to_owned()) };
+    let Some((names, values)) = parts.split_first() else {
+        return Err("this list has no variable".to_owned());
+    };
     if names.is_empty() || !names.iter().all(|name| is_name(name)) {
         return Err("this list does not begin with the name of a variable".to_owned());
     }
@@ -169,7 +175,10 @@ fn lists(text: &str) -> Result<(Vec<String>, Values), String> {
     if let Some(many) = values.iter().find(|values| values.len() > names.len()) {
         return Err(format!("this list gives {} values to {} of variables", many.len(), names.len()));
     }
-    Ok((names.clone(), Values::Lists(values.to_vec().into_iter())))
+    let names = names.clone();
+    let mut values = parts.into_iter();
+    values.next();
+    Ok((names, Values::Lists(values)))
 }
 
 /// What stands between commas, each one value or several in braces.
@@ -182,7 +191,10 @@ fn elements(text: &str) -> Result<Vec<Vec<String>>, String> {
             None => rest.split_at(rest.find(',').unwrap_or(rest.len())),
         };
         let values: Vec<_> = element.split(',').map(|value| value.trim().to_owned()).collect();
-        if values.iter().any(|value| value.contains(|letter: char| letter.is_whitespace() || "{}".contains(letter))) {
+        if values
+            .iter()
+            .any(|value| value.contains(|letter: char| letter.is_whitespace() || "{}".contains(letter)))
+        {
             return Err("a value in this list has white space or a brace in it".to_owned());
         }
         elements.push(values);

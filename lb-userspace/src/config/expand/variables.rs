@@ -170,7 +170,8 @@ impl Reader<'_> {
         }
         copy(piece, &mut places, copied..text.len(), out);
         if out.line.text().len() > MAX_LINE {
-            return self.stop(piece.line.span(0..0), format!("this line becomes longer than {MAX_LINE} bytes"));
+            return self
+                .stop(piece.line.span(0..0), format!("this line becomes longer than {MAX_LINE} bytes"));
         }
         Ok(())
     }
@@ -203,7 +204,12 @@ impl Reader<'_> {
         let builtin = value.is_none() && builtins::is_known(name);
         if !found.braced && !piece.behind.ends_name() {
             if value.is_some() || builtin {
-                self.warn_unused(place, &shown, "what follows it would be part of its name", "put braces around the name, as in `${NAME}`");
+                self.warn_unused(
+                    place,
+                    &shown,
+                    "what follows it would be part of its name",
+                    "put braces around the name, as in `${NAME}`",
+                );
             }
             return Ok(false);
         }
