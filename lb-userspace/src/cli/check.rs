@@ -17,10 +17,12 @@ pub(super) const UNUSABLE: u8 = 6;
 pub(super) struct Arguments {
     /// The configuration file.
     file: PathBuf,
+    #[command(flatten)]
+    node: super::ConfigId,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    match source::read(&arguments.file) {
+    match source::read(&arguments.file, &arguments.node.get()) {
         Ok(parsed) => {
             eprint!("{}", config::render(&parsed));
             if parsed.config.is_some() {

@@ -37,6 +37,23 @@ struct StateDir {
     state_dir: PathBuf,
 }
 
+/// Which of the nodes that share a configuration this is.
+#[derive(Debug, Args)]
+struct ConfigId {
+    /// Read the lines that begin with `@ID`, and not those with `@^ID`; by default the host's name up to its first dot.
+    #[arg(short = 'i', long, value_name = "ID")]
+    config_id: Option<String>,
+}
+
+impl ConfigId {
+    fn get(&self) -> String {
+        self.config_id.clone().unwrap_or_else(|| {
+            let name = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+            name.split('.').next().unwrap_or_default().to_owned()
+        })
+    }
+}
+
 /// Runs the command line of the process; problems are one line on stderr.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {

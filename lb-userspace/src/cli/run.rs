@@ -30,6 +30,8 @@ pub(super) struct Arguments {
         default_value = "/etc/keepalived/keepalived.conf"
     )]
     file: PathBuf,
+    #[command(flatten)]
+    node: super::ConfigId,
     /// Forward through this interface; may be repeated. By default the interfaces of the `vrrp_instance` blocks.
     #[arg(long = "iface", value_name = "IF")]
     interfaces: Vec<String>,
@@ -59,7 +61,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let source = Source::new(arguments.file);
+    let source = Source::new(arguments.file, arguments.node.get());
     let config = source.load()?.config;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");

@@ -2,6 +2,7 @@
 //! blocks where none belong, and what is known but does nothing yet. Reads no values.
 
 use super::diagnostics::{Diagnostic, quoted};
+use super::expand;
 use super::keywords::{self, BlockKind, Body, Effect, Keyword};
 use super::tree::{Statement, Word};
 
@@ -45,36 +46,17 @@ fn is_single(keyword: &Keyword) -> bool {
     keyword.effect == Effect::Now && !is_block && keyword.arguments.1 > 0
 }
 
-/// What the language has besides keywords; none of it is read yet, and to pass over it would change what the file says.
+/// What the language has besides keywords, where it means nothing: to pass over it would change what the file says.
 fn language(statement: &Statement) -> Option<Diagnostic> {
     let name = statement.name();
-    let what = if let Some(rest) = name.strip_prefix("include") {
-        ["", "r", "m", "w", "b", "a"].contains(&rest).then_some("includes of other files")
-    } else if name.starts_with('@') {
-        Some("lines for one configuration id only (`@id`)")
-    } else if name.starts_with('$') && (name.contains('=') || starts_with_equals(&statement.arguments)) {
-        Some("definitions of variables")
-    } else {
-        statement.arguments.iter().chain([&statement.keyword]).find_map(|word| generator(&word.text))
-    }?;
-    Some(
-        Diagnostic::error(statement.header(), format!("{what} are not yet supported"))
-            .hint("write out what is meant; nothing of the file is used until then"),
-    )
-}
-
-fn starts_with_equals(arguments: &[Word]) -> bool {
-    arguments.first().is_some_and(|word| word.text.starts_with('='))
-}
-
-fn generator(word: &str) -> Option<&'static str> {
-    if word.contains("~SEQ(") || word.contains("~LST(") {
-        Some("lines made from lists (`~SEQ`, `~LST`)")
-    } else if word.contains("${_") {
-        Some("built-in variables")
-    } else {
-        None
-    }
+    let begins_list =
+        |word: &&Word| ["~SEQ(", "~SEQx(", "~LST("].iter().any(|list| word.text.starts_with(list));
+    let is_misplaced =
+        expand::is_include(name) || name.starts_with('@') || (name.starts_with('$') && name.contains('='));
+    let misplaced =
+        if is_misplaced { Some(&statement.keyword) } else { statement.words().find(begins_list) }?;
+    let message = format!("{} does not begin a line here", quoted(&misplaced.text));
+    Some(Diagnostic::error(misplaced.span, message).hint("put it on a line of its own"))
 }
 
 fn unknown(statement: &Statement, kind: BlockKind) -> Diagnostic {
@@ -88,6 +70,9 @@ fn unknown(statement: &Statement, kind: BlockKind) -> Diagnostic {
     }
     let message = format!("unknown {what} {} in {kind}; it is ignored", quoted(name));
     let problem = Diagnostic::warning(statement.keyword.span, message);
+    if name.starts_with('$') && statement.arguments.first().is_some_and(|word| word.text.starts_with('=')) {
+        return problem.hint("write a definition without white space before the `=`");
+    }
     match keywords::nearest(kind, name) {
         Some(nearest) => problem.hint(format!("the nearest known one is `{nearest}`")),
         None => problem.hint("remove it, or check its spelling"),
@@ -214,21 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_language_has_besides_is_refused_and_not_passed_over() {
-        for line in [
-            "include x.conf",
-            "includea x",
-            "$A=1",
-            "$A = 1",
-            "@one router_id X",
-            "~SEQ(i, 1, 3) x",
-            "x ${_PWD}",
-        ] {
-            let said = said(&format!("global_defs {{\n {line}\n}}\n"));
-            assert!(
-                said[0].starts_with("t:2:2: error:") && said[0].contains("not yet supported"),
-                "{said:#?}"
-            );
+    fn what_begins_a_line_is_not_passed_over_elsewhere() {
+        for rest in
+            ["include x.conf", "includea x", "$A=1", "@one router_id X", "~SEQ(i, 1, 3) x", "x ~LST(i, 1)"]
+        {
+            let said = said(&format!("global_defs {{\n vrrp_strict {{\n }} {rest}\n}}\n"));
+            let misplaced = said.iter().filter(|line| line.contains("does not begin a line here"));
+            assert_eq!(misplaced.count(), 1, "{rest}: {said:#?}");
         }
+        let said = said("$A = 1\n");
+        assert!(said.iter().any(|line| line.contains("without white space before the `=`")), "{said:#?}");
     }
 }

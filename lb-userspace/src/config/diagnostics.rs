@@ -46,19 +46,21 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it, in one line.
     pub hint: Option<String>,
+    /// How what stands at the place came to be there, each in one line.
+    pub notes: Vec<String>,
 }
 
 impl Diagnostic {
     pub(super) fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, span, message: message.into(), hint: None }
+        Self { severity: Severity::Error, span, message: message.into(), hint: None, notes: Vec::new() }
     }
 
     pub(super) fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, span, message: message.into(), hint: None }
+        Self { severity: Severity::Warning, span, message: message.into(), hint: None, notes: Vec::new() }
     }
 
     pub(super) fn note(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, span, message: message.into(), hint: None }
+        Self { severity: Severity::Note, span, message: message.into(), hint: None, notes: Vec::new() }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
@@ -70,6 +72,9 @@ impl Diagnostic {
         let mut line = format!("{}: {}: {}", sources.locate(self.span), self.severity, self.message);
         if let Some(hint) = &self.hint {
             let _ = write!(line, "; {hint}");
+        }
+        if !self.notes.is_empty() {
+            let _ = write!(line, " ({})", self.notes.join("; "));
         }
         line
     }
@@ -95,6 +100,9 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(hint.as_str()));
         }
+        for note in &self.notes {
+            group = group.element(Level::NOTE.message(note.as_str()));
+        }
         renderer.render(&[group])
     }
 }
@@ -119,7 +127,7 @@ pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
 }
 
 /// The line as it may stand in a log: of the same length, but what is behind a keyword with a secret is not shown.
-fn without_secret(line: &str) -> Cow<'_, str> {
+pub(super) fn without_secret(line: &str) -> Cow<'_, str> {
     let ends = |letter: char| letter.is_whitespace() || "{}".contains(letter);
     let mut behind = 0;
     let is_keyword = |word: &&str| {

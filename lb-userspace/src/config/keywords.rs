@@ -218,6 +218,33 @@ const TABLE: &[(BlockKind, &[Keyword])] = &[
 /// The keywords whose values must not be shown.
 const SECRET: [&str; 3] = ["auth_pass", "auth_hmac", "password"];
 
+/// The keywords behind which a command stands, in which `'` and `\\` mean something too.
+const COMMANDS: [&str; 18] = [
+    "script",
+    "notify",
+    "notify_master",
+    "notify_backup",
+    "notify_fault",
+    "notify_stop",
+    "notify_deleted",
+    "notify_master_rx_lower_pri",
+    "notify_up",
+    "notify_down",
+    "quorum_up",
+    "quorum_down",
+    "misc_path",
+    "notify_fifo_script",
+    "vrrp_notify_fifo_script",
+    "lvs_notify_fifo_script",
+    "startup_script",
+    "shutdown_script",
+];
+
+/// Whether a command stands behind this keyword.
+pub(super) fn takes_command(name: &str) -> bool {
+    COMMANDS.contains(&name)
+}
+
 /// The keyword `name` of a block of kind `kind`.
 pub(super) fn lookup(kind: BlockKind, name: &str) -> Option<&'static Keyword> {
     of(kind).find(|keyword| keyword.name == name)

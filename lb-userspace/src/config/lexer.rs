@@ -1,11 +1,17 @@
-//! Owns the step from text to words, braces and line ends. Knows no keyword.
+//! Owns the step from a line to words and braces, and what a comment and a quotation are. Knows of keywords only
+//! which of them have a command behind them.
 //!
-//! A word ends at white space, at a brace, or at a comment (`#` or `!` to the end of the line). `"` and `'` take all
-//! of that into the word until they come again on the same line, and may stand in the middle of a word. `${name}` is
-//! part of a word.
+//! A word ends at white space or at a brace. `"` takes all of that into the word until it comes again on the same
+//! line, and may stand in the middle of a word; behind keywords with a command so does `'`, and `\\` begins an escape.
+//! `${name}` is part of a word. A comment (`#` or `!`) goes to the end of the line.
+
+use std::iter::Peekable;
+use std::str::CharIndices;
 
 use super::diagnostics::Diagnostic;
-use super::source::{SourceId, Span};
+use super::expand::{Line, Walker};
+use super::source::Span;
+use super::{escape, keywords};
 
 /// What a [`Token`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,157 +30,217 @@ pub(super) struct Token {
     pub(super) span: Span,
 }
 
-/// The tokens of `text` in order, and what is wrong with it as text.
-pub(super) fn tokens(source: SourceId, text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
-    let mut lexer =
-        Lexer { source, text, at: 0, line: 1, column: 1, tokens: Vec::new(), problems: Vec::new() };
+/// How quotations and escapes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quoting {
+    /// `"` only, and no escapes.
+    Plain,
+    /// `"`, `'` and escapes.
+    Command,
+}
+
+impl Quoting {
+    /// That of a statement with this keyword.
+    fn of(keyword: &str) -> Self {
+        if keywords::takes_command(keyword) { Self::Command } else { Self::Plain }
+    }
+
+    /// That of a line which is still to be read.
+    fn of_line(text: &str) -> Self {
+        Self::of(text.split_whitespace().find(|word| !word.starts_with('@')).unwrap_or_default())
+    }
+
+    fn quotes(self, letter: char) -> bool {
+        letter == '"' || (letter == '\'' && self == Self::Command)
+    }
+}
+
+/// A line of a text without its comment.
+pub(super) fn without_comment(text: &str) -> &str {
+    if !text.contains(['#', '!']) {
+        return text;
+    }
+    outside(text).find(|(_, letter)| "#!".contains(*letter)).map_or(text, |(at, _)| &text[..at])
+}
+
+/// Where the first `{` is that opens a block.
+pub(super) fn first_brace(text: &str) -> Option<usize> {
+    if !text.contains('{') {
+        return None;
+    }
+    outside(text).find(|(_, letter)| *letter == '{').map(|(at, _)| at)
+}
+
+/// The letters outside of quotations and `${...}`, with their offsets.
+fn outside(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let quoting = Quoting::of_line(text);
+    let mut letters = text.char_indices();
+    let mut quote = None;
+    let mut variable_ends = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let (at, letter) = letters.next()?;
+            match quote {
+                _ if at < variable_ends => {}
+                _ if letter == '\\' && quoting == Quoting::Command => {
+                    letters.next();
+                }
+                Some(end) if letter == end => quote = None,
+                Some(_) => {}
+                None if quoting.quotes(letter) => quote = Some(letter),
+                None if letter == '$' => variable_ends = at + variable(&text[at..]),
+                None => return Some((at, letter)),
+            }
+        }
+    })
+}
+
+/// The length of the `$` or `${name}` that `text` begins with; builtin names have words behind them.
+fn variable(text: &str) -> usize {
+    let ends: &[char] = if text.starts_with("${_") { &['}'] } else { &['}', ' ', '\t'] };
+    let end = text.starts_with("${").then(|| text.find(ends)).flatten();
+    end.filter(|end| text[*end..].starts_with('}')).map_or(1, |end| end + 1)
+}
+
+/// Appends the tokens of `line`, which has no comment, in order, and what is wrong with it.
+pub(super) fn tokens(line: &Line, tokens: &mut Vec<Token>, problems: &mut Vec<Diagnostic>) {
+    let text = line.text();
+    let mut lexer = Lexer {
+        text,
+        letters: text.char_indices().peekable(),
+        places: Walker::new(line),
+        quoting: None,
+        tokens,
+        problems,
+    };
     lexer.run();
-    (lexer.tokens, lexer.problems)
 }
 
 struct Lexer<'a> {
-    source: SourceId,
     text: &'a str,
-    at: usize,
-    line: u32,
-    column: u32,
-    tokens: Vec<Token>,
-    problems: Vec<Diagnostic>,
+    letters: Peekable<CharIndices<'a>>,
+    places: Walker<'a>,
+    /// That of the statement; `None` before its keyword.
+    quoting: Option<Quoting>,
+    tokens: &'a mut Vec<Token>,
+    problems: &'a mut Vec<Diagnostic>,
 }
 
 impl Lexer<'_> {
     fn run(&mut self) {
-        if let Some(at) = self.text.find('\0') {
-            self.nul(at);
-            return;
-        }
-        if self.text.starts_with('\u{feff}') {
-            self.at = '\u{feff}'.len_utf8();
-        }
-        while let Some(character) = self.peek() {
-            match character {
-                '\n' => {
-                    self.single(TokenKind::EndOfLine);
-                    self.line = self.line.saturating_add(1);
-                    self.column = 1;
-                }
+        while let Some((_, letter)) = self.letters.peek() {
+            match letter {
                 '{' => self.single(TokenKind::Open),
                 '}' => self.single(TokenKind::Close),
-                '#' | '!' => self.comment(),
-                character if character.is_whitespace() => {
-                    self.bump();
+                letter if letter.is_whitespace() => {
+                    self.letters.next();
                 }
                 _ => self.word(),
             }
         }
-        self.tokens.push(Token {
-            kind: TokenKind::EndOfLine,
-            text: String::new(),
-            span: self.span_from(self.mark()),
-        });
-    }
-
-    fn nul(&mut self, at: usize) {
-        while self.at < at {
-            if self.bump() == Some('\n') {
-                self.line = self.line.saturating_add(1);
-                self.column = 1;
-            }
-        }
-        let start = self.mark();
-        self.bump();
-        self.problems.push(
-            Diagnostic::error(self.span_from(start), "a NUL byte: this is not a configuration text")
-                .hint("give a keepalived.conf"),
-        );
+        let end = self.text.len();
+        self.push(TokenKind::EndOfLine, String::new(), end);
     }
 
     fn single(&mut self, kind: TokenKind) {
-        let start = self.mark();
-        self.bump();
-        self.tokens.push(Token { kind, text: String::new(), span: self.span_from(start) });
-    }
-
-    fn comment(&mut self) {
-        while self.peek().is_some_and(|character| character != '\n') {
-            self.bump();
-        }
+        let start = self.offset();
+        self.letters.next();
+        self.quoting = None;
+        self.push(kind, String::new(), start);
     }
 
     fn word(&mut self) {
-        let start = self.mark();
-        let mut text = String::new();
-        while let Some(character) = self.peek() {
-            match character {
-                '{' | '}' | '#' | '!' => break,
-                '"' | '\'' => self.quotation(character, &mut text),
-                '$' => self.variable(&mut text),
-                character if character.is_whitespace() => break,
-                character => {
-                    text.push(character);
-                    self.bump();
+        let start = self.offset();
+        let quoting = self.quoting.unwrap_or(Quoting::Plain);
+        let mut bytes = Vec::new();
+        while let Some(&(at, letter)) = self.letters.peek() {
+            match letter {
+                '{' | '}' => break,
+                '$' => {
+                    let end = at + variable(&self.text[at..]);
+                    bytes.extend_from_slice(&self.text.as_bytes()[at..end]);
+                    while self.letters.next_if(|(at, _)| *at < end).is_some() {}
+                }
+                '\\' if quoting == Quoting::Command => {
+                    self.letters.next();
+                    self.escape(&mut bytes);
+                }
+                letter if quoting.quotes(letter) => self.quotation(letter, quoting, &mut bytes),
+                letter if letter.is_whitespace() => break,
+                letter => {
+                    self.letters.next();
+                    push(letter, &mut bytes);
                 }
             }
         }
-        self.tokens.push(Token { kind: TokenKind::Word, text, span: self.span_from(start) });
+        let text = match String::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => text,
+            _ => {
+                let message = "the escapes in this word make what is no text";
+                let span = self.span(start);
+                self.problems
+                    .push(Diagnostic::error(span, message).hint("write the letters themselves, in UTF-8"));
+                String::new()
+            }
+        };
+        if self.quoting.is_none() {
+            self.quoting = Some(Quoting::of(&text));
+        }
+        self.push(TokenKind::Word, text, start);
     }
 
-    fn quotation(&mut self, quote: char, text: &mut String) {
-        let start = self.mark();
-        self.bump();
-        while let Some(character) = self.peek() {
-            if character == '\n' {
-                break;
-            }
-            self.bump();
-            if character == quote {
-                return;
-            }
-            match (character, self.peek()) {
-                ('\\', Some(escaped)) if escaped == quote || escaped == '\\' => {
-                    text.push(escaped);
-                    self.bump();
-                }
-                _ => text.push(character),
+    fn quotation(&mut self, quote: char, quoting: Quoting, bytes: &mut Vec<u8>) {
+        let start = self.offset();
+        self.letters.next();
+        while let Some((_, letter)) = self.letters.next() {
+            match letter {
+                letter if letter == quote => return,
+                '\\' if quoting == Quoting::Command => self.escape(bytes),
+                letter => push(letter, bytes),
             }
         }
         let message = format!("this {quote} is not closed on its line");
-        self.problems.push(
-            Diagnostic::error(self.span_from(start), message).hint(format!("end the string with {quote}")),
-        );
+        let span = self.span(start);
+        self.problems.push(Diagnostic::error(span, message).hint(format!("end the string with {quote}")));
     }
 
-    fn variable(&mut self, text: &mut String) {
-        let rest = &self.text[self.at..];
-        let braced = rest.starts_with("${").then(|| rest.find(['}', '\n', ' ', '\t'])).flatten();
-        let length = match braced {
-            Some(end) if rest[end..].starts_with('}') => end + 1,
-            _ => 1,
-        };
-        let end = self.at + length;
-        while self.at < end {
-            text.extend(self.bump());
-        }
+    fn escape(&mut self, bytes: &mut Vec<u8>) {
+        let start = self.offset();
+        let end = start + escape::take(&self.text[start..], bytes);
+        while self.letters.next_if(|(at, _)| *at < end).is_some() {}
     }
 
-    fn peek(&self) -> Option<char> {
-        self.text.get(self.at..)?.chars().next()
+    fn offset(&mut self) -> usize {
+        self.letters.peek().map_or(self.text.len(), |(at, _)| *at)
     }
 
-    fn bump(&mut self) -> Option<char> {
-        let character = self.peek()?;
-        self.at += character.len_utf8();
-        self.column = self.column.saturating_add(1);
-        Some(character)
+    fn push(&mut self, kind: TokenKind, text: String, start: usize) {
+        let span = self.span(start);
+        self.tokens.push(Token { kind, text, span });
     }
 
-    fn mark(&self) -> Span {
-        Span { source: self.source, start: self.at, end: self.at, line: self.line, column: self.column }
+    fn span(&mut self, start: usize) -> Span {
+        let end = self.offset();
+        self.places.span(start..end)
     }
+}
 
-    fn span_from(&self, start: Span) -> Span {
-        Span { end: self.at, ..start }
+fn push(letter: char, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// The tokens of every line of `text`, as it is written.
+#[cfg(test)]
+pub(super) fn lines(sources: &mut super::source::Sources, text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
+    let source = sources.add("t", text);
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for (line, number) in text.split('\n').zip(1..) {
+        let span = Span { source, start, end: start, line: number, column: 1 };
+        tokens(&Line::written(without_comment(line), span), &mut all, &mut problems);
+        start += line.len() + 1;
     }
+    (all, problems)
 }
 
 #[cfg(test)]
@@ -185,8 +251,7 @@ mod tests {
     /// The tokens written out: words as they are, `{`, `}`, and `;` for the end of a line.
     fn lex(text: &str) -> (Vec<String>, Vec<String>) {
         let mut sources = Sources::default();
-        let source = sources.add("t", text);
-        let (tokens, problems) = tokens(source, text);
+        let (tokens, problems) = lines(&mut sources, text);
         let words = tokens.into_iter().map(|token| match token.kind {
             TokenKind::Word => token.text,
             TokenKind::Open => "{".to_owned(),
@@ -215,8 +280,23 @@ mod tests {
     #[test]
     fn quotes_join_and_protect() {
         gives(r#"abcd" efg h jkl "mnop"#, &["abcd efg h jkl mnop", ";"]);
-        gives(r#"a "x # { } !" 'it"s'"#, &["a", "x # { } !", "it\"s", ";"]);
-        gives(r#"a "x\"y\\z\d""#, &["a", r#"x"y\z\d"#, ";"]);
+        gives(r#"a "x # { } !" b"#, &["a", "x # { } !", "b", ";"]);
+    }
+
+    #[test]
+    fn escapes_and_single_quotes_belong_to_commands() {
+        gives(r#"auth_pass it's\n "x\" y"#, &["auth_pass", r"it's\n", r"x\", "y", ";"]);
+        gives(r#"misc_path '/x "y"' a\x41\ b "c\"d" # 'e"#, &["misc_path", r#"/x "y""#, "aA b", "c\"d", ";"]);
+        gives(r"a { notify '/x {' }", &["a", "{", "notify", "/x {", "}", ";"]);
+        gives("script 'a # b'", &["script", "a # b", ";"]);
+        let (_, problems) = lex(r"script \xff");
+        assert_eq!(
+            problems,
+            [
+                "t:1:8: error: the escapes in this word make what is no text; write the letters themselves, in UTF-8"
+            ]
+        );
+        assert_eq!(lex(r"script a\0").1.len(), 1);
     }
 
     #[test]
@@ -226,22 +306,21 @@ mod tests {
     }
 
     #[test]
-    fn carriage_returns_and_a_byte_order_mark_do_not_matter() {
-        gives("\u{feff}a b\r\nc\r\n", &["a", "b", ";", "c", ";", ";"]);
+    fn the_brace_of_a_block_is_not_quoted_and_not_of_a_variable() {
+        assert_eq!(first_brace("a \"{\" ${X} b{"), Some(12));
+        assert_eq!(first_brace("notify '{' \\{ x"), None);
+        assert_eq!(first_brace("auth_pass '{'"), Some(11));
     }
 
     #[test]
-    fn an_open_quote_and_a_nul_are_errors() {
+    fn an_open_quote_is_an_error() {
         let (_, problems) = lex("a\n b \"c d\n");
         assert_eq!(problems, ["t:2:4: error: this \" is not closed on its line; end the string with \""]);
-        let (_, problems) = lex("a\nb\0c");
-        assert!(problems[0].starts_with("t:2:2: error: a NUL byte"), "{problems:?}");
     }
 
     #[test]
     fn columns_count_characters() {
-        let source = Sources::default().add("t", "");
-        let (tokens, _) = tokens(source, "é \"ü\" x");
+        let (tokens, _) = lines(&mut Sources::default(), "é \"ü\" x");
         let places: Vec<_> = tokens.iter().map(|token| (token.span.line, token.span.column)).collect();
         assert_eq!(places, [(1, 1), (1, 3), (1, 7), (1, 8)]);
     }

@@ -1,10 +1,16 @@
-//! Owns the texts a configuration is read from and the places in them. Refuses to open files.
+//! Owns the texts a configuration is read from, the places in them, and how a word came to stand where it is read.
+//! Refuses to open files.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// Which text of a [`Sources`] a place is in.
+/// Which text of a [`Sources`] a place is in, and through which variables it is read there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceId(u32);
+pub struct SourceId {
+    text: u32,
+    /// 0 for what is read as it is written.
+    origin: u32,
+}
 
 /// A range of one text: byte offsets, and the line and column (both from 1, columns in characters) it starts at.
 /// The default is no place at all, for what was not read from a text.
@@ -25,14 +31,59 @@ pub struct Span {
 impl Span {
     /// Whether all of `inner` lies in this range.
     pub fn contains(self, inner: Self) -> bool {
-        self.source == inner.source && self.start <= inner.start && inner.end <= self.end
+        self.is_beside(inner) && self.start <= inner.start && inner.end <= self.end
     }
 
-    /// The range from the start of `self` to the end of `last`, which lies behind it in the same text.
+    /// The range from the start of `self` to the end of `last`; only `self` if that lies in another text.
     #[must_use]
     pub fn to(self, last: Self) -> Self {
-        Self { end: last.end.max(self.end), ..self }
+        if self.is_beside(last) { Self { end: last.end.max(self.end), ..self } } else { self }
     }
+
+    /// Whether the two are in one text.
+    pub fn is_beside(self, other: Self) -> bool {
+        self.source.text == other.source.text
+    }
+
+    /// The same place, read through `origin`.
+    #[must_use]
+    pub(super) const fn through(self, origin: OriginId) -> Self {
+        Self { source: SourceId { origin: origin.0, ..self.source }, ..self }
+    }
+
+    pub(super) const fn origin(self) -> OriginId {
+        OriginId(self.source.origin)
+    }
+
+    /// The text, and the first byte and the end in it.
+    pub(super) const fn place(self) -> (u32, usize, usize) {
+        (self.source.text, self.start, self.end)
+    }
+}
+
+/// Which [`Origin`] a word has; the default is that it is read as it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OriginId(u32);
+
+/// Why a word is not read as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// What was so already where the variable was used, or of what stands before it in the word.
+    pub(super) outer: OriginId,
+    /// How many variables it is the value of, one in the other.
+    pub(super) depth: u16,
+    /// As it is written, such as `${NAME}`.
+    pub(super) name: Arc<str>,
+    pub(super) what: Made,
+}
+
+/// What was made of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// Text in its place, and where it was defined.
+    Text(Arc<str>, Option<Span>),
+    /// Lines, which are pointed to where they are written; it was used here.
+    Lines(Span),
 }
 
 /// One text and the name it is called by in messages.
@@ -41,23 +92,39 @@ pub struct Source {
     /// What messages call it; usually the path as it was given.
     pub name: String,
     /// The whole text.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// Every text of one configuration, in reading order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources(Vec<Source>);
+pub struct Sources {
+    texts: Vec<Source>,
+    origins: Vec<Origin>,
+}
 
 impl Sources {
     pub(super) fn add(&mut self, name: &str, text: &str) -> SourceId {
-        let id = SourceId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        self.0.push(Source { name: name.to_owned(), text: text.to_owned() });
-        id
+        let id = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.push(Source { name: name.to_owned(), text: text.into() });
+        SourceId { text: id, origin: 0 }
+    }
+
+    pub(super) fn add_origin(&mut self, origin: Origin) -> OriginId {
+        self.origins.push(origin);
+        OriginId(u32::try_from(self.origins.len()).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn origin(&self, id: OriginId) -> Option<&Origin> {
+        self.origins.get(usize::try_from(id.0).ok()?.checked_sub(1)?)
+    }
+
+    pub(super) fn depth(&self, id: OriginId) -> u16 {
+        self.origin(id).map_or(0, |origin| origin.depth)
     }
 
     /// The text with this id, if it is one of these.
     pub fn get(&self, id: SourceId) -> Option<&Source> {
-        self.0.get(usize::try_from(id.0).ok()?)
+        self.texts.get(usize::try_from(id.text).ok()?)
     }
 
     /// The place as `name:line:column`.

@@ -1,5 +1,11 @@
 //! Owns what the tests of this module share.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use super::files::{Files, Text, Unreadable, World};
 use super::model::vrrp::VrrpInstance;
 use super::model::{Checker, TcpCheck};
 use super::{Config, parse};
@@ -67,4 +73,32 @@ pub(super) fn vrrp_instance(inner: &str) -> VrrpInstance {
 #[track_caller]
 pub(super) fn only(text: &str) -> VrrpInstance {
     config(text).vrrp.instances.into_iter().next().expect("an instance")
+}
+
+/// The files that a test includes: those in `/c`, of which the directories are not named.
+pub(super) struct Map(pub(super) BTreeMap<&'static str, &'static str>);
+
+impl Files for Map {
+    fn find(&self, directory: &Path, pattern: &str) -> Vec<PathBuf> {
+        let options = MatchOptions { require_literal_separator: true, ..MatchOptions::default() };
+        let pattern = directory.join(pattern);
+        let pattern = Pattern::new(&pattern.to_string_lossy()).expect("a pattern");
+        let paths = self.0.keys().filter(|path| pattern.matches_with(path, options));
+        paths.map(PathBuf::from).collect()
+    }
+
+    fn read(&self, path: &Path) -> Result<Text, Unreadable> {
+        match path.to_str().and_then(|path| self.0.get(path)) {
+            None => Err(Unreadable::Missing),
+            Some(&"unfit") => Err(Unreadable::Unfit("it is a directory".to_owned())),
+            Some(&"no text") => Err(Unreadable::NoText(2)),
+            Some(text) => Ok(Text { text: (*text).to_owned(), path: path.to_owned() }),
+        }
+    }
+}
+
+/// A node with the configuration id `main`, the configuration `/c/t` and these files.
+pub(super) fn world(files: &Map) -> World<'_> {
+    let environment = &|name: &str| (name == "HOME").then(|| "/root".to_owned());
+    World { id: "main", path: Path::new("/c/t"), files, environment, seed: 7 }
 }

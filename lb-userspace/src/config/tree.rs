@@ -193,8 +193,7 @@ mod tests {
 
     fn parse(text: &str) -> (String, Vec<String>) {
         let mut sources = Sources::default();
-        let source = sources.add("t", text);
-        let (statements, problems) = grow(lexer::tokens(source, text).0);
+        let (statements, problems) = grow(lexer::lines(&mut sources, text).0);
         let mut shape = String::new();
         for statement in &statements {
             write_shape(statement, &mut shape);

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod datapath;
 mod effective;
 pub mod fifo;
+mod files;
 mod frames;
 pub mod holdings;
 pub mod interfaces;

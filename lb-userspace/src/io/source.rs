@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use tracing::{info, warn};
 
-use crate::config::{self, Config, Parsed, Severity};
+use super::files;
+use crate::config::{self, Config, Parsed, Severity, files::World};
 
 /// Why a file is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +41,13 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Source {
     file: PathBuf,
+    id: String,
 }
 
 impl Source {
-    /// A file, which need not be there yet.
-    pub const fn new(file: PathBuf) -> Self {
-        Self { file }
+    /// A file, which need not be there yet, read as the node with this configuration id.
+    pub const fn new(file: PathBuf, id: String) -> Self {
+        Self { file, id }
     }
 
     /// The file.
@@ -60,7 +62,7 @@ impl Source {
     pub fn load(&self) -> Result<Loaded, Refusal> {
         let unreadable =
             |error: anyhow::Error| Refusal { reason: format!("{error:#}"), diagnostics: String::new() };
-        let parsed = read(&self.file).map_err(unreadable)?;
+        let parsed = read(&self.file, &self.id).map_err(unreadable)?;
         let diagnostics = config::render(&parsed);
         let lines = |severity| {
             let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
@@ -86,67 +88,24 @@ impl Source {
     }
 }
 
-/// Reads and parses a file; its problems are in the result.
+/// Reads and parses a file and what it includes, as the node with this configuration id; its problems are in the result.
 ///
 /// # Errors
 /// A file that cannot be read, or that is no text.
-pub fn read(file: &Path) -> anyhow::Result<Parsed> {
-    let bytes = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.split(|byte| *byte == b'\n').count();
-            bail!(
-                "{}:{line}: this is not text in UTF-8: convert the file, for example with iconv",
-                file.display()
-            );
-        }
+pub fn read(file: &Path, id: &str) -> anyhow::Result<Parsed> {
+    let name = file.display();
+    let bytes = std::fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = files::line_of(error.as_bytes(), error.utf8_error().valid_up_to());
+        anyhow!("{name}:{line}: this is not text in UTF-8: convert the file, for example with iconv")
+    })?;
+    let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let world = World {
+        id,
+        path: &path,
+        files: &files::RealFiles,
+        environment: &|name| std::env::var(name).ok(),
+        seed: rand::random(),
     };
-    Ok(config::parse(&file.display().to_string(), &text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What comes of a file with these bytes.
-    fn loaded(bytes: &[u8]) -> Result<Loaded, Refusal> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("k.conf");
-        std::fs::write(&file, bytes).expect("a file");
-        Source::new(file).load()
-    }
-
-    #[test]
-    fn a_refusal_has_the_first_error_in_one_line_and_all_with_their_lines() {
-        let text = "virtual_server 10.0.0.1 80 {\n lb_kind DR\n real_server 10.0.0.2 80 {\n  weight x\n  weight y\n }\n}\n";
-        let refusal = loaded(text.as_bytes()).expect_err("two errors");
-        assert!(
-            refusal.reason.contains("k.conf:4:10: ") && refusal.reason.contains("and 1 more"),
-            "{refusal}"
-        );
-        assert_eq!(refusal.reason.lines().count(), 1, "{refusal}");
-        assert!(refusal.diagnostics.contains("weight y"), "{}", refusal.diagnostics);
-    }
-
-    #[test]
-    fn what_is_no_text_is_refused_without_diagnostics() {
-        for (bytes, reason) in
-            [(&b"\n\xff\n"[..], "k.conf:2: this is not text"), (&b"vrrp_instance {"[..], "k.conf:1:")]
-        {
-            let refusal = loaded(bytes).expect_err("no configuration");
-            assert!(refusal.reason.contains(reason), "{refusal}");
-        }
-        let refusal = Source::new(PathBuf::from("/absent/k.conf")).load().expect_err("no file");
-        assert_eq!((refusal.reason.contains("cannot be read"), refusal.diagnostics.as_str()), (true, ""));
-    }
-
-    #[test]
-    fn a_file_that_can_be_used_is_with_what_else_is_to_be_said_of_it() {
-        let text = "virtual_server 10.0.0.1 80 {\n lb_kind NAT\n real_server 10.0.0.2 80 {\n }\n}\n";
-        let Loaded { config, diagnostics } = loaded(text.as_bytes()).expect("it loads");
-        assert_eq!(config.virtual_servers.len(), 1);
-        assert!(diagnostics.contains("NAT"), "{diagnostics}");
-    }
+    Ok(config::parse_in(world, &name.to_string(), &text))
 }

@@ -1,6 +1,7 @@
 //! Owns the step from words to a [`Command`] and to the [`User`] who runs it. Looks up neither programs nor users.
 
 use crate::config::diagnostics::{Diagnostic, quoted};
+use crate::config::escape;
 use crate::config::model::vrrp::{Command, User};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
@@ -52,13 +53,15 @@ fn can_be_a_user(text: &str) -> bool {
         && !states.iter().any(|state| name.eq_ignore_ascii_case(state))
 }
 
-/// The words of a quoted command line: split at spaces, except inside quotes; a backslash protects what follows.
+/// The words of a quoted command line: split at spaces, except inside quotes; a backslash begins an escape.
 fn split(line: &Word) -> Result<Vec<String>, Diagnostic> {
     let mut words = Vec::new();
-    let mut current: Option<String> = None;
+    let mut current: Option<Vec<u8>> = None;
     let mut quote = None;
-    let mut letters = line.text.chars();
-    while let Some(letter) = letters.next() {
+    let mut rest = line.text.as_str();
+    while let Some(letter) = rest.chars().next() {
+        let behind = &rest[letter.len_utf8()..];
+        let mut taken = 0;
         match (quote, letter) {
             (Some(end), letter) if letter == end => quote = None,
             (None, '"' | '\'') => {
@@ -66,16 +69,23 @@ fn split(line: &Word) -> Result<Vec<String>, Diagnostic> {
                 current.get_or_insert_default();
             }
             (None, letter) if letter.is_whitespace() => words.extend(current.take()),
-            (None | Some('"'), '\\') => current.get_or_insert_default().extend(letters.next()),
-            (_, letter) => current.get_or_insert_default().push(letter),
+            (_, '\\') => taken = escape::take(behind, current.get_or_insert_default()),
+            (_, letter) => {
+                current.get_or_insert_default().extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            }
         }
+        rest = &behind[taken..];
     }
     if let Some(quote) = quote {
         return Err(Diagnostic::error(line.span, format!("a {quote} in this command is not closed"))
             .hint(format!("end the argument with {quote}")));
     }
     words.extend(current);
-    Ok(words)
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().filter(|word| !word.contains('\0'));
+    words.into_iter().map(text).collect::<Option<_>>().ok_or_else(|| {
+        Diagnostic::error(line.span, "the escapes in this command make what is no text")
+            .hint("write the letters themselves, in UTF-8")
+    })
 }
 
 #[cfg(test)]
@@ -106,7 +116,7 @@ mod tests {
         assert_eq!(parts(&["/a/b.sh"]).unwrap(), ["/a/b.sh"]);
         assert_eq!(parts(&["/a/b.sh master  x"]).unwrap(), ["/a/b.sh", "master", "x"]);
         assert_eq!(parts(&["/bin/sh -c 'echo \"a b\"'"]).unwrap(), ["/bin/sh", "-c", "echo \"a b\""]);
-        assert_eq!(parts(&[r#"/a\ b "c \" d" e\f '\'"#]).unwrap(), ["/a b", "c \" d", "ef", "\\"]);
+        assert_eq!(parts(&[r#"/a\ b "c \" d" e\q\x41 '\\'"#]).unwrap(), ["/a b", "c \" d", "eqA", "\\"]);
         assert_eq!(parts(&["/a ''"]).unwrap(), ["/a", ""]);
         assert_eq!(parts(&["/a", "b c", "d"]).unwrap(), ["/a", "b c", "d"]);
     }

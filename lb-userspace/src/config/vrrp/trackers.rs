@@ -258,7 +258,7 @@ mod tests {
         assert_eq!((plain.words.len(), plain.params, plain.full_command), (1, ParamMatch::None, false));
         assert_eq!((plain.quorum, plain.quorum_max), (1, None));
         let with = process(
-            "process \"/a b\" c 'd e'\n quorum 2\n quorum_max 4\n fork_delay 0.5\n terminate_delay 2",
+            "process \"/a b\" c \"d e\"\n quorum 2\n quorum_max 4\n fork_delay 0.5\n terminate_delay 2",
         );
         assert_eq!(with.words, ["/a b", "c", "d e"]);
         assert_eq!((with.params, with.full_command), (ParamMatch::Exact, true));

@@ -1,0 +1,63 @@
+//! The files that a configuration includes.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use crate::config::files::{Files, Text, Unreadable};
+
+/// Those of the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RealFiles;
+
+impl Files for RealFiles {
+    fn find(&self, directory: &Path, pattern: &str) -> Vec<PathBuf> {
+        let whole = if pattern.starts_with('/') {
+            pattern.to_owned()
+        } else {
+            format!("{}/{pattern}", Pattern::escape(&directory.to_string_lossy()))
+        };
+        // As glob(3): `*` stops at a slash, and does not stand for the dot of a hidden file.
+        let options = MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        // A pattern that is none fits nothing.
+        let paths = glob::glob_with(&whole, options).into_iter().flatten();
+        paths.map(|path| path.unwrap_or_else(|error| error.path().to_owned())).collect()
+    }
+
+    fn read(&self, path: &Path) -> Result<Text, Unreadable> {
+        let unfit = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
+            _ => Unreadable::Unfit(error.to_string()),
+        };
+        let metadata = fs::metadata(path).map_err(unfit)?;
+        if metadata.is_dir() {
+            return Err(Unreadable::Unfit("it is a directory".to_owned()));
+        }
+        if !metadata.is_file() {
+            return Err(Unreadable::Unfit("it is no regular file".to_owned()));
+        }
+        if metadata.permissions().mode() & 0o111 != 0 {
+            return Err(Unreadable::Unfit("it is executable".to_owned()));
+        }
+        let bytes = fs::read(path).map_err(unfit)?;
+        let path = path.canonicalize().map_err(unfit)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Text { text, path }),
+            Err(error) => {
+                Err(Unreadable::NoText(line_of(error.as_bytes(), error.utf8_error().valid_up_to())))
+            }
+        }
+    }
+}
+
+/// The line in which the byte at `offset` is.
+pub(crate) fn line_of(bytes: &[u8], offset: usize) -> usize {
+    bytes.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
