@@ -1,5 +1,6 @@
-//! Owns what is known of every keyword of keepalived.conf: its block, what it takes, and whether it does anything yet.
-//! Reads no values.
+//! Owns what is known of every keyword of keepalived.conf: its block, what it takes, what counts without it, what it
+//! means, and whether it does anything yet. Reads no values: the tests hold the readers to the ranges, defaults and
+//! heritage that stand here.
 //!
 //! The words and their shapes are those of keepalived 2.2 and 2.4, with what older files still carry.
 
@@ -97,8 +98,47 @@ pub(super) enum Effect {
     Now,
     /// Nothing yet, and each use is warned of.
     Later,
+    /// Nothing yet, and where its value is read it is said what becomes of it.
+    Told,
     /// Nothing; said once for the block around it, or of no consequence for the service.
     Silent,
+}
+
+/// What stands behind a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing, or a block.
+    Nothing,
+    /// A whole number from the first to the second.
+    Number(i64, i64),
+    /// Seconds from the first to the second, which may have up to six decimals.
+    Seconds(&'static str, &'static str),
+    /// `yes` (`on`, `true`), `no` (`off`, `false`), or nothing for yes.
+    Switch,
+    /// What this describes.
+    Text(&'static str),
+}
+
+/// What counts where a keyword is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Default {
+    /// Nothing is there then.
+    Nothing,
+    /// The same as if this were written.
+    Is(&'static str),
+    /// What this describes.
+    Says(&'static str),
+}
+
+/// Where a keyword that a block does not have comes from before its default counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heritage {
+    /// From nowhere.
+    None,
+    /// The keyword of this name in the blocks around, from the inside out.
+    Around,
+    /// This keyword of `global_defs`.
+    Global(&'static str),
 }
 
 /// One keyword of one kind of block.
@@ -109,11 +149,34 @@ pub(super) struct Keyword {
     pub(super) arguments: (usize, usize),
     pub(super) body: Body,
     pub(super) effect: Effect,
+    pub(super) form: Form,
+    pub(super) default: Default,
+    pub(super) heritage: Heritage,
+    /// The keyword of the same block whose value counts where neither this one nor its heritage is written.
+    pub(super) beside: Option<&'static str>,
+    /// The keyword of the same block that this one is another word for, or the opposite of: the last of them counts.
+    pub(super) alias: Option<&'static str>,
+    /// In one sentence.
+    pub(super) meaning: &'static str,
+    /// What is not as in keepalived; empty where nothing is.
+    pub(super) difference: &'static str,
 }
 
 impl Keyword {
     const fn new(name: &'static str, fewest: usize, most: usize, body: Body) -> Self {
-        Self { name, arguments: (fewest, most), body, effect: Effect::Silent }
+        Self {
+            name,
+            arguments: (fewest, most),
+            body,
+            effect: Effect::Silent,
+            form: Form::Nothing,
+            default: Default::Nothing,
+            heritage: Heritage::None,
+            beside: None,
+            alias: None,
+            meaning: "",
+            difference: "",
+        }
     }
 
     const fn now(self) -> Self {
@@ -122,6 +185,67 @@ impl Keyword {
 
     const fn later(self) -> Self {
         Self { effect: Effect::Later, ..self }
+    }
+
+    const fn told(self) -> Self {
+        Self { effect: Effect::Told, ..self }
+    }
+
+    const fn number(self, least: i64, most: i64) -> Self {
+        Self { form: Form::Number(least, most), ..self }
+    }
+
+    const fn seconds(self, least: &'static str, most: &'static str) -> Self {
+        Self { form: Form::Seconds(least, most), ..self }
+    }
+
+    /// Off where it is not written.
+    const fn switch(self) -> Self {
+        Self { form: Form::Switch, default: Default::Is("no"), ..self }
+    }
+
+    const fn takes(self, form: &'static str) -> Self {
+        Self { form: Form::Text(form), ..self }
+    }
+
+    const fn is(self, default: &'static str) -> Self {
+        Self { default: Default::Is(default), ..self }
+    }
+
+    const fn or(self, default: &'static str) -> Self {
+        Self { default: Default::Says(default), ..self }
+    }
+
+    const fn around(self) -> Self {
+        Self { heritage: Heritage::Around, ..self }
+    }
+
+    const fn global(self, name: &'static str) -> Self {
+        Self { heritage: Heritage::Global(name), ..self }
+    }
+
+    const fn beside(self, name: &'static str) -> Self {
+        Self { beside: Some(name), ..self }
+    }
+
+    const fn alias(self, name: &'static str) -> Self {
+        Self { alias: Some(name), ..self }
+    }
+
+    const fn means(self, meaning: &'static str) -> Self {
+        Self { meaning, ..self }
+    }
+
+    const fn differs(self, difference: &'static str) -> Self {
+        Self { difference, ..self }
+    }
+
+    /// The name under which [`Self::alias`]es are one.
+    pub(super) const fn canonical(&self) -> &'static str {
+        match self.alias {
+            Some(name) => name,
+            None => self.name,
+        }
     }
 }
 
@@ -218,6 +342,13 @@ const TABLE: &[(BlockKind, &[Keyword])] = &[
 /// The keywords whose values must not be shown.
 const SECRET: [&str; 3] = ["auth_pass", "auth_hmac", "password"];
 
+/// Every kind of block, in the order of the table.
+pub(super) fn kinds() -> Vec<BlockKind> {
+    let mut kinds: Vec<_> = TABLE.iter().map(|(kind, _)| *kind).collect();
+    kinds.dedup();
+    kinds
+}
+
 /// The keyword `name` of a block of kind `kind`.
 pub(super) fn lookup(kind: BlockKind, name: &str) -> Option<&'static Keyword> {
     of(kind).find(|keyword| keyword.name == name)
@@ -267,7 +398,8 @@ pub(super) fn hides(word: &str) -> bool {
     nearest_of(SECRET.into_iter(), word).is_some()
 }
 
-fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
+/// The keywords of a block of kind `kind`, in the order of the table.
+pub(super) fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
     TABLE.iter().filter(move |(row, _)| *row == kind).flat_map(|(_, keywords)| keywords.iter())
 }
 

@@ -13,6 +13,7 @@ mod lexer;
 mod marks;
 pub mod model;
 mod real_server;
+mod reference;
 mod service;
 mod source;
 #[cfg(test)]
@@ -65,6 +66,11 @@ pub fn parse(name: &str, text: &str) -> Parsed {
     diagnostics.dedup();
     let parsed = Parsed { config, diagnostics, sources };
     if parsed.has_errors() { Parsed { config: None, ..parsed } } else { parsed }
+}
+
+/// Every keyword with what it takes and means and whether it is in effect, as a page of Markdown.
+pub fn reference() -> String {
+    reference::markdown()
 }
 
 /// Every diagnostic with the line it speaks of, for a person to read; empty when there is none.
