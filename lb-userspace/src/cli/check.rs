@@ -12,6 +12,9 @@ const UNUSABLE: u8 = 6;
 /// What `xlvs check` takes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Print what is in effect and where each value comes from, in keepalived's language; passwords are shown.
+    #[arg(long)]
+    explain: bool,
     /// The configuration file.
     file: PathBuf,
 }
@@ -20,6 +23,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match super::run::read(&arguments.file) {
         Ok(parsed) => {
             eprint!("{}", config::render(&parsed));
+            if arguments.explain
+                && let Some(text) = config::explain(&parsed)
+            {
+                print!("{text}");
+            }
             if parsed.config.is_some() {
                 return ExitCode::SUCCESS;
             }

@@ -121,7 +121,7 @@ pub(super) enum Form {
 
 /// What counts where a keyword is not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Default {
+pub(super) enum Absent {
     /// Nothing is there then.
     Nothing,
     /// The same as if this were written.
@@ -150,7 +150,7 @@ pub(super) struct Keyword {
     pub(super) body: Body,
     pub(super) effect: Effect,
     pub(super) form: Form,
-    pub(super) default: Default,
+    pub(super) default: Absent,
     pub(super) heritage: Heritage,
     /// The keyword of the same block whose value counts where neither this one nor its heritage is written.
     pub(super) beside: Option<&'static str>,
@@ -170,7 +170,7 @@ impl Keyword {
             body,
             effect: Effect::Silent,
             form: Form::Nothing,
-            default: Default::Nothing,
+            default: Absent::Nothing,
             heritage: Heritage::None,
             beside: None,
             alias: None,
@@ -201,7 +201,7 @@ impl Keyword {
 
     /// Off where it is not written.
     const fn switch(self) -> Self {
-        Self { form: Form::Switch, default: Default::Is("no"), ..self }
+        Self { form: Form::Switch, default: Absent::Is("no"), ..self }
     }
 
     const fn takes(self, form: &'static str) -> Self {
@@ -209,11 +209,11 @@ impl Keyword {
     }
 
     const fn is(self, default: &'static str) -> Self {
-        Self { default: Default::Is(default), ..self }
+        Self { default: Absent::Is(default), ..self }
     }
 
     const fn or(self, default: &'static str) -> Self {
-        Self { default: Default::Says(default), ..self }
+        Self { default: Absent::Says(default), ..self }
     }
 
     const fn around(self) -> Self {

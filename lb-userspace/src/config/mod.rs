@@ -5,6 +5,8 @@
 //! `keywords`) and `assemble` (values and the rules between blocks). All problems of a text are found in one run,
 //! except that one whose words or braces are wrong goes no further.
 
+#[cfg(test)]
+mod agreement;
 mod assemble;
 mod check;
 mod diagnostics;
@@ -12,6 +14,7 @@ mod keywords;
 mod lexer;
 mod marks;
 pub mod model;
+mod print;
 mod real_server;
 mod reference;
 mod service;
@@ -36,6 +39,8 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// The text itself, for showing places in it.
     pub sources: Sources,
+    /// The tree, for saying where a value comes from.
+    statements: Vec<tree::Statement>,
 }
 
 impl Parsed {
@@ -64,8 +69,19 @@ pub fn parse(name: &str, text: &str) -> Parsed {
     }
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.source, diagnostic.span.start));
     diagnostics.dedup();
-    let parsed = Parsed { config, diagnostics, sources };
+    let parsed = Parsed { config, diagnostics, sources, statements };
     if parsed.has_errors() { Parsed { config: None, ..parsed } } else { parsed }
+}
+
+/// A configuration in keepalived's language, with every value written out; [`parse`] makes the same one of it.
+pub fn print(config: &Config) -> String {
+    print::text(config)
+}
+
+/// The same with a comment behind each line that says where its value comes from; `None` when the text does not load.
+/// Secrets are in it.
+pub fn explain(parsed: &Parsed) -> Option<String> {
+    Some(print::explained(parsed.config.as_ref()?, &parsed.statements, &parsed.sources))
 }
 
 /// Every keyword with what it takes and means and whether it is in effect, as a page of Markdown.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keywords::{self, BlockKind, Body, Default, Effect, Form, Heritage, Keyword};
+use super::keywords::{self, Absent, BlockKind, Body, Effect, Form, Heritage, Keyword};
 
 const HEAD: &str = "\
 # The configuration
@@ -67,9 +67,9 @@ fn default(keyword: &Keyword) -> String {
     };
     let beside = keyword.beside.map(|name| format!("`{name}`"));
     let default = match keyword.default {
-        Default::Nothing => None,
-        Default::Is(value) => Some(format!("`{value}`")),
-        Default::Says(text) => Some(text.to_owned()),
+        Absent::Nothing => None,
+        Absent::Is(value) => Some(format!("`{value}`")),
+        Absent::Says(text) => Some(text.to_owned()),
     };
     [heritage, beside, default].into_iter().flatten().collect::<Vec<_>>().join(", else ")
 }

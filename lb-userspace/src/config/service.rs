@@ -44,7 +44,7 @@ pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Opt
         hash_fallback: settings.hash_fallback.is_some(),
         forwarding: settings.forwarding.map_or(Forwarding::Nat, |(forwarding, _)| forwarding),
         persistence,
-        granularity: settings.granularity,
+        granularity: settings.granularity.filter(|_| persistence.is_some()),
         opening: Opening {
             expire_quiescent: settings.expire_quiescent.is_some() && persistence.is_some(),
             one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),

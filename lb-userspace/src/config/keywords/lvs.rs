@@ -39,7 +39,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     one("nat_mask").now().takes("NETMASK or LENGTH").alias("persistence_granularity").means("As `persistence_granularity` where there is persistence.").differs("unknown to keepalived; warned of"),
     some("lb_kind").now().takes("DR, NAT or TUN").is("NAT").means("How a packet is handed to a real server.").differs("NAT and TUN are not yet in effect: the service is left out"),
     some("lvs_method").now().takes("as `lb_kind`").alias("lb_kind").means("Another word for `lb_kind`."),
-    maybe("persistence_timeout").now().number(1, 2_678_400).or("none; 360 seconds where only the keyword, or a service on every port is").means("A client stays with its real server until so many seconds after its last new connection."),
+    maybe("persistence_timeout").now().number(1, 2_678_400).or("none").means("A client stays with its real server until so many seconds (360 where no number is) after its last new connection; a service on every port has it always."),
     maybe("inhibit_on_failure").now().switch().means("A failed check sets the weight to 0 in place of taking the server out."),
     flag("flag-1").now().alias("sh-fallback").means("Another word for `sh-fallback`."),
     flag("flag-2").now().alias("sh-port").means("Another word for `sh-port`."),

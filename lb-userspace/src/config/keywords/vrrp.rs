@@ -80,7 +80,7 @@ pub(super) const INSTANCE: &[Keyword] = &[
     one("garp_master_refresh_repeat").now().number(1, 1000).is("1").global("vrrp_garp_master_refresh_repeat").means("Messages for each address in later bursts."),
     one("kernel_rx_buf_size").takes("BYTES").means("The size of the receive buffer."),
     one("lvs_sync_daemon_interface").later().takes("INTERFACE").means("Connections are told to the other director over it."),
-    any("use_vmac").now().takes("[NAME]").or("without; `vrrp.ID` where no name is written").means("The addresses are on an interface with the virtual router's MAC address.").differs("another MAC address is not yet in effect"),
+    any("use_vmac").now().takes("[NAME]").or("none").means("The addresses are on an interface with the virtual router's MAC address, named `vrrp.ID` unless it says otherwise.").differs("another MAC address is not yet in effect"),
     any("use_vmac_addr").later().takes("[NAME]").means("Addresses on other interfaces have such interfaces too."),
     maybe("vmac_xmit_base").now().switch().means("Adverts leave through the interface below."),
     any("use_ipvlan").later().takes("[NAME] [ADDRESS]").means("The addresses are on an ipvlan interface."),

@@ -126,11 +126,12 @@ impl Said {
         problems: &mut Vec<Diagnostic>,
     ) {
         let strict = self.strict.unwrap_or(globals.strict);
+        instance.strict = strict;
         instance.family = self.family();
         self.election.settle(instance, globals, strict, problems);
         let interface = block.body().iter().any(|setting| setting.name() == "interface");
         self.transport.settle(instance, globals, problems);
-        if !interface {
+        if !interface && !self.transport.runs_nowhere(instance) {
             settle_interface(instance, globals, problems);
         }
         instance.authentication =
@@ -198,8 +199,12 @@ fn settle_addresses(
             Diagnostic::warning(instance.span, message)
                 .hint("move the last ones into `virtual_ipaddress_excluded`"),
         );
-        instance.excluded_addresses = instance.virtual_addresses.split_off(most);
     }
+    let rest = instance.virtual_addresses.split_off(most.min(count));
+    let mut held: BTreeSet<_> =
+        instance.virtual_addresses.iter().map(|address| place(instance, address)).collect();
+    let rest = rest.into_iter().filter(|address| held.insert(place(instance, address))).collect();
+    instance.excluded_addresses = rest;
     for (address, span) in excluded {
         if held.insert(place(instance, &address)) {
             instance.excluded_addresses.push(address);

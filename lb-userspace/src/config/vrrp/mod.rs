@@ -28,6 +28,7 @@ use super::model::vrrp::{Vrrp, VrrpInstance};
 use super::source::Span;
 use super::tree::Statement;
 use tracking::Trackers;
+pub(super) use tracking::definition;
 use weights::Why;
 
 /// The owner of the addresses, RFC 5798 section 5.2.4.

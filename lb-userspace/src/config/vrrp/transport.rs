@@ -102,6 +102,11 @@ impl Said {
         named.map(|(address, _)| Family::of(address))
     }
 
+    /// Whether `instance`, which is filled in, was not to run without peers and has none.
+    pub(super) fn runs_nowhere(&self, instance: &VrrpInstance) -> bool {
+        self.fault_without_peers.is_some() && matches!(instance.transport, Transport::Multicast { .. })
+    }
+
     /// Fills `instance` in, whose family is known.
     pub(super) fn settle(
         &self,
