@@ -46,22 +46,41 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it, in one line.
     pub hint: Option<String>,
+    /// Whether keepalived's own test of the file says nothing of it: a limit of xlvs, or advice.
+    pub is_ours: bool,
 }
 
+/// What a [`Diagnostic`] is made by, where it depends whether keepalived speaks of it too.
+pub(super) type Say = fn(Span, String) -> Diagnostic;
+
 impl Diagnostic {
-    pub(super) fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, span, message: message.into(), hint: None }
+    /// Of a file that does not load.
+    pub fn error(span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, span, message.into())
     }
 
-    pub(super) fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, span, message: message.into(), hint: None }
+    /// Of what keepalived corrects too, and says so.
+    pub fn warning(span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, span, message.into())
     }
 
-    pub(super) fn note(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, span, message: message.into(), hint: None }
+    /// Of what keepalived says nothing about.
+    pub fn ours(span: Span, message: impl Into<String>) -> Self {
+        Self { is_ours: true, ..Self::new(Severity::Warning, span, message.into()) }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    /// Of what is right.
+    pub fn note(span: Span, message: impl Into<String>) -> Self {
+        Self { is_ours: true, ..Self::new(Severity::Note, span, message.into()) }
+    }
+
+    const fn new(severity: Severity, span: Span, message: String) -> Self {
+        Self { severity, span, message, hint: None, is_ours: false }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 

@@ -49,6 +49,24 @@ impl Parsed {
         self.count(Severity::Error) > 0
     }
 
+    /// Whether something in it was corrected that keepalived corrects too, and says so.
+    pub fn is_corrected(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| !diagnostic.is_ours)
+    }
+
+    /// Adds what was found out by other means than reading.
+    pub fn add(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        self.diagnostics.extend(found);
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.span.source, diagnostic.span.start));
+    }
+
+    /// The place of the last statement with this keyword in `global_defs`.
+    pub fn place_of_global(&self, keyword: &str) -> Option<Span> {
+        let blocks = self.statements.iter().filter(|statement| statement.name() == "global_defs");
+        let last = blocks.flat_map(tree::Statement::body).filter(|setting| setting.name() == keyword).last();
+        last.map(tree::Statement::header)
+    }
+
     /// How many diagnostics are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()

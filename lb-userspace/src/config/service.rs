@@ -95,7 +95,7 @@ impl Form {
                 .hint("write the firewall mark behind it")),
             ("group", _) => {
                 let message = "the virtual server is left out: its form `group` is not yet in effect";
-                Err(Diagnostic::warning(statement.header(), message).hint("write an address and a port"))
+                Err(Diagnostic::ours(statement.header(), message).hint("write an address and a port"))
             }
             _ => {
                 let port = second.map_or(Ok(0), |word| values::number(word, "a port", 0..=u16::MAX))?;

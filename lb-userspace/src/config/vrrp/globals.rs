@@ -84,7 +84,7 @@ pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> 
         if globals.all.fifos.iter().any(|other| other.path == fifo.path) {
             let message = format!("{} names the FIFO of `notify_fifo`; it is ignored", quoted(name));
             let span = last(name).map(Statement::header).unwrap_or_default();
-            problems.push(Diagnostic::warning(span, message).hint("write another path, or remove it"));
+            problems.push(Diagnostic::ours(span, message).hint("write another path, or remove it"));
         } else {
             globals.all.fifos.push(fifo);
         }
@@ -153,9 +153,8 @@ fn fifo(
         if let Some((_, setting)) = script {
             let fifo = setting.name().trim_end_matches("_script");
             let message = format!("{} has no effect without `{fifo}`", quoted(setting.name()));
-            problems.push(
-                Diagnostic::warning(setting.header(), message).hint(format!("write `{fifo}` and a path")),
-            );
+            problems
+                .push(Diagnostic::ours(setting.header(), message).hint(format!("write `{fifo}` and a path")));
         }
         return None;
     };

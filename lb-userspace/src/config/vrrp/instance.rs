@@ -185,7 +185,7 @@ fn settle_addresses(
             // Other routers count the addresses of an advert, and keepalived names such a one twice.
             let message =
                 format!("the virtual address {} is there twice and named twice in adverts", address.address);
-            problems.push(Diagnostic::warning(span, message).hint("remove one of the two on all routers"));
+            problems.push(Diagnostic::ours(span, message).hint("remove one of the two on all routers"));
         }
         instance.virtual_addresses.push(address);
     }
@@ -211,7 +211,7 @@ fn settle_addresses(
         } else {
             let message =
                 format!("the virtual address {} is there already; this one is ignored", address.address);
-            problems.push(Diagnostic::warning(span, message).hint("remove one of the two"));
+            problems.push(Diagnostic::ours(span, message).hint("remove one of the two"));
         }
     }
 }

@@ -119,7 +119,10 @@ fn is_new<'a>(
         quoted(&name.text),
         first.line
     );
-    problems.push(Diagnostic::warning(block.header(), message).hint("give it another name"));
+    // keepalived passes over what is only tracked in silence.
+    let is_told = ["vrrp_instance", "vrrp_sync_group"].contains(&block.name());
+    let say = if is_told { Diagnostic::warning } else { Diagnostic::ours };
+    problems.push(say(block.header(), message).hint("give it another name"));
     false
 }
 
