@@ -190,6 +190,10 @@ fn an_instance_inherits_from_global_defs_what_the_table_says() {
     let mut count = 0;
     for (kind, keyword) in in_effect() {
         let Heritage::Global(global) = keyword.heritage else { continue };
+        if keyword.name == "interface" {
+            // Every block of the tests has one, because not every instance may be without.
+            continue;
+        }
         let unicast = "unicast_peer {\n 10.0.0.9\n }\n";
         let around = if keyword.name == "check_unicast_src" { unicast } else { "" };
         let [value, other] = samples(keyword);
@@ -262,4 +266,31 @@ fn what_counts_beside_a_keyword_is_what_the_table_says() {
             "{own}"
         );
     }
+}
+
+#[test]
+fn an_instance_that_may_have_no_interface_inherits_it() {
+    let text =
+        within(BlockKind::VrrpInstance, "unicast_peer {\n 10.0.0.9\n }").expect("there is such a block");
+    let text = text.replace(" interface eth0\n", "") + "global_defs {\n default_interface eth7\n}\n";
+    assert_eq!(
+        explained(&text, "interface"),
+        ("eth7".to_owned(), "inherited from global_defs, line 11".to_owned())
+    );
+}
+
+#[test]
+fn the_group_is_that_of_the_family() {
+    let six = |globals: &str| {
+        let text = within(BlockKind::VrrpInstance, "").expect("there is such a block");
+        text.replace("10.0.0.1", "fe80::1") + globals
+    };
+    let default = ("ff02::12".to_owned(), "default".to_owned());
+    assert_eq!(explained(&six(""), "mcast_dst_ip"), default);
+    assert_eq!(explained(&six("global_defs {\n vrrp_mcast_group4 224.0.0.33\n}\n"), "mcast_dst_ip"), default);
+    let inherited = "inherited from global_defs, line 10".to_owned();
+    assert_eq!(
+        explained(&six("global_defs {\n vrrp_mcast_group6 ff02::33\n}\n"), "mcast_dst_ip"),
+        ("ff02::33".to_owned(), inherited)
+    );
 }

@@ -44,6 +44,10 @@ struct Node {
     place: Option<Span>,
     /// Nothing is set: there is only something to be said about it.
     is_unset: bool,
+    /// The keyword of `global_defs` that it comes from, if not the one that the keyword table names.
+    heir_of: Option<&'static str>,
+    /// What is to be said besides where it comes from.
+    remark: Option<&'static str>,
     comment: String,
 }
 
@@ -55,6 +59,8 @@ impl Node {
             body: None,
             place: None,
             is_unset: false,
+            heir_of: None,
+            remark: None,
             comment: String::new(),
         }
     }
@@ -94,6 +100,10 @@ impl Node {
 
     fn at(self, place: Span) -> Self {
         Self { place: Some(place), ..self }
+    }
+
+    fn remark(self, holds: bool, remark: &'static str) -> Self {
+        Self { remark: holds.then_some(remark), ..self }
     }
 
     /// A block of lines, or nothing where there is none.

@@ -29,7 +29,7 @@ pub(super) fn markdown() -> String {
         };
         let _ = write!(
             page,
-            "\n## {title}\n\n| keyword | takes | without it | in effect | means | beside keepalived |\n|---|---|---|---|---|---|\n"
+            "\n## {title}\n\n| keyword | takes | without it | in effect | meaning | not as in keepalived |\n|---|---|---|---|---|---|\n"
         );
         for keyword in keywords::of(kind) {
             let Keyword { name, meaning, difference, .. } = keyword;

@@ -51,7 +51,7 @@ pub(super) const SYNC_GROUP: &[Keyword] = &[
 /// `vrrp_instance`.
 #[rustfmt::skip]
 pub(super) const INSTANCE: &[Keyword] = &[
-    one("interface").now().takes("INTERFACE").means("The interface it runs on."),
+    one("interface").now().takes("INTERFACE").global("default_interface").means("The interface it runs on.").differs("multicast instances must have one of their own"),
     one("virtual_router_id").now().number(1, 255).means("The number of the virtual router, the same on all directors; it must be there."),
     lines("virtual_ipaddress").now().takes("{ ADDRESS[/LENGTH] [dev IF] [label NAME] [scope S] [brd ADDRESS] ... }").means("The addresses that the master holds and announces."),
     lines("virtual_ipaddress_excluded").now().takes("{ ADDRESS[/LENGTH] ... }").means("Addresses that the master holds and that are not in its adverts."),

@@ -2,10 +2,11 @@
 //! not say by the heritage and the default that the keyword table has.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::Node;
-use crate::config::keywords::{self, Absent, BlockKind, Body, Effect, Heritage, Keyword};
+use crate::config::keywords::{self, Absent, BlockKind, Body, Heritage, Keyword};
 use crate::config::source::{SourceId, Sources, Span};
 use crate::config::tree::{Statement, Word};
 use crate::config::vrrp::definition;
@@ -76,7 +77,7 @@ impl<'a> Explainer<'a> {
             let Some(scope) = scopes.last() else { return };
             let Some(keyword) = keywords::lookup(scope.kind, &node.keyword) else { continue };
             match (keyword.body, &mut node.body) {
-                (Body::Block(kind), Some(_)) => self.block(node, kind, keyword, scopes),
+                (Body::Block(kind), Some(_)) => self.block(node, kind, scopes),
                 (_, Some(lines)) => {
                     for line in lines {
                         line.comment = self.line(line, &keyword.name, scopes);
@@ -87,7 +88,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    fn block(&self, node: &mut Node, kind: BlockKind, keyword: &Keyword, scopes: &mut Vec<Scope<'a>>) {
+    fn block(&self, node: &mut Node, kind: BlockKind, scopes: &mut Vec<Scope<'a>>) {
         let there: Vec<_> = match node.place {
             Some(place) => self.places.get(&place).copied().into_iter().collect(),
             None => scopes.last().map(|scope| scope.named(&node.keyword).collect()).unwrap_or_default(),
@@ -97,8 +98,8 @@ impl<'a> Explainer<'a> {
                 there.iter().map(|statement| self.place(statement.header()) + &written(node, statement));
             node.comment = lines.collect::<Vec<_>>().join(" and ");
         }
-        if keyword.effect == Effect::Told {
-            node.comment.push_str(", not yet in effect");
+        if let Some(remark) = node.remark {
+            let _ = write!(node.comment, ", {remark}");
         }
         scopes.push(Scope { kind, statements: there.into_iter().flat_map(Statement::body).collect() });
         self.level(node.body.as_deref_mut().unwrap_or_default(), scopes);
@@ -106,9 +107,12 @@ impl<'a> Explainer<'a> {
     }
 
     fn setting(&self, node: &Node, keyword: &Keyword, scopes: &[Scope<'a>]) -> String {
-        let origin = self.origin(keyword, scopes);
+        let heir = node.heir_of.and_then(|name| keywords::lookup(BlockKind::GlobalDefs, name));
+        let heritage = heir.map_or(keyword.heritage, |heir| Heritage::Global(heir.name));
+        let origin = self.origin(keyword, heritage, scopes);
+        let default = heir.unwrap_or(keyword).default;
         if node.is_unset {
-            return match (origin, keyword.default) {
+            return match (origin, default) {
                 (Origin::Here(statement), _) => format!("{}, without effect", self.place(statement.header())),
                 (_, Absent::Nothing) => "not set".to_owned(),
                 (_, Absent::Is(default) | Absent::Says(default)) => format!("default: {default}"),
@@ -127,7 +131,7 @@ impl<'a> Explainer<'a> {
                 )
             }
             Origin::Beside(name) => format!("as {name}"),
-            Origin::Nowhere => match keyword.default {
+            Origin::Nowhere => match default {
                 Absent::Is(default) if agrees(&node.arguments, [default]) => "default".to_owned(),
                 Absent::Says(default) => format!("default: {default}"),
                 Absent::Is(_) | Absent::Nothing if is_usual(keyword, node) => "default".to_owned(),
@@ -136,12 +140,12 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    fn origin(&self, keyword: &Keyword, scopes: &[Scope<'a>]) -> Origin<'a> {
+    fn origin(&self, keyword: &Keyword, heritage: Heritage, scopes: &[Scope<'a>]) -> Origin<'a> {
         let Some((own, around)) = scopes.split_last() else { return Origin::Nowhere };
         if let Some(statement) = own.find(keyword) {
             return Origin::Here(statement);
         }
-        if keyword.heritage == Heritage::Around {
+        if heritage == Heritage::Around {
             let outer = around.iter().rev().find_map(|scope| Some((scope.kind, scope.find(keyword)?)));
             if let Some((kind, statement)) = outer {
                 return Origin::Inherited(kind, statement);
@@ -150,7 +154,7 @@ impl<'a> Explainer<'a> {
         if let Some(beside) = keyword.beside {
             return Origin::Beside(beside);
         }
-        if let Heritage::Global(name) = keyword.heritage {
+        if let Heritage::Global(name) = heritage {
             return self.global(name);
         }
         Origin::Nowhere
@@ -213,7 +217,7 @@ impl<'a> Explainer<'a> {
             return format!("line {}", span.line);
         }
         let name = self.sources.get(span.source).map_or("?", |source| &source.name);
-        format!("line {} of {name}", span.line)
+        format!("line {} of {}", span.line, printable(name))
     }
 }
 
@@ -231,7 +235,16 @@ fn written(node: &Node, statement: &Statement) -> String {
 }
 
 fn words(statement: &Statement) -> String {
-    statement.words().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = statement.words().map(|word| word.text.as_str()).collect();
+    printable(&words.join(" "))
+}
+
+/// `text` as a comment may hold it: on one line, and nothing that a terminal obeys.
+fn printable(text: &str) -> String {
+    let escape = |letter: char| letter.is_control().then(|| letter.escape_debug());
+    text.chars()
+        .map(|letter| escape(letter).map_or_else(|| letter.to_string(), |escaped| escaped.to_string()))
+        .collect()
 }
 
 /// Whether both are the same words, or mean the same as numbers or switches.

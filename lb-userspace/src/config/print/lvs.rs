@@ -98,7 +98,7 @@ fn virtual_server(service: &VirtualServer) -> Node {
     body.push(Node::switch("expire_quiescent_template", expire_quiescent));
     body.push(Node::seconds("delay_loop", *delay_loop));
     body.extend(service.real_servers.iter().map(real_server));
-    node.at(service.span).with(body)
+    node.at(service.span).with(body).remark(!service.is_available(), "left out")
 }
 
 /// What sh and mh have of their own; where another scheduler has it written, it is kept by its number.
@@ -137,9 +137,14 @@ fn real_server(server: &RealServer) -> Node {
     ];
     body.extend(server.checkers.iter().map(|checker| match checker {
         Checker::Tcp(check) => tcp_check(check),
-        Checker::Other { name, span } => Node::flag(name).at(*span).with(Vec::new()),
+        Checker::Other { name, span } => {
+            Node::flag(name).at(*span).with(Vec::new()).remark(true, "not yet in effect")
+        }
     }));
-    Node::new("real_server", [server.address.to_string(), server.port.to_string()]).at(server.span).with(body)
+    Node::new("real_server", [server.address.to_string(), server.port.to_string()])
+        .at(server.span)
+        .with(body)
+        .remark(!server.forwarding.is_available(), "left out")
 }
 
 fn method(forwarding: Forwarding) -> Node {

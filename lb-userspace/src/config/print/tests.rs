@@ -83,6 +83,49 @@ fn what_is_not_set_is_no_statement() {
     assert!(explained.contains("    # mcast_src_ip  "), "{explained}");
 }
 
+/// The comment behind the line of `text` explained that begins with `start`.
+#[track_caller]
+fn comment(text: &str, start: &str) -> String {
+    let explained = explain(&parse("t", text)).expect("it loads");
+    let line = explained.lines().find(|line| line.trim().starts_with(start));
+    let line = line.unwrap_or_else(|| panic!("{start} is not in\n{explained}"));
+    line.rsplit_once(" # ").map(|(_, comment)| comment.to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn what_was_written_otherwise_is_said() {
+    assert_eq!(comment(&instance("advert_int 1.5"), "advert_int 2"), "line 4, written as advert_int 1.5");
+    assert_eq!(comment(&instance("advert_int 1.0"), "advert_int 1"), "line 4");
+    let text = instance("state MASTER\n priority 9\n nopreempt");
+    assert_eq!(comment(&text, "preempt"), "line 6, written as nopreempt");
+    assert_eq!(comment(&instance("state MASTER"), "priority 255"), "follows from the rest");
+    let text = instance("authentication {\n auth_type PASS\n auth_pass 123456789\n }");
+    assert_eq!(comment(&text, "auth_pass"), "line 6, written longer");
+    let text = service("nat_mask 24\n real_server 10.0.0.2 81 {\n }\n");
+    assert_eq!(comment(&text, "# persistence_granularity"), "line 5, without effect");
+    assert_eq!(comment(&text, "real_server"), "line 6, written as real_server 10.0.0.2 81");
+    let text = text.replace("lb_kind DR", "lb_kind NAT");
+    assert_eq!(comment(&text, "virtual_server"), "line 1, left out");
+}
+
+#[test]
+fn a_weight_is_that_of_the_line_or_of_the_definition() {
+    let script = "vrrp_script s {\n script /s\n weight 5\n}\n".to_owned();
+    let tracked = |line: &str| script.clone() + &instance(&format!("track_script {{\n {line}\n }}"));
+    assert_eq!(comment(&tracked("s"), "s weight 5"), "line 9, weight inherited from vrrp_script, line 3");
+    assert_eq!(comment(&tracked("s weight 7"), "s weight 7"), "line 9");
+    assert_eq!(comment(&tracked("s").replace(" weight 5\n", ""), "s weight 0"), "line 8");
+}
+
+#[test]
+fn a_comment_stays_a_comment() {
+    let text = "global_defs {\n router_id a\n vrrp_version 2 \u{1b}[2J\n}\n".to_owned() + &instance("");
+    assert_eq!(
+        comment(&text, "version 2"),
+        "inherited from global_defs, line 3, written as vrrp_version 2 \\u{1b}[2J"
+    );
+}
+
 proptest! {
     #[test]
     fn any_configuration_that_loads_is_printed_and_read_as_the_same(text in file()) {

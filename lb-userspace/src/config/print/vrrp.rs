@@ -118,7 +118,8 @@ fn instance(instance: &VrrpInstance) -> Node {
     body.extend(notify(&instance.notify));
     body.extend(command("notify_master_rx_lower_pri", instance.notify.lower_priority.as_ref()));
     body.extend(instance.smtp_alert.map(|alert| Node::switch("smtp_alert", alert)));
-    Node::one("vrrp_instance", &instance.name).at(instance.span).with(body)
+    let node = Node::one("vrrp_instance", &instance.name).at(instance.span).with(body);
+    node.remark(instance.interface.is_none(), "does not run")
 }
 
 fn authentication(authentication: Authentication) -> Node {
@@ -134,7 +135,8 @@ fn transport(instance: &VrrpInstance) -> Vec<Node> {
     let mut nodes = Vec::new();
     match &instance.transport {
         Transport::Multicast { group } => {
-            nodes.push(Node::one("mcast_dst_ip", group));
+            let heir_of = group.is_ipv6().then_some("vrrp_mcast_group6");
+            nodes.push(Node { heir_of, ..Node::one("mcast_dst_ip", group) });
             nodes.push(Node::maybe("mcast_src_ip", instance.source));
             if instance.interface.is_none() {
                 nodes.push(Node::switch("unicast_fault_no_peer", true));
