@@ -9,10 +9,9 @@ use xlvs::config::model::vrrp::{
     VrrpInstance, VrrpScript,
 };
 use xlvs::config::model::{Checker, VirtualServer};
-use xlvs::config::{Config, parse, render};
+use xlvs::config::{Config, explain, parse, print, render};
 
-#[test]
-fn every_seed_loads_and_says_the_same() {
+fn seeds() -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/seeds"))
             .unwrap()
@@ -20,7 +19,28 @@ fn every_seed_loads_and_says_the_same() {
             .collect();
     paths.sort();
     assert_eq!(paths.len(), 11);
-    for path in paths {
+    paths
+}
+
+#[test]
+fn every_seed_is_explained_and_the_explanation_is_read_as_the_same() {
+    for path in seeds() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let parsed = parse(name, &fs::read_to_string(&path).unwrap());
+        let explained = explain(&parsed).unwrap_or_else(|| panic!("{name} does not load"));
+        insta::assert_snapshot!(format!("{name}.explained"), explained);
+        let model = parsed.config.unwrap().without_places();
+        for text in [explained, print(&model)] {
+            let again = parse("printed", &text);
+            let said = render(&again);
+            assert_eq!(again.config.map(Config::without_places).as_ref(), Some(&model), "{name}:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn every_seed_loads_and_says_the_same() {
+    for path in seeds() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let parsed = parse(name, &fs::read_to_string(&path).unwrap());
         let said = render(&parsed);

@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod ci;
 mod command;
+mod docs;
 mod fuzz;
 mod lint;
 mod run;
@@ -33,6 +34,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Feed arbitrary bytes to the parsers
     Fuzz(fuzz::Arguments),
+    /// Write docs/configuration.md from the table of keywords
+    Docs,
     /// Check formatting, lints, documentation and dependencies
     Lint,
     /// setup, lint and test, stopping at the first failure
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::main(&arguments),
         Task::Bench(arguments) => bench::main(&arguments),
         Task::Fuzz(arguments) => fuzz::main(&arguments),
+        Task::Docs => docs::main(),
         Task::Lint => lint::main(),
         Task::Ci => ci::main(),
     };

@@ -5,7 +5,7 @@ mod reload;
 mod run;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,7 +23,11 @@ enum Command {
     Run(run::Arguments),
     /// Make a running director read its file again: 0 when that is in force, 6 when the file cannot be run.
     Reload(reload::Arguments),
-    /// Test a configuration file: 0 when it can be run, 6 when not.
+    /// Test a configuration file.
+    ///
+    /// Exit codes: 0, it is fine; 4, something in it was corrected that keepalived corrects too; 5, scripts are to be run
+    /// without `enable_script_security`, or it forbids one of them; 6, it cannot be run. What only xlvs says does not
+    /// count.
     Check(check::Arguments),
     /// Show services, real servers and packet counts of a running director.
     Status(status::Arguments),
@@ -54,11 +58,22 @@ impl ConfigId {
     }
 }
 
+/// Writes to stdout; a reader that had enough, as in `xlvs status | head`, is no failure.
+fn write_out(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
 /// Runs the command line of the process; problems are one line on stderr.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Check(arguments) => return check::run(&arguments),
+        Command::Check(arguments) => match check::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Reload(arguments) => return reload::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };

@@ -1,6 +1,6 @@
 //! `xlvs status`.
 
-use std::{io::Write as _, time::Duration};
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
@@ -34,9 +34,5 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let status = status?;
     let text = if arguments.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_text() };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // A reader that had enough, as in `xlvs status | head`.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    super::write_out(&text)
 }

@@ -78,7 +78,7 @@ fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
             "the virtual server {service} is there already in line {}; this one is ignored",
             first.line
         );
-        problems.push(Diagnostic::warning(service.span, message).hint("put its real servers into the first"));
+        problems.push(Diagnostic::ours(service.span, message).hint("put its real servers into the first"));
         false
     });
 }
@@ -90,7 +90,7 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
         }
         let message = format!("no vrrp_instance owns the virtual address {address}");
         problems.push(
-            Diagnostic::warning(span, message)
+            Diagnostic::ours(span, message)
                 .hint("add it to a `virtual_ipaddress` block, or see that it is bound by other means"),
         );
     };
@@ -120,7 +120,7 @@ fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
             "the packets of {service} go to addresses of {}: it is forwarded for whoever is master",
             owners.join(" and ")
         );
-        problems.push(Diagnostic::warning(service.span, message).hint(
+        problems.push(Diagnostic::ours(service.span, message).hint(
             "put the instances into one `vrrp_sync_group`, or give the addresses of each another mark",
         ));
     }
@@ -134,7 +134,7 @@ fn find_unmatched(config: &Config, problems: &mut Vec<Diagnostic>) {
         known.insert(mark);
         if !config.mark_rules.iter().any(|rule| rule.mark == mark && rule.is_of(family)) {
             let message = format!("no rule gives {family} packets the firewall mark {mark}");
-            problems.push(Diagnostic::warning(service.span, message).hint(format!(
+            problems.push(Diagnostic::ours(service.span, message).hint(format!(
                 "write `mark {mark}` in a `fwmark_rules` block; what iptables or nft mark comes too late for XDP"
             )));
         }

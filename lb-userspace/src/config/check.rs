@@ -26,8 +26,7 @@ fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnosti
         if keyword.effect == Effect::Later {
             let message = format!("{} is not yet in effect", quoted(keyword.name));
             problems.push(
-                Diagnostic::warning(statement.header(), message)
-                    .hint("it is read, and nothing is done with it"),
+                Diagnostic::ours(statement.header(), message).hint("it is read, and nothing is done with it"),
             );
         }
         if is_single(keyword)
@@ -35,7 +34,7 @@ fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnosti
         {
             let message =
                 format!("{} was given in line {} already", quoted(keyword.name), first.keyword.span.line);
-            problems.push(Diagnostic::warning(statement.header(), message).hint("the last one counts"));
+            problems.push(Diagnostic::ours(statement.header(), message).hint("the last one counts"));
         }
     }
 }
@@ -95,7 +94,7 @@ fn arguments(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagno
             _ => (quoted(&surplus.text), "one statement stands on a line"),
         };
         let message = format!("{} does not take {what}; it is ignored", quoted(keyword.name));
-        problems.push(Diagnostic::warning(surplus.span, message).hint(hint));
+        problems.push(Diagnostic::ours(surplus.span, message).hint(hint));
     }
 }
 

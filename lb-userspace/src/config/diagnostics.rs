@@ -48,22 +48,41 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// How what stands at the place came to be there, each in one line.
     pub notes: Vec<String>,
+    /// Whether keepalived's own test of the file says nothing of it: a limit of xlvs, or advice.
+    pub is_ours: bool,
 }
 
+/// What a [`Diagnostic`] is made by, where it depends whether keepalived speaks of it too.
+pub(super) type Say = fn(Span, String) -> Diagnostic;
+
 impl Diagnostic {
-    pub(super) fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, span, message: message.into(), hint: None, notes: Vec::new() }
+    /// Of a file that does not load.
+    pub fn error(span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, span, message.into())
     }
 
-    pub(super) fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, span, message: message.into(), hint: None, notes: Vec::new() }
+    /// Of what keepalived corrects too, and says so.
+    pub fn warning(span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, span, message.into())
     }
 
-    pub(super) fn note(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, span, message: message.into(), hint: None, notes: Vec::new() }
+    /// Of what keepalived says nothing about.
+    pub fn ours(span: Span, message: impl Into<String>) -> Self {
+        Self { is_ours: true, ..Self::new(Severity::Warning, span, message.into()) }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    /// Of what is right.
+    pub fn note(span: Span, message: impl Into<String>) -> Self {
+        Self { is_ours: true, ..Self::new(Severity::Note, span, message.into()) }
+    }
+
+    const fn new(severity: Severity, span: Span, message: String) -> Self {
+        Self { severity, span, message, hint: None, notes: Vec::new(), is_ours: false }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 

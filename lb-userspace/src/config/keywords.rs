@@ -1,13 +1,18 @@
-//! Owns what is known of every keyword of keepalived.conf: its block, what it takes, and whether it does anything yet.
-//! Reads no values.
+//! Owns what is known of every keyword of keepalived.conf: its block, what it takes, what counts without it, what it
+//! means, and whether it does anything yet. Reads no values: the tests hold the readers to the ranges, defaults and
+//! heritage that stand here.
 //!
 //! The words and their shapes are those of keepalived 2.2 and 2.4, with what older files still carry.
 
 mod global;
 mod lvs;
+mod row;
 mod vrrp;
 
 use std::fmt;
+
+pub(super) use row::{Absent, Body, Effect, Form, Heritage, Keyword};
+use row::{any, block, flag, lines, maybe, named, one, some};
 
 /// A kind of block, or the outermost level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,94 +80,6 @@ impl fmt::Display for BlockKind {
             Self::BfdCheck => "BFD_CHECK",
         })
     }
-}
-
-/// What stands behind the arguments of a keyword.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    /// No block.
-    None,
-    /// A block of keywords.
-    Block(BlockKind),
-    /// A block whose lines are values.
-    Lines,
-    /// A block of values, or none.
-    MaybeLines,
-}
-
-/// What a keyword does now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// It does what it says, or what is to be said is said where its value is read.
-    Now,
-    /// Nothing yet, and each use is warned of.
-    Later,
-    /// Nothing; said once for the block around it, or of no consequence for the service.
-    Silent,
-}
-
-/// One keyword of one kind of block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Keyword {
-    pub(super) name: &'static str,
-    /// Fewest and most arguments.
-    pub(super) arguments: (usize, usize),
-    pub(super) body: Body,
-    pub(super) effect: Effect,
-}
-
-impl Keyword {
-    const fn new(name: &'static str, fewest: usize, most: usize, body: Body) -> Self {
-        Self { name, arguments: (fewest, most), body, effect: Effect::Silent }
-    }
-
-    const fn now(self) -> Self {
-        Self { effect: Effect::Now, ..self }
-    }
-
-    const fn later(self) -> Self {
-        Self { effect: Effect::Later, ..self }
-    }
-}
-
-/// Takes nothing.
-const fn flag(name: &'static str) -> Keyword {
-    Keyword::new(name, 0, 0, Body::None)
-}
-
-/// Takes one value.
-const fn one(name: &'static str) -> Keyword {
-    Keyword::new(name, 1, 1, Body::None)
-}
-
-/// Takes one value or none.
-const fn maybe(name: &'static str) -> Keyword {
-    Keyword::new(name, 0, 1, Body::None)
-}
-
-/// Takes one value or more.
-const fn some(name: &'static str) -> Keyword {
-    Keyword::new(name, 1, usize::MAX, Body::None)
-}
-
-/// Takes any number of values.
-const fn any(name: &'static str) -> Keyword {
-    Keyword::new(name, 0, usize::MAX, Body::None)
-}
-
-/// Takes a block of values.
-const fn lines(name: &'static str) -> Keyword {
-    Keyword::new(name, 0, 0, Body::Lines)
-}
-
-/// Takes a block of keywords and no value.
-const fn block(name: &'static str, kind: BlockKind) -> Keyword {
-    Keyword::new(name, 0, 0, Body::Block(kind))
-}
-
-/// Takes one value, the block's name, and a block of keywords.
-const fn named(name: &'static str, kind: BlockKind) -> Keyword {
-    Keyword::new(name, 1, 1, Body::Block(kind))
 }
 
 /// Every kind of block with its keywords; several rows of one kind add up.
@@ -245,6 +162,13 @@ pub(super) fn takes_command(name: &str) -> bool {
     COMMANDS.contains(&name)
 }
 
+/// Every kind of block, in the order of the table.
+pub(super) fn kinds() -> Vec<BlockKind> {
+    let mut kinds: Vec<_> = TABLE.iter().map(|(kind, _)| *kind).collect();
+    kinds.dedup();
+    kinds
+}
+
 /// The keyword `name` of a block of kind `kind`.
 pub(super) fn lookup(kind: BlockKind, name: &str) -> Option<&'static Keyword> {
     of(kind).find(|keyword| keyword.name == name)
@@ -294,7 +218,8 @@ pub(super) fn hides(word: &str) -> bool {
     nearest_of(SECRET.into_iter(), word).is_some()
 }
 
-fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
+/// The keywords of a block of kind `kind`, in the order of the table.
+pub(super) fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
     TABLE.iter().filter(move |(row, _)| *row == kind).flat_map(|(_, keywords)| keywords.iter())
 }
 

@@ -6,6 +6,8 @@
 //! `keywords`) and `assemble` (values and the rules between blocks). All problems of a text are found in one run,
 //! except that one whose words or braces are wrong goes no further.
 
+#[cfg(test)]
+mod agreement;
 mod assemble;
 mod check;
 mod diagnostics;
@@ -16,7 +18,9 @@ mod keywords;
 mod lexer;
 mod marks;
 pub mod model;
+mod print;
 mod real_server;
+mod reference;
 mod service;
 mod source;
 #[cfg(test)]
@@ -45,12 +49,32 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// The text itself, for showing places in it.
     pub sources: Sources,
+    /// The tree, for saying where a value comes from.
+    statements: Vec<tree::Statement>,
 }
 
 impl Parsed {
     /// Whether the text does not load.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
+    }
+
+    /// Whether something in it was corrected that keepalived corrects too, and says so.
+    pub fn is_corrected(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| !diagnostic.is_ours)
+    }
+
+    /// Adds what was found out by other means than reading.
+    pub fn add(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        self.diagnostics.extend(found);
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span.place());
+    }
+
+    /// The place of the last statement with this keyword in `global_defs`.
+    pub fn place_of_global(&self, keyword: &str) -> Option<Span> {
+        let blocks = self.statements.iter().filter(|statement| statement.name() == "global_defs");
+        let last = blocks.flat_map(tree::Statement::body).filter(|setting| setting.name() == keyword).last();
+        last.map(tree::Statement::header)
     }
 
     /// How many diagnostics are of this severity.
@@ -82,8 +106,24 @@ pub fn parse_in(world: World<'_>, name: &str, text: &str) -> Parsed {
     diagnostics.retain(|problem| {
         said.insert((problem.span.place(), problem.message.clone(), problem.notes.clone()))
     });
-    let parsed = Parsed { config, diagnostics, sources };
+    let parsed = Parsed { config, diagnostics, sources, statements };
     if parsed.has_errors() { Parsed { config: None, ..parsed } } else { parsed }
+}
+
+/// A configuration in keepalived's language, with every value written out; [`parse`] makes the same one of it.
+pub fn print(config: &Config) -> String {
+    print::text(config)
+}
+
+/// The same with a comment behind each line that says where its value comes from; `None` when the text does not load.
+/// Secrets are in it.
+pub fn explain(parsed: &Parsed) -> Option<String> {
+    Some(print::explained(parsed.config.as_ref()?, &parsed.statements, &parsed.sources))
+}
+
+/// Every keyword with what it takes and means and whether it is in effect, as a page of Markdown.
+pub fn reference() -> String {
+    reference::markdown()
 }
 
 /// Every diagnostic with the line it speaks of, for a person to read; empty when there is none.

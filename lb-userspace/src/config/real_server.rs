@@ -107,14 +107,14 @@ fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, prob
         let lower = statement.body().iter().rfind(|setting| setting.name() == "lthreshold");
         let span = lower.map_or(statement.header(), Statement::header);
         problems.push(
-            Diagnostic::warning(span, message).hint("without it three quarters of `uthreshold` are meant"),
+            Diagnostic::ours(span, message).hint("without it three quarters of `uthreshold` are meant"),
         );
         server.lower_threshold = 0;
     }
     if !server.forwarding.is_available() && outer.forwarding.is_available() {
         let message =
             format!("the real server is left out: {} is not yet in effect", server.forwarding.keyword());
-        problems.push(Diagnostic::warning(statement.header(), message).hint("use DR"));
+        problems.push(Diagnostic::ours(statement.header(), message).hint("use DR"));
     }
 }
 
@@ -130,8 +130,7 @@ fn read_checker(
     }
     let message = format!("{} is not yet in effect; it counts as passed", quoted(statement.name()));
     problems.push(
-        Diagnostic::warning(statement.header(), message)
-            .hint("use TCP_CHECK to have a dead server taken out"),
+        Diagnostic::ours(statement.header(), message).hint("use TCP_CHECK to have a dead server taken out"),
     );
     Some(Checker::Other { name: statement.name().to_owned(), span: statement.header() })
 }
@@ -170,7 +169,7 @@ fn tcp_check(
     }
     if check.connect_port == 0 {
         let message = "the check knows no port to connect to; it counts as passed";
-        problems.push(Diagnostic::warning(check.span, message).hint("write `connect_port`"));
+        problems.push(Diagnostic::ours(check.span, message).hint("write `connect_port`"));
         return None;
     }
     Some(check)

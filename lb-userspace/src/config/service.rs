@@ -44,7 +44,7 @@ pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Opt
         hash_fallback: settings.hash_fallback.is_some(),
         forwarding: settings.forwarding.map_or(Forwarding::Nat, |(forwarding, _)| forwarding),
         persistence,
-        granularity: settings.granularity,
+        granularity: settings.granularity.filter(|_| persistence.is_some()),
         opening: Opening {
             expire_quiescent: settings.expire_quiescent.is_some() && persistence.is_some(),
             one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),
@@ -95,7 +95,7 @@ impl Form {
                 .hint("write the firewall mark behind it")),
             ("group", _) => {
                 let message = "the virtual server is left out: its form `group` is not yet in effect";
-                Err(Diagnostic::warning(statement.header(), message).hint("write an address and a port"))
+                Err(Diagnostic::ours(statement.header(), message).hint("write an address and a port"))
             }
             _ => {
                 let port = second.map_or(Ok(0), |word| values::number(word, "a port", 0..=u16::MAX))?;

@@ -132,6 +132,18 @@ impl Sources {
         Location { name: self.get(span.source).map_or("?", |source| &source.name), span }
     }
 
+    /// The line and column behind the last character of `span`, both from 1.
+    pub fn end(&self, span: Span) -> (u32, u32) {
+        let source = self.get(span.source);
+        let text = source.and_then(|source| source.text.get(span.start..span.end)).unwrap_or_default();
+        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        let lines = u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX);
+        match text.rsplit_once('\n') {
+            None => (span.line, span.column.saturating_add(count(text))),
+            Some((_, last)) => (span.line.saturating_add(lines), count(last).saturating_add(1)),
+        }
+    }
+
     /// The whole line that `span` starts on, without its end, and the offset of its first byte.
     pub(super) fn line(&self, span: Span) -> Option<(&str, usize)> {
         let text = &self.get(span.source)?.text;
@@ -168,5 +180,13 @@ mod tests {
         assert_eq!(sources.line(at(6, 2)), Some(("two", 5)));
         assert_eq!(sources.line(at(11, 3)), Some(("three", 9)));
         assert_eq!(sources.locate(at(6, 2)).to_string(), "a.conf:2:1");
+    }
+
+    #[test]
+    fn the_end_of_a_place_is_behind_its_last_character() {
+        let mut sources = Sources::default();
+        let source = sources.add("a.conf", "é one\ntwo");
+        let span = |end| Span { source, start: 3, end, line: 1, column: 3 };
+        assert_eq!([span(6), span(10)].map(|span| sources.end(span)), [(1, 6), (2, 4)]);
     }
 }

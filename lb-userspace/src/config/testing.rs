@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::files::{Files, Text, Unreadable, World};
+use super::keywords::BlockKind;
 use super::model::vrrp::VrrpInstance;
 use super::model::{Checker, TcpCheck};
 use super::{Config, parse};
@@ -101,4 +102,33 @@ impl Files for Map {
 pub(super) fn world(files: &Map) -> World<'_> {
     let environment = &|name: &str| (name == "HOME").then(|| "/root".to_owned());
     World { id: "main", path: Path::new("/c/t"), files, environment, seed: 7 }
+}
+
+/// A configuration that loads, with `inner` in a block of this kind; `None` where no such block is in effect.
+pub(super) fn within(kind: BlockKind, inner: &str) -> Option<String> {
+    let tracked = |list: &str, block: &str| format!("{block}{}", instance(&format!("{list} {{\n x\n }}")));
+    Some(match kind {
+        BlockKind::GlobalDefs => format!("global_defs {{\n{inner}\n}}\n{}", instance("")),
+        BlockKind::VrrpScript => {
+            tracked("track_script", &format!("vrrp_script x {{\n script /x\n {inner}\n}}\n"))
+        }
+        BlockKind::TrackFile => tracked("track_file", &format!("track_file x {{\n file /x\n {inner}\n}}\n")),
+        BlockKind::TrackProcess => {
+            tracked("track_process", &format!("vrrp_track_process x {{\n process x\n {inner}\n}}\n"))
+        }
+        BlockKind::VrrpSyncGroup => {
+            format!("{}vrrp_sync_group G {{\n group {{\n VI_1\n }}\n {inner}\n}}\n", instance(""))
+        }
+        BlockKind::VrrpInstance => instance(inner),
+        BlockKind::Authentication => {
+            instance(&format!("authentication {{\n auth_type PASS\n auth_pass x\n {inner}\n }}"))
+        }
+        BlockKind::FwmarkRules if inner.is_empty() => "fwmark_rules {\n}\n".to_owned(),
+        BlockKind::FwmarkRules => format!("fwmark_rules {{\n{inner} {{\n }}\n}}\n"),
+        BlockKind::Mark => format!("fwmark_rules {{\n mark 1 {{\n {inner}\n }}\n}}\n"),
+        BlockKind::VirtualServer => service(&format!("{inner}\n real_server 10.0.0.2 80 {{\n }}\n")),
+        BlockKind::RealServer => server(inner),
+        BlockKind::TcpCheck => server(&format!("TCP_CHECK {{\n {inner}\n }}")),
+        _ => return None,
+    })
 }

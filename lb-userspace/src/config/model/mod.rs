@@ -1,5 +1,6 @@
 //! Owns what a configuration says, in types with units. Reads no text.
 
+mod places;
 mod selection;
 pub mod vrrp;
 

@@ -66,12 +66,23 @@ pub struct VrrpGlobals {
 /// A FIFO that gets a line for every transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fifo {
+    /// Which transitions it is for.
+    pub lines: FifoLines,
     /// Made if it is not there.
     pub path: PathBuf,
     /// Whose it is when it is made; that of the user of [`Self::script`], or of scripts, without one.
     pub owner: Option<User>,
     /// Started with the FIFO's path as its last argument.
     pub script: Option<Command>,
+}
+
+/// Which transitions a FIFO is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FifoLines {
+    /// All there are: `notify_fifo`.
+    All,
+    /// Those of instances and groups: `vrrp_notify_fifo`.
+    Vrrp,
 }
 
 /// A program to run, without a shell.
@@ -261,6 +272,8 @@ pub struct VrrpInstance {
     pub version: Version,
     /// The family its adverts are sent in: that of its first address unless said otherwise.
     pub family: Family,
+    /// `vrrp_strict` or `strict_mode`; what it changes is changed in the other fields.
+    pub strict: bool,
     /// The standing it begins with.
     pub state: InitialState,
     /// 1 to 254, or 255 for the owner of the addresses; trackers move it.
@@ -324,6 +337,7 @@ impl VrrpInstance {
             virtual_router_id: 0,
             version: Version::default(),
             family: Family::default(),
+            strict: false,
             state: InitialState::default(),
             priority: 100,
             advert_interval: Duration::from_secs(1),
@@ -395,6 +409,8 @@ pub struct SyncGroup {
     pub name: String,
     /// The names of its instances, all of which exist; no instance is in two groups.
     pub members: Vec<String>,
+    /// `sync_group_tracking_weight`: without it the trackers of the instances have no weights.
+    pub tracking_weight: bool,
     /// What it tracks for all of them.
     pub tracks: Tracks,
     /// What is run on its transitions.

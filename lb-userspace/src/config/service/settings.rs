@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::scheduler;
-use crate::config::diagnostics::{Diagnostic, quoted};
+use crate::config::diagnostics::{Diagnostic, Say, quoted};
 use crate::config::model::vrrp::Family;
 use crate::config::model::{Forwarding, Granularity, Protocol, Scheduler, Selector, VirtualServer};
 use crate::config::source::Span;
@@ -107,33 +107,35 @@ impl Settings {
         }
         let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Mh);
         let hashing_flags = [self.hash_port, self.hash_fallback].map(|span| span.filter(|_| !is_hashing));
-        for span in hashing_flags.into_iter().chain([self.third_flag]).flatten() {
+        let told = hashing_flags.map(|span| (Diagnostic::warning as Say, span));
+        let flags = told.into_iter().chain([(Diagnostic::ours as Say, self.third_flag)]);
+        for (say, span) in flags.filter_map(|(say, span)| Some((say, span?))) {
             let scheduler = service.scheduler.keyword();
             problems.push(
-                Diagnostic::warning(span, format!("this flag means nothing to the scheduler {scheduler}"))
+                say(span, format!("this flag means nothing to the scheduler {scheduler}"))
                     .hint("remove it; sh and mh have `port` and `fallback`, and the others none"),
             );
         }
         self.say_about_connections(service, problems);
-        let mut left_out = |span, why: String, hint| {
+        let mut left_out = |say: Say, span, why: String, hint| {
             let message = format!("the virtual server {service} is left out: {why}");
-            problems.push(Diagnostic::warning(span, message).hint(hint));
+            problems.push(say(span, message).hint(hint));
         };
         if !service.forwarding.is_available() {
-            let (span, unset) = self
-                .forwarding
-                .map_or((header, "it has no `lb_kind`, which means NAT; "), |(_, span)| (span, ""));
+            let unset = (Diagnostic::warning as Say, header, "it has no `lb_kind`, which means NAT; ");
+            let (say, span, unset) =
+                self.forwarding.map_or(unset, |(_, span)| (Diagnostic::ours as Say, span, ""));
             let why = format!("{unset}{} is not yet in effect", service.forwarding.keyword());
-            left_out(span, why, "use DR");
+            left_out(say, span, why, "use DR");
         } else if service.pool().next().is_none() {
-            left_out(header, "it has no real server".to_owned(), "add a `real_server`");
+            left_out(Diagnostic::warning, header, "it has no real server".to_owned(), "add a `real_server`");
         }
     }
 
     /// What new connections depend on, as far as it does nothing or something that is not written.
     fn say_about_connections(&self, service: &VirtualServer, problems: &mut Vec<Diagnostic>) {
-        let mut warn = |span, message: &str, hint: &str| {
-            problems.push(Diagnostic::warning(span, message).hint(hint));
+        let mut warn = |say: Say, span, message: &str, hint: &str| {
+            problems.push(say(span, message.to_owned()).hint(hint));
         };
         let protocol = match service.selector {
             Selector::Address { protocol, .. } => Some(protocol),
@@ -142,11 +144,13 @@ impl Settings {
         let seconds = "write `persistence_timeout` and the seconds";
         match (self.persistence, self.granularity_at) {
             (None, Some(span)) => warn(
+                Diagnostic::ours,
                 span,
                 "`persistence_granularity` without `persistence_timeout` means a timeout of 360 seconds",
                 seconds,
             ),
             (None, None) if service.persistence.is_some() => warn(
+                Diagnostic::warning,
                 service.span,
                 "a service on every port needs `persistence_timeout`; without it 360 seconds are meant",
                 seconds,
@@ -160,22 +164,27 @@ impl Settings {
                  real servers change",
                 service.scheduler.keyword()
             );
-            warn(span, &message, "use another scheduler, or remove `persistence_timeout`");
+            warn(Diagnostic::ours, span, &message, "use another scheduler, or remove `persistence_timeout`");
         }
         if let (Some(span), Some(Protocol::Tcp | Protocol::Sctp)) = (self.one_packet, protocol) {
-            warn(span, "`ops` has no effect: it is for UDP and firewall marks", "remove it");
+            warn(
+                Diagnostic::warning,
+                span,
+                "`ops` has no effect: it is for UDP and firewall marks",
+                "remove it",
+            );
         }
         if let (Some(span), Some(Protocol::Udp)) = (self.sloppy, protocol) {
-            warn(span, "`sloppy_tcp` has no effect on UDP", "remove it");
+            warn(Diagnostic::ours, span, "`sloppy_tcp` has no effect on UDP", "remove it");
         }
         if let (Some(span), None) = (self.expire_quiescent, service.persistence) {
             let message = "`expire_quiescent_template` has no effect without `persistence_timeout`";
-            warn(span, message, seconds);
+            warn(Diagnostic::ours, span, message, seconds);
         }
         if let Some(span) = self.other_family {
             let message =
                 format!("`ip_family` has no effect: the virtual address is {}", service.selector.family());
-            warn(span, &message, "remove it; it is for firewall marks");
+            warn(Diagnostic::warning, span, &message, "remove it; it is for firewall marks");
         }
     }
 }

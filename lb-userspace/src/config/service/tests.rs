@@ -104,7 +104,9 @@ fn persistence_is_for_a_client_or_a_prefix_of_them() {
     let text = ready("nat_mask 255.255.0.0");
     says(&text, "t:5:1: warning: `nat_mask` has meant nothing since Linux 2.2");
     let service_read = &config(&text).virtual_servers[0];
-    assert_eq!((service_read.persistence, service_read.granularity), (None, Some(Granularity(16))));
+    assert_eq!((service_read.persistence, service_read.granularity), (None, None));
+    let text = ready("nat_mask 255.255.0.0\npersistence_timeout 5");
+    assert_eq!(config(&text).virtual_servers[0].granularity, Some(Granularity(16)));
     let text = ready("persistence_timeout 50\npersistence_granularity 64").replace("10.0.0.", "fd00::");
     assert_eq!(said(&text), Vec::<String>::new());
     assert_eq!(config(&text).virtual_servers[0].granularity, Some(Granularity(64)));

@@ -30,7 +30,7 @@ pub(super) fn host(word: &Word, problems: &mut Vec<Diagnostic>) -> Result<IpAddr
     let (address, prefix) = values::prefixed(word)?;
     if prefix.is_some() {
         let message = format!("the prefix behind {address} means nothing here");
-        problems.push(Diagnostic::warning(word.span, message).hint("write the address alone"));
+        problems.push(Diagnostic::ours(word.span, message).hint("write the address alone"));
     }
     Ok(address)
 }

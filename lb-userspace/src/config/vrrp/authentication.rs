@@ -70,7 +70,10 @@ impl Said {
                 "write it, with up to 8 characters",
             ),
         };
-        problems.push(Diagnostic::warning(self.span, message).hint(hint));
+        // keepalived goes on in silence where only the type is missing.
+        let is_told = !matches!((version, self.kind), (Version::V2, None));
+        let say = if is_told { Diagnostic::warning } else { Diagnostic::ours };
+        problems.push(say(self.span, message).hint(hint));
         None
     }
 }

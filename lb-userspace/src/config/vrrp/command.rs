@@ -31,7 +31,7 @@ pub(super) fn with_user(setting: &Statement, problems: &mut Vec<Diagnostic>) -> 
     let message =
         format!("what stands behind the program of {} is read as its arguments", quoted(setting.name()));
     let span = rest[0].span.to(rest[rest.len() - 1].span);
-    problems.push(Diagnostic::warning(span, message).hint(
+    problems.push(Diagnostic::ours(span, message).hint(
         "put the program and its arguments in one pair of quotes; behind it stands the user who runs it",
     ));
     whole(&setting.arguments, place)

@@ -108,7 +108,7 @@ fn find_shared_addresses(instances: &[VrrpInstance], problems: &mut Vec<Diagnost
                 instance.name, owned.address
             );
             problems.push(
-                Diagnostic::warning(instance.span, message).hint("have each address in one instance only"),
+                Diagnostic::ours(instance.span, message).hint("have each address in one instance only"),
             );
         }
     }

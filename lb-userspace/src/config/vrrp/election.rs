@@ -119,7 +119,7 @@ impl Election {
         }
         if let Some((Version::V2, span)) = self.version {
             problems.push(
-                Diagnostic::warning(span, "version 2 knows no IPv6; version 3 is spoken")
+                Diagnostic::ours(span, "version 2 knows no IPv6; version 3 is spoken")
                     .hint("write `version 3`"),
             );
         }
@@ -144,7 +144,7 @@ impl Election {
                     "the vrrp_instance {} has `state MASTER` and no `priority`, which means 255, the owner of the addresses",
                     instance.name
                 );
-                problems.push(Diagnostic::warning(instance.span, message).hint("write its priority"));
+                problems.push(Diagnostic::ours(instance.span, message).hint("write its priority"));
                 OWNER
             }
             None => instance.priority,

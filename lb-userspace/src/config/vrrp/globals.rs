@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::announcing::Garps;
 use super::{addresses, command, election, transport};
 use crate::config::diagnostics::{Diagnostic, quoted};
-use crate::config::model::vrrp::{Checksum, Fifo, MULTICAST_V4, MULTICAST_V6, Version, VrrpGlobals};
+use crate::config::model::vrrp::{
+    Checksum, Fifo, FifoLines, MULTICAST_V4, MULTICAST_V6, Version, VrrpGlobals,
+};
 use crate::config::tree::{Statement, Word};
 use crate::config::values;
 
@@ -73,15 +75,16 @@ pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> 
             problems.push(problem);
         }
     }
-    for (name, script) in
-        [("notify_fifo", "notify_fifo_script"), ("vrrp_notify_fifo", "vrrp_notify_fifo_script")]
-    {
+    for (lines, name, script) in [
+        (FifoLines::All, "notify_fifo", "notify_fifo_script"),
+        (FifoLines::Vrrp, "vrrp_notify_fifo", "vrrp_notify_fifo_script"),
+    ] {
         let last = |name| settings.iter().rfind(|setting| setting.name() == name).copied();
-        let Some(fifo) = fifo(last(name), last(script), problems) else { continue };
+        let Some(fifo) = fifo(lines, last(name), last(script), problems) else { continue };
         if globals.all.fifos.iter().any(|other| other.path == fifo.path) {
             let message = format!("{} names the FIFO of `notify_fifo`; it is ignored", quoted(name));
             let span = last(name).map(Statement::header).unwrap_or_default();
-            problems.push(Diagnostic::warning(span, message).hint("write another path, or remove it"));
+            problems.push(Diagnostic::ours(span, message).hint("write another path, or remove it"));
         } else {
             globals.all.fifos.push(fifo);
         }
@@ -135,6 +138,7 @@ impl Globals {
 }
 
 fn fifo(
+    lines: FifoLines,
     path: Option<&Statement>,
     script: Option<&Statement>,
     problems: &mut Vec<Diagnostic>,
@@ -149,14 +153,13 @@ fn fifo(
         if let Some((_, setting)) = script {
             let fifo = setting.name().trim_end_matches("_script");
             let message = format!("{} has no effect without `{fifo}`", quoted(setting.name()));
-            problems.push(
-                Diagnostic::warning(setting.header(), message).hint(format!("write `{fifo}` and a path")),
-            );
+            problems
+                .push(Diagnostic::ours(setting.header(), message).hint(format!("write `{fifo}` and a path")));
         }
         return None;
     };
     let owner = command::user(&setting.arguments[1..]);
-    Some(Fifo { path: PathBuf::from(&path.text), owner, script: script.map(|(command, _)| command) })
+    Some(Fifo { lines, path: PathBuf::from(&path.text), owner, script: script.map(|(command, _)| command) })
 }
 
 /// Short enough for a name with the rest behind it.

@@ -26,12 +26,12 @@ pub(super) fn read(
     let mut group = SyncGroup {
         name,
         members: Vec::new(),
+        tracking_weight: false,
         tracks: Tracks::default(),
         notify,
         smtp_alert: None,
         span: block.header(),
     };
-    let mut own_weights = false;
     let known = |setting: &&Statement| keywords::lookup(BlockKind::VrrpSyncGroup, setting.name()).is_some();
     for setting in block.body().iter().filter(known) {
         if setting.name() == "group" {
@@ -39,12 +39,13 @@ pub(super) fn read(
             names.for_each(|word| add(&mut group, word, instances, taken, problems));
         }
         trackers.take(&mut group.tracks, setting, problems);
-        if let Err(problem) = take(&mut group, &mut own_weights, setting, problems) {
+        if let Err(problem) = take(&mut group, setting, problems) {
             problems.push(problem);
         }
     }
-    for instance in
-        instances.iter_mut().filter(|instance| !own_weights && group.members.contains(&instance.name))
+    for instance in instances
+        .iter_mut()
+        .filter(|instance| !group.tracking_weight && group.members.contains(&instance.name))
     {
         weights::settle(instance, Why::Group(&group.name), problems);
     }
@@ -60,7 +61,6 @@ pub(super) fn read(
 
 fn take(
     group: &mut SyncGroup,
-    own_weights: &mut bool,
     setting: &Statement,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<(), Diagnostic> {
@@ -68,7 +68,7 @@ fn take(
     notify::take(&mut group.notify, setting, problems)?;
     match setting.name() {
         "smtp_alert" => group.smtp_alert = Some(values::switch(value)?),
-        "sync_group_tracking_weight" => *own_weights = values::switch(value)?,
+        "sync_group_tracking_weight" => group.tracking_weight = values::switch(value)?,
         "global_tracking" => problems.push(
             Diagnostic::warning(setting.header(), "`global_tracking` has no effect")
                 .hint("write what is tracked into the vrrp_sync_group itself"),

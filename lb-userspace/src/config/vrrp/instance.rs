@@ -126,11 +126,12 @@ impl Said {
         problems: &mut Vec<Diagnostic>,
     ) {
         let strict = self.strict.unwrap_or(globals.strict);
+        instance.strict = strict;
         instance.family = self.family();
         self.election.settle(instance, globals, strict, problems);
         let interface = block.body().iter().any(|setting| setting.name() == "interface");
         self.transport.settle(instance, globals, problems);
-        if !interface {
+        if !interface && !self.transport.runs_nowhere(instance) {
             settle_interface(instance, globals, problems);
         }
         instance.authentication =
@@ -184,7 +185,7 @@ fn settle_addresses(
             // Other routers count the addresses of an advert, and keepalived names such a one twice.
             let message =
                 format!("the virtual address {} is there twice and named twice in adverts", address.address);
-            problems.push(Diagnostic::warning(span, message).hint("remove one of the two on all routers"));
+            problems.push(Diagnostic::ours(span, message).hint("remove one of the two on all routers"));
         }
         instance.virtual_addresses.push(address);
     }
@@ -198,15 +199,19 @@ fn settle_addresses(
             Diagnostic::warning(instance.span, message)
                 .hint("move the last ones into `virtual_ipaddress_excluded`"),
         );
-        instance.excluded_addresses = instance.virtual_addresses.split_off(most);
     }
+    let rest = instance.virtual_addresses.split_off(most.min(count));
+    let mut held: BTreeSet<_> =
+        instance.virtual_addresses.iter().map(|address| place(instance, address)).collect();
+    let rest = rest.into_iter().filter(|address| held.insert(place(instance, address))).collect();
+    instance.excluded_addresses = rest;
     for (address, span) in excluded {
         if held.insert(place(instance, &address)) {
             instance.excluded_addresses.push(address);
         } else {
             let message =
                 format!("the virtual address {} is there already; this one is ignored", address.address);
-            problems.push(Diagnostic::warning(span, message).hint("remove one of the two"));
+            problems.push(Diagnostic::ours(span, message).hint("remove one of the two"));
         }
     }
 }

@@ -28,6 +28,7 @@ use super::model::vrrp::{Vrrp, VrrpInstance};
 use super::source::Span;
 use super::tree::Statement;
 use tracking::Trackers;
+pub(super) use tracking::definition;
 use weights::Why;
 
 /// The owner of the addresses, RFC 5798 section 5.2.4.
@@ -118,7 +119,10 @@ fn is_new<'a>(
         quoted(&name.text),
         first.line
     );
-    problems.push(Diagnostic::warning(block.header(), message).hint("give it another name"));
+    // keepalived passes over what is only tracked in silence.
+    let is_told = ["vrrp_instance", "vrrp_sync_group"].contains(&block.name());
+    let say = if is_told { Diagnostic::warning } else { Diagnostic::ours };
+    problems.push(say(block.header(), message).hint("give it another name"));
     false
 }
 

@@ -71,7 +71,7 @@ pub(super) fn table(word: &Word) -> Result<u32, Diagnostic> {
 /// A route or rule that cannot be made yet, because of `word`.
 pub(super) fn left_out(word: &Word, what: &str) -> Diagnostic {
     let message = format!("the {what} is left out: {} is not yet in effect", quoted(&word.text));
-    Diagnostic::warning(word.span, message).hint("make it by other means, and remove this line")
+    Diagnostic::ours(word.span, message).hint("make it by other means, and remove this line")
 }
 
 /// What a line says of a route before its family is known.

@@ -51,7 +51,7 @@ pub(super) fn apply(
             "strict mode of the vrrp_instance {}: this host itself does not answer at its virtual addresses",
             instance.name
         );
-        problems.push(Diagnostic::warning(instance.span, message).hint(
+        problems.push(Diagnostic::ours(instance.span, message).hint(
             "remove `vrrp_strict`, or write `version 3` and `accept` if something here listens on them",
         ));
     }

@@ -23,6 +23,8 @@ pub(super) fn script(block: &Statement, problems: &mut Vec<Diagnostic>) -> Optio
     let mut timeout = None;
     let mut script = VrrpScript {
         name,
+        weight: 0,
+        reverse: false,
         command: nothing,
         interval: Duration::from_secs(1),
         timeout: Duration::ZERO,
@@ -37,6 +39,7 @@ pub(super) fn script(block: &Statement, problems: &mut Vec<Diagnostic>) -> Optio
             problems.push(problem);
         }
     }
+    (script.weight, script.reverse) = (weight.weight, weight.reverse);
     script.timeout = timeout.unwrap_or(script.interval);
     if !block.body().iter().any(|setting| setting.name() == "script") {
         say_has_no(block, "script", "write what is to be run", problems);
@@ -74,7 +77,8 @@ fn set_script(
 /// A `track_file` and its weight.
 pub(super) fn file(block: &Statement, problems: &mut Vec<Diagnostic>) -> Option<(TrackFile, Weight)> {
     let name = block.arguments.first()?.text.clone();
-    let mut file = TrackFile { name, path: PathBuf::new(), init: None, span: block.header() };
+    let mut file =
+        TrackFile { name, weight: 0, reverse: false, path: PathBuf::new(), init: None, span: block.header() };
     let mut weight = Weight { weight: 1, reverse: false };
     for setting in block.body() {
         let result = match setting.name() {
@@ -89,6 +93,7 @@ pub(super) fn file(block: &Statement, problems: &mut Vec<Diagnostic>) -> Option<
         };
         problems.extend(result.err());
     }
+    (file.weight, file.reverse) = (weight.weight, weight.reverse);
     if file.path.as_os_str().is_empty() {
         say_has_no(block, "file", "write the path of the file", problems);
     }
@@ -113,6 +118,8 @@ pub(super) fn process(block: &Statement, problems: &mut Vec<Diagnostic>) -> Opti
     let name = block.arguments.first()?.text.clone();
     let mut process = TrackProcess {
         name,
+        weight: 0,
+        reverse: false,
         words: Vec::new(),
         params: ParamMatch::None,
         full_command: false,
@@ -128,6 +135,7 @@ pub(super) fn process(block: &Statement, problems: &mut Vec<Diagnostic>) -> Opti
             problems.push(problem);
         }
     }
+    (process.weight, process.reverse) = (weight.weight, weight.reverse);
     if process.words.is_empty() {
         say_has_no(block, "process", "write the name of the program", problems);
     }

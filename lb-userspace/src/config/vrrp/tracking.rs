@@ -43,11 +43,12 @@ impl Trackers {
     pub(super) fn take(&self, tracks: &mut Tracks, setting: &Statement, problems: &mut Vec<Diagnostic>) {
         let (list, known, limit) = match setting.name() {
             "track_interface" => (&mut tracks.interfaces, None, 253),
-            "track_script" => (&mut tracks.scripts, Some(("vrrp_script", &self.scripts)), 253),
-            "track_file" => (&mut tracks.files, Some(("track_file", &self.files)), 254),
-            "track_process" => (&mut tracks.processes, Some(("vrrp_track_process", &self.processes)), 254),
+            "track_script" => (&mut tracks.scripts, Some(&self.scripts), 253),
+            "track_file" => (&mut tracks.files, Some(&self.files), 254),
+            "track_process" => (&mut tracks.processes, Some(&self.processes), 254),
             _ => return,
         };
+        let known = definition(setting.name()).zip(known);
         for line in setting.body() {
             match track(line, known, limit) {
                 Ok(Some(track)) if list.iter().any(|other| other.name == track.name) => {
@@ -59,6 +60,16 @@ impl Trackers {
                 Err(problem) => problems.push(problem),
             }
         }
+    }
+}
+
+/// The block that defines what is tracked by the names in the block `list`.
+pub(in crate::config) fn definition(list: &str) -> Option<&'static str> {
+    match list {
+        "track_script" => Some("vrrp_script"),
+        "track_file" => Some("track_file"),
+        "track_process" => Some("vrrp_track_process"),
+        _ => None,
     }
 }
 

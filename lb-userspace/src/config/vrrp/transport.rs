@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::addresses;
 use super::globals::Globals;
 use super::words::{self, Words};
-use crate::config::diagnostics::{Diagnostic, quoted};
+use crate::config::diagnostics::{Diagnostic, Say, quoted};
 use crate::config::model::vrrp::{Checksum, Family, Transport, Vmac, VrrpInstance};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
@@ -90,7 +90,7 @@ impl Said {
     fn add_peer(&mut self, address: IpAddr, word: &Word, problems: &mut Vec<Diagnostic>) {
         if self.peers.iter().any(|(other, _)| *other == address) {
             let message = format!("{} is a peer already; this one is ignored", quoted(&word.text));
-            problems.push(Diagnostic::warning(word.span, message).hint("remove one of the two"));
+            problems.push(Diagnostic::ours(word.span, message).hint("remove one of the two"));
         } else {
             self.peers.push((address, word.span));
         }
@@ -100,6 +100,11 @@ impl Said {
     pub(super) fn family(&self) -> Option<Family> {
         let named = self.source.or(self.peers.first().copied()).or(self.group);
         named.map(|(address, _)| Family::of(address))
+    }
+
+    /// Whether `instance`, which is filled in, was not to run without peers and has none.
+    pub(super) fn runs_nowhere(&self, instance: &VrrpInstance) -> bool {
+        self.fault_without_peers.is_some() && matches!(instance.transport, Transport::Multicast { .. })
     }
 
     /// Fills `instance` in, whose family is known.
@@ -114,7 +119,7 @@ impl Said {
         instance.track_source = self.track_source.is_some() && instance.source.is_some();
         if let (Some(span), None) = (self.track_source, instance.source) {
             problems.push(
-                Diagnostic::warning(span, "`track_src_ip` has no effect without a source address")
+                Diagnostic::ours(span, "`track_src_ip` has no effect without a source address")
                     .hint("write `unicast_src_ip` or `mcast_src_ip`"),
             );
         }
@@ -146,11 +151,8 @@ impl Said {
                 problems.push(other_family(*peer, *span, "the peer"));
             } else if instance.source == Some(*peer) {
                 problems.push(
-                    Diagnostic::warning(
-                        *span,
-                        format!("the peer {peer} is this router itself; it is ignored"),
-                    )
-                    .hint("write the addresses of the other routers only"),
+                    Diagnostic::ours(*span, format!("the peer {peer} is this router itself; it is ignored"))
+                        .hint("write the addresses of the other routers only"),
                 );
             } else {
                 peers.push(*peer);
@@ -167,18 +169,19 @@ impl Said {
             return Transport::Unicast { peers, ttl: self.ttl.unwrap_or(u8::MAX), only_peers };
         }
         if let Some(span) = self.fault_without_peers.or(self.unicast).filter(|_| !self.wrong_peers) {
-            let (what, hint) = if self.fault_without_peers.is_some() {
+            let (say, what, hint) = if self.fault_without_peers.is_some() {
                 // What has no interface does not run.
                 instance.interface = None;
-                ("it does not run", "write the other routers into `unicast_peer`")
+                (Diagnostic::ours as Say, "it does not run", "write the other routers into `unicast_peer`")
             } else {
                 (
+                    Diagnostic::warning as Say,
                     "its adverts go to the multicast group",
                     "write `unicast_peer`, or `mcast_src_ip` for the source alone",
                 )
             };
             let message = format!("the vrrp_instance {} has no peer: {what}", instance.name);
-            problems.push(Diagnostic::warning(span, message).hint(hint));
+            problems.push(say(span, message).hint(hint));
         }
         Transport::Multicast { group: self.settle_group(instance.family, globals, problems) }
     }
@@ -243,7 +246,7 @@ fn vmac(words: &[Word], problems: &mut Vec<Diagnostic>) -> Result<Option<String>
     for word in words {
         if word.text.matches(':').count() >= 4 {
             problems.push(
-                Diagnostic::warning(
+                Diagnostic::ours(
                     word.span,
                     "another MAC address than that of the virtual router is not yet in effect",
                 )

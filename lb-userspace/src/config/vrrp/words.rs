@@ -58,7 +58,7 @@ impl<'a> Words<'a> {
 
 /// An option that is known and does nothing yet.
 pub(super) fn later(option: &Word) -> Diagnostic {
-    Diagnostic::warning(option.span, format!("{} is not yet in effect", quoted(&option.text)))
+    Diagnostic::ours(option.span, format!("{} is not yet in effect", quoted(&option.text)))
         .hint("it is read, and nothing is done with it")
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::PathBuf;
 
 use super::Fifos;
-use crate::config::model::vrrp::{Command, Fifo, User, VrrpGlobals};
+use crate::config::model::vrrp::{Command, Fifo, FifoLines, User, VrrpGlobals};
 use crate::io::command::Programs;
 use crate::io::command::testing::{Place, command, is_gone, until};
 
@@ -80,7 +80,8 @@ async fn a_new_fifo_belongs_to_its_owner_or_to_who_runs_scripts() {
     ] {
         let programs = Programs::new(&VrrpGlobals { script_user, ..VrrpGlobals::default() });
         let path = place.path(name);
-        let fifos = Fifos::open(&[Fifo { path: path.clone(), owner, script }], &programs);
+        let fifos =
+            Fifos::open(&[Fifo { lines: FifoLines::All, path: path.clone(), owner, script }], &programs);
         let made = fs::metadata(path).unwrap();
         assert_eq!((made.uid(), made.gid()), (uid, gid), "{name}");
         fifos.finish().await;
@@ -92,7 +93,10 @@ async fn a_fifo_whose_owner_is_unknown_is_not_made() {
     let place = Place::new();
     let owner = Some(User { name: "no-such-user".to_owned(), group: None });
     let programs = Programs::new(&VrrpGlobals::default());
-    let fifos = Fifos::open(&[Fifo { path: place.path("fifo"), owner, script: None }], &programs);
+    let fifos = Fifos::open(
+        &[Fifo { lines: FifoLines::All, path: place.path("fifo"), owner, script: None }],
+        &programs,
+    );
     assert!(!place.path("fifo").exists());
     fifos.finish().await;
 }
@@ -108,5 +112,8 @@ async fn what_is_no_fifo_is_left_alone() {
 }
 
 fn open(path: PathBuf, script: Option<Command>) -> Fifos {
-    Fifos::open(&[Fifo { path, owner: None, script }], &Programs::new(&VrrpGlobals::default()))
+    Fifos::open(
+        &[Fifo { lines: FifoLines::All, path, owner: None, script }],
+        &Programs::new(&VrrpGlobals::default()),
+    )
 }

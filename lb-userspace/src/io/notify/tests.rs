@@ -2,7 +2,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::{LIMITS, Limits, Notification, Notifier, Subject};
-use crate::config::model::vrrp::{Command, Fifo, Notify, VrrpGlobals};
+use crate::config::model::vrrp::{Command, Fifo, FifoLines, Notify, VrrpGlobals};
 use crate::io::command::testing::{PATIENCE, Place, is_gone};
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn what_happens_again_and_again_waits_once() {
 async fn fifos_get_every_notification_and_changes_of_priority_only_if_asked_for() {
     let place = Place::new();
     let reader = place.script("reader", "cat $1 >out");
-    let fifo = Fifo { path: place.path("fifo"), owner: None, script: Some(reader) };
+    let fifo = Fifo { lines: FifoLines::All, path: place.path("fifo"), owner: None, script: Some(reader) };
     let globals = VrrpGlobals { fifos: vec![fifo], ..VrrpGlobals::default() };
     let notifier = Notifier::start(&globals).unwrap();
     notifier.notify(instance("VI_1", "MASTER", 100), &Notify::default());

@@ -256,6 +256,8 @@ fn process_is(name: &str, up: bool) -> Input {
 
 fn script(command: model::Command) -> VrrpScript {
     VrrpScript {
+        weight: 0,
+        reverse: false,
         name: "chk".to_owned(),
         command,
         interval: Duration::from_millis(50),
@@ -268,11 +270,13 @@ fn script(command: model::Command) -> VrrpScript {
 }
 
 fn file(path: PathBuf) -> TrackFile {
-    TrackFile { name: "file".to_owned(), path, init: None, span: Span::default() }
+    TrackFile { name: "file".to_owned(), weight: 1, reverse: false, path, init: None, span: Span::default() }
 }
 
 fn process(name: &str, words: &[&str], full_command: bool) -> TrackProcess {
     TrackProcess {
+        weight: 0,
+        reverse: false,
         name: name.to_owned(),
         words: words.iter().map(|&word| word.to_owned()).collect(),
         params: ParamMatch::None,

@@ -159,6 +159,8 @@ fn without_an_address_to_send_from_it_is_in_fault() {
 #[test]
 fn a_script_without_a_result_is_waited_for_or_has_failed_and_has_no_weight() {
     let script = |name: &str, init_fail| crate::config::model::vrrp::VrrpScript {
+        weight: 0,
+        reverse: false,
         name: name.to_owned(),
         command: crate::config::model::vrrp::Command { words: vec!["/bin/true".to_owned()], user: None },
         interval: std::time::Duration::from_secs(1),
@@ -188,6 +190,7 @@ fn a_script_without_a_result_is_waited_for_or_has_failed_and_has_no_weight() {
 #[test]
 fn a_groups_trackers_count_for_a_member_that_has_not_got_its_own() {
     let group = SyncGroup {
+        tracking_weight: false,
         name: "VG".to_owned(),
         members: vec!["VI_1".to_owned()],
         tracks: Tracks { interfaces: vec![track("eth1", -30), track("eth2", -7)], ..Tracks::default() },

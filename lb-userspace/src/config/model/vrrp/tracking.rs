@@ -37,6 +37,10 @@ pub struct Track {
 pub struct VrrpScript {
     /// Its name.
     pub name: String,
+    /// What it does to a priority where who tracks it does not say: the weight of a [`Track`].
+    pub weight: i32,
+    /// The same for [`Track::reverse`].
+    pub reverse: bool,
     /// What is run; exit code 0 is a success.
     pub command: Command,
     /// From one start to the next.
@@ -59,6 +63,10 @@ pub struct VrrpScript {
 pub struct TrackFile {
     /// Its name.
     pub name: String,
+    /// What it does to a priority where who tracks it does not say: the weight of a [`Track`].
+    pub weight: i32,
+    /// The same for [`Track::reverse`].
+    pub reverse: bool,
     /// The file.
     pub path: PathBuf,
     /// `init_file`: what is written to the file at the start, and whether one that exists is written over.
@@ -81,6 +89,10 @@ pub enum Overwrite {
 pub struct TrackProcess {
     /// Its name.
     pub name: String,
+    /// What it does to a priority where who tracks it does not say: the weight of a [`Track`].
+    pub weight: i32,
+    /// The same for [`Track::reverse`].
+    pub reverse: bool,
     /// The program and, if given, its arguments.
     pub words: Vec<String>,
     /// How [`Self::words`] beyond the first are compared.

@@ -107,6 +107,8 @@ mod tests {
 
     fn pattern(words: &[&str], params: ParamMatch, full_command: bool) -> Pattern {
         Pattern::new(&TrackProcess {
+            weight: 0,
+            reverse: false,
             name: "p".to_owned(),
             words: words.iter().map(|&word| word.to_owned()).collect(),
             params,

@@ -54,6 +54,7 @@ fn instance(number: u8) -> VrrpInstance {
 
 fn group() -> SyncGroup {
     SyncGroup {
+        tracking_weight: false,
         name: "VG".to_owned(),
         members: vec!["VI_1".to_owned(), "VI_2".to_owned()],
         tracks: Tracks::default(),

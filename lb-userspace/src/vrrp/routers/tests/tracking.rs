@@ -123,6 +123,8 @@ fn a_group_does_not_start_before_its_scripts_have_said_something() {
     let mut config = pair();
     config.instances[1].tracks.scripts = vec![track("chk", 0)];
     config.scripts = vec![VrrpScript {
+        weight: 0,
+        reverse: false,
         name: "chk".to_owned(),
         command: Command { words: vec!["/bin/true".to_owned()], user: None },
         interval: SECOND,

@@ -1,0 +1,62 @@
+//! Whether the programs that a configuration names can be run, and are safe to be run.
+
+use crate::config::model::vrrp::{Command, FifoLines, Notify, Vrrp};
+use crate::config::{Diagnostic, Parsed, Span};
+use crate::io::command::{Error, Programs};
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) problems: Vec<Diagnostic>,
+    pub(super) is_secure: bool,
+}
+
+/// Looks at every program that is to be run, here and now.
+pub(super) fn look_at(parsed: &Parsed) -> Found {
+    let mut found = Found { problems: Vec::new(), is_secure: true };
+    let Some(config) = &parsed.config else { return found };
+    let globals = &config.vrrp.globals;
+    let programs = Programs::new(globals);
+    let commands = commands(&config.vrrp, parsed);
+    for (place, command) in &commands {
+        let Err(error) = programs.find(command) else { continue };
+        let hint = match error {
+            Error::Insecure { .. } => {
+                found.is_secure = false;
+                "do that, or name another `script_user`"
+            }
+            Error::Missing { .. }
+            | Error::NotExecutable { .. }
+            | Error::NoUser { .. }
+            | Error::NoGroup { .. }
+            | Error::System { .. } => "put it there before the director runs, or name another one",
+        };
+        found.problems.push(Diagnostic::ours(*place, error.to_string()).hint(hint));
+    }
+    if let (Some((place, _)), false) = (commands.first(), globals.script_security) {
+        found.is_secure = false;
+        let message = "scripts are run, and `enable_script_security` is not written";
+        let hint = "write it into `global_defs`: what others than root can change is then not run as root";
+        found.problems.push(Diagnostic::warning(*place, message).hint(hint));
+    }
+    found
+}
+
+/// Every command, with the place of its block or its keyword.
+fn commands<'a>(vrrp: &'a Vrrp, parsed: &Parsed) -> Vec<(Span, &'a Command)> {
+    let scripts = vrrp.scripts.iter().map(|script| (script.span, &script.command));
+    let notify = |place: Span, notify: &'a Notify| {
+        let Notify { master, backup, fault, stop, any, lower_priority, .. } = notify;
+        let all = [master, backup, fault, stop, any, lower_priority];
+        all.into_iter().flatten().map(move |command| (place, command))
+    };
+    let instances = vrrp.instances.iter().flat_map(|instance| notify(instance.span, &instance.notify));
+    let groups = vrrp.sync_groups.iter().flat_map(|group| notify(group.span, &group.notify));
+    let fifos = vrrp.globals.fifos.iter().filter_map(|fifo| {
+        let keyword = match fifo.lines {
+            FifoLines::All => "notify_fifo_script",
+            FifoLines::Vrrp => "vrrp_notify_fifo_script",
+        };
+        Some((parsed.place_of_global(keyword)?, fifo.script.as_ref()?))
+    });
+    fifos.chain(scripts).chain(instances).chain(groups).collect()
+}

@@ -1,0 +1,38 @@
+//! Where things stand in the file, which does not count when two configurations are compared. Reads no text.
+
+use super::{Checker, Config};
+use crate::config::source::Span;
+
+impl Config {
+    /// The same with no place in it, to compare what two texts say.
+    #[must_use]
+    pub fn without_places(mut self) -> Self {
+        let nowhere = Span::default();
+        for rule in &mut self.mark_rules {
+            rule.span = nowhere;
+        }
+        for service in &mut self.virtual_servers {
+            service.span = nowhere;
+            for server in &mut service.real_servers {
+                server.span = nowhere;
+                for checker in &mut server.checkers {
+                    match checker {
+                        Checker::Tcp(check) => check.span = nowhere,
+                        Checker::Other { span, .. } => *span = nowhere,
+                    }
+                }
+            }
+        }
+        let vrrp = &mut self.vrrp;
+        vrrp.scripts.iter_mut().for_each(|script| script.span = nowhere);
+        vrrp.files.iter_mut().for_each(|file| file.span = nowhere);
+        vrrp.processes.iter_mut().for_each(|process| process.span = nowhere);
+        vrrp.sync_groups.iter_mut().for_each(|group| group.span = nowhere);
+        for instance in &mut vrrp.instances {
+            instance.span = nowhere;
+            instance.routes.iter_mut().for_each(|route| route.span = nowhere);
+            instance.rules.iter_mut().for_each(|rule| rule.span = nowhere);
+        }
+        self
+    }
+}

@@ -1,0 +1,166 @@
+//! What is balanced: `global_defs`, `virtual_server` and `fwmark_rules`.
+
+use super::{Node, quote};
+use crate::config::model::vrrp::{Family, FifoLines};
+use crate::config::model::{
+    Checker, Config, Forwarding, Granularity, LvsTimeouts, MarkRule, Opening, RealServer, Scheduler,
+    Selector, TcpCheck, VirtualServer,
+};
+
+pub(super) fn globals(config: &Config) -> Vec<Node> {
+    let globals = &config.vrrp.globals;
+    let mut nodes = vec![
+        Node::maybe("router_id", config.router_id.as_ref()),
+        timeouts(config.timeouts),
+        globals.script_user.as_ref().map_or_else(
+            || Node::maybe("script_user", None::<String>),
+            |user| Node::new("script_user", quote::user(user)),
+        ),
+        Node::maybe_flag("enable_script_security", globals.script_security),
+    ];
+    for fifo in &globals.fifos {
+        let keyword = match fifo.lines {
+            FifoLines::All => "notify_fifo",
+            FifoLines::Vrrp => "vrrp_notify_fifo",
+        };
+        let path = fifo.path.to_string_lossy().into_owned();
+        nodes.push(Node::new(keyword, [path].into_iter().chain(fifo.owner.iter().flat_map(quote::user))));
+        if let Some(script) = &fifo.script {
+            nodes.push(Node::new(format!("{keyword}_script"), quote::command(script)));
+        }
+    }
+    nodes.push(Node::seconds("vrrp_startup_delay", globals.startup_delay));
+    nodes.push(Node::maybe("vrrp_rt_priority", globals.rt_priority));
+    // What counts for all instances is in each of them.
+    if let Some(first) = config.vrrp.instances.first() {
+        nodes.push(Node::seconds("vrrp_garp_interval", first.announcing.garp_interval));
+        nodes.push(Node::seconds("vrrp_gna_interval", first.announcing.gna_interval));
+    }
+    nodes
+}
+
+fn timeouts(timeouts: LvsTimeouts) -> Node {
+    let LvsTimeouts { tcp, tcp_fin, udp } = timeouts;
+    let pairs = [("tcp", tcp), ("tcpfin", tcp_fin), ("udp", udp)];
+    let words: Vec<_> = pairs
+        .into_iter()
+        .filter_map(|(name, seconds)| Some([name.to_owned(), seconds?.to_string()]))
+        .flatten()
+        .collect();
+    Node { is_unset: words.is_empty(), ..Node::new("lvs_timeouts", words) }
+}
+
+pub(super) fn blocks(config: &Config) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    nodes.extend(Node::list("fwmark_rules", config.mark_rules.iter().map(mark).collect()));
+    nodes.extend(config.virtual_servers.iter().map(virtual_server));
+    nodes
+}
+
+fn mark(rule: &MarkRule) -> Node {
+    let MarkRule { mark, source, destination, protocol, ports, span } = rule;
+    let prefix = |prefix: &crate::config::model::Prefix| format!("{}/{}", prefix.address, prefix.bits);
+    let ports = match (*ports.start(), *ports.end()) {
+        (0, u16::MAX) => None,
+        (first, last) if first == last => Some(first.to_string()),
+        (first, last) => Some(format!("{first}-{last}")),
+    };
+    let body = vec![
+        Node::maybe("source", source.as_ref().map(prefix)),
+        Node::maybe("destination", destination.as_ref().map(prefix)),
+        Node::maybe("protocol", *protocol),
+        Node::maybe("port", ports),
+    ];
+    Node::one("mark", mark).at(*span).with(body)
+}
+
+fn virtual_server(service: &VirtualServer) -> Node {
+    let VirtualServer { selector, scheduler, forwarding, persistence, granularity, delay_loop, .. } = service;
+    let node = match selector {
+        Selector::Address { address, port, .. } => {
+            Node::new("virtual_server", [address.to_string(), port.to_string()])
+        }
+        Selector::Mark { mark, .. } => Node::new("virtual_server", ["fwmark".to_owned(), mark.to_string()]),
+    };
+    let mut body = vec![match selector {
+        Selector::Address { protocol, .. } => Node::one("protocol", protocol),
+        Selector::Mark { family: Family::V4, .. } => Node::one("ip_family", "inet"),
+        Selector::Mark { family: Family::V6, .. } => Node::one("ip_family", "inet6"),
+    }];
+    body.push(Node::one("lb_algo", scheduler.keyword()));
+    body.extend(flags(service));
+    body.push(Node::one("lb_kind", forwarding.keyword()));
+    body.push(Node::maybe("persistence_timeout", persistence.map(super::seconds)));
+    body.push(Node::maybe("persistence_granularity", granularity.map(|bits| mask(bits, selector.family()))));
+    let Opening { expire_quiescent, one_packet, sloppy } = service.opening;
+    body.push(Node::maybe_flag("ops", one_packet));
+    body.push(Node::switch("sloppy_tcp", sloppy));
+    body.push(Node::switch("expire_quiescent_template", expire_quiescent));
+    body.push(Node::seconds("delay_loop", *delay_loop));
+    body.extend(service.real_servers.iter().map(real_server));
+    node.at(service.span).with(body).remark(!service.is_available(), "left out")
+}
+
+/// What sh and mh have of their own; where another scheduler has it written, it is kept by its number.
+fn flags(service: &VirtualServer) -> impl Iterator<Item = Node> {
+    let (port, fallback) = match service.scheduler {
+        Scheduler::Sh => ("sh-port", "sh-fallback"),
+        Scheduler::Mh => ("mh-port", "mh-fallback"),
+        _ => ("flag-2", "flag-1"),
+    };
+    let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Mh);
+    let flags = [(port, service.hash_port), (fallback, service.hash_fallback)];
+    flags
+        .into_iter()
+        .filter(move |(_, is_on)| *is_on || is_hashing)
+        .map(|(keyword, is_on)| Node::maybe_flag(keyword, is_on))
+}
+
+/// A netmask for IPv4, a length for IPv6, as keepalived takes them.
+fn mask(Granularity(bits): Granularity, family: Family) -> String {
+    match family {
+        Family::V4 => {
+            let host = u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+            std::net::Ipv4Addr::from_bits(!host).to_string()
+        }
+        Family::V6 => bits.to_string(),
+    }
+}
+
+fn real_server(server: &RealServer) -> Node {
+    let mut body = vec![
+        Node::one("weight", server.weight.0),
+        Node::switch("inhibit_on_failure", server.inhibit_on_failure),
+        method(server.forwarding),
+        Node::one("uthreshold", server.upper_threshold),
+        Node::one("lthreshold", server.lower_threshold),
+    ];
+    body.extend(server.checkers.iter().map(|checker| match checker {
+        Checker::Tcp(check) => tcp_check(check),
+        Checker::Other { name, span } => {
+            Node::flag(name).at(*span).with(Vec::new()).remark(true, "not yet in effect")
+        }
+    }));
+    Node::new("real_server", [server.address.to_string(), server.port.to_string()])
+        .at(server.span)
+        .with(body)
+        .remark(!server.forwarding.is_available(), "left out")
+}
+
+fn method(forwarding: Forwarding) -> Node {
+    Node::one("lvs_method", forwarding.keyword())
+}
+
+fn tcp_check(check: &TcpCheck) -> Node {
+    let body = vec![
+        Node::one("connect_ip", check.connect_ip),
+        Node::one("connect_port", check.connect_port),
+        Node::maybe("bindto", check.bindto),
+        Node::seconds("connect_timeout", check.connect_timeout),
+        Node::one("retry", check.retry),
+        Node::seconds("delay_before_retry", check.delay_before_retry),
+        Node::seconds("delay_loop", check.delay_loop),
+        Node::seconds("warmup", check.warmup),
+    ];
+    Node::flag("TCP_CHECK").at(check.span).with(body)
+}
