@@ -113,6 +113,7 @@ fn policy(service: &VirtualServer) -> Policy {
             Family::V4 => Address::mask(96 + bits),
             Family::V6 => Address::mask(bits),
         },
+        ..Policy::default()
     }
 }
 
@@ -297,12 +298,13 @@ mod tests {
         let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
         assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
         let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
-        assert_eq!(every.policy, Policy { flags, persistence: 300, mask: Address::mask(64) });
+        assert_eq!(every.policy, Policy { flags, persistence: 300, mask: Address::mask(64), ..Policy::default() });
         assert_eq!(every.servers[0].thresholds, [100, 75]);
         assert_eq!(mark.key, ServiceKey::of_mark(false, 3));
-        let policy = Policy { flags: Policy::ONE_PACKET, persistence: 360, mask: Address::mask(96 + 24) };
+        let mask = Address::mask(96 + 24);
+        let policy = Policy { flags: Policy::ONE_PACKET, persistence: 360, mask, ..Policy::default() };
         assert_eq!(mark.policy, policy);
-        assert_eq!(plain.policy, Policy { flags: 0, persistence: 0, mask: Address::mask(128) });
+        assert_eq!(plain.policy, Policy { mask: Address::mask(128), ..Policy::default() });
         assert_eq!(plain.servers[0].thresholds, [0; 2]);
     }
 

@@ -225,7 +225,12 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_in_the_terms_of_its_family() {
-        let policy = |mask| Policy { flags: Policy::EXPIRE_QUIESCENT, persistence: 300, mask };
+        let policy = |mask| Policy {
+            flags: Policy::EXPIRE_QUIESCENT,
+            persistence: 300,
+            mask,
+            ..Policy::default()
+        };
         let told = |mask, address| persistence(&policy(mask), address).map(|told| told.granularity);
         let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
         assert_eq!(told(Address::mask(96 + 24), v4), Some(24));

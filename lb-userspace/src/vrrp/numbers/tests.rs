@@ -7,6 +7,7 @@ fn config(names: &[&str]) -> Vrrp {
     let group = |name: &&str| SyncGroup {
         name: format!("G{name}"),
         members: Vec::new(),
+        tracking_weight: false,
         tracks: Tracks::default(),
         notify: Notify::default(),
         smtp_alert: None,

@@ -28,6 +28,8 @@ fn strangers() -> Vrrp {
 fn script(name: &str, init_fail: bool) -> VrrpScript {
     VrrpScript {
         name: name.to_owned(),
+        weight: 0,
+        reverse: false,
         command: Command { words: vec!["/bin/true".to_owned()], user: None },
         interval: SECOND,
         timeout: SECOND,

@@ -74,6 +74,8 @@ fn any_config() -> impl Strategy<Value = Vrrp> {
         Vrrp {
             files: vec![TrackFile {
                 name: "f".to_owned(),
+                weight: 0,
+                reverse: false,
                 path: "/f".into(),
                 init: None,
                 span: Span::default(),
