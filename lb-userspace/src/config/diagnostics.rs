@@ -48,23 +48,51 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// How what stands at the place came to be there, each in one line.
     pub notes: Vec<String>,
+    /// Another place that the message speaks of by its line.
+    pub(super) other: Option<Box<Span>>,
 }
 
 impl Diagnostic {
     pub(super) fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, span, message: message.into(), hint: None, notes: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            hint: None,
+            notes: Vec::new(),
+            other: None,
+        }
     }
 
     pub(super) fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, span, message: message.into(), hint: None, notes: Vec::new() }
+        Self {
+            severity: Severity::Warning,
+            span,
+            message: message.into(),
+            hint: None,
+            notes: Vec::new(),
+            other: None,
+        }
     }
 
     pub(super) fn note(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, span, message: message.into(), hint: None, notes: Vec::new() }
+        Self {
+            severity: Severity::Note,
+            span,
+            message: message.into(),
+            hint: None,
+            notes: Vec::new(),
+            other: None,
+        }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Has the file named if the line of `other`, which the message speaks of, is in another one.
+    pub(super) fn beside(self, other: Span) -> Self {
+        Self { other: Some(Box::new(other)), ..self }
     }
 
     /// The diagnostic on one line, as a log wants it: `name:line:column: severity: message; hint`.
