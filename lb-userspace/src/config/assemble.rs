@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::diagnostics::{Diagnostic, quoted};
+use super::model::vrrp::VrrpInstance;
 use super::model::{Config, LvsTimeouts, Selector};
 use super::source::Span;
 use super::tree::Statement;
@@ -78,14 +79,18 @@ fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
             "the virtual server {service} is there already in line {}; this one is ignored",
             first.line
         );
-        problems.push(Diagnostic::ours(service.span, message).hint("put its real servers into the first"));
+        let problem = Diagnostic::ours(service.span, message).beside(*first);
+        problems.push(problem.hint("put its real servers into the first"));
         false
     });
 }
 
 fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
+    let instances = &config.vrrp.instances;
+    let owned: BTreeSet<_> =
+        instances.iter().flat_map(VrrpInstance::owned).map(|owned| owned.address).collect();
     let mut warn = |address: IpAddr, span| {
-        if config.vrrp.instances.iter().any(|instance| instance.owns(address)) {
+        if owned.contains(&address) {
             return;
         }
         let message = format!("no vrrp_instance owns the virtual address {address}");
@@ -102,7 +107,7 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
     let mut seen = BTreeSet::new();
     for rule in &config.mark_rules {
         if let Some(address) = rule.destination.and_then(|prefix| prefix.host())
-            && seen.insert((address, rule.span.start))
+            && seen.insert((address, rule.span))
         {
             warn(address, rule.span);
         }

@@ -1,6 +1,8 @@
 //! Owns the comparison of a tree with the keyword table: unknown and misplaced keywords, missing and surplus values,
 //! blocks where none belong, and what is known but does nothing yet. Reads no values.
 
+use std::collections::BTreeMap;
+
 use super::diagnostics::{Diagnostic, quoted};
 use super::expand;
 use super::keywords::{self, BlockKind, Body, Effect, Keyword};
@@ -12,7 +14,8 @@ pub(super) fn check(statements: &[Statement], problems: &mut Vec<Diagnostic>) {
 }
 
 fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnostic>) {
-    for (index, statement) in statements.iter().enumerate() {
+    let mut first = BTreeMap::new();
+    for statement in statements {
         if let Some(problem) = language(statement) {
             problems.push(problem);
             continue;
@@ -29,12 +32,14 @@ fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnosti
                 Diagnostic::ours(statement.header(), message).hint("it is read, and nothing is done with it"),
             );
         }
-        if is_single(keyword)
-            && let Some(first) = statements[..index].iter().find(|other| other.name() == keyword.name)
-        {
-            let message =
-                format!("{} was given in line {} already", quoted(keyword.name), first.keyword.span.line);
-            problems.push(Diagnostic::ours(statement.header(), message).hint("the last one counts"));
+        if is_single(keyword) {
+            let place = statement.keyword.span;
+            let first = *first.entry(keyword.name).or_insert(place);
+            if first != place {
+                let message = format!("{} was given in line {} already", quoted(keyword.name), first.line);
+                let problem = Diagnostic::ours(statement.header(), message).beside(first);
+                problems.push(problem.hint("the last one counts"));
+            }
         }
     }
 }

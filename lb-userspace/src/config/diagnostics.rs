@@ -50,6 +50,8 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// Whether keepalived's own test of the file says nothing of it: a limit of xlvs, or advice.
     pub is_ours: bool,
+    /// Another place that the message speaks of by its line.
+    pub(super) other: Option<Box<Span>>,
 }
 
 /// What a [`Diagnostic`] is made by, where it depends whether keepalived speaks of it too.
@@ -77,13 +79,18 @@ impl Diagnostic {
     }
 
     const fn new(severity: Severity, span: Span, message: String) -> Self {
-        Self { severity, span, message, hint: None, notes: Vec::new(), is_ours: false }
+        Self { severity, span, message, hint: None, notes: Vec::new(), is_ours: false, other: None }
     }
 
     /// The same with what to do about it.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Has the file named if the line of `other`, which the message speaks of, is in another one.
+    pub(super) fn beside(self, other: Span) -> Self {
+        Self { other: Some(Box::new(other)), ..self }
     }
 
     /// The diagnostic on one line, as a log wants it: `name:line:column: severity: message; hint`.

@@ -144,7 +144,8 @@ fn read_real_servers(
                 "the real server {} {} is there already in line {}; this one is ignored",
                 server.address, server.port, first.line
             );
-            problems.push(Diagnostic::warning(server.span, message).hint("remove one of the two"));
+            let problem = Diagnostic::warning(server.span, message).beside(*first);
+            problems.push(problem.hint("remove one of the two"));
             continue;
         }
         seen.insert((server.address, server.port), server.span);

@@ -1,9 +1,10 @@
-//! Owns what is said beside a diagnostic about text that is not read as it is written: which variables made it.
+//! Owns what is said beside a diagnostic about text that is not read as it is written, or not in one file: which
+//! variables made it, and where the rest is.
 
 use std::sync::Arc;
 
 use super::diagnostics::{Diagnostic, quoted, without_secret};
-use super::source::{Made, OriginId, Sources};
+use super::source::{Made, Sources};
 
 /// So many variables are named for one diagnostic.
 const SHOWN: usize = 8;
@@ -11,16 +12,23 @@ const SHOWN: usize = 8;
 /// Adds to each diagnostic the variables through which its place is read.
 pub(super) fn annotate(problems: &mut [Diagnostic], sources: &Sources) {
     for problem in problems {
-        if problem.notes.is_empty() && problem.span.origin() != OriginId::default() {
-            problem.notes = notes(problem, sources);
+        if !problem.notes.is_empty() {
+            continue;
+        }
+        problem.notes = notes(problem, sources);
+        if let Some(other) = problem.other.as_deref().filter(|other| !other.is_beside(problem.span)) {
+            problem.notes.push(format!("that line is {}", sources.locate(*other)));
         }
     }
 }
 
 fn notes(problem: &Diagnostic, sources: &Sources) -> Vec<String> {
-    let secret = sources.line(problem.span).is_some_and(|(line, _)| without_secret(line) != line);
     let mut notes = Vec::new();
     let mut at = problem.span.origin();
+    if sources.origin(at).is_none() {
+        return notes;
+    }
+    let secret = sources.line(problem.span).is_some_and(|(line, _)| without_secret(line) != line);
     while let Some(origin) = sources.origin(at) {
         at = origin.outer;
         if notes.len() == SHOWN {

@@ -58,7 +58,7 @@ pub(super) fn unreadable(file: &Path, error: &str) -> serde_json::Result<String>
 }
 
 fn problem(diagnostic: &Diagnostic, parsed: &Parsed) -> Problem {
-    let Diagnostic { severity, span, message, hint, notes, is_ours } = diagnostic;
+    let Diagnostic { severity, span, message, hint, notes, is_ours, .. } = diagnostic;
     let (line, column) = parsed.sources.end(*span);
     Problem {
         file: parsed.sources.get(span.source).map_or_else(String::new, |source| source.name.clone()),

@@ -151,7 +151,8 @@ impl Reader<'_> {
                 line = line.cut(blank..text.len());
                 continue;
             }
-            self.secret = keywords::hides(text.split_whitespace().next().unwrap_or_default());
+            self.secret =
+                text.contains('$') && keywords::hides(text.split_whitespace().next().unwrap_or_default());
             if let Some(condition) = text.strip_prefix('@') {
                 let end = condition.find(char::is_whitespace).unwrap_or(condition.len());
                 let behind = end + 1..text.len();

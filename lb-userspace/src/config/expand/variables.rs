@@ -281,7 +281,7 @@ impl Reader<'_> {
     pub(super) fn put_first(&mut self, line: &Line, end: usize, value: &Value) -> Result<Line, Stop> {
         let place = line.span(0..end);
         self.deeper(place, 0)?;
-        self.spend(place, line.text().len())?;
+        self.spend(place, value.bytes() + line.text().len())?;
         let [first] = value.lines.as_slice() else { return Ok(line.clone()) };
         let made = Made::Text(abridged(first.text()), Some(value.defined));
         let origin = self.origin(place, place.origin(), &line.text()[..end], made);

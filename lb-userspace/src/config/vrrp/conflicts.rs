@@ -26,8 +26,10 @@ pub(super) fn distinguish(instances: &mut [VrrpInstance], prefix: &str) {
 
 /// Everything that two of `instances` cannot both have.
 pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
-    for (index, instance) in instances.iter().enumerate() {
-        if let Some(other) = instances[..index].iter().find(|other| same_router(instance, other)) {
+    let mut earlier = BTreeMap::<_, Vec<&VrrpInstance>>::new();
+    for instance in instances {
+        let namesakes = earlier.entry((instance.family, instance.virtual_router_id)).or_default();
+        if let Some(other) = namesakes.iter().find(|other| same_router(instance, other)) {
             let place = match (&instance.interface, instance.source) {
                 (Some(interface), _) if other.interface.as_ref() == Some(interface) => {
                     format!("on {interface}")
@@ -42,15 +44,15 @@ pub(super) fn find(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
                 "give one another `virtual_router_id`, or with `unicast_peer` another source and other peers",
             ));
         }
+        namesakes.push(instance);
     }
     find_shared_interfaces(instances, problems);
     find_shared_addresses(instances, problems);
 }
 
-/// Whether adverts for the one could be taken for those of the other.
+/// Whether adverts for the one could be taken for those of the other, which has its family and number.
 fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
-    let number = |instance: &VrrpInstance| (instance.family, instance.virtual_router_id);
-    if number(one) != number(other) || one.interface.is_none() || other.interface.is_none() {
+    if one.interface.is_none() || other.interface.is_none() {
         return false;
     }
     let same_interface = one.interface == other.interface;
@@ -75,16 +77,23 @@ fn same_router(one: &VrrpInstance, other: &VrrpInstance) -> bool {
 }
 
 fn find_shared_interfaces(instances: &[VrrpInstance], problems: &mut Vec<Diagnostic>) {
-    for (index, instance) in instances.iter().enumerate() {
+    let mut makers = BTreeMap::new();
+    let mut runners = BTreeMap::new();
+    for instance in instances {
+        if let Some(interface) = &instance.interface {
+            runners.entry(interface).or_insert(instance);
+        }
+    }
+    for instance in instances {
         let Some(Vmac { name, .. }) = &instance.vmac else { continue };
-        let makes = |other: &&VrrpInstance| other.vmac.as_ref().is_some_and(|vmac| vmac.name == *name);
-        let runs = |other: &&VrrpInstance| other.interface.as_ref() == Some(name);
-        let message = if let Some(other) = instances[..index].iter().find(makes) {
+        let maker = *makers.entry(name).or_insert(instance);
+        let message = if !std::ptr::eq(maker, instance) {
+            let other = maker;
             format!(
                 "the vrrp_instances {} and {} would both make the interface {name}",
                 other.name, instance.name
             )
-        } else if let Some(other) = instances.iter().find(runs) {
+        } else if let Some(other) = runners.get(name) {
             format!(
                 "the vrrp_instance {} would make the interface {name}, on which {} runs",
                 instance.name, other.name

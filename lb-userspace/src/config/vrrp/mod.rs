@@ -21,7 +21,7 @@ mod transport;
 mod weights;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostic, quoted};
 use super::model::vrrp::{Vrrp, VrrpInstance};
@@ -122,7 +122,8 @@ fn is_new<'a>(
     // keepalived passes over what is only tracked in silence.
     let is_told = ["vrrp_instance", "vrrp_sync_group"].contains(&block.name());
     let say = if is_told { Diagnostic::warning } else { Diagnostic::ours };
-    problems.push(say(block.header(), message).hint("give it another name"));
+    let problem = say(block.header(), message).beside(*first);
+    problems.push(problem.hint("give it another name"));
     false
 }
 
@@ -133,7 +134,8 @@ fn drop_unused(vrrp: &mut Vrrp, problems: &mut Vec<Diagnostic>) {
         .iter()
         .map(|instance: &VrrpInstance| &instance.tracks)
         .chain(vrrp.sync_groups.iter().map(|group| &group.tracks));
-    let used: Vec<_> = tracks.flat_map(|tracks| &tracks.scripts).map(|track| track.name.clone()).collect();
+    let used: BTreeSet<_> =
+        tracks.flat_map(|tracks| &tracks.scripts).map(|track| track.name.clone()).collect();
     vrrp.scripts.retain(|script| {
         let is_used = used.contains(&script.name);
         if !is_used {

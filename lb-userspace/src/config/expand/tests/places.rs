@@ -62,3 +62,16 @@ fn a_secret_is_not_told() {
     assert!(said.contains("does not take a second word") && said.contains("`${PW}` is"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
 }
+
+#[test]
+fn another_line_of_another_file_is_named() {
+    let files = [("/c/a", "\ninterface eth0\n")];
+    let said =
+        said(&format!("vrrp_instance A {{\n include a\n virtual_router_id 1\n {INSTANCE}}}\n"), &files);
+    assert_eq!(
+        said,
+        [
+            "t:4:2: warning: `interface` was given in line 2 already; the last one counts (that line is /c/a:2:1)"
+        ]
+    );
+}
