@@ -17,7 +17,7 @@ use super::check::Target;
 use crate::{
     config::model::{
         self, Checker, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, TcpCheck, VirtualServer,
-        vrrp::Family,
+        vrrp::{Family, VrrpInstance},
     },
     health,
     plan::{ServiceKey, Wanted, WantedServer, mapped},
@@ -83,20 +83,21 @@ pub(super) fn timeouts(config: &Config, now: Timeouts) -> Timeouts {
     timeouts
 }
 
-/// The rows of `leases` behind row 0, by the numbers of the virtual routers; those of nobody among them.
+/// The rows of `leases` behind row 0: one for each `vrrp_instance` by its number, and empty ones for numbers nobody has.
 pub(super) fn leases(config: &Config, numbers: &Numbers) -> Vec<Lease> {
-    let mut rows = Vec::new();
-    for instance in &config.vrrp.instances {
-        let Some(RouterId(number)) = numbers.of(&instance.name) else { continue };
-        if rows.len() <= number {
-            rows.resize(number + 1, Lease::none(0, NO_VMAC));
-        }
+    let lease = |instance: &VrrpInstance| {
         let vrid = instance.virtual_router_id;
         let family = match instance.family {
             Family::V4 => 1,
             Family::V6 => 2,
         };
-        rows[number] = Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]));
+        Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]))
+    };
+    let mut rows = vec![Lease::none(0, NO_VMAC); numbers.lease_rows() - 1];
+    for instance in &config.vrrp.instances {
+        if let Some(row) = numbers.of(&instance.name).and_then(|id| rows.get_mut(id.0)) {
+            *row = lease(instance);
+        }
     }
     rows
 }
@@ -175,7 +176,7 @@ fn wanted(
 /// The row of `leases` of the virtual router that owns the service's address; 0 when none does.
 fn lease(service: &VirtualServer, config: &Config, numbers: &Numbers) -> u16 {
     let owner = config.owner(service).and_then(|place| config.vrrp.instances.get(place));
-    owner.and_then(|owner| numbers.of(&owner.name)).map_or(0, |RouterId(number)| number as u16 + 1)
+    owner.and_then(|owner| numbers.of(&owner.name)).map_or(0, RouterId::lease_row)
 }
 
 fn probing(check: &TcpCheck) -> Probing {
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
     use crate::config::{
         Span,
-        model::vrrp::{VirtualAddress, Vmac, VrrpInstance},
+        model::vrrp::{VirtualAddress, Vmac},
         parse,
     };
 

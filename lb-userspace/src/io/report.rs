@@ -21,7 +21,7 @@ use crate::{
     control::{Director, RealServer, VirtualService, Way},
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
     status::{self, Configuration, Persistence, ServerState, Status},
-    vrrp::{Numbers, RouterId, RouterReport},
+    vrrp::{Numbers, RouterReport},
 };
 
 /// What is told about.
@@ -56,7 +56,7 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
-        instances: routers.iter().filter_map(|router| instance_status(router, instances)).collect(),
+        instances: instances.iter().filter_map(|instance| instance_status(instance, routers)).collect(),
         services: director.services.values().map(|service| service_status(service, subjects)).collect(),
         counters: Counter::ALL
             .iter()
@@ -65,8 +65,8 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
     }
 }
 
-fn instance_status(router: &RouterReport, instances: &[VrrpInstance]) -> Option<status::Instance> {
-    let instance = instances.iter().find(|instance| instance.name == router.name)?;
+fn instance_status(instance: &VrrpInstance, routers: &[RouterReport]) -> Option<status::Instance> {
+    let router = routers.iter().find(|router| router.name == instance.name)?;
     let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
     Some(status::Instance {
         name: router.name.clone(),
@@ -93,7 +93,7 @@ fn instance_status(router: &RouterReport, instances: &[VrrpInstance]) -> Option<
 }
 
 fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::Service {
-    let Subjects { datapath, interfaces, instances, numbers, .. } = *subjects;
+    let Subjects { datapath, interfaces, numbers, .. } = *subjects;
     let (key, lease) = (service.wanted.key, service.wanted.lease);
     let stats: Vec<Stats> = service.servers.iter().map(|server| stats(datapath, server)).collect();
     let retired = subjects.retired.get(&key).copied().unwrap_or_default();
@@ -110,10 +110,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         persistence: persistence(&service.wanted.policy, address(&key)),
         one_packet: service.wanted.policy.has(Policy::ONE_PACKET),
         sloppy: service.wanted.policy.has(Policy::SLOPPY),
-        instance: usize::from(lease).checked_sub(1).and_then(|number| {
-            let owns = |instance: &&VrrpInstance| numbers.of(&instance.name) == Some(RouterId(number));
-            Some(instances.iter().find(owns)?.name.clone())
-        }),
+        instance: numbers.owner_of_row(lease).map(str::to_owned),
         active: datapath.leases().is_alive(lease),
         connections: total.connections,
         active_connections: total_load.active,

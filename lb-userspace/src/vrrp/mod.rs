@@ -48,11 +48,18 @@ impl fmt::Display for State {
     }
 }
 
-/// A virtual router by its place in the configuration's list of instances.
+/// A virtual router by its number, which [`Numbers`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouterId(pub usize);
 
-/// A sync group by its place in the configuration's list.
+impl RouterId {
+    /// The row of `leases` that belongs to it: row 0 is nobody's.
+    pub const fn lease_row(self) -> u16 {
+        self.0 as u16 + 1
+    }
+}
+
+/// A sync group by its number, which [`Numbers`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub usize);
 

@@ -1,57 +1,64 @@
-//! Owns which number each virtual router has. Rows of `leases` follow from it, so a router keeps it over a reload.
+//! Owns which number a virtual router or sync group has for as long as the daemon runs, wherever it stands in the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::RouterId;
+use super::{GroupId, RouterId};
 use crate::config::model::vrrp::Vrrp;
 
-/// The numbers of the virtual routers, by the names of their instances.
+#[cfg(test)]
+mod tests;
+
+/// The numbers of the instances and sync groups of one configuration, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     by_name: BTreeMap<String, RouterId>,
+    groups: BTreeMap<String, GroupId>,
 }
 
 impl Numbers {
-    /// Names that stay keep their numbers and new ones get the lowest that nobody has. A number that is given up with
-    /// this very step is not among these: its lease may still run.
+    /// Those of the configuration that comes next: a name that stays keeps its number, a new one gets the lowest that is
+    /// free. The number of a name that goes is free after the next time only, for its lease may last a little longer.
     #[must_use]
     pub fn assign(&self, config: &Vrrp) -> Self {
-        let taken: BTreeSet<usize> = self.by_name.values().map(|number| number.0).collect();
-        let mut free = (0..).filter(|number| !taken.contains(number)).map(RouterId);
-        let mut by_name = BTreeMap::new();
-        for instance in &config.instances {
-            let number = self.of(&instance.name).or_else(|| free.next());
-            by_name.extend(number.map(|number| (instance.name.clone(), number)));
+        Self {
+            by_name: assign(&self.by_name, config.instances.iter().map(|instance| &instance.name), RouterId),
+            groups: assign(&self.groups, config.sync_groups.iter().map(|group| &group.name), GroupId),
         }
-        Self { by_name }
     }
 
-    /// The number of the instance with this name.
+    /// The number of an instance.
     pub fn of(&self, name: &str) -> Option<RouterId> {
         self.by_name.get(name).copied()
     }
+
+    /// The number of a sync group.
+    pub fn of_group(&self, name: &str) -> Option<GroupId> {
+        self.groups.get(name).copied()
+    }
+
+    /// The name of the instance whose row of `leases` this is.
+    pub fn owner_of_row(&self, row: u16) -> Option<&str> {
+        self.by_name.iter().find(|(_, id)| id.lease_row() == row).map(|(name, _)| name.as_str())
+    }
+
+    /// How many rows `leases` needs, with row 0.
+    pub fn lease_rows(&self) -> usize {
+        self.by_name.values().map(|id| usize::from(id.lease_row())).max().unwrap_or(0) + 1
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Span, model::vrrp::VrrpInstance};
-
-    fn config(names: &[&str]) -> Vrrp {
-        let instance = |name: &&str| VrrpInstance::new((*name).to_owned(), Span::default());
-        Vrrp { instances: names.iter().map(instance).collect(), ..Vrrp::default() }
+fn assign<'a, Id: Copy + Ord>(
+    before: &BTreeMap<String, Id>,
+    names: impl Iterator<Item = &'a String>,
+    id: impl Fn(usize) -> Id,
+) -> BTreeMap<String, Id> {
+    let taken: BTreeSet<Id> = before.values().copied().collect();
+    let mut free = (0..).map(id).filter(|id| !taken.contains(id));
+    let mut assigned = BTreeMap::new();
+    for name in names {
+        if let Some(id) = before.get(name).copied().or_else(|| free.next()) {
+            assigned.insert(name.clone(), id);
+        }
     }
-
-    #[test]
-    fn names_that_stay_keep_their_numbers_and_none_is_handed_on_at_once() {
-        let first = Numbers::default().assign(&config(&["a", "b", "c"]));
-        assert_eq!(["a", "b", "c"].map(|name| first.of(name)), [0, 1, 2].map(|n| Some(RouterId(n))));
-        let second = first.assign(&config(&["new", "c", "a"]));
-        assert_eq!(
-            ["a", "b", "c", "new"].map(|name| second.of(name)),
-            [Some(RouterId(0)), None, Some(RouterId(2)), Some(RouterId(3))]
-        );
-        let third = second.assign(&config(&["a", "late", "new"]));
-        assert_eq!(["late", "new"].map(|name| third.of(name)), [Some(RouterId(1)), Some(RouterId(3))]);
-    }
+    assigned
 }
