@@ -59,8 +59,11 @@ impl Load {
                 Ok(name) => *locked(&self.answers).entry(name).or_default() += 1,
                 Err(error) => locked(&self.failures).push(format!("{error:#}")),
             }
-            due = (due + PERIOD).max(Instant::now() - PERIOD);
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            due += PERIOD;
+            let now = Instant::now();
+            // What was missed is not made up for.
+            due = if now.saturating_duration_since(due) > PERIOD { now } else { due };
+            std::thread::sleep(due.saturating_duration_since(now));
         }
     }
 

@@ -17,7 +17,7 @@ use super::check::Target;
 use crate::{
     config::model::{
         self, Checker, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, TcpCheck, VirtualServer,
-        vrrp::Family,
+        vrrp::{Family, VrrpInstance},
     },
     health,
     plan::{ServiceKey, Wanted, WantedServer, mapped},
@@ -83,17 +83,21 @@ pub(super) fn timeouts(config: &Config, now: Timeouts) -> Timeouts {
     timeouts
 }
 
-/// The rows of `leases` behind row 0, by the numbers of the virtual routers; those of nobody among them.
+/// The rows of `leases` behind row 0: one for each `vrrp_instance` by its number, and empty ones for numbers nobody has.
 pub(super) fn leases(config: &Config, numbers: &Numbers) -> Vec<Lease> {
-    let mut rows = vec![Lease::none(0, NO_VMAC); numbers.lease_rows() - 1];
-    for instance in &config.vrrp.instances {
-        let Some(row) = numbers.of(&instance.name).and_then(|id| rows.get_mut(id.0)) else { continue };
+    let lease = |instance: &VrrpInstance| {
         let vrid = instance.virtual_router_id;
         let family = match instance.family {
             Family::V4 => 1,
             Family::V6 => 2,
         };
-        *row = Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]));
+        Lease::none(vrid, instance.vmac.as_ref().map_or(NO_VMAC, |_| [family, vrid]))
+    };
+    let mut rows = vec![Lease::none(0, NO_VMAC); numbers.lease_rows() - 1];
+    for instance in &config.vrrp.instances {
+        if let Some(row) = numbers.of(&instance.name).and_then(|id| rows.get_mut(id.0)) {
+            *row = lease(instance);
+        }
     }
     rows
 }
@@ -193,7 +197,7 @@ mod tests {
     use super::*;
     use crate::config::{
         Span,
-        model::vrrp::{VirtualAddress, Vmac, VrrpInstance},
+        model::vrrp::{VirtualAddress, Vmac},
         parse,
     };
 

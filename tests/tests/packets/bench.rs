@@ -282,7 +282,9 @@ impl Bench {
     pub(crate) fn reassign(&mut self, services: &[Wanted]) -> anyhow::Result<()> {
         let allocation = self.prepared.allocation.assign(services)?;
         let actions = self.director.reload(services, &allocation, &BTreeMap::new());
-        actions.iter().for_each(|action| self.prepared.apply(action));
+        for action in &actions {
+            self.prepared.apply(action);
+        }
         self.prepared.allocation = allocation;
         Ok(())
     }
