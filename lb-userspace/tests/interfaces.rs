@@ -46,7 +46,8 @@ impl Known {
             while !satisfied(self) {
                 match self.facts.recv().await.expect("nobody tells any more") {
                     Fact::Interface { name, up, index, mac } => {
-                        assert_eq!(mac.is_some(), index.is_some(), "a veth has a MAC address");
+                        let ethernet = name != "lo";
+                        assert_eq!(mac.is_some(), index.is_some() && ethernet, "a veth has a MAC address");
                         self.up.insert(name.clone(), up);
                         self.index.insert(name, index);
                     }
@@ -81,12 +82,13 @@ fn interfaces_and_sources_are_followed() {
     let pair = Pair::new();
     let (director, server) = (pair.director.clone(), pair.server.clone());
     netns::run(&pair.director, async move {
+        let hosts: [IpAddr; 2] = ["10.0.0.2", "10.0.0.77"].map(|text| text.parse().unwrap());
         let wanted = Wanted {
             names: ["eth0", "late0"].map(str::to_owned).into(),
             virtual_addresses: ["10.0.0.100", "fe80::100"].map(|text| text.parse().unwrap()).into(),
-            hosts: ["10.0.0.2", "10.0.0.77"].map(|text| text.parse().unwrap()).into(),
+            hosts: hosts.into(),
         };
-        let (_watching, facts) = interfaces::watch(wanted).unwrap();
+        let (watching, facts) = interfaces::watch(wanted).unwrap();
         let mut known = Known::new(facts);
 
         // What there is.
@@ -143,5 +145,12 @@ fn interfaces_and_sources_are_followed() {
             known.until("late0 is gone", |known| known.index["late0"].is_none()).await;
             assert!(!known.up["late0"]);
         }
+
+        // What is wanted becomes another: of eth0 nothing is told twice.
+        let names = ["eth0", "lo"].map(str::to_owned).into();
+        watching.change(Wanted { names, ..Wanted::default() });
+        known.until("lo", |known| known.sources.contains_key(&("lo".to_owned(), Family::V6))).await;
+        ip_in(&director, "addr add 10.0.0.3/24 dev eth0");
+        known.until_source("eth0", Family::V4, Some("10.0.0.3")).await;
     });
 }

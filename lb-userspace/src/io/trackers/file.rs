@@ -131,12 +131,11 @@ impl Files {
         let mut before = std::mem::take(&mut self.watched);
         for file in &files {
             let place = before.iter().position(|old| old.name == file.name && old.path == file.path);
-            let now = match place {
-                Some(place) => before.swap_remove(place),
-                None => {
-                    let value = before.iter().find(|old| old.name == file.name).and_then(|old| old.value);
-                    Watched { value, ..Watched::new(file) }
-                }
+            let now = if let Some(place) = place {
+                before.swap_remove(place)
+            } else {
+                let value = before.iter().find(|old| old.name == file.name).and_then(|old| old.value);
+                Watched { value, ..Watched::new(file) }
             };
             self.watched.push(now);
         }

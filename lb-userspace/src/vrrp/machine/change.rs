@@ -41,7 +41,7 @@ impl Machine {
                 }
             }
             Phase::Backup(backup) => {
-                backup.delay_preemption(before.preempt_delay, self.settings.preempt_delay)
+                backup.delay_preemption(before.preempt_delay, self.settings.preempt_delay);
             }
             Phase::Initialize | Phase::Leaving(_) | Phase::Fault => {}
         }

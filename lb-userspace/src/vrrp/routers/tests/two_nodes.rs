@@ -287,7 +287,7 @@ fn a_backup_with_new_addresses_hears_the_master_with_the_old_ones_for_as_long_as
     let mut world = World::new([150, 100]);
     for place in [0, 1] {
         world.reload(place, |config| {
-            config.instances.iter_mut().for_each(|instance| instance.version = Version::V2)
+            config.instances.iter_mut().for_each(|instance| instance.version = Version::V2);
         });
     }
     world.run(5 * SECOND);
