@@ -63,8 +63,8 @@ impl Parsed {
     /// The place of the last statement with this keyword in `global_defs`.
     pub fn place_of_global(&self, keyword: &str) -> Option<Span> {
         let blocks = self.statements.iter().filter(|statement| statement.name() == "global_defs");
-        let last = blocks.flat_map(tree::Statement::body).filter(|setting| setting.name() == keyword).last();
-        last.map(tree::Statement::header)
+        let mut settings = blocks.flat_map(tree::Statement::body);
+        settings.rfind(|setting| setting.name() == keyword).map(tree::Statement::header)
     }
 
     /// How many diagnostics are of this severity.

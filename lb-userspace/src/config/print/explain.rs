@@ -80,7 +80,7 @@ impl<'a> Explainer<'a> {
                 (Body::Block(kind), Some(_)) => self.block(node, kind, scopes),
                 (_, Some(lines)) => {
                     for line in lines {
-                        line.comment = self.line(line, &keyword.name, scopes);
+                        line.comment = self.line(line, keyword.name, scopes);
                     }
                 }
                 (_, None) => node.comment = self.setting(node, keyword, scopes),
@@ -250,7 +250,7 @@ fn printable(text: &str) -> String {
 /// Whether both are the same words, or mean the same as numbers or switches.
 fn agrees<'w>(printed: &[String], written: impl IntoIterator<Item = &'w str>) -> bool {
     let same = |(one, other): (&String, &str)| match (one.parse::<f64>(), other.parse::<f64>()) {
-        (Ok(one), Ok(other)) => one == other,
+        (Ok(one), Ok(other)) => one.total_cmp(&other).is_eq(),
         _ => one == other || meaning(one).is_some_and(|one| meaning(other) == Some(one)),
     };
     let written: Vec<_> = written.into_iter().collect();

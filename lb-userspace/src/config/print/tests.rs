@@ -63,7 +63,7 @@ fn what_follows_from_several_settings_stays() {
         // More than an advert holds, one of them twice.
         instance(&format!(
             "virtual_ipaddress {{\n {} 10.1.0.9\n }}",
-            (0..300).map(|n| format!("10.1.{}.{}\n", n / 250, n % 250)).collect::<String>()
+            (0..300).map(|n| format!("10.1.{}.{}\n", n / 250, n % 250)).collect::<Vec<_>>().concat()
         )),
         // More than the line of a tracker may say.
         "track_file f {\n file /f\n weight 1000 reverse\n}\n".to_owned()
