@@ -186,9 +186,12 @@ mod tests {
         #[test]
         fn random_words_never_panic(text in soup()) {
             let parsed = parse("t", &text);
-            render(&parsed);
+            let said = render(&parsed);
             prop_assert_eq!(parsed.has_errors(), parsed.config.is_none());
             for diagnostic in &parsed.diagnostics {
+                prop_assert!(diagnostic.hint.is_some(), "{}", diagnostic.message);
+                let place = format!("{}\n", parsed.sources.locate(diagnostic.span));
+                prop_assert!(said.contains(&place) || said.contains(" more\n"), "{}{}", place, said);
                 prop_assert!(text.get(diagnostic.span.start..diagnostic.span.end).is_some());
             }
         }
