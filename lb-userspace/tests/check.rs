@@ -83,9 +83,20 @@ fn scripts_without_security_or_against_it_are_5() {
     let (code, said) = check("enable_script_security", program);
     assert_eq!(code, Some(5));
     assert!(said.contains("everybody may write"), "{said}");
-    let (code, said) = check("enable_script_security", "/nonexistent/program");
-    assert_eq!(code, Some(0));
-    assert!(said.starts_with("warning: /nonexistent/program does not exist"), "{said}");
+    for globals in ["", "enable_script_security"] {
+        let (code, said) = check(globals, "/nonexistent/program");
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.starts_with("warning: /nonexistent/program does not exist"), "{said}");
+    }
+}
+
+#[test]
+fn a_note_counts_where_keepalived_speaks_too() {
+    let text = "virtual_server 10.0.0.1 80 {\n lb_algo rr\n lb_kind DR\n protocol TCP\n real_server 10.0.0.2 80 {\n \
+                TCP_CHECK {\n nb_get_retry 3\n }\n }\n}\n";
+    let (code, said) = check("note", text.as_bytes());
+    assert_eq!(code, Some(4));
+    assert!(said.starts_with("note: `nb_get_retry`"), "{said}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use xlvs::config::{Config, explain, parse, print, render};
 fn seeds() -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/seeds"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
+            .expect("the seeds are there")
+            .map(|entry| entry.expect("the directory can be read").path())
             .collect();
     paths.sort();
     assert_eq!(paths.len(), 11);

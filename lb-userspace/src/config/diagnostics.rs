@@ -152,7 +152,7 @@ pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     text
 }
 
-/// The line as it may stand in a log: of the same length, but what is behind a keyword with a secret is not shown.
+/// The line as it may stand in a log: of as many letters and bytes, but what is behind a keyword with a secret is not shown.
 pub(super) fn without_secret(line: &str) -> Cow<'_, str> {
     let ends = |letter: char| letter.is_whitespace() || "{}".contains(letter);
     let mut behind = 0;
@@ -164,11 +164,14 @@ pub(super) fn without_secret(line: &str) -> Cow<'_, str> {
         return line.into();
     }
     let (shown, hidden) = line.split_at(behind);
-    let stars = hidden.chars().map(|letter| match letter {
-        letter if letter.is_whitespace() => letter.to_string(),
-        letter => "*".repeat(letter.len_utf8()),
-    });
-    (shown.to_owned() + &stars.collect::<String>()).into()
+    let star = |letter: char| match letter.len_utf8() {
+        _ if letter.is_whitespace() => letter,
+        1 => '*',
+        2 => '×',
+        3 => '∗',
+        _ => '🞯',
+    };
+    (shown.to_owned() + &hidden.chars().map(star).collect::<String>()).into()
 }
 
 /// A word of the file as it stands in a message: in backquotes, printable, not too long.
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         assert_eq!(without_secret(" auth_type PASS # é"), " auth_type PASS # é");
-        assert_eq!(without_secret("\tauth_pass  s3cret é"), "\tauth_pass  ****** **");
+        assert_eq!(without_secret("\tauth_pass  s3cret é"), "\tauth_pass  ****** ×");
         assert_eq!(without_secret("authentication {auth_pas s3cret}"), "authentication {auth_pas *******");
         for block in [
             "auth_type PASS\n auth_pass s3cret-that-is-long",

@@ -73,8 +73,8 @@ impl Parsed {
     /// The place of the last statement with this keyword in `global_defs`.
     pub fn place_of_global(&self, keyword: &str) -> Option<Span> {
         let blocks = self.statements.iter().filter(|statement| statement.name() == "global_defs");
-        let last = blocks.flat_map(tree::Statement::body).filter(|setting| setting.name() == keyword).last();
-        last.map(tree::Statement::header)
+        let mut settings = blocks.flat_map(tree::Statement::body);
+        settings.rfind(|setting| setting.name() == keyword).map(tree::Statement::header)
     }
 
     /// How many diagnostics are of this severity.
@@ -259,9 +259,12 @@ mod tests {
         #[test]
         fn random_words_never_panic(text in soup()) {
             let parsed = parse("t", &text);
-            render(&parsed);
+            let said = render(&parsed);
             prop_assert_eq!(parsed.has_errors(), parsed.config.is_none());
             for diagnostic in &parsed.diagnostics {
+                prop_assert!(diagnostic.hint.is_some(), "{}", diagnostic.message);
+                let place = format!("{}\n", parsed.sources.locate(diagnostic.span));
+                prop_assert!(said.contains(&place) || said.contains(" more\n"), "{}{}", place, said);
                 prop_assert!(text.get(diagnostic.span.start..diagnostic.span.end).is_some());
             }
         }

@@ -158,7 +158,8 @@ fn tcp_check(
         }
         if setting.name() == "nb_get_retry" {
             let message = "`nb_get_retry` belongs in HTTP_GET; here it is read as `retry`";
-            problems.push(Diagnostic::note(setting.header(), message).hint("write `retry`"));
+            let note = Diagnostic::note(setting.header(), message).hint("write `retry`");
+            problems.push(Diagnostic { is_ours: false, ..note });
         }
     }
     if let Some(from) = check.bindto

@@ -17,8 +17,12 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
     let globals = &config.vrrp.globals;
     let programs = Programs::new(globals);
     let commands = commands(&config.vrrp, parsed);
+    let mut runs = None;
     for (place, command) in &commands {
-        let Err(error) = programs.find(command) else { continue };
+        let Err(error) = programs.find(command) else {
+            runs.get_or_insert(*place);
+            continue;
+        };
         let hint = match error {
             Error::Insecure { .. } => {
                 found.is_secure = false;
@@ -32,11 +36,11 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
         };
         found.problems.push(Diagnostic::ours(*place, error.to_string()).hint(hint));
     }
-    if let (Some((place, _)), false) = (commands.first(), globals.script_security) {
+    if let (Some(place), false) = (runs, globals.script_security) {
         found.is_secure = false;
         let message = "scripts are run, and `enable_script_security` is not written";
         let hint = "write it into `global_defs`: what others than root can change is then not run as root";
-        found.problems.push(Diagnostic::warning(*place, message).hint(hint));
+        found.problems.push(Diagnostic::warning(place, message).hint(hint));
     }
     found
 }

@@ -38,12 +38,12 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The last statement that is `keyword` or another word for it.
     fn find(&self, keyword: &Keyword) -> Option<&'a Statement> {
-        let keyword = keywords::lookup(self.kind, keyword.name)?;
-        let is_it = |statement: &&&Statement| {
-            let other = keywords::lookup(self.kind, statement.name());
-            other.is_some_and(|other| other.canonical() == keyword.canonical())
-        };
-        self.statements.iter().rfind(is_it).copied()
+        let canonical = keywords::lookup(self.kind, keyword.name)?.canonical();
+        let words: Vec<_> = keywords::of(self.kind)
+            .filter(|other| other.canonical() == canonical)
+            .map(|other| other.name)
+            .collect();
+        self.statements.iter().rfind(|statement| words.contains(&statement.name())).copied()
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &'a Statement> {
@@ -80,7 +80,7 @@ impl<'a> Explainer<'a> {
                 (Body::Block(kind), Some(_)) => self.block(node, kind, scopes),
                 (_, Some(lines)) => {
                     for line in lines {
-                        line.comment = self.line(line, &keyword.name, scopes);
+                        line.comment = self.line(line, keyword.name, scopes);
                     }
                 }
                 (_, None) => node.comment = self.setting(node, keyword, scopes),
@@ -134,7 +134,7 @@ impl<'a> Explainer<'a> {
             Origin::Nowhere => match default {
                 Absent::Is(default) if agrees(&node.arguments, [default]) => "default".to_owned(),
                 Absent::Says(default) => format!("default: {default}"),
-                Absent::Is(_) | Absent::Nothing if is_usual(keyword, node) => "default".to_owned(),
+                Absent::Is(_) | Absent::Nothing if is_usual(keyword, scopes) => "default".to_owned(),
                 Absent::Is(_) | Absent::Nothing => "follows from the rest".to_owned(),
             },
         }
@@ -250,7 +250,7 @@ fn printable(text: &str) -> String {
 /// Whether both are the same words, or mean the same as numbers or switches.
 fn agrees<'w>(printed: &[String], written: impl IntoIterator<Item = &'w str>) -> bool {
     let same = |(one, other): (&String, &str)| match (one.parse::<f64>(), other.parse::<f64>()) {
-        (Ok(one), Ok(other)) => one == other,
+        (Ok(one), Ok(other)) => one.total_cmp(&other).is_eq(),
         _ => one == other || meaning(one).is_some_and(|one| meaning(other) == Some(one)),
     };
     let written: Vec<_> = written.into_iter().collect();
@@ -272,7 +272,8 @@ fn is_for(word: &Word, name: &str) -> bool {
     word.text == name || address(&word.text).is_some_and(|own| address(name) == Some(own))
 }
 
-/// Whether a flag is that of its pair which counts where neither is written.
-fn is_usual(keyword: &Keyword, node: &Node) -> bool {
-    node.arguments.is_empty() && keyword.alias.is_none()
+/// Whether `keyword` is that of a pair of flags which counts where neither is written.
+fn is_usual(keyword: &Keyword, scopes: &[Scope<'_>]) -> bool {
+    let other = |kind| keywords::of(kind).any(|other| other.alias == Some(keyword.name));
+    keyword.arguments == (0, 0) && scopes.last().is_some_and(|scope| other(scope.kind))
 }

@@ -63,7 +63,7 @@ fn what_follows_from_several_settings_stays() {
         // More than an advert holds, one of them twice.
         instance(&format!(
             "virtual_ipaddress {{\n {} 10.1.0.9\n }}",
-            (0..300).map(|n| format!("10.1.{}.{}\n", n / 250, n % 250)).collect::<String>()
+            (0..300).map(|n| format!("10.1.{}.{}\n", n / 250, n % 250)).collect::<Vec<_>>().concat()
         )),
         // More than the line of a tracker may say.
         "track_file f {\n file /f\n weight 1000 reverse\n}\n".to_owned()
@@ -101,6 +101,10 @@ fn what_was_written_otherwise_is_said() {
     assert_eq!(comment(&instance("state MASTER"), "priority 255"), "follows from the rest");
     let text = instance("authentication {\n auth_type PASS\n auth_pass 123456789\n }");
     assert_eq!(comment(&text, "auth_pass"), "line 6, written longer");
+    let text = "vrrp_track_process p {\n process p x\n}\n".to_owned() + &instance("track_process {\n p\n }");
+    assert_eq!(comment(&text, "full_command"), "follows from the rest");
+    assert_eq!(comment(&instance(""), "accept"), "default");
+    assert_eq!(comment(&instance("strict_mode"), "no_accept"), "follows from the rest");
     let text = service("nat_mask 24\n real_server 10.0.0.2 81 {\n }\n");
     assert_eq!(comment(&text, "# persistence_granularity"), "line 5, without effect");
     assert_eq!(comment(&text, "real_server"), "line 6, written as real_server 10.0.0.2 81");
@@ -129,6 +133,9 @@ fn a_comment_stays_a_comment() {
 proptest! {
     #[test]
     fn any_configuration_that_loads_is_printed_and_read_as_the_same(text in file()) {
+        for diagnostic in parse("t", &text).diagnostics {
+            prop_assert!(diagnostic.hint.is_some(), "{}", diagnostic.message);
+        }
         let result = round_trip(&text);
         prop_assume!(result.is_some());
         result.unwrap_or(Ok(()))?;

@@ -23,6 +23,8 @@ pub(super) struct Settings {
     pub(super) hash_fallback: Option<Span>,
     /// Of a flag that no scheduler reads.
     third_flag: Option<Span>,
+    /// Of flags that go by a number, about which keepalived says nothing.
+    numbered: [Option<Span>; 2],
     pub(super) forwarding: Option<(Forwarding, Span)>,
     persistence: Option<(Duration, Span)>,
     pub(super) granularity: Option<Granularity>,
@@ -46,8 +48,10 @@ impl Settings {
         let span = setting.header();
         match (setting.name(), setting.arguments.first()) {
             ("lb_algo" | "lvs_sched", Some(word)) => self.scheduler = Some(scheduler(word)?),
-            ("sh-port" | "mh-port" | "flag-2", None) => self.hash_port = Some(span),
-            ("sh-fallback" | "mh-fallback" | "flag-1", None) => self.hash_fallback = Some(span),
+            ("sh-port" | "mh-port", None) => self.hash_port = Some(span),
+            ("sh-fallback" | "mh-fallback", None) => self.hash_fallback = Some(span),
+            ("flag-1", None) => (self.hash_fallback, self.numbered[0]) = (Some(span), Some(span)),
+            ("flag-2", None) => (self.hash_port, self.numbered[1]) = (Some(span), Some(span)),
             ("flag-3", None) => self.third_flag = Some(span),
             ("ops", None) => self.one_packet = Some(span),
             ("lb_kind" | "lvs_method", Some(word)) => {
@@ -99,15 +103,19 @@ impl Settings {
                 Diagnostic::warning(header, "the virtual server has no `protocol`, which means UDP")
                     .hint("write `protocol TCP` or `protocol UDP`"),
             ),
-            (Selector::Mark { .. }, Some((_, span))) => problems.push(
-                Diagnostic::note(span, "`protocol` means nothing to a service by firewall mark")
-                    .hint("remove it; the rules of the mark may have one"),
-            ),
+            (Selector::Mark { .. }, Some((_, span))) => {
+                let note = Diagnostic::note(span, "`protocol` means nothing to a service by firewall mark")
+                    .hint("remove it; the rules of the mark may have one");
+                problems.push(Diagnostic { is_ours: false, ..note });
+            }
             (Selector::Address { .. }, Some(_)) | (Selector::Mark { .. }, None) => {}
         }
         let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Mh);
         let hashing_flags = [self.hash_port, self.hash_fallback].map(|span| span.filter(|_| !is_hashing));
-        let told = hashing_flags.map(|span| (Diagnostic::warning as Say, span));
+        let told = hashing_flags.map(|span| {
+            let is_numbered = self.numbered.contains(&span);
+            (if is_numbered { Diagnostic::ours as Say } else { Diagnostic::warning }, span)
+        });
         let flags = told.into_iter().chain([(Diagnostic::ours as Say, self.third_flag)]);
         for (say, span) in flags.filter_map(|(say, span)| Some((say, span?))) {
             let scheduler = service.scheduler.keyword();

@@ -29,9 +29,6 @@ pub(super) fn apply(
     {
         not_strict("`vmac_xmit_base` has no effect");
     }
-    if matches!(instance.transport, Transport::Unicast { .. }) {
-        not_strict("the protocol knows no unicast; adverts are sent to the peers all the same");
-    }
     if instance.version == Version::V2 && accept == Some(true) {
         not_strict("version 2 knows no `accept`; it has no effect");
     }
@@ -41,6 +38,13 @@ pub(super) fn apply(
         && instance.virtual_addresses.first().is_some_and(|first| !link_local(first.address))
     {
         not_strict("the first address must be one of the link (fe80::)");
+    }
+    if matches!(instance.transport, Transport::Unicast { .. }) {
+        let message = format!(
+            "strict mode of the vrrp_instance {}: the protocol knows no unicast; adverts are sent to the peers all the same",
+            instance.name
+        );
+        problems.push(Diagnostic::ours(instance.span, message).hint("remove it, or `vrrp_strict`"));
     }
     instance.lower_prio_no_advert = true;
     instance.announcing.lower_prio_repeat = 0;
