@@ -9,6 +9,9 @@ const MAX_RANDOM: u32 = 32767;
 /// What to do about a wrong one.
 pub(super) const FORMS: &str = "write ${_PWD}, ${_INSTANCE}, ${_HASH}, ${_BANG}, ${_RANDOM}, ${_RANDOM MIN}, ${_RANDOM MIN MAX} or ${_ENV NAME}";
 
+/// Those whose letter keepalived 2.2 takes for the start of a comment unless it stands in quotes.
+pub(super) const STARTS_COMMENT: [&str; 2] = ["_HASH", "_BANG"];
+
 /// Whether there is a builtin variable of this name.
 pub(super) fn is_known(name: &str) -> bool {
     ["_PWD", "_INSTANCE", "_RANDOM", "_HASH", "_BANG", "_ENV"].contains(&name)

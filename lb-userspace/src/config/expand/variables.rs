@@ -222,6 +222,15 @@ impl Reader<'_> {
                     return Ok(false);
                 }
             };
+            if builtins::STARTS_COMMENT.contains(&name) {
+                self.spend(place, out.line.text().len())?;
+                if out.line.text().matches('"').count().is_multiple_of(2) {
+                    let message =
+                        format!("{} outside of quotes starts a comment in keepalived 2.2", quoted(&shown));
+                    let problem = Diagnostic::warning(place, message);
+                    self.problems.push(problem.hint("put the word in quotes; both then read the same"));
+                }
+            }
             self.spend(place, made.len())?;
             let outer = out.line.last_made().map_or(place.origin(), Span::origin);
             let origin = self.origin(place, outer, &shown, Made::Text(made.as_str().into(), None));

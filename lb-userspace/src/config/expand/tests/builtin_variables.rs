@@ -2,8 +2,13 @@ use super::*;
 
 #[test]
 fn builtins_are_there() {
-    gives("a ${_PWD}/x $_INSTANCE ${_HASH}b ${_BANG} ${_ENV HOME}", "a /c/x main #b ! /root");
-    gives("$A=a${_HASH} # b\n$A", "a#");
+    gives("a ${_PWD}/x $_INSTANCE \"${_HASH}b ${_BANG}\" ${_ENV HOME}", "a /c/x main #b ! /root");
+    gives("$A=\"a${_HASH}\" # b\n$A", "a#");
+    says(
+        "x \"y\" ${_BANG}z",
+        "x y !z",
+        "t:1:7: warning: `${_BANG}` outside of quotes starts a comment in keepalived 2.2",
+    );
 }
 
 #[test]
