@@ -54,7 +54,15 @@ impl Routers {
         match (self.all.get_mut(&id), wanted) {
             (None, None) => {}
             (None, Some((_, new))) => drop(self.all.insert(id, new)),
-            (Some(old), wanted) if old.ends => inherit(&mut old.heir, wanted.map(|(_, new)| new)),
+            (Some(old), wanted) if old.ends => {
+                let name = &old.identity.name;
+                let is_anothers = wanted.as_ref().is_some_and(|(instance, _)| instance.name != *name);
+                inherit(&mut old.heir, wanted.map(|(_, new)| new));
+                if is_anothers {
+                    // The row of its lease is that of services of the other one now.
+                    self.step(id, Event::Fault(Some("its number is another's".to_owned())));
+                }
+            }
             (Some(old), Some((instance, new))) if old.identity == new.identity => {
                 if let Some(added) = old.renew(self.now, instance, new, &self.observed) {
                     self.announce_changes(id, &added);

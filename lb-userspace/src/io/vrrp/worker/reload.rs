@@ -8,7 +8,7 @@ use super::super::Reload;
 use super::super::realtime::monotonic;
 use super::super::station::Station;
 use super::Worker;
-use crate::config::model::vrrp::Vrrp as Config;
+use crate::config::model::vrrp::{SyncGroup, Vrrp as Config};
 use crate::vrrp::{Numbers, RouterId};
 
 impl Worker {
@@ -51,9 +51,7 @@ impl Worker {
                 None => self.begin(now, id, station),
             }
         }
-        let group = |group: &crate::config::model::vrrp::SyncGroup| {
-            Some((numbers.of_group(&group.name)?, Arc::new(group.clone())))
-        };
+        let group = |group: &SyncGroup| Some((numbers.of_group(&group.name)?, Arc::new(group.clone())));
         self.groups = config.sync_groups.iter().filter_map(group).collect();
         self.sockets.look(now);
     }

@@ -251,6 +251,18 @@ fn one_with_another_name_waits_for_the_end_of_what_others_take_for_the_same() {
 }
 
 #[test]
+fn one_whose_number_is_given_away_ends_at_once() {
+    let mut node = Node::master(single());
+    node.change(|config| config.instances[0] = instance(2));
+    assert!(node.routers.report()[0].lease.is_some());
+    let outputs = node.change(|config| config.instances[0] = instance(3));
+    assert_eq!(node.numbers.of("VI_3"), Some(FIRST));
+    assert_eq!(outputs[0], Output::Lease { router: FIRST, until: None });
+    assert_eq!(changes(&outputs), ["0 STOP"]);
+    assert!(outputs.contains(&Output::Ended(FIRST)), "{outputs:?}");
+}
+
+#[test]
 fn what_stops_ends_with_the_rest_and_is_not_reloaded() {
     let mut node = Node::master(strangers());
     node.change(|config| config.instances[0].virtual_router_id = 9);
