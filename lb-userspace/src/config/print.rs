@@ -10,6 +10,7 @@ mod vrrp;
 
 use std::time::Duration;
 
+use super::keywords;
 use super::model::Config;
 use super::source::{Sources, Span};
 use super::tree::Statement;
@@ -134,10 +135,11 @@ fn write(nodes: &[Node], depth: usize, text: &mut String) {
             }
             line.push_str("# ");
         }
-        line.push_str(&quote::word(&node.keyword));
+        let is_command = keywords::takes_command(&node.keyword);
+        line.push_str(&quote::word(&node.keyword, false));
         for argument in &node.arguments {
             line.push(' ');
-            line.push_str(&quote::word(argument));
+            line.push_str(&quote::word(argument, is_command));
         }
         if node.body.is_some() {
             line.push_str(" {");

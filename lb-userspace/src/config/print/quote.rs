@@ -2,13 +2,16 @@
 
 use crate::config::model::vrrp::{Command, User};
 
-/// `word`, in quotes if it would not be one word without.
-pub(super) fn word(word: &str) -> String {
+/// `word`, in quotes if it would not be one word without. Only where it `is_command` do escapes mean something.
+pub(super) fn word(word: &str, is_command: bool) -> String {
     let is_plain = |letter: char| !letter.is_whitespace() && !"{}#!\"'\\$".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('\u{feff}') {
         return word.to_owned();
     }
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+    if is_command {
+        return format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    format!("\"{word}\"")
 }
 
 /// The words behind a keyword that takes a command: program and arguments as one word, then user and group.

@@ -30,11 +30,11 @@ fn survives(text: &str) {
 
 #[test]
 fn words_are_quoted_where_they_need_it() {
-    for word in ["\"a b\"", "'\"'", "\"\\\\\"", "a#b", "\"a#b!c\"", "\"{\"", "\"\"", "é", "'$x'"] {
+    for word in ["\"a b\"", "'a'", "\\\\", "a\"b c\"d", "\"a#b!c\"", "\"{\"", "\"\"", "é", "'$x'"] {
         survives(&format!("global_defs {{\n router_id {word}\n}}\n"));
     }
     for command in
-        ["/n", "\"/n 'a b' c\"", "\"/n ''\"", "\"/n \\\"it's\\\"\" root", "'/n \\\\ \\\"'", "/n MASTER"]
+        ["/n", "\"/n 'a b' c\"", "\"/n ''\"", "\"/n \\\"it's\\\"\" root", "'/n \\\\\\\\ \\\\\\\"'", "/n MASTER"]
     {
         survives(&instance(&format!("notify {command}")));
     }
