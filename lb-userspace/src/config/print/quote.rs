@@ -36,7 +36,7 @@ fn part(word: &str) -> String {
     if !word.is_empty() && !word.contains(needs) {
         return word.to_owned();
     }
-    if !word.contains('\'') {
+    if !word.contains(['\'', '\\']) {
         return format!("'{word}'");
     }
     word.chars().flat_map(|letter| needs(letter).then_some('\\').into_iter().chain([letter])).collect()
