@@ -37,17 +37,16 @@ fn global_defs(statement: &Statement, config: &mut Config, problems: &mut Vec<Di
     for setting in statement.body() {
         match setting.name() {
             "router_id" => config.router_id = setting.arguments.first().map(|word| word.text.clone()),
-            "lvs_timeouts" => config.timeouts = lvs_timeouts(setting, problems),
+            "lvs_timeouts" => lvs_timeouts(setting, &mut config.timeouts, problems),
             _ => {}
         }
     }
 }
 
-/// Pairs of a name and seconds.
-fn lvs_timeouts(setting: &Statement, problems: &mut Vec<Diagnostic>) -> LvsTimeouts {
-    let mut timeouts = LvsTimeouts::default();
-    for pair in setting.arguments.chunks(2) {
-        let [name, value @ ..] = pair else { continue };
+/// Pairs of a name and seconds; what is not named stays as it was said before.
+fn lvs_timeouts(setting: &Statement, timeouts: &mut LvsTimeouts, problems: &mut Vec<Diagnostic>) {
+    let mut words = setting.arguments.iter();
+    while let Some(name) = words.next() {
         let timeout = match name.text.as_str() {
             "tcp" => &mut timeouts.tcp,
             "tcpfin" => &mut timeouts.tcp_fin,
@@ -55,17 +54,22 @@ fn lvs_timeouts(setting: &Statement, problems: &mut Vec<Diagnostic>) -> LvsTimeo
             other => {
                 let message = format!("{} is not a timeout; it is ignored", quoted(other));
                 problems.push(Diagnostic::warning(name.span, message).hint("write tcp, tcpfin or udp"));
+                // What belongs to it is no name either.
+                words
+                    .as_slice()
+                    .first()
+                    .filter(|word| word.text.parse::<u32>().is_ok())
+                    .and_then(|_| words.next());
                 continue;
             }
         };
-        let seconds = value.first().map(|word| values::number(word, "a time in seconds", 0..=MAX_TIMEOUT));
+        let seconds = words.next().map(|word| values::number(word, "a time in seconds", 0..=MAX_TIMEOUT));
         let missing = || Diagnostic::error(name.span, format!("{} has no value", quoted(&name.text)));
         match seconds.unwrap_or_else(|| Err(missing().hint("write the seconds behind it"))) {
             Ok(seconds) => *timeout = Some(seconds),
             Err(problem) => problems.push(problem),
         }
     }
-    timeouts
 }
 
 fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
@@ -87,8 +91,9 @@ fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
 
 fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
     let instances = &config.vrrp.instances;
-    let owned: BTreeSet<_> =
-        instances.iter().flat_map(VrrpInstance::owned).map(|owned| owned.address).collect();
+    // One without an interface does not run.
+    let running = instances.iter().filter(|instance| instance.interface.is_some());
+    let owned: BTreeSet<_> = running.flat_map(VrrpInstance::owned).map(|owned| owned.address).collect();
     let mut warn = |address: IpAddr, span| {
         if owned.contains(&address) {
             return;
@@ -114,19 +119,27 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A mark whose addresses move between nodes one by one has no node that alone may forward for it.
+/// Who owns an address forwards what goes to it. For a mark's packets to other addresses nobody alone may, if those that are
+/// owned move between nodes one by one.
 fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
     for service in &config.virtual_servers {
-        let owners: Vec<_> = config.owners(service).map(|instance| quoted(&instance.name)).collect();
-        if config.owner(service).is_some() || owners.is_empty() {
+        let Selector::Mark { mark, family } = service.selector else { continue };
+        let owners: Vec<_> = config.owners(service).collect();
+        let is_owned =
+            |address| owners.iter().any(|owner| owner.owned().any(|owned| owned.address == address));
+        let rules = config.mark_rules.iter().filter(|rule| rule.mark == mark && rule.is_of(family));
+        let mut others =
+            rules.filter(|rule| !rule.destination.and_then(|prefix| prefix.host()).is_some_and(is_owned));
+        if config.owner(service).is_some() || owners.is_empty() || others.next().is_none() {
             continue;
         }
+        let owners: Vec<_> = owners.iter().map(|owner| quoted(&owner.name)).collect();
         let message = format!(
-            "the packets of {service} go to addresses of {}: it is forwarded for whoever is master",
+            "packets of {service} go to addresses of {} and to others: these every node forwards that gets them",
             owners.join(" and ")
         );
         problems.push(Diagnostic::ours(service.span, message).hint(
-            "put the instances into one `vrrp_sync_group`, or give the addresses of each another mark",
+            "name the virtual addresses as the destinations of the mark, or put the instances into one `vrrp_sync_group`",
         ));
     }
 }
@@ -211,8 +224,9 @@ mod tests {
     #[test]
     fn the_addresses_of_a_mark_are_those_of_one_master() {
         let both = instance(1, "10.0.0.1") + &instance(2, "10.0.0.2");
-        let text = marked("destination 10.0.0.1 10.0.0.2") + &both;
-        says(&text, "t:1:1: warning: the packets of fwmark 3 go to addresses of `A1` and `A2`");
+        assert_eq!(said(&(marked("destination 10.0.0.1 10.0.0.2") + &both)), Vec::<String>::new());
+        let text = marked("destination 10.0.0.0/30") + &both;
+        says(&text, "t:1:1: warning: packets of fwmark 3 go to addresses of `A1` and `A2` and to others");
         let group = "vrrp_sync_group G {\n group {\n A1\n A2\n }\n}\n";
         assert_eq!(said(&(text + group)), Vec::<String>::new());
         assert_eq!(said(&(marked("destination 10.0.0.2") + &both)), Vec::<String>::new());
@@ -230,6 +244,8 @@ mod tests {
         assert_eq!(said(&text("udp 1 tcpfin 2 tcp 3")), Vec::<String>::new());
         assert_eq!(read("udp 1 tcpfin 2 tcp 3"), [Some(3), Some(2), Some(1)]);
         assert_eq!(read("tcpfin 2678400"), [None, Some(2_678_400), None]);
+        assert_eq!(read("tcp 5\n lvs_timeouts udp 6"), [Some(5), None, Some(6)], "they add up");
+        assert_eq!(read("foo tcp 5 sctp 3 udp 6"), [Some(5), None, Some(6)]);
         says(&text("sctp 3"), "t:2:15: warning: `sctp` is not a timeout; it is ignored");
         says(&text("tcp"), "t:2:15: error: `tcp` has no value");
         says(&text("tcp 2678401"), "t:2:19: error: `2678401` is out of range for a time in seconds");

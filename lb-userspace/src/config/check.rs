@@ -47,7 +47,8 @@ fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnosti
 /// A value that a block has one of, so that a second one hides the first.
 fn is_single(keyword: &Keyword) -> bool {
     let is_block = matches!(keyword.body, Body::Block(_) | Body::Lines);
-    keyword.effect == Effect::Now && !is_block && keyword.arguments.1 > 0
+    // What one line of timeouts does not name another may.
+    keyword.effect == Effect::Now && !is_block && keyword.arguments.1 > 0 && keyword.name != "lvs_timeouts"
 }
 
 /// What the language has besides keywords, where it means nothing: to pass over it would change what the file says.

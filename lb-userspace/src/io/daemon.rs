@@ -24,7 +24,7 @@ use super::{
     check::Checks,
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
-    effective::{Checklist, effective, leases, marks, timeouts},
+    effective::{Checklist, effective, leases, marks, owned, timeouts},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
     parking::EarlyFragments,
@@ -165,6 +165,7 @@ impl Daemon {
             interfaces: interfaces.clone(),
             leases: leases(&options.config, &numbers),
             marks: marks(&options.config),
+            owned: owned(&options.config, &numbers),
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
         let mut director = Director::new(&wanted, &prepared.allocation);
@@ -231,8 +232,8 @@ impl Daemon {
     fn event(&mut self, event: &Event) {
         for action in self.director.handle(event) {
             self.datapath.apply(&action);
-            if let Action::Server { rip, .. } = action {
-                report::server_changed(&self.director, rip);
+            if let Action::Server { row, .. } = action {
+                report::server_changed(&self.director, row);
             }
         }
     }

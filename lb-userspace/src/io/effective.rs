@@ -3,6 +3,7 @@
 
 mod checklist;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{
@@ -31,6 +32,21 @@ pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Checklist) 
         .served()
         .map(|service| wanted(service, config, numbers, |server, found| checks.note(before, server, found)));
     (services.collect(), checks)
+}
+
+/// The addresses that virtual routers own and to which the packets of a firewall mark's service may go, with the rows of
+/// `leases`: whoever owns the address forwards, whichever routers else the mark is for.
+pub(super) fn owned(config: &Config, numbers: &Numbers) -> BTreeMap<Address, u16> {
+    let marks: Vec<_> =
+        config.served().filter(|service| matches!(service.selector, Selector::Mark { .. })).collect();
+    let mut owned = BTreeMap::new();
+    for instance in marks.iter().flat_map(|service| config.owners(service)) {
+        let Some(row) = numbers.of(&instance.name).map(RouterId::lease_row) else { continue };
+        for address in instance.owned() {
+            owned.entry(mapped(address.address)).or_insert(row);
+        }
+    }
+    owned
 }
 
 /// The rows of `mark_rules`, in the order of the configuration.
@@ -302,7 +318,10 @@ mod tests {
         let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
         assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
         let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
-        assert_eq!(every.policy, Policy { flags, persistence: 300, mask: Address::mask(64), ..Policy::default() });
+        assert_eq!(
+            every.policy,
+            Policy { flags, persistence: 300, mask: Address::mask(64), ..Policy::default() }
+        );
         assert_eq!(every.servers[0].thresholds, [100, 75]);
         assert_eq!(mark.key, ServiceKey::of_mark(false, 3));
         let mask = Address::mask(96 + 24);

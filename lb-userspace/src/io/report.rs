@@ -198,11 +198,12 @@ fn state_name(server: &RealServer, state: RowState) -> ServerState {
     }
 }
 
-/// One line about every service's real server at `rip`.
-pub(super) fn server_changed(director: &Director, rip: IpAddr) {
+/// One line about the real server with this row of `servers`.
+pub(super) fn server_changed(director: &Director, row: u16) {
     for service in director.services.values() {
         let key = service.wanted.key;
-        for server in service.servers.iter().filter(|server| server.rip == rip) {
+        for server in service.servers.iter().filter(|server| server.row.row == row) {
+            let rip = server.rip;
             let (state, reason) = server.state();
             match (state_name(server, state), reason) {
                 (ServerState::Up, _) => info!(server = %rip, service = %key, "real server is up"),
@@ -225,12 +226,8 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_in_the_terms_of_its_family() {
-        let policy = |mask| Policy {
-            flags: Policy::EXPIRE_QUIESCENT,
-            persistence: 300,
-            mask,
-            ..Policy::default()
-        };
+        let policy =
+            |mask| Policy { flags: Policy::EXPIRE_QUIESCENT, persistence: 300, mask, ..Policy::default() };
         let told = |mask, address| persistence(&policy(mask), address).map(|told| told.granularity);
         let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
         assert_eq!(told(Address::mask(96 + 24), v4), Some(24));

@@ -23,9 +23,15 @@ pub struct ServiceTable {
 }
 
 impl ServiceTable {
-    /// Places the services, trying hash keys from `random` and, where those do not serve, more buckets.
-    pub fn build(wanted: &[Wanted], allocation: &Allocation, mut random: impl FnMut() -> Keys) -> Self {
-        let entries = entries(wanted, allocation);
+    /// Places the services, trying hash keys from `random` and, where those do not serve, more buckets. `owned` are the
+    /// addresses besides, to which a firewall mark's packets may go, with their rows of `leases`.
+    pub fn build(
+        wanted: &[Wanted],
+        owned: &BTreeMap<Address, u16>,
+        allocation: &Allocation,
+        mut random: impl FnMut() -> Keys,
+    ) -> Self {
+        let entries = entries(wanted, owned, allocation);
         let mut buckets = entries.len().div_ceil(SERVICE_SLOTS).next_power_of_two();
         loop {
             for _attempt in 0..16 {
@@ -65,18 +71,17 @@ impl ServiceTable {
     }
 }
 
-/// What the table holds: the services, and each VIP once, with the lease of its services.
-fn entries(wanted: &[Wanted], allocation: &Allocation) -> Vec<Service> {
+/// What the table holds: the services, and each VIP once, with the lease of its services or of who owns it.
+fn entries(wanted: &[Wanted], owned: &BTreeMap<Address, u16>, allocation: &Allocation) -> Vec<Service> {
     let entry = |ServiceKey { vip, protocol, port }, scheduler, id, lease| Service {
         vip,
         info: ServiceInfo { port, protocol, scheduler, id, lease },
         ..Service::default()
     };
-    let vips: BTreeMap<Address, u16> = wanted
-        .iter()
-        .filter(|service| service.key.mark().is_none())
-        .map(|service| (service.key.vip, service.lease))
-        .collect();
+    let exact = wanted.iter().filter(|service| service.key.mark().is_none());
+    let exact = exact.map(|service| (service.key.vip, service.lease));
+    let vips: BTreeMap<Address, u16> =
+        owned.iter().map(|(address, lease)| (*address, *lease)).chain(exact).collect();
     let services = wanted.iter().map(|service| {
         let id = allocation.services[&service.key];
         entry(service.key, service.method.number(), id, service.lease)
@@ -108,7 +113,7 @@ mod tests {
         for count in [0, 1, 4, 5, 100, MAX_SERVICES] {
             let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
             let allocation = Allocation::default().assign(&wanted).expect("within the limits");
-            let table = ServiceTable::build(&wanted, &allocation, random());
+            let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, random());
             assert!(
                 table.buckets.len() <= (count * 2).next_power_of_two(),
                 "{count}: {}",
@@ -136,7 +141,7 @@ mod tests {
         let vip = key(0).vip;
         let wanted = [at(vip, 6, 80, 1), at(vip, 17, 0, 1), at(other, 6, 80, 2), mark.clone()];
         let allocation = Allocation::default().assign(&wanted).expect("small");
-        let table = ServiceTable::build(&wanted, &allocation, random());
+        let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, random());
         let slots = || table.buckets.iter().flat_map(|bucket| bucket.slots);
         let present = |slot: &Service| slot.info.protocol == PRESENCE;
         let mut presences: Vec<_> = slots().filter(present).map(|slot| (slot.vip, slot.info)).collect();

@@ -400,6 +400,7 @@ fn settings(pins: &Path, routers: &[Lease]) -> Settings {
         interfaces: Vec::new(),
         leases: routers.to_vec(),
         marks: Vec::new(),
+        owned: BTreeMap::new(),
     }
 }
 

@@ -33,9 +33,14 @@ fn words_are_quoted_where_they_need_it() {
     for word in ["\"a b\"", "'a'", "\\\\", "a\"b c\"d", "\"a#b!c\"", "\"{\"", "\"\"", "é", "'$x'"] {
         survives(&format!("global_defs {{\n router_id {word}\n}}\n"));
     }
-    for command in
-        ["/n", "\"/n 'a b' c\"", "\"/n ''\"", "\"/n \\\"it's\\\"\" root", "'/n \\\\\\\\ \\\\\\\"'", "/n MASTER"]
-    {
+    for command in [
+        "/n",
+        "\"/n 'a b' c\"",
+        "\"/n ''\"",
+        "\"/n \\\"it's\\\"\" root",
+        "'/n \\\\\\\\ \\\\\\\"'",
+        "/n MASTER",
+    ] {
         survives(&instance(&format!("notify {command}")));
     }
     for password in

@@ -48,12 +48,12 @@ impl Settings {
         let span = setting.header();
         match (setting.name(), setting.arguments.first()) {
             ("lb_algo" | "lvs_sched", Some(word)) => self.scheduler = Some(scheduler(word)?),
-            ("sh-port" | "mh-port", None) => self.hash_port = Some(span),
-            ("sh-fallback" | "mh-fallback", None) => self.hash_fallback = Some(span),
-            ("flag-1", None) => (self.hash_fallback, self.numbered[0]) = (Some(span), Some(span)),
-            ("flag-2", None) => (self.hash_port, self.numbered[1]) = (Some(span), Some(span)),
-            ("flag-3", None) => self.third_flag = Some(span),
-            ("ops", None) => self.one_packet = Some(span),
+            ("sh-port" | "mh-port", _) => self.hash_port = Some(span),
+            ("sh-fallback" | "mh-fallback", _) => self.hash_fallback = Some(span),
+            ("flag-1", _) => (self.hash_fallback, self.numbered[0]) = (Some(span), Some(span)),
+            ("flag-2", _) => (self.hash_port, self.numbered[1]) = (Some(span), Some(span)),
+            ("flag-3", _) => self.third_flag = Some(span),
+            ("ops", _) => self.one_packet = Some(span),
             ("lb_kind" | "lvs_method", Some(word)) => {
                 self.forwarding = Some((super::forwarding(word)?, span));
             }
@@ -66,9 +66,11 @@ impl Settings {
                 self.granularity_at = Some(span);
             }
             ("nat_mask", Some(word)) => {
-                self.granularity = Some(Granularity(values::prefix(word, family.width())?));
-                let message =
-                    "`nat_mask` has meant nothing since Linux 2.2; it is read as `persistence_granularity`";
+                let bits =
+                    values::prefix(word, family.width()).ok().filter(|_| self.granularity_at.is_none());
+                let what = if bits.is_some() { "is read as `persistence_granularity`" } else { "is ignored" };
+                self.granularity = bits.map(Granularity).or(self.granularity);
+                let message = format!("`nat_mask` has meant nothing since Linux 2.2; it {what}");
                 problems.push(
                     Diagnostic::warning(span, message).hint(
                         "write `persistence_granularity`, or remove it to tell clients apart by address",

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Checklist, Daemon, Inputs, addresses, bpf_log, effective, first_resolutions, leases, links, marks, names,
-    timeouts, way,
+    owned, timeouts, way,
 };
 use crate::{
     config::{Config, model::vrrp::Vrrp},
@@ -137,9 +137,9 @@ impl Daemon {
         self.checklist = next.checklist;
         // Last, so that an address that comes finds its service, and a failure is tried again with the next reload.
         let later = inputs.roles.reload(&next.config.vrrp, &next.numbers, None).await;
-        reload.warnings.extend(later.context(
-            "the services are as the file says, and the virtual routers as they were",
-        )?);
+        reload.warnings.extend(
+            later.context("the services are as the file says, and the virtual routers as they were")?,
+        );
         reload.changes.extend(changed_routers(&self.config.vrrp, &next.config.vrrp));
         (self.config, self.numbers) = (next.config, next.numbers);
         Ok(())
@@ -193,6 +193,7 @@ impl Daemon {
         let settings = Settings {
             leases: leases(&next.config, &next.numbers),
             marks: marks(&next.config),
+            owned: owned(&next.config, &next.numbers),
             interfaces: next
                 .interfaces
                 .clone()

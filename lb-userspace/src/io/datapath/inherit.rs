@@ -13,7 +13,7 @@ use aya::{
 use lb_common::{
     flow::{Bucket, Key4, Key6},
     hash::Keys,
-    layout::{ABI_VERSION, Layout, Server, ServiceBucket, Stats},
+    layout::{ABI_VERSION, Layout, PRESENCE, Server, ServiceBucket, Stats},
 };
 use tracing::warn;
 
@@ -57,7 +57,7 @@ impl Inheritance {
         let stats = ServerStats::try_from(Map::from_map_data(stats)?)?;
         let mut allocation = Allocation { next_generation: layout.next_generation, ..Allocation::default() };
         for slot in (0..services.rows()).flat_map(|row| services.get(row).slots) {
-            if slot.info.protocol != 0 {
+            if slot.info.protocol != 0 && slot.info.protocol != PRESENCE {
                 let key = ServiceKey { vip: slot.vip, protocol: slot.info.protocol, port: slot.info.port };
                 allocation.services.insert(key, slot.info.id);
             }

@@ -11,7 +11,7 @@ mod prepare;
 mod publish;
 mod table;
 
-use std::{fs::File, path::PathBuf};
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use aya::{
@@ -23,7 +23,7 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::Timeouts,
     hash::Keys,
-    layout::{Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
+    layout::{Address, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
 };
 use tracing::warn;
 
@@ -83,6 +83,8 @@ pub struct Settings {
     pub leases: Vec<Lease>,
     /// Which packets get a firewall mark; the first rule that fits decides.
     pub marks: Vec<MarkRule>,
+    /// The addresses to which a mark's packets may go, with the rows of `leases` of the virtual routers that own them.
+    pub owned: BTreeMap<Address, u16>,
 }
 
 /// What the program is compiled with at its load, besides the interfaces.
@@ -168,6 +170,10 @@ impl Datapath {
         let reasons = [
             (settings.interfaces != self.settings.interfaces, "the interfaces are others"),
             (settings.marks != self.settings.marks, "the rules for firewall marks are others"),
+            (
+                settings.owned != self.settings.owned,
+                "addresses of a firewall mark came, went or are another's",
+            ),
             (allocation.services != self.allocation.services, "a virtual server came or went"),
             (is_needed & !self.constants.features != 0, "a part is needed that was left out of it"),
             (!self.publisher.has_room(wanted, allocation), "its maps are too small"),

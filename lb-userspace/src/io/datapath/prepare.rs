@@ -90,7 +90,7 @@ impl Prepared {
         running: Option<&Datapath>,
     ) -> anyhow::Result<Self> {
         let pins = settings.pins.clone();
-        let table = ServiceTable::build(wanted, &allocation, rand::random);
+        let table = ServiceTable::build(wanted, &settings.owned, &allocation, rand::random);
         let mut rows = Rows::new(&settings, wanted, &allocation, &table);
         if let Some(old) = old
             && allocation.server_rows() <= old.stats_rows()

@@ -237,10 +237,8 @@ impl Published {
 
     /// Makes it another service on the same packets. Its list is right under both schedulers before the word switches.
     fn redefine(&mut self, tables: &Tables, key: &ServiceKey, method: Method, lease: u16, policy: Policy) {
-        if policy != self.policy {
-            tables.policies.set(usize::from(self.id), &policy);
-            self.policy = policy;
-        }
+        tables.policies.set(usize::from(self.id), &Policy { lease, ..policy });
+        self.policy = policy;
         if method.scheduler != self.scheduler {
             self.scheduler = method.scheduler;
             self.ring_len = self.ring_len.max(method.scheduler.ring_len());
