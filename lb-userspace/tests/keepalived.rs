@@ -1,6 +1,11 @@
 //! `xlvs check` beside `keepalived -t` on the same files: they agree, or docs/differences.md says why not. Needs root, and
 //! keepalived.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic; clippy only knows the test functions themselves"
+)]
+
 #[expect(dead_code, reason = "each test needs a part of it")]
 mod netns;
 
