@@ -1,7 +1,7 @@
 //! What the daemon tells about itself: the status document and the lines about real servers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Instant,
 };
@@ -198,12 +198,12 @@ fn state_name(server: &RealServer, state: RowState) -> ServerState {
     }
 }
 
-/// One line about every service's real server at `rip`.
-pub(super) fn server_changed(director: &Director, rip: IpAddr) {
+/// One line about every real server in one of these rows.
+pub(super) fn servers_changed(director: &Director, rows: &BTreeSet<u16>) {
     for service in director.services.values() {
         let key = service.wanted.key;
-        for server in service.servers.iter().filter(|server| server.rip == rip) {
-            let (state, reason) = server.state();
+        for server in service.servers.iter().filter(|server| rows.contains(&server.row.row)) {
+            let (rip, (state, reason)) = (server.rip, server.state());
             match (state_name(server, state), reason) {
                 (ServerState::Up, _) => info!(server = %rip, service = %key, "real server is up"),
                 (ServerState::Down, reason) => {
