@@ -230,11 +230,15 @@ impl Daemon {
     }
 
     fn event(&mut self, event: &Event) {
+        let mut changed = BTreeSet::new();
         for action in self.director.handle(event) {
             self.datapath.apply(&action);
             if let Action::Server { row, .. } = action {
-                report::server_changed(&self.director, row);
+                changed.insert(row);
             }
+        }
+        if !changed.is_empty() {
+            report::servers_changed(&self.director, &changed);
         }
     }
 

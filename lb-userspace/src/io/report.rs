@@ -1,7 +1,7 @@
 //! What the daemon tells about itself: the status document and the lines about real servers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Instant,
 };
@@ -198,13 +198,12 @@ fn state_name(server: &RealServer, state: RowState) -> ServerState {
     }
 }
 
-/// One line about the real server with this row of `servers`.
-pub(super) fn server_changed(director: &Director, row: u16) {
+/// One line about every real server in one of these rows.
+pub(super) fn servers_changed(director: &Director, rows: &BTreeSet<u16>) {
     for service in director.services.values() {
         let key = service.wanted.key;
-        for server in service.servers.iter().filter(|server| server.row.row == row) {
-            let rip = server.rip;
-            let (state, reason) = server.state();
+        for server in service.servers.iter().filter(|server| rows.contains(&server.row.row)) {
+            let (rip, (state, reason)) = (server.rip, server.state());
             match (state_name(server, state), reason) {
                 (ServerState::Up, _) => info!(server = %rip, service = %key, "real server is up"),
                 (ServerState::Down, reason) => {

@@ -11,6 +11,10 @@ use lb_tests::{Plan, with_lab};
 
 /// Real servers of one virtual server.
 const POOL: usize = 5;
+/// The addresses of all real servers are those of one host, from this last octet on.
+const FIRST_HOST: usize = 20;
+/// So many.
+const HOSTS: usize = 20;
 /// Processor time is told in hundredths of a second.
 const TICK_MS: f64 = 10.0;
 
@@ -36,6 +40,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         with_lab(&Plan::servers(1), |lab| {
             let services = servers.div_ceil(POOL);
             let text = |comment: u32, weight: u32, more: usize| file(services + more, comment, weight);
+            let netns = lab.servers[0].netns();
+            for host in FIRST_HOST..FIRST_HOST + HOSTS {
+                netns.ip(&format!("address add 10.77.0.{host}/24 dev net0"))?;
+            }
             lab.director.start(&text(0, 1, 0))?;
             let kinds: [&dyn Fn(u32) -> String; 4] = [
                 &|_| text(0, 1, 0),
@@ -89,8 +97,7 @@ fn file(services: usize, comment: u32, weight: u32) -> String {
             "virtual_server 10.9.{third}.{fourth} 80 {{\n    delay_loop 600\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
         );
         for server in 0..POOL {
-            // Few addresses: nobody has them, and the daemon goes on asking for each.
-            let host = 20 + (service * POOL + server) % 20;
+            let host = FIRST_HOST + (service * POOL + server) % HOSTS;
             let weight = if service == 0 && server == 0 { weight } else { 1 };
             let _infallible = writeln!(
                 text,
