@@ -169,7 +169,7 @@ impl Reader<'_> {
 
     fn report(&mut self, place: Span, is_error: bool, message: String, hint: &str) {
         let problem =
-            if is_error { Diagnostic::error(place, message) } else { Diagnostic::warning(place, message) };
+            if is_error { Diagnostic::error(place, message) } else { Diagnostic::ours(place, message) };
         self.problems.push(problem.hint(hint));
     }
 

@@ -247,7 +247,7 @@ impl Reader<'_> {
         if name.starts_with('_') {
             let message =
                 format!("the names that begin with `_` are keepalived's own; {} is set", quoted(name));
-            let problem = Diagnostic::warning(line.span(0..value - 1), message);
+            let problem = Diagnostic::ours(line.span(0..value - 1), message);
             self.problems.push(problem.hint("give the variable another name"));
         }
         let first = if continued { without_backslash(text) } else { text };

@@ -227,7 +227,7 @@ impl Reader<'_> {
                 if out.line.text().matches('"').count().is_multiple_of(2) {
                     let message =
                         format!("{} outside of quotes starts a comment in keepalived 2.2", quoted(&shown));
-                    let problem = Diagnostic::warning(place, message);
+                    let problem = Diagnostic::ours(place, message);
                     self.problems.push(problem.hint("put the word in quotes; both then read the same"));
                 }
             }
@@ -321,7 +321,7 @@ impl Reader<'_> {
     fn warn_unused(&mut self, place: Span, shown: &str, why: &str, hint: &str) {
         let name = if self.secret { "a variable here".to_owned() } else { quoted(shown) };
         let message = format!("{name} stays as it is: {why}");
-        self.problems.push(Diagnostic::warning(place, message).hint(hint));
+        self.problems.push(Diagnostic::ours(place, message).hint(hint));
     }
 }
 
