@@ -213,7 +213,7 @@ fn ftp_data_goes_where_its_control_connection_went() {
     }
     let data = bench.run(&segment((CLIENT, 2), (VIP, 50_000), flag::SYN)).expect("the program runs");
     assert_eq!(data.counted, [("pass_no_service", 1)], "it may be for this host");
-    assert_eq!(open(&bench, CLIENT, 1, 21), None);
+    assert_eq!(served(&bench, &segment((CLIENT, 1), (VIP, 21), flag::SYN)), None);
 
     let bench = director(&[turns(TCP, 21)]);
     open(&bench, CLIENT, 1, 21);
