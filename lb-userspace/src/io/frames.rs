@@ -17,17 +17,19 @@ impl FrameSocket {
 
     /// Sends a frame by the interface with this index.
     pub(super) fn send(&self, link: u32, frame: &[u8]) -> io::Result<()> {
-        let Some(&[a, b, c, d, e, f, .., high, low]) = frame.first_chunk::<14>() else {
+        let Some(header) = frame.first_chunk::<14>() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
+        let mut mac = [0; 8];
+        mac[..6].copy_from_slice(&header[..6]);
         let to = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
-            sll_protocol: u16::from_be_bytes([high, low]).to_be(),
+            sll_protocol: u16::from_be_bytes([header[12], header[13]]).to_be(),
             sll_ifindex: link as i32,
             sll_hatype: 0,
             sll_pkttype: 0,
             sll_halen: 6,
-            sll_addr: [a, b, c, d, e, f, 0, 0],
+            sll_addr: mac,
         };
         // SAFETY: both pointers are to live values of the lengths given, which the kernel only reads.
         let sent = unsafe {

@@ -87,7 +87,7 @@ struct Worker {
 impl Worker {
     fn follow(&mut self) -> nix::Result<()> {
         while !self.end.is_near.load(Ordering::Acquire) {
-            while let Some((datagram, frame)) = self.early.next() {
+            while let Some((datagram, frame)) = self.early.take() {
                 if !self.parking.park(Instant::now(), datagram, frame) {
                     debug!("too many fragments wait for the first of their datagram: one more does not");
                 }

@@ -281,7 +281,7 @@ fn what_comes_before_the_first_fragment_is_passed_and_copied() {
         let [first, later @ ..] = &frames[..] else { panic!("fragments") };
         assert_eq!(run(&bench, later), [Err("pass_early_fragment"); 3]);
         let mut copies = Vec::new();
-        while let Some((datagram, copy)) = early.next() {
+        while let Some((datagram, copy)) = early.take() {
             assert_eq!(early.first(&datagram), Came::NotYet);
             copies.push((datagram, copy));
         }
@@ -295,7 +295,7 @@ fn what_comes_before_the_first_fragment_is_passed_and_copied() {
             assert_eq!((outgoing.ifindex, &outgoing.bytes[..6]), (1, &mac(2)[..]));
             assert_eq!(outgoing.bytes[14..].len(), copy.bytes[14..].len());
         }
-        assert!(early.next().is_none(), "what follows its first is not copied");
+        assert!(early.take().is_none(), "what follows its first is not copied");
     }
     let stats = bench.stats(53, UDP, 2).expect("counts");
     assert_eq!((stats.connections, stats.packets), (1, 4));
@@ -310,7 +310,7 @@ fn nobody_waits_for_a_first_fragment_that_was_passed_or_dropped() {
         let [first, later @ ..] = &frames[..] else { panic!("fragments") };
         assert_eq!(run(&bench, &later[..1]), [Err("pass_early_fragment")]);
         assert_eq!(bench.run(first).expect("the program runs").counted, [(expected, 1)]);
-        let (datagram, _) = early.next().expect("a copy");
+        let (datagram, _) = early.take().expect("a copy");
         assert_eq!(early.first(&datagram), Came::Lost);
     }
 }
@@ -330,7 +330,7 @@ fn a_flood_of_fragments_without_a_first_is_copied_in_part() {
         }
     }
     // The ring has room for all of them.
-    let copies = std::iter::from_fn(|| early.next()).count() as u64;
+    let copies = std::iter::from_fn(|| early.take()).count() as u64;
     assert_eq!(copies, counted[0]);
     assert!(copies >= burst && counted[1] > 0, "{counted:?}");
 }

@@ -82,7 +82,7 @@ impl Datapath {
 
 impl Early {
     /// The next frame that came too early.
-    pub fn next(&mut self) -> Option<(Datagram, Frame)> {
+    pub fn take(&mut self) -> Option<(Datagram, Frame)> {
         let record = self.ring.next()?;
         let (head, bytes) = record.split_at_checked(size_of::<Record>())?;
         let Record { datagram, ifindex, len } = bytemuck::pod_read_unaligned(head);
