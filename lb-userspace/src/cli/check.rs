@@ -31,6 +31,13 @@ pub(super) struct Arguments {
     node: super::ConfigId,
 }
 
+impl Arguments {
+    /// A plain test of a file.
+    pub(super) const fn of(file: PathBuf, node: super::ConfigId) -> Self {
+        Self { explain: false, format: Format::Text, file, node }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
     #[default]

@@ -1,6 +1,7 @@
 //! xlvs's own commands.
 
 mod check;
+mod keepalived;
 mod reload;
 mod run;
 mod status;
@@ -70,18 +71,12 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Check(arguments) => match check::run(&arguments) {
-            Ok(code) => return code,
-            Err(error) => Err(error),
-        },
-        Command::Reload(arguments) => return reload::run(&arguments),
-        Command::Status(arguments) => status::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Reload(arguments) => Ok(reload::run(&arguments)),
+        Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xlvs: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xlvs: {error:#}");
+        ExitCode::FAILURE
+    })
 }

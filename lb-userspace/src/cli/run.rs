@@ -5,6 +5,7 @@ use std::{
     io::IsTerminal as _,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use anyhow::{Context as _, bail};
@@ -13,10 +14,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-use crate::io::{
-    daemon::{self, Options},
-    datapath::Mode,
-    source::Source,
+use super::{check, keepalived};
+use crate::{
+    config,
+    io::{
+        daemon::{self, Options},
+        datapath::Mode,
+        source::{self, Source},
+    },
 };
 
 /// What `xlvs run` takes.
@@ -46,22 +51,40 @@ pub(super) struct Arguments {
     /// Flows the table holds at most, rounded up to a power of two; 32 bytes each.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     flow_slots: u32,
-    /// What is logged: error, warn, info, debug, or a filter such as `xlvs::io=debug`.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log: String,
+    /// What is logged: error, warn, info, debug, or a filter such as `xlvs::io=debug`. Info, if it is not given.
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
     /// The XDP program logs every new connection (slow).
     #[arg(long)]
     debug_bpf: bool,
+    #[command(flatten)]
+    keepalived: keepalived::Options,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {}", arguments.log))?;
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { keepalived, .. } = &arguments;
+    if let Some(what) = &keepalived.signum {
+        super::write_out(&format!("{}\n", keepalived::Options::signal_number(what)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if keepalived.config_test {
+        return check::run(&check::Arguments::of(arguments.file, arguments.node));
+    }
+    let usual = if keepalived.log_detail { "debug" } else { "info" };
+    let log = arguments.log.as_deref().unwrap_or(usual);
+    let filter = EnvFilter::try_new(log).with_context(|| format!("--log {log}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let source = Source::new(arguments.file, arguments.node.get());
+    keepalived.say_what_has_no_effect();
+    if keepalived.dump_conf
+        && let Some(text) = config::explain(&source::read(&arguments.file, &arguments.node.get())?)
+    {
+        eprint!("{text}");
+    }
+    let source = Source::new(arguments.file.clone(), arguments.node.get(), keepalived.part());
     let config = source.load()?.config;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
@@ -69,6 +92,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let state_dir = arguments.state.state_dir;
     let _lock = lock(&state_dir)?;
+    let _pids = arguments.keepalived.write_pids()?;
     let options = Options {
         source,
         config,
@@ -79,7 +103,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         flow_slots: arguments.flow_slots,
         debug_bpf: arguments.debug_bpf,
     };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Every probe under way has a descriptor, and the usual limit of 1024 is there for the sake of `select`.

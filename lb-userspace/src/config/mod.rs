@@ -18,6 +18,7 @@ mod keywords;
 mod lexer;
 mod marks;
 pub mod model;
+mod part;
 mod print;
 mod real_server;
 mod reference;
@@ -38,6 +39,7 @@ pub use diagnostics::{Diagnostic, Severity};
 use expand::Expanded;
 use files::{NoFiles, World};
 pub use model::Config;
+pub use part::Part;
 pub use source::{Location, Source, SourceId, Sources, Span};
 
 /// What came of a text.

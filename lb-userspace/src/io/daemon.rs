@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use lb_common::layout::{NextHop, Stats};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::timeout_at,
 };
@@ -72,6 +72,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    // On these keepalived writes what it knows to files.
+    let mut asked = [
+        signal(SignalKind::user_defined1())?,
+        signal(SignalKind::user_defined2())?,
+        signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
+    ];
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     let mut failure = None;
@@ -79,6 +85,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => if inputs.roles.stop() { break },
             _ = interrupt.recv() => if inputs.roles.stop() { break },
+            () = any(&mut asked) => info!("what this signal asks for tells `xlvs status`, or `xlvs status --json`"),
             _ = hangup.recv() => drop(daemon.reload(&mut inputs).await),
             news = inputs.roles.next() => match inputs.roles.handle(news).await {
                 Ok(Turn::Running) => {}
@@ -102,6 +109,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     daemon.stop();
     info!("stopped");
     failure.map_or(Ok(()), Err)
+}
+
+/// Waits for one of several signals.
+async fn any(signals: &mut [Signal; 3]) {
+    let [one, two, three] = signals;
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = two.recv() => {}
+        _ = three.recv() => {}
+    }
 }
 
 /// Everything the loop waits for. Each channel is bounded; what happens when it is full stands at its sender.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use tracing::{info, warn};
 
 use super::files;
-use crate::config::{self, Config, Parsed, Severity, files::World};
+use crate::config::{self, Config, Parsed, Part, Severity, files::World};
 
 /// Why a file is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +42,13 @@ pub struct Loaded {
 pub struct Source {
     file: PathBuf,
     id: String,
+    part: Part,
 }
 
 impl Source {
-    /// A file, which need not be there yet, read as the node with this configuration id.
-    pub const fn new(file: PathBuf, id: String) -> Self {
-        Self { file, id }
+    /// A part of a file, which need not be there yet, read as the node with this configuration id.
+    pub const fn new(file: PathBuf, id: String, part: Part) -> Self {
+        Self { file, id, part }
     }
 
     /// The file.
@@ -82,7 +83,7 @@ impl Source {
         lines(Severity::Warning).for_each(|line| warn!("{line}"));
         lines(Severity::Note).for_each(|line| info!("{line}"));
         match (reason, parsed.config) {
-            (None, Some(config)) => Ok(Loaded { config, diagnostics }),
+            (None, Some(config)) => Ok(Loaded { config: self.part.of(config), diagnostics }),
             (reason, _) => Err(Refusal { reason: reason.unwrap_or_default(), diagnostics }),
         }
     }
