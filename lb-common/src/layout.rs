@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(size_of::<Port>(), 12);
         assert_eq!(size_of::<Lease>(), 16);
         assert_eq!(size_of::<Load>(), 8);
-        assert_eq!(size_of::<Policy>(), 24);
+        assert_eq!(size_of::<Policy>(), 32);
         assert_eq!(size_of::<Limit>(), 16);
         assert_eq!(size_of::<MarkRule>(), 80);
     }
