@@ -14,6 +14,7 @@ use crate::config::Part;
 /// The options.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "As keepalived has them")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Options {
     /// Test the configuration and end, as `xlvs check` does.
     #[arg(short = 't', long)]

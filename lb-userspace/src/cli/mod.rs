@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the director in the foreground; TERM and INT stop it and take the program off.
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Make a running director read its file again: 0 when that is in force, 6 when the file cannot be run.
     Reload(reload::Arguments),
     /// Test a configuration file.
@@ -70,7 +70,7 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 /// Runs the command line of the process; problems are one line on stderr.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Reload(arguments) => Ok(reload::run(&arguments)),
         Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
