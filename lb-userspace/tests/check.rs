@@ -138,16 +138,17 @@ fn programs_get_one_document() {
             {
                 "file": file, "line": 2, "column": 3, "end": {"line": 2, "column": 12}, "severity": "warning",
                 "message": "unknown keyword `router_di` in global_defs; it is ignored",
-                "hint": "the nearest known one is `router_id`", "keepalived": true,
+                "hint": "the nearest known one is `router_id`", "notes": [], "keepalived": true,
             },
             {
                 "file": file, "line": 3, "column": 15, "end": {"line": 3, "column": 16}, "severity": "warning",
                 "message": "`router_id` does not take `B`; it is ignored",
-                "hint": "one statement stands on a line", "keepalived": false,
+                "hint": "one statement stands on a line", "notes": [], "keepalived": false,
             },
             {
                 "file": file, "line": 4, "column": 16, "end": {"line": 4, "column": 17}, "severity": "error",
-                "message": "`4` is not a version of VRRP", "hint": "write 2 or 3", "keepalived": true,
+                "message": "`4` is not a version of VRRP", "hint": "write 2 or 3", "notes": [],
+                "keepalived": true,
             },
         ],
     });

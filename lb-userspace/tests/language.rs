@@ -64,7 +64,7 @@ fn the_configuration_id_is_given_or_the_host_s_name() {
     let name = host.trim().split('.').next().expect("a first part");
     let directory = files(&[("t.conf", &format!("@{name} here\n@^{name} there\n"))]);
     let (code, said) = check(directory.path(), &[]);
-    assert!(code == Some(0) && said.contains("`here`") && !said.contains("`there`"), "{said}");
+    assert!(code == Some(4) && said.contains("`here`") && !said.contains("`there`"), "{said}");
 }
 
 #[test]

@@ -213,7 +213,8 @@ fn a_file_that_is_wrong_changes_nothing() -> Result<()> {
         running.first.reload(&router(100).line("priority many").to_string())?;
         wait::until("the error", TAKEOVER, || {
             let log = running.first.log();
-            let said = log.lines().any(|line| line.contains("ERROR") && line.contains("stays as it was"));
+            let said =
+                log.lines().any(|line| line.contains("the reload failed") && line.contains("stays in force"));
             Ok(if said { ControlFlow::Break(()) } else { ControlFlow::Continue(log) })
         })?;
         running.capture.wait_adverts(&running.pair.first, SystemTime::now(), 3)?;

@@ -321,7 +321,7 @@ impl Reader<'_> {
     fn warn_unused(&mut self, place: Span, shown: &str, why: &str, hint: &str) {
         let name = if self.secret { "a variable here".to_owned() } else { quoted(shown) };
         let message = format!("{name} stays as it is: {why}");
-        self.problems.push(Diagnostic::ours(place, message).hint(hint));
+        self.problems.push(Diagnostic::warning(place, message).hint(hint));
     }
 }
 
