@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{ArgAction, Args};
+use clap::Args;
 use tracing::warn;
 
 use crate::config::Part;
@@ -59,7 +59,7 @@ pub(super) struct Options {
     #[arg(short = 'S', long, value_name = "N", hide = true)]
     log_facility: Option<String>,
     /// Not in effect.
-    #[arg(short = 'm', long, action = ArgAction::SetTrue, hide = true)]
+    #[arg(short = 'm', long, hide = true)]
     core_dump: bool,
     /// Not in effect.
     #[arg(short = 'x', long, hide = true)]

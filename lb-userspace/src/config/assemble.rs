@@ -55,11 +55,9 @@ fn lvs_timeouts(setting: &Statement, timeouts: &mut LvsTimeouts, problems: &mut 
                 let message = format!("{} is not a timeout; it is ignored", quoted(other));
                 problems.push(Diagnostic::warning(name.span, message).hint("write tcp, tcpfin or udp"));
                 // What belongs to it is no name either.
-                words
-                    .as_slice()
-                    .first()
-                    .filter(|word| word.text.parse::<u32>().is_ok())
-                    .and_then(|_| words.next());
+                if words.as_slice().first().is_some_and(|word| word.text.parse::<u32>().is_ok()) {
+                    words.next();
+                }
                 continue;
             }
         };

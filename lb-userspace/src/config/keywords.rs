@@ -240,6 +240,13 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_a_command_is_a_keyword() {
+        for name in COMMANDS {
+            assert!(!homes(name).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
     fn every_kind_of_block_is_opened_somewhere() {
         let opened: BTreeSet<_> = TABLE
             .iter()

@@ -10,11 +10,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lb_common::flow::{Collected, TICK_SHIFT};
-use nix::time::ClockId;
+use lb_common::flow::Collected;
 use tracing::{debug, info};
 
-use super::datapath::Flows;
+use super::{clock::tick_before, datapath::Flows};
 
 /// How long a pass through the table takes, where the table is not too large for that.
 const PASS: Duration = Duration::from_millis(800);
@@ -98,8 +97,7 @@ fn turns(rows: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// The tick at which a flow must be over, on the clock that the program reads.
 fn now() -> u32 {
-    let clock = ClockId::CLOCK_MONOTONIC_COARSE.now().map_or(Duration::ZERO, Duration::from);
-    (clock.saturating_sub(UNDER_WAY).as_nanos() >> TICK_SHIFT) as u32
+    tick_before(UNDER_WAY)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod bpf_log;
 pub mod check;
+mod clock;
 pub mod collector;
 pub mod command;
 pub mod daemon;

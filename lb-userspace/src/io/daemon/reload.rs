@@ -135,11 +135,17 @@ impl Daemon {
             self.gone.clear();
         }
         self.checklist = next.checklist;
-        // Last, so that an address that comes finds its service, and a failure is tried again with the next reload.
-        let later = inputs.roles.reload(&next.config.vrrp, &next.numbers, None).await;
-        reload.warnings.extend(
-            later.context("the services are as the file says, and the virtual routers as they were")?,
-        );
+        // Last, so that an address that comes finds its service.
+        match inputs.roles.reload(&next.config.vrrp, &next.numbers, None).await {
+            Ok(later) => reload.warnings.extend(later),
+            Err(error) => {
+                // What is in force, for the next reload to begin from.
+                self.config = Config { vrrp: self.config.vrrp.clone(), ..next.config };
+                return Err(
+                    error.context("the services are as the file says, and the virtual routers as they were")
+                );
+            }
+        }
         reload.changes.extend(changed_routers(&self.config.vrrp, &next.config.vrrp));
         (self.config, self.numbers) = (next.config, next.numbers);
         Ok(())

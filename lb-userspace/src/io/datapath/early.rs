@@ -13,14 +13,12 @@ use aya::{
 };
 use aya_obj::programs::XdpAttachType;
 use lb_common::{
-    flow::TICK_SHIFT,
     fragment::{Datagram, Early as Record, Fate, First},
     layout::{NextHop, Server},
 };
-use nix::time::ClockId;
 
 use super::{Datapath, map_data, own_map, table::Table};
-use crate::parking::Frame;
+use crate::{io::clock::tick_before, parking::Frame};
 
 /// What the program did with a frame (`enum xdp_action`).
 const XDP_TX: u32 = 3;
@@ -93,8 +91,7 @@ impl Early {
     pub fn first(&self, datagram: &Datagram) -> Came {
         let Ok(first) = self.firsts.get(&bytemuck::must_cast(*datagram), 0) else { return Came::NotYet };
         let first: First = bytemuck::must_cast(first);
-        let clock = ClockId::CLOCK_MONOTONIC_COARSE.now().map_or(Duration::ZERO, Duration::from);
-        if !first.is_valid((clock.as_nanos() >> TICK_SHIFT) as u32) {
+        if !first.is_valid(tick_before(Duration::ZERO)) {
             Came::NotYet
         } else if first.fate == Fate::Served as u8 {
             Came::Served(first.server)
