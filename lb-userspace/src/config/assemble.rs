@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::diagnostics::{Diagnostic, quoted};
 use super::model::vrrp::VrrpInstance;
-use super::model::{Config, LvsTimeouts, Selector};
+use super::model::{Config, LvsTimeouts, Selector, VirtualServer};
+use super::service::Groups;
 use super::source::Span;
 use super::tree::Statement;
 use super::{marks, service, values, vrrp};
@@ -17,10 +18,11 @@ const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Config {
     let vrrp = vrrp::read(statements, problems);
     let mut config = Config { vrrp, mark_rules: marks::read(statements, problems), ..Config::default() };
+    let groups = Groups::read(statements, problems);
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config, problems),
-            "virtual_server" => config.virtual_servers.extend(service::read(statement, problems)),
+            "virtual_server" => config.virtual_servers.extend(service::read(statement, &groups, problems)),
             _ => {}
         }
     }
@@ -70,18 +72,20 @@ fn lvs_timeouts(setting: &Statement, timeouts: &mut LvsTimeouts, problems: &mut 
     }
 }
 
+/// A packet is of one virtual server only: the first that selects it. Of a group all or nothing counts.
 fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
     let mut seen = BTreeMap::<_, Span>::new();
     config.virtual_servers.retain(|service| {
-        let Some(first) = seen.get(&service.selector) else {
-            seen.insert(service.selector, service.span);
+        let twice = service.selectors().find_map(|selector| Some((selector, *seen.get(&selector)?)));
+        let Some((selector, first)) = twice else {
+            seen.extend(service.selectors().map(|selector| (selector, service.span)));
             return true;
         };
         let message = format!(
-            "the virtual server {service} is there already in line {}; this one is ignored",
+            "the virtual server {selector} is there already in line {}; this one is ignored",
             first.line
         );
-        let problem = Diagnostic::ours(service.span, message).beside(*first);
+        let problem = Diagnostic::ours(service.span, message).beside(first);
         problems.push(problem.hint("put its real servers into the first"));
         false
     });
@@ -103,7 +107,12 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
         );
     };
     for service in &config.virtual_servers {
-        if let Selector::Address { address, .. } = service.selector {
+        let address = |selector| match selector {
+            Selector::Address { address, .. } => Some(address),
+            Selector::Mark { .. } => None,
+        };
+        let addresses: BTreeSet<_> = service.selectors().filter_map(address).collect();
+        for address in addresses {
             warn(address, service.span);
         }
     }
@@ -120,20 +129,20 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
 /// Who owns an address forwards what goes to it. For a mark's packets to other addresses nobody alone may, if those that are
 /// owned move between nodes one by one.
 fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
-    for service in &config.virtual_servers {
-        let Selector::Mark { mark, family } = service.selector else { continue };
-        let owners: Vec<_> = config.owners(service).collect();
+    for (service, selector) in selections(config) {
+        let Selector::Mark { mark, family } = selector else { continue };
+        let owners: Vec<_> = config.owners(selector).collect();
         let is_owned =
             |address| owners.iter().any(|owner| owner.owned().any(|owned| owned.address == address));
         let rules = config.mark_rules.iter().filter(|rule| rule.mark == mark && rule.is_of(family));
         let mut others =
             rules.filter(|rule| !rule.destination.and_then(|prefix| prefix.host()).is_some_and(is_owned));
-        if config.owner(service).is_some() || owners.is_empty() || others.next().is_none() {
+        if config.owner(selector).is_some() || owners.is_empty() || others.next().is_none() {
             continue;
         }
         let owners: Vec<_> = owners.iter().map(|owner| quoted(&owner.name)).collect();
         let message = format!(
-            "packets of {service} go to addresses of {} and to others: these every node forwards that gets them",
+            "packets of {selector} go to addresses of {} and to others: these every node forwards that gets them",
             owners.join(" and ")
         );
         problems.push(Diagnostic::ours(service.span, message).hint(
@@ -142,11 +151,19 @@ fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Every virtual server with each of its selections.
+fn selections(config: &Config) -> impl Iterator<Item = (&VirtualServer, Selector)> {
+    config
+        .virtual_servers
+        .iter()
+        .flat_map(|service| service.selectors().map(move |selector| (service, selector)))
+}
+
 /// Marks without rules, and rules for marks without a virtual server.
 fn find_unmatched(config: &Config, problems: &mut Vec<Diagnostic>) {
     let mut known = BTreeSet::new();
-    for service in &config.virtual_servers {
-        let Selector::Mark { mark, family } = service.selector else { continue };
+    for (service, selector) in selections(config) {
+        let Selector::Mark { mark, family } = selector else { continue };
         known.insert(mark);
         if !config.mark_rules.iter().any(|rule| rule.mark == mark && rule.is_of(family)) {
             let message = format!("no rule gives {family} packets the firewall mark {mark}");

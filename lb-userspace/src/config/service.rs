@@ -1,5 +1,6 @@
 //! Owns the step from a `virtual_server` block to a [`VirtualServer`], and says why one cannot be served.
 
+mod groups;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -11,18 +12,23 @@ use super::diagnostics::{Diagnostic, Severity, quoted};
 use super::keywords::BlockKind;
 use super::marks;
 use super::model::vrrp::Family;
-use super::model::{Forwarding, Opening, Protocol, Scheduler, Selector, VirtualServer};
+use super::model::{Forwarding, Group, Opening, Protocol, Scheduler, Selector, VirtualServer};
 use super::real_server::{self, Outer};
 use super::source::Span;
 use super::timing::Timing;
 use super::tree::{Statement, Word};
 use super::values;
+pub(super) use groups::Groups;
 use settings::Settings;
 
 /// The virtual server that `statement` describes; without one, it is of a form that is not served, or wrong, and
 /// `problems` says so.
-pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Option<VirtualServer> {
-    let form = Form::read(statement, statement.arguments.first()?);
+pub(super) fn read(
+    statement: &Statement,
+    groups: &Groups,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<VirtualServer> {
+    let form = Form::read(statement, statement.arguments.first()?, groups);
     let form = form.map_err(|problem| problems.push(problem)).ok()?;
     let mut settings = Settings::default();
     for setting in statement.body() {
@@ -31,28 +37,30 @@ pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Opt
         }
     }
     let timing = Timing::default().inside(BlockKind::VirtualServer, statement.body(), problems);
-    let selector = form.selector(settings.protocol.map_or(Protocol::Udp, |(protocol, _)| protocol));
-    let protocol = match selector {
-        Selector::Address { protocol, .. } => Some(protocol),
-        Selector::Mark { .. } => None,
-    };
-    let persistence = settings.persistence(&selector);
+    let protocol = settings.protocol.map_or(Protocol::Udp, |(protocol, _)| protocol);
+    let selection = form.select(groups, protocol, problems).map_err(|problem| problems.push(problem));
+    let (selector, group) = selection.ok()?;
+    let others = group.iter().flat_map(|group| &group.others);
+    let persistence = others.chain([&selector]).find_map(|selector| settings.persistence(selector));
     let mut service = VirtualServer {
         selector,
+        group,
         scheduler: settings.scheduler.unwrap_or(Scheduler::Wlc),
         hash_port: settings.hash_port.is_some(),
         hash_fallback: settings.hash_fallback.is_some(),
         forwarding: settings.forwarding.map_or(Forwarding::Nat, |(forwarding, _)| forwarding),
         persistence,
         granularity: settings.granularity.filter(|_| persistence.is_some()),
-        opening: Opening {
-            expire_quiescent: settings.expire_quiescent.is_some() && persistence.is_some(),
-            one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),
-            sloppy: settings.sloppy.is_some() && protocol != Some(Protocol::Udp),
-        },
+        opening: Opening::default(),
         delay_loop: timing.delay_loop(),
         real_servers: Vec::new(),
         span: statement.header(),
+    };
+    let protocol = service.protocol();
+    service.opening = Opening {
+        expire_quiescent: settings.expire_quiescent.is_some() && persistence.is_some(),
+        one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),
+        sloppy: settings.sloppy.is_some() && protocol != Some(Protocol::Udp),
     };
     let outer = Outer {
         selector,
@@ -79,24 +87,31 @@ pub(super) fn forwarding(word: &Word) -> Result<Forwarding, Diagnostic> {
 }
 
 /// What stands behind `virtual_server`.
-enum Form {
+enum Form<'a> {
     /// An address, and a port or 0.
     Address(IpAddr, u16),
     /// A firewall mark.
     Mark(u32, Family),
+    /// The name of a group, and the family of its real servers.
+    Group(&'a Word, Family),
 }
 
-impl Form {
-    fn read(statement: &Statement, first: &Word) -> Result<Self, Diagnostic> {
+impl<'a> Form<'a> {
+    fn read(statement: &'a Statement, first: &Word, groups: &Groups) -> Result<Self, Diagnostic> {
         let second = statement.arguments.get(1);
+        let missing = |what: &str, hint| {
+            Diagnostic::error(first.span, format!("`{}` has no {what}", first.text)).hint(hint)
+        };
         match (first.text.as_str(), second) {
-            ("fwmark", Some(word)) => Ok(Self::Mark(marks::mark(word)?, mark_family(statement))),
-            ("fwmark", None) => Err(Diagnostic::error(first.span, "`fwmark` has no number")
-                .hint("write the firewall mark behind it")),
-            ("group", _) => {
-                let message = "the virtual server is left out: its form `group` is not yet in effect";
-                Err(Diagnostic::ours(statement.header(), message).hint("write an address and a port"))
+            ("fwmark", Some(word)) => {
+                Ok(Self::Mark(marks::mark(word)?, servers_family(statement).unwrap_or_default()))
             }
+            ("fwmark", None) => Err(missing("number", "write the firewall mark behind it")),
+            ("group", Some(name)) => {
+                let family = servers_family(statement).or_else(|| groups.family(&name.text));
+                Ok(Self::Group(name, family.unwrap_or_default()))
+            }
+            ("group", None) => Err(missing("name", "write the name of a `virtual_server_group` behind it")),
             _ => {
                 let port = second.map_or(Ok(0), |word| values::number(word, "a port", 0..=u16::MAX))?;
                 Ok(Self::Address(values::address(first)?, port))
@@ -107,27 +122,37 @@ impl Form {
     const fn family(&self) -> Family {
         match *self {
             Self::Address(address, _) => Family::of(address),
-            Self::Mark(_, family) => family,
+            Self::Mark(_, family) | Self::Group(_, family) => family,
         }
     }
 
-    const fn selector(&self, protocol: Protocol) -> Selector {
+    fn select(
+        &self,
+        groups: &Groups,
+        protocol: Protocol,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Result<(Selector, Option<Group>), Diagnostic> {
         match *self {
-            Self::Address(address, port) => Selector::Address { address, port, protocol },
-            Self::Mark(mark, family) => Selector::Mark { mark, family },
+            Self::Address(address, port) => Ok((Selector::Address { address, port, protocol }, None)),
+            Self::Mark(mark, family) => Ok((Selector::Mark { mark, family }, None)),
+            Self::Group(name, family) => {
+                let mut others = groups.select(name, family, protocol, problems)?;
+                let first = others.remove(0);
+                Ok((first, Some(Group { name: name.text.clone(), others })))
+            }
         }
     }
 }
 
-/// A firewall mark is of the family that `ip_family` says, or of that of its real servers.
-fn mark_family(statement: &Statement) -> Family {
+/// The family that `ip_family` says, or that of the first real server.
+fn servers_family(statement: &Statement) -> Option<Family> {
     let first = |name| {
         let named = statement.body().iter().filter(move |inner| inner.name() == name);
         named.filter_map(|inner| inner.arguments.first())
     };
     let said = first("ip_family").next_back().and_then(|word| settings::ip_family(word).ok());
     let served = || first("real_server").find_map(|word| word.text.parse().ok()).map(Family::of);
-    said.or_else(served).unwrap_or_default()
+    said.or_else(served)
 }
 
 fn read_real_servers(

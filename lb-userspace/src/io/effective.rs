@@ -28,19 +28,24 @@ use crate::{
 /// The services that can run, and their checks, which keep the numbers that they had in `before`.
 pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Checklist) -> (Vec<Wanted>, Checklist) {
     let mut checks = before.successor();
-    let services = config
-        .served()
-        .map(|service| wanted(service, config, numbers, |server, found| checks.note(before, server, found)));
-    (services.collect(), checks)
+    let mut services = Vec::new();
+    for service in config.served() {
+        for selector in service.selectors() {
+            let lease = lease(selector, config, numbers);
+            services
+                .push(wanted(service, selector, lease, |server, found| checks.note(before, server, found)));
+        }
+    }
+    (services, checks)
 }
 
 /// The addresses that virtual routers own and to which the packets of a firewall mark's service may go, with the rows of
 /// `leases`: whoever owns the address forwards, whichever routers else the mark is for.
 pub(super) fn owned(config: &Config, numbers: &Numbers) -> BTreeMap<Address, u16> {
-    let marks: Vec<_> =
-        config.served().filter(|service| matches!(service.selector, Selector::Mark { .. })).collect();
+    let selectors = config.served().flat_map(VirtualServer::selectors);
+    let marks = selectors.filter(|selector| matches!(selector, Selector::Mark { .. }));
     let mut owned = BTreeMap::new();
-    for instance in marks.iter().flat_map(|service| config.owners(service)) {
+    for instance in marks.flat_map(|mark| config.owners(mark)) {
         let Some(row) = numbers.of(&instance.name).map(RouterId::lease_row) else { continue };
         for address in instance.owned() {
             owned.entry(mapped(address.address)).or_insert(row);
@@ -139,11 +144,11 @@ fn policy(service: &VirtualServer) -> Policy {
 
 fn wanted(
     service: &VirtualServer,
-    config: &Config,
-    numbers: &Numbers,
+    selector: Selector,
+    lease: u16,
     mut note: impl FnMut((ServiceKey, IpAddr), &[Probing]) -> Vec<u32>,
 ) -> Wanted {
-    let key = match service.selector {
+    let key = match selector {
         Selector::Address { address, port, protocol } => {
             ServiceKey { vip: mapped(address), protocol: number(protocol), port }
         }
@@ -181,18 +186,12 @@ fn wanted(
         }
     });
     let servers = servers.collect();
-    Wanted {
-        key,
-        method: sched::Method { scheduler, flags },
-        lease: lease(service, config, numbers),
-        policy: policy(service),
-        servers,
-    }
+    Wanted { key, method: sched::Method { scheduler, flags }, lease, policy: policy(service), servers }
 }
 
-/// The row of `leases` of the virtual router that owns the service's address; 0 when none does.
-fn lease(service: &VirtualServer, config: &Config, numbers: &Numbers) -> u16 {
-    config.owner(service).and_then(|owner| numbers.of(&owner.name)).map_or(0, RouterId::lease_row)
+/// The row of `leases` of the virtual router that owns the selection's address; 0 when none does.
+fn lease(selector: Selector, config: &Config, numbers: &Numbers) -> u16 {
+    config.owner(selector).and_then(|owner| numbers.of(&owner.name)).map_or(0, RouterId::lease_row)
 }
 
 fn probing(check: &TcpCheck) -> Probing {
@@ -230,14 +229,8 @@ mod tests {
         }
     }
 
-    fn service(selector: Selector) -> VirtualServer {
-        let text = "virtual_server 10.0.0.100 80 {\n lb_kind DR\n real_server 10.0.0.1 {\n }\n}\n";
-        let mut config = parse("t", text).config.expect("it loads");
-        VirtualServer { selector, ..config.virtual_servers.remove(0) }
-    }
-
     fn lease(selector: Selector, config: &Config) -> u16 {
-        super::lease(&service(selector), config, &numbers(config))
+        super::lease(selector, config, &numbers(config))
     }
 
     fn numbers(config: &Config) -> Numbers {

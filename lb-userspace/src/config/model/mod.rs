@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::source::Span;
 use vrrp::{Vrrp, VrrpInstance};
 
-pub use selection::{MarkRule, Prefix, Selector};
+pub use selection::{Group, MarkRule, Prefix, Selector};
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,23 +35,22 @@ impl Config {
         self.virtual_servers.iter().filter(|service| service.is_available())
     }
 
-    /// The `vrrp_instance` whose master is to forward for `service`: the first that runs and owns its address.
+    /// The `vrrp_instance` whose master is to forward for `selector`: the first that runs and owns its address.
     ///
     /// A firewall mark has no address: the instance is that which owns the addresses that the mark's rules are for. Where
     /// these are several, it is the first if all change state together in one `vrrp_sync_group`, and otherwise none.
-    pub fn owner(&self, service: &VirtualServer) -> Option<&VrrpInstance> {
-        let mut owners = self.owners(service);
+    pub fn owner(&self, selector: Selector) -> Option<&VrrpInstance> {
+        let mut owners = self.owners(selector);
         let first = owners.next()?;
-        let is_decided = match service.selector {
+        let is_decided = match selector {
             Selector::Address { .. } => true,
             Selector::Mark { .. } => owners.all(|other| self.change_together(first, other)),
         };
         is_decided.then_some(first)
     }
 
-    /// The instances that run and own an address that `service` is for.
-    pub fn owners(&self, service: &VirtualServer) -> impl Iterator<Item = &VrrpInstance> {
-        let selector = service.selector;
+    /// The instances that run and own an address that `selector` is for.
+    pub fn owners(&self, selector: Selector) -> impl Iterator<Item = &VrrpInstance> {
         let is_for = move |owned: IpAddr| match selector {
             Selector::Address { address, .. } => address == owned,
             Selector::Mark { mark, family } => {
@@ -90,8 +89,10 @@ pub struct LvsTimeouts {
 /// One `virtual_server`: which packets it is for, and the real servers behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualServer {
-    /// Which packets it is for.
+    /// Which packets it is for; of a group the first.
     pub selector: Selector,
+    /// The `virtual_server_group` that it is for, if it is for one.
+    pub group: Option<Group>,
     /// How a real server is picked for a new connection.
     pub scheduler: Scheduler,
     /// `sh` and `mh`: the client's port counts, not only its address.
@@ -126,6 +127,20 @@ pub struct Opening {
 }
 
 impl VirtualServer {
+    /// All packets it is for.
+    pub fn selectors(&self) -> impl Iterator<Item = Selector> {
+        let others = self.group.iter().flat_map(|group| &group.others).copied();
+        std::iter::once(self.selector).chain(others)
+    }
+
+    /// The transport protocol of those that go to addresses; marks have none.
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.selectors().find_map(|selector| match selector {
+            Selector::Address { protocol, .. } => Some(protocol),
+            Selector::Mark { .. } => None,
+        })
+    }
+
     /// Whether this version can serve it.
     pub fn is_available(&self) -> bool {
         self.forwarding.is_available() && self.pool().next().is_some()
@@ -139,7 +154,10 @@ impl VirtualServer {
 
 impl fmt::Display for VirtualServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.selector.fmt(f)
+        match &self.group {
+            Some(group) => write!(f, "group {}", group.name),
+            None => self.selector.fmt(f),
+        }
     }
 }
 

@@ -58,6 +58,15 @@ impl fmt::Display for Selector {
     }
 }
 
+/// A `virtual_server_group`, as far as a virtual server is for it: several selections with one pool of real servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// All but the first of its selections, each once and all of one family.
+    pub others: Vec<Selector>,
+}
+
 /// A rule that gives packets a firewall mark: those that fit all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkRule {

@@ -1,5 +1,7 @@
 //! What is balanced: `global_defs`, `virtual_server` and `fwmark_rules`.
 
+use std::collections::BTreeSet;
+
 use super::{Node, quote};
 use crate::config::model::vrrp::{Family, FifoLines};
 use crate::config::model::{
@@ -53,8 +55,41 @@ fn timeouts(timeouts: LvsTimeouts) -> Node {
 pub(super) fn blocks(config: &Config) -> Vec<Node> {
     let mut nodes = Vec::new();
     nodes.extend(Node::list("fwmark_rules", config.mark_rules.iter().map(mark).collect()));
+    nodes.extend(groups(config));
     nodes.extend(config.virtual_servers.iter().map(virtual_server));
     nodes
+}
+
+/// What a group selects for any of its virtual servers, with one line for each address.
+fn groups(config: &Config) -> Vec<Node> {
+    let mut groups = Vec::<(&str, Vec<Node>)>::new();
+    let mut seen = BTreeSet::new();
+    for service in &config.virtual_servers {
+        let Some(group) = &service.group else { continue };
+        let place = groups.iter().position(|(name, _)| *name == group.name).unwrap_or_else(|| {
+            groups.push((&group.name, Vec::new()));
+            groups.len() - 1
+        });
+        for selector in service.selectors() {
+            let node = match selector {
+                Selector::Address { address, port, .. } => Node::one(&address.to_string(), port),
+                Selector::Mark { mark, family } => {
+                    Node::new("fwmark", [mark.to_string(), family_name(family).to_owned()])
+                }
+            };
+            if seen.insert((&group.name, node.keyword.clone(), node.arguments.clone())) {
+                groups[place].1.push(node);
+            }
+        }
+    }
+    groups.into_iter().map(|(name, lines)| Node::one("virtual_server_group", name).with(lines)).collect()
+}
+
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "inet",
+        Family::V6 => "inet6",
+    }
 }
 
 fn mark(rule: &MarkRule) -> Node {
@@ -76,17 +111,18 @@ fn mark(rule: &MarkRule) -> Node {
 
 fn virtual_server(service: &VirtualServer) -> Node {
     let VirtualServer { selector, scheduler, forwarding, persistence, granularity, delay_loop, .. } = service;
-    let node = match selector {
-        Selector::Address { address, port, .. } => {
-            Node::new("virtual_server", [address.to_string(), port.to_string()])
-        }
-        Selector::Mark { mark, .. } => Node::new("virtual_server", ["fwmark".to_owned(), mark.to_string()]),
+    let words = match (&service.group, selector) {
+        (Some(group), _) => ["group".to_owned(), group.name.clone()],
+        (None, Selector::Address { address, port, .. }) => [address.to_string(), port.to_string()],
+        (None, Selector::Mark { mark, .. }) => ["fwmark".to_owned(), mark.to_string()],
     };
-    let mut body = vec![match selector {
-        Selector::Address { protocol, .. } => Node::one("protocol", protocol),
-        Selector::Mark { family: Family::V4, .. } => Node::one("ip_family", "inet"),
-        Selector::Mark { family: Family::V6, .. } => Node::one("ip_family", "inet6"),
-    }];
+    let node = Node::new("virtual_server", words);
+    let mut body = Vec::new();
+    let protocol = service.protocol();
+    body.extend(protocol.map(|protocol| Node::one("protocol", protocol)));
+    if service.group.is_some() || protocol.is_none() {
+        body.push(Node::one("ip_family", family_name(selector.family())));
+    }
     body.push(Node::one("lb_algo", scheduler.keyword()));
     body.extend(flags(service));
     body.push(Node::one("lb_kind", forwarding.keyword()));

@@ -193,12 +193,14 @@ fn services() -> impl Strategy<Value = String> {
     let check = prop_oneof![Just("HTTP_GET {\n}".to_owned()), check];
     let server = (select(vec!["10.0.0.5 80", "10.0.0.6", "10.0.0.7 8080"]), check)
         .prop_flat_map(|(name, check)| block(format!("real_server {name}"), BlockKind::RealServer, check));
-    let names = ["10.0.0.1 80", "10.0.0.2", "fwmark 7", "10.0.0.1 443"];
+    let names = ["10.0.0.1 80", "10.0.0.2", "fwmark 7", "10.0.0.1 443", "group A", "group B"];
+    let groups = "virtual_server_group A {\n10.0.2.1-3 80\nfd00::1-f\nfwmark 9 inet\n10.0.2.9\n}\n\
+                  virtual_server_group B {\nfwmark 8\nfwmark 7\n10.0.3.0/31 443\n}\n";
     let service =
         (select(names.to_vec()), prop::collection::vec(server, 0..4)).prop_flat_map(|(name, servers)| {
             block(format!("virtual_server {name}"), BlockKind::VirtualServer, servers.concat())
         });
-    prop::collection::vec(service, 0..3).prop_map(|all| all.concat())
+    prop::collection::vec(service, 0..3).prop_map(|all| groups.to_owned() + &all.concat())
 }
 
 /// A block with some of the settings that are in effect in it, and `inner` behind them.

@@ -100,17 +100,17 @@ impl Settings {
 
     pub(super) fn say_what_is_missing(&self, service: &VirtualServer, problems: &mut Vec<Diagnostic>) {
         let header = service.span;
-        match (service.selector, self.protocol) {
-            (Selector::Address { .. }, None) => problems.push(
+        match (service.protocol(), self.protocol) {
+            (Some(_), None) => problems.push(
                 Diagnostic::warning(header, "the virtual server has no `protocol`, which means UDP")
                     .hint("write `protocol TCP` or `protocol UDP`"),
             ),
-            (Selector::Mark { .. }, Some((_, span))) => {
+            (None, Some((_, span))) => {
                 let note = Diagnostic::note(span, "`protocol` means nothing to a service by firewall mark")
                     .hint("remove it; the rules of the mark may have one");
                 problems.push(Diagnostic { is_ours: false, ..note });
             }
-            (Selector::Address { .. }, Some(_)) | (Selector::Mark { .. }, None) => {}
+            (Some(_), Some(_)) | (None, None) => {}
         }
         let is_hashing = matches!(service.scheduler, Scheduler::Sh | Scheduler::Mh);
         let hashing_flags = [self.hash_port, self.hash_fallback].map(|span| span.filter(|_| !is_hashing));
@@ -147,10 +147,7 @@ impl Settings {
         let mut warn = |say: Say, span, message: &str, hint: &str| {
             problems.push(say(span, message.to_owned()).hint(hint));
         };
-        let protocol = match service.selector {
-            Selector::Address { protocol, .. } => Some(protocol),
-            Selector::Mark { .. } => None,
-        };
+        let protocol = service.protocol();
         let seconds = "write `persistence_timeout` and the seconds";
         match (self.persistence, self.granularity_at) {
             (None, Some(span)) => warn(

@@ -185,13 +185,6 @@ fn a_firewall_mark_is_of_the_family_of_its_servers() {
 }
 
 #[test]
-fn a_group_is_recognised_and_left_out() {
-    let text = format!("virtual_server group G {{\nlb_algo rr\nlb_kind DR\n{SERVER}}}\n");
-    says(&text, "t:1:1: warning: the virtual server is left out: its form `group` is not yet in effect");
-    assert!(config(&text).virtual_servers.is_empty());
-}
-
-#[test]
 fn what_new_connections_depend_on_is_read_where_it_has_an_effect() {
     let read = |text: &str| {
         let opening = config(text).virtual_servers.remove(0).opening;
