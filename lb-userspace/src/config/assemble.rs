@@ -9,7 +9,7 @@ use super::model::{Config, LvsTimeouts, Selector, VirtualServer};
 use super::service::Groups;
 use super::source::Span;
 use super::tree::Statement;
-use super::{marks, service, values, vrrp};
+use super::{mail, marks, service, values, vrrp};
 
 /// What IPVS takes: 31 days.
 const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
@@ -17,7 +17,9 @@ const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 /// What the statements of a file say; only to be used when `problems` has no error.
 pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Config {
     let vrrp = vrrp::read(statements, problems);
-    let mut config = Config { vrrp, mark_rules: marks::read(statements, problems), ..Config::default() };
+    let mail = mail::read(statements, problems);
+    let mut config =
+        Config { vrrp, mail, mark_rules: marks::read(statements, problems), ..Config::default() };
     let groups = Groups::read(statements, problems);
     for statement in statements {
         match statement.name() {

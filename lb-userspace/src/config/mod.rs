@@ -16,6 +16,7 @@ mod expand;
 pub mod files;
 mod keywords;
 mod lexer;
+mod mail;
 mod marks;
 pub mod model;
 mod part;

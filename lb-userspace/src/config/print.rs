@@ -90,6 +90,11 @@ impl Node {
         }
     }
 
+    /// A switch that may be neither on nor off.
+    fn maybe_switch(keyword: &str, is_on: Option<bool>) -> Self {
+        Self::maybe(keyword, is_on.map(|is_on| if is_on { "yes" } else { "no" }))
+    }
+
     /// A keyword that takes nothing, and is not set where it is not on.
     fn maybe_flag(keyword: &str, is_on: bool) -> Self {
         Self { is_unset: !is_on, ..Self::flag(keyword) }

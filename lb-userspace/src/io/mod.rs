@@ -14,6 +14,7 @@ mod frames;
 pub mod holdings;
 pub mod interfaces;
 pub mod links;
+pub mod mail;
 mod netlink;
 pub mod nexthop;
 pub mod notify;

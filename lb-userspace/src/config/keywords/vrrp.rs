@@ -36,7 +36,7 @@ pub(super) const NOTIFY_AND_TRACK: &[Keyword] = &[
     some("notify_stop").now().takes("COMMAND [USER [GROUP]]").means("Run when the director stops."),
     some("notify").now().takes("COMMAND [USER [GROUP]]").means("Run on every change with kind, name, state and priority behind it."),
     maybe("notify_priority_changes").now().switch().global("vrrp_notify_priority_changes").means("A change of priority alone is notified too."),
-    maybe("smtp_alert").later().takes("[yes|no]").means("Mail on every change."),
+    maybe("smtp_alert").now().switch().or("what `smtp_alert_vrrp` or `smtp_alert` say, or no").means("Mail on every change."),
     any("notify_deleted").later().takes("COMMAND [USER [GROUP]]").means("Run when a reload takes it away."),
 ];
 

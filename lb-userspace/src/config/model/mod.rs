@@ -1,5 +1,6 @@
 //! Owns what a configuration says, in types with units. Reads no text.
 
+mod mail;
 mod places;
 mod selection;
 pub mod vrrp;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use super::source::Span;
 use vrrp::{Vrrp, VrrpInstance};
 
+pub use mail::Mail;
 pub use selection::{Group, MarkRule, Prefix, Selector};
 
 /// A whole configuration.
@@ -25,6 +27,8 @@ pub struct Config {
     pub mark_rules: Vec<MarkRule>,
     /// `lvs_timeouts` of `global_defs`.
     pub timeouts: LvsTimeouts,
+    /// Who is told by mail.
+    pub mail: Mail,
     /// Who holds the virtual addresses.
     pub vrrp: Vrrp,
 }

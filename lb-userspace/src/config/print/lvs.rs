@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Node, quote};
 use crate::config::model::vrrp::{Family, FifoLines};
 use crate::config::model::{
-    Checker, Config, Forwarding, Granularity, LvsTimeouts, MarkRule, Opening, RealServer, Scheduler,
+    Checker, Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, RealServer, Scheduler,
     Selector, TcpCheck, VirtualServer,
 };
 
@@ -31,6 +31,7 @@ pub(super) fn globals(config: &Config) -> Vec<Node> {
             nodes.push(Node::new(format!("{keyword}_script"), quote::command(script)));
         }
     }
+    nodes.extend(mail(&config.mail));
     nodes.push(Node::seconds("vrrp_startup_delay", globals.startup_delay));
     nodes.push(Node::maybe("vrrp_rt_priority", globals.rt_priority));
     // What counts for all instances is in each of them.
@@ -38,6 +39,38 @@ pub(super) fn globals(config: &Config) -> Vec<Node> {
         nodes.push(Node::seconds("vrrp_garp_interval", first.announcing.garp_interval));
         nodes.push(Node::seconds("vrrp_gna_interval", first.announcing.gna_interval));
     }
+    nodes
+}
+
+fn mail(mail: &Mail) -> Vec<Node> {
+    let Mail {
+        recipients,
+        sender,
+        server,
+        helo,
+        timeout,
+        faults,
+        checks,
+        alerts,
+        vrrp_alerts,
+        checker_alerts,
+    } = mail;
+    let mut nodes = Vec::new();
+    // On one line: a word behind the first begins nothing else.
+    let line = recipients.split_first().map(|(first, others)| Node::new(first, others));
+    nodes.extend(Node::list("notification_email", line.into_iter().collect()));
+    nodes.push(Node::maybe("notification_email_from", sender.as_ref()));
+    nodes.push(match server {
+        Some((host, port)) => Node::new("smtp_server", [host.clone(), port.to_string()]),
+        None => Node::maybe("smtp_server", None::<String>),
+    });
+    nodes.push(Node::maybe("smtp_helo_name", helo.as_ref()));
+    nodes.push(Node::seconds("smtp_connect_timeout", *timeout));
+    nodes.push(Node::maybe_flag("no_email_faults", !faults));
+    nodes.push(Node::maybe_flag("no_checker_emails", !checks));
+    let switches =
+        [("smtp_alert", alerts), ("smtp_alert_vrrp", vrrp_alerts), ("smtp_alert_checker", checker_alerts)];
+    nodes.extend(switches.map(|(keyword, is_on)| Node::maybe_switch(keyword, *is_on)));
     nodes
 }
 

@@ -244,6 +244,10 @@ fn setting(kind: BlockKind, keyword: &'static Keyword) -> BoxedStrategy<String> 
 /// Values of the keywords that take words; none where the block is made without them.
 fn samples(kind: BlockKind, name: &str) -> &'static [&'static str] {
     match (kind, name) {
+        (_, "notification_email") => &["{\na@example.com b\nc@localhost\n}", "{\n}"],
+        (_, "notification_email_from") => &["lvs@example.com"],
+        (_, "smtp_server") => &["192.0.2.25", "mx.example.com 2525", "fd00::25"],
+        (_, "smtp_helo_name") => &["lvs1"],
         (_, "router_id") => &["LVS_1", "\"a b\"", "'\"'"],
         (_, "vrrp_mcast_group4") => &["224.0.0.33"],
         (_, "vrrp_mcast_group6") => &["ff02::33"],

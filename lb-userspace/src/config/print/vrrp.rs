@@ -117,7 +117,7 @@ fn instance(instance: &VrrpInstance) -> Node {
     body.extend(tracks(&instance.tracks));
     body.extend(notify(&instance.notify));
     body.extend(command("notify_master_rx_lower_pri", instance.notify.lower_priority.as_ref()));
-    body.extend(instance.smtp_alert.map(|alert| Node::switch("smtp_alert", alert)));
+    body.push(Node::maybe_switch("smtp_alert", instance.smtp_alert));
     let node = Node::one("vrrp_instance", &instance.name).at(instance.span).with(body);
     node.remark(instance.interface.is_none(), "does not run")
 }
@@ -280,6 +280,6 @@ fn group(group: &SyncGroup) -> Node {
     body.push(Node::switch("sync_group_tracking_weight", group.tracking_weight));
     body.extend(tracks(&group.tracks));
     body.extend(notify(&group.notify));
-    body.extend(group.smtp_alert.map(|alert| Node::switch("smtp_alert", alert)));
+    body.push(Node::maybe_switch("smtp_alert", group.smtp_alert));
     Node::one("vrrp_sync_group", &group.name).at(group.span).with(body)
 }
