@@ -48,17 +48,21 @@ impl Prepared {
     /// Loads the program with maps of the size that `wanted` needs, and takes over what an earlier daemon pinned.
     ///
     /// # Errors
-    /// More services or servers than a director holds, a program that the kernel refuses, a directory that is not
-    /// on a BPF file system.
+    /// A daemon that runs with the same pins, whose maps are left alone. More services or servers than a director holds,
+    /// a program that the kernel refuses, a directory that is not on a BPF file system.
     pub fn new(settings: Settings, wanted: &[Wanted]) -> anyhow::Result<Self> {
         check_limits(&settings)?;
         let pins = &settings.pins;
         std::fs::create_dir_all(pins).with_context(|| {
             format!("{}: cannot be made; is a BPF file system mounted there?", pins.display())
         })?;
+        // Before anything is read: to go on with maps is to write to them.
+        let lock = inherit::lock(pins)?;
         let old = Inheritance::read(pins);
         let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
-        Self::build(settings, wanted, allocation, old.as_ref(), None)
+        let mut prepared = Self::build(settings, wanted, allocation, old.as_ref(), None)?;
+        prepared.datapath.lock = Some(lock);
+        Ok(prepared)
     }
 
     /// Loads it to take the place of the one that runs: with `allocation`, that keeps the rows of what stays. Cursors and
@@ -192,11 +196,9 @@ impl Prepared {
     /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
     ///
     /// # Errors
-    /// A daemon that runs with the same pins, which is left alone. An interface that refuses the program; then nothing
-    /// of this start is left, unless it took over an earlier one.
+    /// An interface that refuses the program; then nothing of this start is left, unless it took over an earlier one.
     pub fn attach(mut self) -> anyhow::Result<Datapath> {
         let pins = self.datapath.settings.pins.clone();
-        self.datapath.lock = Some(inherit::lock(&pins)?);
         let took_over = !self.kept.is_empty();
         match self.try_attach(&pins) {
             Ok(()) => {
