@@ -113,11 +113,13 @@ impl Daemon {
         let names = next.interfaces.as_ref().map(of);
         let links = names.clone().map(links::watch).transpose()?;
         self.find_out(&next.wanted, inputs).await;
-        let applied = self.apply(&next, reload);
+        // What may fail of the virtual routers comes first: with the services they change, or nothing does.
+        let prepared = inputs.roles.prepare(&next.config.vrrp);
+        let applied = prepared.and_then(|begun| self.apply(&next, reload).map(|()| begun));
         let in_use = self.addresses();
         self.resolutions.retain(|rip, _| in_use.contains(rip));
         self.next_hops.set(in_use);
-        applied?;
+        let begun = applied?;
         let [came, gone, other] = next.checklist.difference(&self.checklist);
         if [came, gone, other] != [0; 3] {
             reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
@@ -136,7 +138,7 @@ impl Daemon {
         }
         self.checklist = next.checklist;
         // Last, so that an address that comes finds its service.
-        match inputs.roles.reload(&next.config.vrrp, &next.numbers, None).await {
+        match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
             Ok(later) => reload.warnings.extend(later),
             Err(error) => {
                 // What is in force, for the next reload to begin from.
