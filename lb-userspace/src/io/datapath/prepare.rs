@@ -231,12 +231,13 @@ impl Prepared {
     /// An interface that refuses the program; then the running one is where it was.
     pub fn attach_over(mut self, running: &mut Datapath) -> anyhow::Result<()> {
         let pins = self.datapath.settings.pins.clone();
-        self.datapath.leases.define(&self.datapath.settings.leases);
         if let Err(error) = self.try_attach(&pins) {
             let used = self.datapath.layout.next_generation;
             running.put_back(&self.kept, used).context("putting the running XDP program back")?;
             return Err(error);
         }
+        // Not before it has succeeded: both programs have the same rows.
+        self.datapath.leases.define(&self.datapath.settings.leases);
         if let Some(forgotten) = &self.forgotten {
             warn!("{forgotten}");
         }
