@@ -16,7 +16,7 @@ use super::{
     owned, timeouts, way,
 };
 use crate::{
-    config::{Config, model::vrrp::Vrrp},
+    config::Config,
     control::{Director, Event, Way},
     io::{
         collector::Collector,
@@ -28,7 +28,7 @@ use crate::{
     },
     plan::{Allocation, ServiceKey, Wanted, changes},
     status::{Configuration, Failure, Reload},
-    vrrp::Numbers,
+    vrrp::{self, Numbers},
 };
 
 /// Lines about changes that go to the log; the answer to `xlvs reload` has all of them.
@@ -148,7 +148,7 @@ impl Daemon {
                 );
             }
         }
-        reload.changes.extend(changed_routers(&self.config.vrrp, &next.config.vrrp));
+        reload.changes.extend(vrrp::changes(&self.config.vrrp, &next.config.vrrp));
         (self.config, self.numbers) = (next.config, next.numbers);
         Ok(())
     }
@@ -294,16 +294,6 @@ impl Daemon {
         };
         self.early_fragments = started.inspect_err(failed).ok();
     }
-}
-
-/// Which virtual routers come and go.
-fn changed_routers(before: &Vrrp, after: &Vrrp) -> Vec<String> {
-    let names = |vrrp: &Vrrp| -> BTreeSet<String> {
-        vrrp.instances.iter().map(|instance| instance.name.clone()).collect()
-    };
-    let (before, after) = (names(before), names(after));
-    let came = after.difference(&before).map(|name| format!("vrrp_instance {name} came"));
-    came.chain(before.difference(&after).map(|name| format!("vrrp_instance {name} is gone"))).collect()
 }
 
 fn failed(reason: String, is_in_file: bool) -> Reload {
