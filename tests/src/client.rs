@@ -204,7 +204,11 @@ pub fn tally(names: &[String]) -> BTreeMap<String, usize> {
     counts
 }
 
-fn datagram(server: SocketAddr) -> Result<String> {
+/// Who answers a datagram that is sent from the calling thread's namespace.
+///
+/// # Errors
+/// When an answer does not come, or not from the address that was asked.
+pub fn datagram(server: SocketAddr) -> Result<String> {
     Ok(String::from_utf8_lossy(&exchange(server, b"who")?).into_owned())
 }
 

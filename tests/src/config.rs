@@ -19,6 +19,7 @@ pub struct VirtualServer {
     port: u16,
     protocol: Protocol,
     scheduler: String,
+    lines: Vec<String>,
     servers: Vec<RealServer>,
 }
 
@@ -33,7 +34,15 @@ impl VirtualServer {
     /// A virtual server without real servers.
     pub fn new(address: impl Into<IpAddr>, port: u16, protocol: Protocol, scheduler: &str) -> Self {
         let address = address.into();
-        Self { address, port, protocol, scheduler: scheduler.to_owned(), servers: Vec::new() }
+        let (scheduler, lines, servers) = (scheduler.to_owned(), Vec::new(), Vec::new());
+        Self { address, port, protocol, scheduler, lines, servers }
+    }
+
+    /// Adds a statement.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
     }
 
     /// Adds a real server that a `TCP_CHECK` watches.
@@ -66,6 +75,9 @@ impl fmt::Display for VirtualServer {
             "    delay_loop 1\n    lb_algo {}\n    lb_kind DR\n    protocol {protocol}",
             self.scheduler
         )?;
+        for line in &self.lines {
+            writeln!(out, "    {line}")?;
+        }
         for server in &self.servers {
             writeln!(
                 out,

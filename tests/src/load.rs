@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::client::Client;
 use crate::http;
+use crate::netns::Netns;
 use crate::wait;
 
 const CLIENTS: u32 = 8;
@@ -29,19 +29,15 @@ pub struct Load {
 }
 
 impl Load {
-    /// Has the clients ask `server` until `body` is done.
+    /// Has the clients of this namespace ask `server` until `body` is done.
     ///
     /// # Errors
     /// What `body` failed with.
-    pub fn during<T>(
-        client: &Client,
-        server: SocketAddr,
-        body: impl FnOnce(&Self) -> Result<T>,
-    ) -> Result<T> {
+    pub fn during<T>(netns: &Netns, server: SocketAddr, body: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let load = Self::default();
         std::thread::scope(|scope| {
             for _ in 0..CLIENTS {
-                scope.spawn(|| match client.netns().join() {
+                scope.spawn(|| match netns.join() {
                     Ok(()) => load.ask(server),
                     Err(error) => locked(&load.failures).push(format!("{error:#}")),
                 });

@@ -40,7 +40,6 @@ pub(super) struct Roles {
     /// Ends its scripts and watches when it is dropped.
     trackers: Trackers,
     watching: Watching,
-    leases: Leases,
     facts: mpsc::Receiver<Fact>,
     tracked: mpsc::Receiver<Input>,
     /// What each router became last, and its priority.
@@ -85,7 +84,7 @@ impl Roles {
         check_scripts(config, &notifier);
         let (trackers, tracked) = Trackers::start(config)?;
         let holdings = Holdings::start()?;
-        let (thread, events) = Vrrp::start(config, numbers, Means { leases: leases.clone(), holdings })?;
+        let (thread, events) = Vrrp::start(config, numbers, Means { leases, holdings })?;
         Ok(Self {
             config: config.clone(),
             events,
@@ -95,7 +94,6 @@ impl Roles {
             busy: Vec::new(),
             trackers,
             watching,
-            leases,
             facts,
             tracked,
             standing: BTreeMap::new(),

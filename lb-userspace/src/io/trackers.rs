@@ -29,36 +29,47 @@ pub struct Trackers {
     processes: Option<process::Watch>,
 }
 
+/// What of the next configuration's watching may fail, and did not.
+#[derive(Debug)]
+pub struct Begun {
+    files: Option<file::Watch>,
+    processes: Option<process::Watch>,
+}
+
 impl Trackers {
     /// Writes the files that have an `init_file`, and begins to watch. Each script is told of when it is known first,
     /// each file and process at once; then all of them when they change. Needs a Tokio runtime with time and I/O.
     ///
     /// # Errors
-    /// Without inotify or threads. A script or file that cannot be used is logged instead.
+    /// As of [`Self::begin`]. A script or file that cannot be used is logged instead.
     pub fn start(vrrp: &Vrrp) -> anyhow::Result<(Self, mpsc::Receiver<Input>)> {
         let (inputs, reader) = mpsc::channel(INPUTS);
         let programs = Programs::new(&vrrp.globals);
         let mut trackers = Self { inputs, programs, scripts: BTreeMap::new(), files: None, processes: None };
-        trackers.change(vrrp)?;
+        let begun = trackers.begin(vrrp)?;
+        trackers.change(vrrp, begun);
         Ok((trackers, reader))
     }
 
-    /// Watches what another configuration says. What is the same there goes on as it was. What is another begins anew, and
-    /// what was told of it holds until something else is. What is new begins as in [`Self::start`].
+    /// Begins what another configuration needs and what is not there yet, which watches nothing before [`Self::change`].
     ///
     /// # Errors
-    /// As [`Self::start`]; then it watches on as before.
-    pub fn change(&mut self, vrrp: &Vrrp) -> anyhow::Result<()> {
-        let files = match &self.files {
-            None if !vrrp.files.is_empty() => Some(file::Watch::start(self.inputs.clone())?),
-            _ => None,
-        };
-        let processes = match &self.processes {
-            None if !vrrp.processes.is_empty() => Some(process::Watch::start(self.inputs.clone())?),
-            _ => None,
-        };
-        self.files = self.files.take().or(files).filter(|_| !vrrp.files.is_empty());
-        self.processes = self.processes.take().or(processes).filter(|_| !vrrp.processes.is_empty());
+    /// Without inotify or threads.
+    pub fn begin(&self, vrrp: &Vrrp) -> anyhow::Result<Begun> {
+        let needs_files = self.files.is_none() && !vrrp.files.is_empty();
+        let needs_processes = self.processes.is_none() && !vrrp.processes.is_empty();
+        Ok(Begun {
+            files: needs_files.then(|| file::Watch::start(self.inputs.clone())).transpose()?,
+            processes: needs_processes.then(|| process::Watch::start(self.inputs.clone())).transpose()?,
+        })
+    }
+
+    /// Watches what another configuration says. What is the same there goes on as it was. What is another begins anew, and
+    /// what was told of it holds until something else is. What is new begins as in [`Self::start`]; `begun` is for the same
+    /// configuration.
+    pub fn change(&mut self, vrrp: &Vrrp, begun: Begun) {
+        self.files = self.files.take().or(begun.files).filter(|_| !vrrp.files.is_empty());
+        self.processes = self.processes.take().or(begun.processes).filter(|_| !vrrp.processes.is_empty());
         if let Some(files) = &mut self.files {
             files.change(&vrrp.files);
         }
@@ -66,7 +77,6 @@ impl Trackers {
             processes.change(&vrrp.processes);
         }
         self.change_scripts(vrrp);
-        Ok(())
     }
 
     fn change_scripts(&mut self, vrrp: &Vrrp) {

@@ -2,6 +2,7 @@
 //! what is to be sent, announced or reported is an output that `io::vrrp` executes.
 
 pub mod announcing;
+mod changes;
 pub mod machine;
 mod numbers;
 pub mod routers;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
 
+pub use self::changes::changes;
 pub use self::numbers::Numbers;
 pub use self::routers::{RouterReport, Routers};
 

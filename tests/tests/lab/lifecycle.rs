@@ -57,6 +57,25 @@ fn a_killed_daemon_is_taken_over_without_losing_a_connection() -> Result<()> {
 }
 
 #[test]
+fn a_flow_table_of_another_size_is_told_with_what_is_lost() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        let config = lab.http_on_all("rr");
+        lab.director.set_options(&["--flow-slots", "4096"]);
+        lab.balance(&config, 1)?;
+        lab.director.kill9()?;
+        lab.director.set_options(&["--flow-slots", "8192"]);
+        lab.balance(&config, 1)?;
+        let log = lab.director.log();
+        let told: Vec<_> = log.lines().filter(|line| line.contains("flow table")).collect();
+        let [line] = told[..] else { anyhow::bail!("{log}") };
+        let says = "the flow table of IPv4 held 4096 flows and holds 8192 now; the connections";
+        assert!(line.contains("WARN") && line.contains("took over from") && line.contains(says), "{line}");
+        assert!(!log.contains("took over the connections"), "{log}");
+        Ok(())
+    })
+}
+
+#[test]
 fn counts_go_on_for_a_server_that_stays_and_begin_anew_for_one_that_comes() -> Result<()> {
     with_lab(&Plan::servers(3), |lab| {
         let own: Vec<_> = lab.servers.iter().map(|server| server.address).collect();

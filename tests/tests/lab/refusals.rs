@@ -90,6 +90,51 @@ fn a_start_without_root_is_refused() -> Result<()> {
     })
 }
 
+/// Without the counts of what is on the wire by itself.
+const MAPS: [&str; 8] =
+    ["layout", "leases", "limits", "members", "server_stats", "servers", "services", "timeouts"];
+
+#[test]
+fn a_second_daemon_with_the_same_maps_is_refused_and_touches_none() -> Result<()> {
+    with_lab(&Plan::servers(3), |lab| {
+        let on = |servers: &[usize]| {
+            let all = servers.iter().map(|server| lab.servers[*server].address);
+            all.fold(lab.http("rr"), |service, own| service.checked(own, 1))
+        };
+        let (of_first, of_second) = (on(&[0, 1]), on(&[0, 2]).to_string());
+        lab.balance(&of_first, 2)?;
+        lab.client().sequence(lab.service(), 6)?;
+        let told = || -> Result<_> {
+            let status = lab.director.status()?;
+            let counts = status.service()?.servers.iter().map(|server| (server.address, server.connections));
+            let maps = MAPS.iter().map(|map| lab.director.dump(map)).collect::<Result<Vec<_>>>()?;
+            Ok((status.pid, counts.collect::<Vec<_>>(), maps))
+        };
+        let before = told()?;
+        assert!(before.1.iter().all(|(_, connections)| *connections == 3), "{:?}", before.1);
+
+        // What it would change: rs3 has the row of rs2 in its place.
+        let config = lab.dir().join("second.conf");
+        fs::write(&config, of_second)?;
+        let state = lab.dir().join("second");
+        let first = lab.director.command(&config, &["lan0".to_owned()])?;
+        let mut command = lab.director.netns().command(first.get_program())?;
+        let mut is_state = false;
+        for argument in first.get_args() {
+            let own = std::mem::replace(&mut is_state, argument == "--state-dir");
+            command.arg(if own { state.as_os_str() } else { argument });
+        }
+        let output = lab.director.finished(command)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let last = stderr.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(last.starts_with("xlvs: ") && last.contains("another xlvs runs with this pin"), "{stderr}");
+        assert_eq!(told()?, before);
+        assert_eq!(lab.client().sequence(lab.service(), 2)?, ["rs2", "rs1"]);
+        Ok(())
+    })
+}
+
 #[test]
 fn a_second_daemon_for_the_same_state_is_refused_and_the_first_goes_on() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {

@@ -109,7 +109,7 @@ fn nothing_is_lost_while_the_configuration_changes() -> Result<()> {
         let last = lab.director.wait_status("rs4 to be down", BOUND, down)?;
         let begin = |_| lab.client().download(lab.service(), "/big");
         let downloads = (0..4).map(begin).collect::<Result<Vec<_>>>()?;
-        Load::during(lab.client(), lab.service().into(), |load| {
+        Load::during(lab.client().netns(), lab.service().into(), |load| {
             let mut watched = Watched { lab, load, downloads, megabytes: 0, last };
             watched.check("before any change", &["rs1", "rs2"])?;
             let begin = std::time::Instant::now();

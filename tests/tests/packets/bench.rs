@@ -19,6 +19,7 @@ use lb_common::{
     layout::{Lease, MarkRule, NextHop, Policy, Stats},
     sched::Method,
 };
+use tempfile::TempDir;
 use xlvs::{
     control::{Action, Director, Event, Way},
     io::{
@@ -59,6 +60,8 @@ pub(crate) struct Outcome {
 /// A director on the bench: no interface, no daemon.
 pub(crate) struct Bench {
     prepared: Prepared,
+    /// For its pins, which are locked; it has none, for it is not attached.
+    _pins: TempDir,
     /// The director's own view, for events.
     pub(crate) director: Director,
 }
@@ -143,12 +146,12 @@ impl Bench {
         marks: &[MarkRule],
         routers: &[Lease],
     ) -> anyhow::Result<Self> {
-        let settings = Settings { marks: marks.to_vec(), ..settings(&std::env::temp_dir(), routers) };
+        let settings = Settings { marks: marks.to_vec(), ..settings(Path::new(""), routers) };
         Self::with_settings(services, Settings { flow_slots: 65_536, ..settings }, 1500)
     }
 
     fn with(services: &[Wanted], flow_slots: u32, routers: &[Lease], mtu: u32) -> anyhow::Result<Self> {
-        let settings = Settings { flow_slots, ..settings(&std::env::temp_dir(), routers) };
+        let settings = Settings { flow_slots, ..settings(Path::new(""), routers) };
         Self::with_settings(services, settings, mtu)
     }
 
@@ -156,10 +159,12 @@ impl Bench {
         // Frames of a test run come in by the loopback interface, which has index 1.
         settings.interfaces =
             vec![Link { mtu: 9000, ..link("lo", 1, DIRECTOR) }, Link { mtu, ..namespace()? }];
+        let pins = tempfile::tempdir()?;
+        pins.path().clone_into(&mut settings.pins);
         let mut prepared = Prepared::new(settings, services)?;
         let director = Director::new(services, &prepared.allocation);
         director.everything().iter().for_each(|action| prepared.apply(action));
-        Ok(Self { prepared, director })
+        Ok(Self { prepared, _pins: pins, director })
     }
 
     /// Takes an event in, as the daemon would.

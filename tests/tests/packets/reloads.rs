@@ -237,9 +237,12 @@ fn another_program_with_larger_maps_counts_the_same_connections() {
 
 #[test]
 fn where_an_interface_refuses_the_program_the_running_one_goes_on() {
-    let mut running = Running::start(&[http(Scheduler::Rr, &[1, 2])], &[]);
+    let mut running = Running::start(&[http(Scheduler::Rr, &[1, 2])], &[Lease::none(51, NO_VMAC)]);
     assert_eq!([1, 2].map(|client| running.to(&tcp(client, flag::SYN))), [Some(2), Some(1)]);
-    let settings = running.datapath.settings().clone();
+    let leases = running.datapath.leases();
+    let until = far();
+    leases.set(1, until);
+    let settings = Settings { leases: vec![Lease::none(52, NO_VMAC)], ..running.datapath.settings().clone() };
     let index = nix::net::if_::if_nametoindex("xlvs-out").expect("it is there");
     let taken = Link { name: "xlvs-out".to_owned(), index, ..settings.interfaces[0].clone() };
     let mut other = bench::attach(&pins(), &taken, &[]).expect("another program is on it");
@@ -252,6 +255,7 @@ fn where_an_interface_refuses_the_program_the_running_one_goes_on() {
     let refused = prepared.expect("it loads").attach_over(&mut running.datapath).expect_err("it is taken");
     assert!(format!("{refused:#}").contains("xlvs-out"), "{refused:#}");
     assert_eq!(pinned_names(&running), before);
+    assert_eq!(leases.get(1), until, "the row is that of its own router");
     assert_eq!([1, 2].map(|client| running.to(&tcp(client, flag::ACK))), [Some(2), Some(1)]);
     running.change(&next);
     assert_eq!([3, 4].map(|client| running.to(&tcp(client, flag::SYN))), [Some(3), Some(2)]);

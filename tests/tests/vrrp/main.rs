@@ -2,6 +2,7 @@
 //! keepalived; without them every test fails and says so.
 
 mod belongings;
+mod changes;
 mod families;
 mod fencing;
 mod flood;

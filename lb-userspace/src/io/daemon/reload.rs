@@ -16,7 +16,7 @@ use super::{
     owned, timeouts, way,
 };
 use crate::{
-    config::{Config, model::vrrp::Vrrp},
+    config::Config,
     control::{Director, Event, Way},
     io::{
         collector::Collector,
@@ -28,7 +28,7 @@ use crate::{
     },
     plan::{Allocation, ServiceKey, Wanted, changes},
     status::{Configuration, Failure, Reload},
-    vrrp::Numbers,
+    vrrp::{self, Numbers},
 };
 
 /// Lines about changes that go to the log; the answer to `xlvs reload` has all of them.
@@ -113,11 +113,13 @@ impl Daemon {
         let names = next.interfaces.as_ref().map(of);
         let links = names.clone().map(links::watch).transpose()?;
         self.find_out(&next.wanted, inputs).await;
-        let applied = self.apply(&next, reload);
+        // What may fail of the virtual routers comes first: with the services they change, or nothing does.
+        let prepared = inputs.roles.prepare(&next.config.vrrp);
+        let applied = prepared.and_then(|begun| self.apply(&next, reload).map(|()| begun));
         let in_use = self.addresses();
         self.resolutions.retain(|rip, _| in_use.contains(rip));
         self.next_hops.set(in_use);
-        applied?;
+        let begun = applied?;
         let [came, gone, other] = next.checklist.difference(&self.checklist);
         if [came, gone, other] != [0; 3] {
             reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
@@ -136,7 +138,7 @@ impl Daemon {
         }
         self.checklist = next.checklist;
         // Last, so that an address that comes finds its service.
-        match inputs.roles.reload(&next.config.vrrp, &next.numbers, None).await {
+        match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
             Ok(later) => reload.warnings.extend(later),
             Err(error) => {
                 // What is in force, for the next reload to begin from.
@@ -146,7 +148,7 @@ impl Daemon {
                 );
             }
         }
-        reload.changes.extend(changed_routers(&self.config.vrrp, &next.config.vrrp));
+        reload.changes.extend(vrrp::changes(&self.config.vrrp, &next.config.vrrp));
         (self.config, self.numbers) = (next.config, next.numbers);
         Ok(())
     }
@@ -292,16 +294,6 @@ impl Daemon {
         };
         self.early_fragments = started.inspect_err(failed).ok();
     }
-}
-
-/// Which virtual routers come and go.
-fn changed_routers(before: &Vrrp, after: &Vrrp) -> Vec<String> {
-    let names = |vrrp: &Vrrp| -> BTreeSet<String> {
-        vrrp.instances.iter().map(|instance| instance.name.clone()).collect()
-    };
-    let (before, after) = (names(before), names(after));
-    let came = after.difference(&before).map(|name| format!("vrrp_instance {name} came"));
-    came.chain(before.difference(&after).map(|name| format!("vrrp_instance {name} is gone"))).collect()
 }
 
 fn failed(reason: String, is_in_file: bool) -> Reload {

@@ -42,7 +42,12 @@ impl Inheritance {
             return None;
         }
         Self::read_maps(pins)
-            .inspect_err(|error| warn!("{}: maps of an earlier run are not used: {error:#}", pins.display()))
+            .inspect_err(|error| {
+                warn!(
+                    "{}: maps of an earlier run are not used, its connections are lost: {error:#}",
+                    pins.display()
+                );
+            })
             .ok()
     }
 

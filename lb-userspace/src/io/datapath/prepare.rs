@@ -9,7 +9,7 @@ use aya::{
     maps::{Array, PerCpuArray},
 };
 use lb_common::{
-    flow::{ERAS, Timeouts},
+    flow::{ERAS, SLOTS, Timeouts},
     layout::{ABI_VERSION, Layout, Load, MAX_PORTS, MarkRule},
 };
 use tracing::{info, warn};
@@ -40,6 +40,8 @@ const SHARED: [&str; 4] = ["leases", "fragments", "loads", "joined"];
 pub struct Prepared {
     datapath: Datapath,
     kept: Vec<&'static str>,
+    /// What of the connections cannot go on, in words.
+    forgotten: Option<String>,
     /// Who has which row.
     pub allocation: Allocation,
 }
@@ -48,17 +50,21 @@ impl Prepared {
     /// Loads the program with maps of the size that `wanted` needs, and takes over what an earlier daemon pinned.
     ///
     /// # Errors
-    /// More services or servers than a director holds, a program that the kernel refuses, a directory that is not
-    /// on a BPF file system.
+    /// A daemon that runs with the same pins, whose maps are left alone. More services or servers than a director holds,
+    /// a program that the kernel refuses, a directory that is not on a BPF file system.
     pub fn new(settings: Settings, wanted: &[Wanted]) -> anyhow::Result<Self> {
         check_limits(&settings)?;
         let pins = &settings.pins;
         std::fs::create_dir_all(pins).with_context(|| {
             format!("{}: cannot be made; is a BPF file system mounted there?", pins.display())
         })?;
+        // Before anything is read: to go on with maps is to write to them.
+        let lock = inherit::lock(pins)?;
         let old = Inheritance::read(pins);
         let allocation = old.as_ref().map(|old| old.allocation.clone()).unwrap_or_default().assign(wanted)?;
-        Self::build(settings, wanted, allocation, old.as_ref(), None)
+        let mut prepared = Self::build(settings, wanted, allocation, old.as_ref(), None)?;
+        prepared.datapath.lock = Some(lock);
+        Ok(prepared)
     }
 
     /// Loads it to take the place of the one that runs: with `allocation`, that keeps the rows of what stays. Cursors and
@@ -171,7 +177,8 @@ impl Prepared {
             settings,
             lock: None,
         };
-        Ok(Self { datapath, kept, allocation })
+        let forgotten = old.and_then(|old| forgotten(old.flow_rows, rows.flows));
+        Ok(Self { datapath, kept, forgotten, allocation })
     }
 
     /// Makes a change before the first packet.
@@ -192,16 +199,20 @@ impl Prepared {
     /// Attaches the program, or puts it in the place of an earlier daemon's, and pins everything.
     ///
     /// # Errors
-    /// A daemon that runs with the same pins, which is left alone. An interface that refuses the program; then nothing
-    /// of this start is left, unless it took over an earlier one.
+    /// An interface that refuses the program; then nothing of this start is left, unless it took over an earlier one.
     pub fn attach(mut self) -> anyhow::Result<Datapath> {
         let pins = self.datapath.settings.pins.clone();
-        self.datapath.lock = Some(inherit::lock(&pins)?);
         let took_over = !self.kept.is_empty();
         match self.try_attach(&pins) {
             Ok(()) => {
-                if took_over {
-                    info!("took over the connections of an earlier run from {}", pins.display());
+                match &self.forgotten {
+                    Some(forgotten) => {
+                        warn!("took over from an earlier run, {}: {forgotten}", pins.display())
+                    }
+                    None if took_over => {
+                        info!("took over the connections of an earlier run from {}", pins.display());
+                    }
+                    None => {}
                 }
                 Ok(self.datapath)
             }
@@ -220,11 +231,15 @@ impl Prepared {
     /// An interface that refuses the program; then the running one is where it was.
     pub fn attach_over(mut self, running: &mut Datapath) -> anyhow::Result<()> {
         let pins = self.datapath.settings.pins.clone();
-        self.datapath.leases.define(&self.datapath.settings.leases);
         if let Err(error) = self.try_attach(&pins) {
             let used = self.datapath.layout.next_generation;
             running.put_back(&self.kept, used).context("putting the running XDP program back")?;
             return Err(error);
+        }
+        // Not before it has succeeded: both programs have the same rows.
+        self.datapath.leases.define(&self.datapath.settings.leases);
+        if let Some(forgotten) = &self.forgotten {
+            warn!("{forgotten}");
         }
         self.datapath.lock = running.lock.take();
         *running = self.datapath;
@@ -285,18 +300,28 @@ fn check_limits(settings: &Settings) -> anyhow::Result<()> {
 /// The maps of an earlier program that the new one goes on with.
 fn kept(old: &Inheritance, rows: &Rows) -> Vec<&'static str> {
     let [same_v4, same_v6] = [0, 1].map(|family| old.flow_rows[family] == rows.flows[family]);
-    let forgets = |family: usize| old.flow_rows[family] > 1 && rows.flows[family] > 1;
-    if (!same_v4 && forgets(0)) || (!same_v6 && forgets(1)) {
-        warn!(
-            "the flow tables change from {:?} to {:?} buckets: connections are forgotten",
-            old.flow_rows, rows.flows
-        );
-    }
     let same_servers = old.stats_rows() == rows.servers;
     let same = [same_v4, same_v6, same_servers, true, true];
     let shared = [true, true, same_servers, same_servers].map(|same| same && old.is_running);
     let all = KEPT.into_iter().zip(same).chain(SHARED.into_iter().zip(shared));
     all.filter_map(|(name, same)| same.then_some(name)).collect()
+}
+
+/// What becomes of the connections in flow tables, of IPv4 and IPv6, that had other rows than now. One row is no table.
+fn forgotten(before: [usize; 2], now: [usize; 2]) -> Option<String> {
+    let tables = ["IPv4", "IPv6"].into_iter().zip(before.into_iter().zip(now));
+    let others = tables.filter(|(_, (before, now))| before != now && *before > 1 && *now > 1);
+    let sizes = others.map(|(family, (before, now))| {
+        format!("the flow table of {family} held {} flows and holds {} now", before * SLOTS, now * SLOTS)
+    });
+    let sizes: Vec<String> = sizes.collect();
+    (!sizes.is_empty()).then(|| {
+        format!(
+            "{}; the connections and persistence templates in it are lost, and only services that schedule by hash or are \
+             sloppy_tcp go on with connections that they do not know",
+            sizes.join(", ")
+        )
+    })
 }
 
 fn tables(ebpf: &Ebpf) -> anyhow::Result<Tables> {

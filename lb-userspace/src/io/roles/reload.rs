@@ -1,42 +1,41 @@
 //! Another configuration for the virtual routers that run, so that nothing that is the same in it notices.
 
-use anyhow::ensure;
-
 use super::{Roles, check_scripts, longest_interval, names};
 use crate::config::model::vrrp::{Vrrp as Config, VrrpInstance};
-use crate::io::datapath::Leases;
+use crate::io::trackers::Begun;
 use crate::vrrp::{Input, Numbers, RouterId};
 
 impl Roles {
-    /// Takes another configuration, and waits until the VRRP thread has it. Routers that it does not name any more, or that
-    /// are others now, go on as they were for as long as it takes them to give their masterships away. `leases` is the
-    /// data plane's map where that is another one: when this returns, it has every lease that there is. While everything
-    /// stops, nothing happens.
+    /// Does what may fail of taking another configuration, and changes nothing.
+    ///
+    /// # Errors
+    /// When the host has no inotify or threads left for new trackers.
+    pub(in crate::io) fn prepare(&self, config: &Config) -> anyhow::Result<Begun> {
+        self.trackers.begin(config)
+    }
+
+    /// Takes another configuration, for which `begun` was [prepared](Self::prepare), and waits until the VRRP thread has it.
+    /// Routers that it does not name any more, or that are others now, go on as they were for as long as it takes them to
+    /// give their masterships away. The data plane has rows for all of them. While everything stops, nothing happens.
     ///
     /// Gives what takes effect at the next start only, in sentences for the log.
     ///
     /// # Errors
-    /// When the data plane has too few rows, when the host has no inotify or threads left for new trackers, and when the VRRP
-    /// thread is gone or hangs. In the first two cases the configuration stays as it was.
+    /// When the VRRP thread is gone or hangs.
     pub(in crate::io) async fn reload(
         &mut self,
         config: &Config,
         numbers: &Numbers,
-        leases: Option<Leases>,
+        begun: Begun,
     ) -> anyhow::Result<Vec<String>> {
         if self.stop_by.is_some() {
             return Ok(Vec::new());
         }
-        let (needed, there) = (numbers.lease_rows(), leases.as_ref().unwrap_or(&self.leases).rows());
-        ensure!(needed <= there, "the map `leases` has {there} rows and {needed} are needed: start anew");
-        self.trackers.change(config)?;
+        self.trackers.change(config, begun);
         self.notifier.change(&config.globals);
         check_scripts(config, &self.notifier);
         self.watching.change(names::wanted(config));
-        if let Some(leases) = &leases {
-            self.leases = leases.clone();
-        }
-        let ending = self.thread.reload(config, numbers, leases).await?;
+        let ending = self.thread.reload(config, numbers).await?;
         let later = at_the_next_start(&self.config, config);
         self.config = config.clone();
         self.longest = self.longest.max(longest_interval(config));

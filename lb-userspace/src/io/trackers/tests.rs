@@ -123,7 +123,7 @@ async fn an_init_file_is_written_at_the_start_and_not_later() {
         assert_eq!(next(&mut inputs).await, file_says(expected), "{there:?} {overwrite:?}");
         fs::write(place.path("file"), "9").unwrap();
         assert_eq!(next(&mut inputs).await, file_says(9), "{there:?} {overwrite:?}");
-        trackers.change(&vrrp).unwrap();
+        change(&mut trackers, &vrrp);
         assert_eq!(place.read("file"), "9", "{there:?} {overwrite:?}");
     }
 }
@@ -156,10 +156,10 @@ async fn a_script_that_is_the_same_runs_on_and_one_that_is_removed_is_killed() {
     let pid: i32 = place.lines("pids", 1).await.trim().parse().unwrap();
     let moved = VrrpScript { span: Span { start: 9, ..Span::default() }, ..script.clone() };
     let other = VrrpScript { name: "other".to_owned(), ..script };
-    trackers.change(&with(&[other, moved])).unwrap();
+    change(&mut trackers, &with(&[other, moved]));
     let pids = place.lines("pids", 2).await;
     assert!(pids.lines().count() == 2 && !is_gone(pid), "only the new one was started: {pids}");
-    trackers.change(&with(&[])).unwrap();
+    change(&mut trackers, &with(&[]));
     until(|| is_gone(pid).then_some(())).await;
 }
 
@@ -171,7 +171,7 @@ async fn the_first_result_of_a_script_that_is_another_decides_and_until_then_not
     assert_eq!(next(&mut inputs).await, script_is(true));
     let body = "while [ ! -e go ]; do sleep 0.01; done; exit 1";
     let failing = VrrpScript { fall: 9, interval: PATIENCE, command: place.script("down", body), ..begin };
-    trackers.change(&Vrrp { scripts: vec![failing], ..Vrrp::default() }).unwrap();
+    change(&mut trackers, &Vrrp { scripts: vec![failing], ..Vrrp::default() });
     fs::write(place.path("go"), "").unwrap();
     assert_eq!(next(&mut inputs).await, script_is(false));
 }
@@ -191,12 +191,12 @@ async fn files_come_and_go_and_are_told_of_when_they_say_something_else() {
     fs::write(place.path("file"), "3").unwrap();
     assert_eq!(next(&mut inputs).await, file_says(3));
     let same = TrackFile { init: None, ..file(place.path("same")) };
-    trackers.change(&Vrrp { files: vec![same], ..Vrrp::default() }).unwrap();
-    trackers.change(&with(&["other"])).unwrap();
+    change(&mut trackers, &Vrrp { files: vec![same], ..Vrrp::default() });
+    change(&mut trackers, &with(&["other"]));
     assert_eq!(next(&mut inputs).await, file_says(8), "it was written, and the one between said nothing new");
-    trackers.change(&with(&[])).unwrap();
+    change(&mut trackers, &with(&[]));
     fs::write(place.path("other"), "1").unwrap();
-    trackers.change(&with(&["file"])).unwrap();
+    change(&mut trackers, &with(&["file"]));
     assert_eq!(next(&mut inputs).await, file_says(8), "one that is new again is told of at once");
 }
 
@@ -207,13 +207,13 @@ async fn a_process_that_is_another_is_told_of_only_if_that_changes_it() {
     let (mut trackers, mut inputs) = start(&with(&[process("name", &[none], false)]));
     assert_eq!(next(&mut inputs).await, process_is("name", false));
     let again = TrackProcess { terminate_delay: Duration::from_secs(1), ..process("name", &[none], false) };
-    trackers.change(&with(&[again.clone(), process("path", &[none], true)])).unwrap();
+    change(&mut trackers, &with(&[again.clone(), process("path", &[none], true)]));
     assert_eq!(next(&mut inputs).await, process_is("path", false));
     let fine = TrackProcess { quorum: 0, ..again };
-    trackers.change(&with(std::slice::from_ref(&fine))).unwrap();
+    change(&mut trackers, &with(std::slice::from_ref(&fine)));
     assert_eq!(next(&mut inputs).await, process_is("name", true));
-    trackers.change(&with(&[])).unwrap();
-    trackers.change(&with(&[fine])).unwrap();
+    change(&mut trackers, &with(&[]));
+    change(&mut trackers, &with(&[fine]));
     assert_eq!(next(&mut inputs).await, process_is("name", true));
 }
 
@@ -225,6 +225,11 @@ impl Drop for Kept {
         let _gone = self.0.kill();
         let _reaped = self.0.wait();
     }
+}
+
+fn change(trackers: &mut Trackers, vrrp: &Vrrp) {
+    let begun = trackers.begin(vrrp).unwrap();
+    trackers.change(vrrp, begun);
 }
 
 fn start(vrrp: &Vrrp) -> (Trackers, Receiver<Input>) {

@@ -59,8 +59,6 @@ enum Command {
 struct Reload {
     config: Config,
     numbers: Numbers,
-    /// Where leases are written from now on, if it is another map.
-    leases: Option<Leases>,
     /// Gets the instances that are about to end.
     done: oneshot::Sender<Vec<Arc<VrrpInstance>>>,
 }
@@ -171,11 +169,10 @@ impl Vrrp {
         &self,
         config: &Config,
         numbers: &Numbers,
-        leases: Option<Leases>,
     ) -> anyhow::Result<Vec<Arc<VrrpInstance>>> {
         let (done, answer) = oneshot::channel();
         let (config, numbers) = (config.clone(), numbers.clone());
-        self.command(Command::Reload(Box::new(Reload { config, numbers, leases, done })));
+        self.command(Command::Reload(Box::new(Reload { config, numbers, done })));
         let answer = tokio::time::timeout(RELOAD, answer).await.context("the VRRP thread does not answer")?;
         answer.context("the VRRP thread is gone")
     }

@@ -331,12 +331,8 @@ impl Worker {
         }
     }
 
-    /// A router that is about to end may have no row any more in the map of a reload.
     fn set_lease(&self, router: RouterId, until_ns: u64) {
-        let row = router.lease_row();
-        if usize::from(row) < self.means.leases.rows() {
-            self.means.leases.set(row, until_ns);
-        }
+        self.means.leases.set(router.lease_row(), until_ns);
     }
 
     /// Sends an advert; whether it left.

@@ -32,14 +32,17 @@ pub(super) struct Settings {
     pub(super) answer_lower: bool,
     pub(super) answer_higher: bool,
     addresses: Vec<IpAddr>,
-    /// What another router says that has not been reloaded yet.
-    former: Option<Former>,
+    /// What another router says that has not been reloaded yet, from the latest.
+    former: Vec<Former>,
     skip_check_addresses: bool,
     peers: Option<Vec<IpAddr>>,
 }
 
+/// So many reloads may come before one of another router.
+const FORMERS: usize = 8;
+
 /// What of the settings before a reload adverts may still say, until one says what is now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Former {
     interval: Duration,
     addresses: Vec<IpAddr>,
@@ -67,7 +70,7 @@ impl Settings {
             answer_higher: instance.higher_prio_send_advert,
             // Those of the other family do not fit into its adverts.
             addresses: sorted(addresses.filter(|&address| Family::of(address) == instance.family).collect()),
-            former: None,
+            former: Vec::new(),
             skip_check_addresses: instance.skip_check_addresses,
             peers: match &instance.transport {
                 Transport::Unicast { peers, only_peers: true, .. } => Some(peers.clone()),
@@ -79,19 +82,18 @@ impl Settings {
     /// These in place of others.
     #[must_use]
     pub(super) fn in_place_of(mut self, before: &Self) -> Self {
-        let is_same = (self.interval, &self.addresses) == (before.interval, &before.addresses);
-        self.former = if is_same {
-            before.former.clone()
-        } else {
-            Some(Former { interval: before.interval, addresses: before.addresses.clone() })
-        };
+        let own = Former { interval: self.interval, addresses: self.addresses.clone() };
+        let last = Former { interval: before.interval, addresses: before.addresses.clone() };
+        self.former = std::iter::once(last).chain(before.former.iter().cloned()).collect();
+        self.former.retain(|former| *former != own);
+        self.former.truncate(FORMERS);
         self
     }
 
     /// Takes note of an advert that counts.
     pub(super) fn heard(&mut self, advert: &Advert) {
         if self.fits(advert, self.interval, &self.addresses, false).is_ok() {
-            self.former = None;
+            self.former.clear();
         }
     }
 
@@ -119,8 +121,9 @@ impl Settings {
         }
         let known = self.skip_check_addresses && master == Some(source);
         self.fits(advert, self.interval, &self.addresses, known).or_else(|refusal| {
-            let former = self.former.as_ref().ok_or(refusal)?;
-            self.fits(advert, former.interval, &former.addresses, known).map_err(|_| refusal)
+            let is_of =
+                |former: &Former| self.fits(advert, former.interval, &former.addresses, known).is_ok();
+            if self.former.iter().any(is_of) { Ok(()) } else { Err(refusal) }
         })
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::Reload;
-use super::super::realtime::monotonic;
 use super::super::station::Station;
 use super::Worker;
 use crate::config::model::vrrp::{SyncGroup, Vrrp as Config};
@@ -13,14 +12,10 @@ use crate::vrrp::{Numbers, RouterId};
 
 impl Worker {
     pub(super) fn reload(&mut self, now: Instant, reload: Reload) {
-        let Reload { config, numbers, leases, done } = reload;
+        let Reload { config, numbers, done } = reload;
+        // What came before is done and told as it was configured then.
+        self.perform();
         self.routers.reload(now, &config, &numbers);
-        if let Some(leases) = leases {
-            self.means.leases = leases;
-            for report in self.routers.report() {
-                self.set_lease(report.router, report.lease.map_or(0, monotonic));
-            }
-        }
         self.adopt(now, &config, &numbers);
         if self.priority != config.globals.rt_priority {
             self.priority = config.globals.rt_priority;

@@ -5,6 +5,7 @@ mod groups;
 mod lifetime;
 mod random;
 mod reload;
+mod told;
 mod tracking;
 mod two_nodes;
 

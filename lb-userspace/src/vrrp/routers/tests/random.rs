@@ -1,9 +1,8 @@
 //! Whatever comes in, and whenever: what always holds.
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 
+use super::told::Told;
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -44,45 +43,6 @@ fn config() -> Vrrp {
     config
 }
 
-/// What has been told so far.
-#[derive(Default)]
-struct Told {
-    states: BTreeMap<RouterId, State>,
-    holds: BTreeSet<RouterId>,
-    group: Option<State>,
-    stopped: bool,
-}
-
-impl Told {
-    fn check(&mut self, outputs: &[Output]) {
-        for output in outputs {
-            assert!(!self.stopped, "{output:?} after the end");
-            match output {
-                Output::Hold { router, hold } => {
-                    assert_ne!(self.holds.contains(router), *hold, "{outputs:?}");
-                    if *hold {
-                        self.holds.insert(*router)
-                    } else {
-                        self.holds.remove(router)
-                    };
-                }
-                Output::Announce { router, .. } => assert!(self.holds.contains(router), "{outputs:?}"),
-                Output::Changed { router, from, to, .. } => {
-                    let before = self.states.insert(*router, *to).unwrap_or_default();
-                    assert_eq!(before, *from);
-                    assert_ne!(from, to);
-                }
-                Output::GroupChanged { to, .. } => assert_ne!(self.group.replace(*to), Some(*to)),
-                Output::Stopped => {
-                    assert!(self.holds.is_empty());
-                    self.stopped = true;
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
 proptest! {
     #[test]
     fn a_group_is_never_torn_and_what_is_told_is_true(steps in prop::collection::vec(step(), 1..80)) {
@@ -113,7 +73,7 @@ proptest! {
                 prop_assert!(report.lease.is_none() || report.state == State::Master);
             }
             prop_assert!(stopping || node.state(FIRST) == node.state(OTHER), "{:?}", node.states());
-            prop_assert!(stopping || told.group.unwrap_or_default() == node.state(FIRST));
+            prop_assert!(stopping || told.group == node.state(FIRST));
             prop_assert!(node.routers.next_deadline().is_none_or(|at| at > node.now));
         }
         told.check(&node.tell(Input::Stop));

@@ -149,6 +149,28 @@ fn a_backup_gives_back_what_is_new_and_hears_the_old_and_the_new_adverts() {
 }
 
 #[test]
+fn a_backup_that_is_reloaded_more_than_once_before_its_master_hears_it_all_the_time() {
+    let mut node = Node::up(single());
+    let hear = |node: &mut Node, advert: &Advert| {
+        node.tell(Input::Heard { router: FIRST, source: ip(PEER), advert: advert.clone() })
+    };
+    let first = advert(&node.config.instances[0], 200);
+    node.change(|config| config.instances[0].virtual_addresses.push(owned("203.0.113.200")));
+    let second = advert(&node.config.instances[0], 200);
+    node.change(|config| config.instances[0].virtual_addresses.push(owned("203.0.113.201")));
+    for said in [&first, &second, &first] {
+        assert_eq!(hear(&mut node, said), []);
+        assert_eq!(node.run(3 * SECOND), [], "the master has not been reloaded, or once");
+    }
+    let third = advert(&node.config.instances[0], 200);
+    assert_eq!(hear(&mut node, &third), []);
+    let refused = Output::Refused { router: FIRST, source: ip(PEER), reason: Refusal::AddressCount };
+    for old in [first, second] {
+        assert_eq!(hear(&mut node, &old), std::slice::from_ref(&refused), "now it has");
+    }
+}
+
+#[test]
 fn an_interval_counts_for_a_master_at_once_if_it_is_shorter() {
     let mut node = Node::master(single());
     node.run(SECOND / 10);
