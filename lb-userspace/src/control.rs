@@ -66,7 +66,7 @@ pub enum Action {
         /// As [`WantedServer::thresholds`].
         thresholds: [u32; 2],
     },
-    /// Change what a service is besides its list.
+    /// Change what a service is besides its list; one that comes is found by packets from then on.
     Service {
         /// Which.
         key: ServiceKey,
@@ -77,6 +77,8 @@ pub enum Action {
         /// What its new connections depend on besides.
         policy: Policy,
     },
+    /// Let no packet find a service any more.
+    Withdraw(ServiceKey),
     /// Take a row from its real server, whose flows end.
     Vacate {
         /// The row.

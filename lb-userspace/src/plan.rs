@@ -4,6 +4,7 @@
 //! keeps its row and generation, so that its flows keep their server.
 
 mod change;
+mod regions;
 mod table;
 
 use std::{
@@ -18,7 +19,8 @@ use lb_common::{
 };
 
 pub use change::{Change, changes};
-pub use table::ServiceTable;
+pub use regions::Regions;
+pub use table::{Moves, Place, ServiceTable};
 
 /// What identifies a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,17 +179,16 @@ impl Allocation {
     /// # Errors
     /// [`PlanError`] when there are more than a director holds.
     pub fn assign(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
-        self.assign_without(wanted, &[])
+        self.assign_without(wanted, &Self::default())
     }
 
-    /// The same while the program runs with the rows of `self`: where there are enough of them, new servers get rows that
-    /// nobody has now, for what is under way may still touch those.
+    /// The same while the program runs with the rows of `self`: where there are enough of them, new services and servers
+    /// get rows that nobody has now, for what is under way may still touch those.
     ///
     /// # Errors
     /// [`PlanError`] when there are more than a director holds.
     pub fn assign_beside(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
-        let old: Vec<u16> = self.servers.values().map(|row| row.row).collect();
-        let next = self.assign_without(wanted, &old).or_else(|_| self.assign(wanted))?;
+        let next = self.assign_without(wanted, self).or_else(|_| self.assign(wanted))?;
         let is_gone = |server| !next.servers.contains_key(server);
         if self.servers.keys().any(is_gone) {
             let next_generation = next.next_generation.wrapping_add(1);
@@ -196,20 +197,26 @@ impl Allocation {
         Ok(next)
     }
 
-    fn assign_without(&self, wanted: &[Wanted], avoided: &[u16]) -> Result<Self, PlanError> {
+    /// Nobody gets a row that another has in `avoided`.
+    fn assign_without(&self, wanted: &[Wanted], avoided: &Self) -> Result<Self, PlanError> {
         let mut next = Self { next_generation: self.next_generation, vacant: self.vacant, ..Self::default() };
         if wanted.len() > MAX_SERVICES {
             return Err(PlanError::Services(wanted.len()));
         }
-        let mut service_rows =
-            Free::without(wanted.iter().filter_map(|service| self.services.get(&service.key)));
+        if let Some(service) = wanted.iter().find(|service| service.servers.len() > MAX_POOL) {
+            return Err(PlanError::Pool { service: service.key, count: service.servers.len() });
+        }
+        // So that row numbers last, those that are kept or avoided besides.
+        let servers: usize = wanted.iter().map(|service| service.servers.len()).sum();
+        if servers > MAX_SERVERS {
+            return Err(PlanError::Servers(servers));
+        }
+        let kept = wanted.iter().filter_map(|service| self.services.get(&service.key));
+        let mut service_rows = Free::without(kept.chain(avoided.services.values()).copied());
         let keys = || wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
-        let kept: Vec<u16> = keys().filter_map(|key| self.servers.get(&key)).map(|row| row.row).collect();
-        let mut server_rows = Free::without(kept.iter().chain(avoided));
+        let kept = keys().filter_map(|key| self.servers.get(&key));
+        let mut server_rows = Free::without(kept.chain(avoided.servers.values()).map(|row| row.row));
         for service in wanted {
-            if service.servers.len() > MAX_POOL {
-                return Err(PlanError::Pool { service: service.key, count: service.servers.len() });
-            }
             let row = self.services.get(&service.key).copied().unwrap_or_else(|| service_rows.take());
             next.services.insert(service.key, row);
         }
@@ -245,8 +252,8 @@ struct Free {
 }
 
 impl Free {
-    fn without<'a>(taken: impl IntoIterator<Item = &'a u16>) -> Self {
-        Self { taken: taken.into_iter().copied().collect(), next: 0 }
+    fn without(taken: impl IntoIterator<Item = u16>) -> Self {
+        Self { taken: taken.into_iter().collect(), next: 0 }
     }
 
     fn take(&mut self) -> u16 {
@@ -351,6 +358,24 @@ mod tests {
             .collect();
         let error = Allocation::default().assign(&[big]).expect_err("over the limit").to_string();
         assert!(error.contains("1025") && error.contains("10.0.0.100"), "{error}");
+        let pool = || (0..MAX_POOL as u32).map(|n| IpAddr::from(n.to_be_bytes()));
+        let many = (0..65).map(|port| {
+            let one = service(port, &[1]);
+            let servers = pool().map(|rip| WantedServer { rip, ..one.servers[0].clone() }).collect();
+            Wanted { servers, ..one }
+        });
+        // More than there are row numbers.
+        let error = Allocation::default().assign(&many.collect::<Vec<_>>());
+        assert_eq!(error, Err(PlanError::Servers(65 * MAX_POOL)));
+    }
+
+    #[test]
+    fn beside_a_running_program_no_service_gets_the_row_of_one_that_goes() {
+        let first = Allocation::default().assign(&[service(80, &[1]), service(81, &[1])]).expect("small");
+        let second = first.assign_beside(&[service(82, &[1]), service(81, &[1])]).expect("small");
+        assert_eq!([81, 82].map(|port| second.services[&key(port)]), [1, 2]);
+        let third = second.assign_beside(&[service(83, &[1]), service(81, &[1])]).expect("small");
+        assert_eq!([81, 83].map(|port| third.services[&key(port)]), [1, 0]);
     }
 
     #[test]

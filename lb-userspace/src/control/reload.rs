@@ -1,6 +1,7 @@
 //! From what runs to what is wanted now: the least that must change, in the order in which it may.
 //!
-//! A row is written before a list names it and given up after. Who stays keeps its row, its place in the list, and what
+//! A row is written before a list names it and given up after; a service is found when its list is there, and not found any
+//! more before its rows are given up. Who stays keeps its row, its place in the list, and what
 //! its checks said of it; who comes enters at the list's head, as a destination added to IPVS does.
 
 use std::{
@@ -20,7 +21,7 @@ struct Steps {
 }
 
 impl Director {
-    /// Makes the services those of `wanted`; says what to change in maps that have them all already. `allocation` keeps the
+    /// Makes the services those of `wanted`; says what to change in maps with places for all of them. `allocation` keeps the
     /// rows of what stays, and `ways` are those that are known now.
     pub fn reload(
         &mut self,
@@ -37,6 +38,7 @@ impl Director {
             };
             self.services.insert(wanted.key, service);
         }
+        steps.actions.extend(before.keys().map(|key| Action::Withdraw(*key)));
         let gone = before.into_values().flat_map(|service| service.servers);
         steps.vacated.extend(gone.map(|server| server.row.row));
         let taken: BTreeSet<u16> = allocation.servers.values().map(|row| row.row).collect();
@@ -58,7 +60,8 @@ impl VirtualService {
         for (server, wanted) in service.servers.iter().zip(&wanted.servers) {
             steps.occupy(service.id, server, wanted.thresholds);
         }
-        steps.actions.push(service.pool_action());
+        let Wanted { key, method, lease, policy, .. } = *wanted;
+        steps.actions.extend([service.pool_action(), Action::Service { key, method, lease, policy }]);
         service
     }
 

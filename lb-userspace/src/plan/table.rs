@@ -1,16 +1,31 @@
 //! The table `services` as the program looks into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::{
     hash::{Keys, multilinear},
-    layout::{Address, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, service_words},
+    layout::{Address, PRESENCE, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, service_words},
 };
 
 use super::{Allocation, ServiceKey, Wanted};
 
 /// What stands in [`ServiceInfo::id`] where there is no service.
 const NO_SERVICE: u16 = u16::MAX;
+
+/// Entries for which there is room at least besides those there are: 64 services, each on an address of its own.
+const SPARE_ENTRIES: usize = 128;
+
+/// Bucket and slot.
+pub type Place = (usize, usize);
+
+/// What a table must get and lose to be that of other services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// The entries that come, each with a slot that is free now.
+    pub come: Vec<(Place, Service)>,
+    /// Where those stand that go.
+    pub go: Vec<Place>,
+}
 
 /// The table `services`: every service in the bucket its key hashes to, and an entry for every VIP, by which fragments and
 /// ICMP are judged before it is known what service they belong to.
@@ -32,7 +47,7 @@ impl ServiceTable {
         mut random: impl FnMut() -> Keys,
     ) -> Self {
         let entries = entries(wanted, owned, allocation);
-        let mut buckets = entries.len().div_ceil(SERVICE_SLOTS).next_power_of_two();
+        let mut buckets = roomy(entries.len());
         loop {
             for _attempt in 0..16 {
                 let table = Self { keys: random(), buckets: vec![ServiceBucket::default(); buckets] };
@@ -46,12 +61,48 @@ impl ServiceTable {
 
     fn filled(mut self, entries: &[Service]) -> Option<Self> {
         for entry in entries {
-            let ServiceInfo { port, protocol, .. } = entry.info;
-            let bucket = self.bucket_of(&ServiceKey { vip: entry.vip, protocol, port });
-            let slot = self.buckets[bucket].slots.iter_mut().find(|slot| slot.info.protocol == 0)?;
+            let bucket = self.bucket_of(&key(entry));
+            let slot = self.buckets[bucket].slots.iter_mut().find(|slot| is_free(slot))?;
             *slot = *entry;
         }
         Some(self)
+    }
+
+    /// What must come and go to make it the table of `wanted` and `owned`, while the program reads it: nothing moves, and
+    /// nobody gets the slot of an entry that goes. `None` if a bucket is full.
+    pub fn moves(
+        &self,
+        wanted: &[Wanted],
+        owned: &BTreeMap<Address, u16>,
+        allocation: &Allocation,
+    ) -> Option<Moves> {
+        let entries = entries(wanted, owned, allocation);
+        let mut come: Vec<(Place, Service)> = Vec::new();
+        let mut promised = BTreeSet::new();
+        for entry in entries.iter().filter(|entry| self.place_of(&key(entry)).is_none()) {
+            let bucket = self.bucket_of(&key(entry));
+            let mut free = (0..SERVICE_SLOTS).filter(|&slot| is_free(&self.buckets[bucket].slots[slot]));
+            let place = (bucket, free.find(|&slot| !promised.contains(&(bucket, slot)))?);
+            promised.insert(place);
+            come.push((place, *entry));
+        }
+        let stay: BTreeSet<ServiceKey> = entries.iter().map(key).collect();
+        let places = (0..self.buckets.len()).flat_map(|row| (0..SERVICE_SLOTS).map(move |slot| (row, slot)));
+        let goes = |&(row, slot): &Place| {
+            let entry = &self.buckets[row].slots[slot];
+            !is_free(entry) && !stay.contains(&key(entry))
+        };
+        Some(Moves { come, go: places.filter(goes).collect() })
+    }
+
+    /// What stands in a slot.
+    pub fn entry(&self, (bucket, slot): Place) -> &Service {
+        &self.buckets[bucket].slots[slot]
+    }
+
+    /// The same, to be changed.
+    pub fn entry_mut(&mut self, (bucket, slot): Place) -> &mut Service {
+        &mut self.buckets[bucket].slots[slot]
     }
 
     fn bucket_of(&self, key: &ServiceKey) -> usize {
@@ -61,14 +112,31 @@ impl ServiceTable {
     }
 
     /// Bucket and slot of a service.
-    pub fn place_of(&self, key: &ServiceKey) -> Option<(usize, usize)> {
-        let bucket = self.bucket_of(key);
-        let slots = &self.buckets[bucket].slots;
-        let is_it = |slot: &Service| {
-            slot.vip == key.vip && slot.info.port == key.port && slot.info.protocol == key.protocol
-        };
-        Some((bucket, slots.iter().position(is_it)?))
+    pub fn place_of(&self, wanted: &ServiceKey) -> Option<Place> {
+        let bucket = self.bucket_of(wanted);
+        Some((bucket, self.buckets[bucket].slots.iter().position(|slot| key(slot) == *wanted)?))
     }
+}
+
+impl Moves {
+    /// Where the entries of virtual IP addresses stand that go, which are in the table for services that go.
+    pub fn presences<'a>(&'a self, table: &'a ServiceTable) -> impl Iterator<Item = Place> + 'a {
+        self.go.iter().copied().filter(|place| table.entry(*place).info.protocol == PRESENCE)
+    }
+}
+
+const fn key(entry: &Service) -> ServiceKey {
+    let ServiceInfo { port, protocol, .. } = entry.info;
+    ServiceKey { vip: entry.vip, protocol, port }
+}
+
+const fn is_free(slot: &Service) -> bool {
+    slot.info.protocol == 0
+}
+
+/// Buckets for so many entries and a quarter more: two for each, so that of those that come one in 500 finds its bucket full.
+fn roomy(entries: usize) -> usize {
+    (2 * (entries + (entries / 4).max(SPARE_ENTRIES))).next_power_of_two()
 }
 
 /// What the table holds: the services, and each VIP once, with the lease of its services or of who owns it.
@@ -114,11 +182,7 @@ mod tests {
             let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
             let allocation = Allocation::default().assign(&wanted).expect("within the limits");
             let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, random());
-            assert!(
-                table.buckets.len() <= (count * 2).next_power_of_two(),
-                "{count}: {}",
-                table.buckets.len()
-            );
+            assert!(table.buckets.len() <= (5 * (count + 1)).max(512), "{count}: {}", table.buckets.len());
             for service in &wanted {
                 let (bucket, slot) = table.place_of(&service.key).expect("placed");
                 let found = table.buckets[bucket].slots[slot];
@@ -155,5 +219,81 @@ mod tests {
         }
         assert!(table.place_of(&ServiceKey::of_presence(other)).is_some());
         assert_eq!(table.place_of(&ServiceKey::of_presence(mark.key.vip)), None);
+    }
+
+    /// The table after a change in place, as [`ServiceTable::moves`] says it.
+    fn changed(mut table: ServiceTable, moves: &Moves) -> ServiceTable {
+        for place in &moves.go {
+            *table.entry_mut(*place) = Service::default();
+        }
+        for (place, entry) in &moves.come {
+            *table.entry_mut(*place) = *entry;
+        }
+        table
+    }
+
+    #[test]
+    fn who_comes_gets_a_free_slot_and_nobody_moves() {
+        let (owned, other) = (BTreeMap::new(), Address { octets: [0xfd; 16] });
+        let before = [service(80, &[1]), service(81, &[1])];
+        let allocation = Allocation::default().assign(&before).expect("small");
+        let table = ServiceTable::build(&before, &owned, &allocation, random());
+        assert_eq!(table.moves(&before, &owned, &allocation), Some(Moves::default()));
+
+        let elsewhere = Wanted { key: ServiceKey { vip: other, ..key(80) }, ..service(80, &[1]) };
+        let after = [service(81, &[1]), elsewhere];
+        let allocation = allocation.assign_beside(&after).expect("small");
+        let moves = table.moves(&after, &owned, &allocation).expect("room");
+        let came: Vec<_> = moves.come.iter().map(|(_, entry)| super::key(entry)).collect();
+        assert_eq!(came, [after[1].key, ServiceKey::of_presence(other)]);
+        assert_eq!(moves.go, [table.place_of(&key(80)).expect("there")]);
+        let stays = table.place_of(&key(81));
+        let table = changed(table, &moves);
+        assert_eq!(table.place_of(&key(81)), stays);
+        assert_eq!(table.moves(&after, &owned, &allocation), Some(Moves::default()));
+
+        let moves = table.moves(&before[1..], &owned, &allocation).expect("room");
+        assert_eq!(moves.presences(&table).count(), 1, "the address goes with its only service");
+        assert_eq!(moves.go.len(), 2);
+        let marked = BTreeMap::from([(other, 1)]);
+        let moves = table.moves(&before[1..], &marked, &allocation).expect("room");
+        assert_eq!(moves.go.len(), 1, "a firewall mark's packets go to the address");
+    }
+
+    #[test]
+    fn a_full_bucket_takes_nobody_though_one_goes() {
+        let full = |bucket: usize, table: &ServiceTable| {
+            let ports = (1..u16::MAX).filter(move |&port| table.bucket_of(&key(port)) == bucket);
+            ports.take(SERVICE_SLOTS + 1).map(|port| service(port, &[1])).collect::<Vec<_>>()
+        };
+        let (owned, none) = (BTreeMap::new(), Allocation::default());
+        let table = ServiceTable::build(&[], &owned, &none, random());
+        let presence = table.bucket_of(&ServiceKey::of_presence(key(0).vip));
+        let five = full((presence + 1) % table.buckets.len(), &table);
+        let with = |wanted: &[Wanted], table: &ServiceTable| {
+            let allocation = Allocation::default().assign(wanted).expect("small");
+            table.moves(wanted, &owned, &allocation)
+        };
+        let table = changed(table.clone(), &with(&five[..SERVICE_SLOTS], &table).expect("room for four"));
+        assert_eq!(with(&five, &table), None);
+        assert_eq!(with(&five[1..], &table), None, "what is under way may still read the slot of who goes");
+        let table = changed(table.clone(), &with(&five[1..SERVICE_SLOTS], &table).expect("one goes"));
+        assert!(with(&five[1..], &table).is_some());
+    }
+
+    #[test]
+    fn there_is_room_for_more_at_every_size() {
+        for count in [0, 10, 1000, MAX_SERVICES * 3 / 4] {
+            let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
+            let more: Vec<_> = (0..count + 64).map(|port| service(port as u16, &[1])).collect();
+            let allocation = Allocation::default().assign(&more).expect("small");
+            let fits = |mut random: &mut dyn FnMut() -> Keys| {
+                let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, &mut random);
+                table.moves(&more, &BTreeMap::new(), &allocation).is_some()
+            };
+            let mut random = random();
+            let fit = (0..20).filter(|_| fits(&mut random)).count();
+            assert!(fit >= 15, "{count}: {fit} of 20");
+        }
     }
 }

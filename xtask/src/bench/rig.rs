@@ -121,7 +121,7 @@ impl Rig {
     /// Sends frames of which each is the first of its flow, and checks who was sent them.
     pub(super) fn open(&mut self, subject: Subject, frames: u32) -> Result<Figure> {
         let load = Load { first: self.fresh, step: 1, ..self.load(subject, u32::MAX) };
-        self.fresh += frames;
+        self.fresh = self.fresh.wrapping_add(frames);
         let figure = self.send(subject, &load, frames)?;
         ensure!(
             figure.lost() * 100 <= figure.sent,

@@ -89,6 +89,7 @@ fn kinds(actions: &[Action]) -> Vec<(&'static str, u16)> {
         Action::Occupy { row, .. } => ("occupy", *row),
         Action::Limits { row, .. } => ("limits", *row),
         Action::Service { key, .. } => ("service", key.port),
+        Action::Withdraw(key) => ("withdraw", key.port),
         Action::Vacate { row, .. } => ("vacate", *row),
     };
     actions.iter().map(kind).collect()
@@ -182,6 +183,15 @@ fn a_service_is_changed_before_its_list() {
     assert_eq!(kinds(&actions), [("limits", 0), ("server", 1), ("service", 80), ("pool", 80)]);
 }
 
+#[test]
+fn a_service_is_found_when_all_is_there_and_not_found_before_its_rows_go() {
+    let mut running = two_ready();
+    let actions = running.reload(&[service(80, &[(1, 1), (2, 2)]), service(82, &[(1, 1)])]);
+    let expected =
+        [("occupy", 3), ("server", 3), ("pool", 82), ("service", 82), ("withdraw", 81), ("vacate", 2)];
+    assert_eq!(kinds(&actions), expected);
+}
+
 /// A configuration as random reloads have it: by port, servers with weight, inhibition and whether they are limited.
 type Shape = BTreeMap<u16, BTreeMap<u8, (u16, bool, bool)>>;
 
@@ -232,6 +242,8 @@ struct Maps {
     servers: BTreeMap<u16, Action>,
     limits: BTreeMap<u16, [u32; 2]>,
     pools: BTreeMap<ServiceKey, Vec<(u16, u16)>>,
+    /// The services that packets find.
+    found: BTreeSet<ServiceKey>,
 }
 
 impl Maps {
@@ -244,8 +256,17 @@ impl Maps {
                 self.limits.insert(*row, *thresholds);
             }
             Action::Limits { row, thresholds } => drop(self.limits.insert(*row, *thresholds)),
-            Action::Service { .. } => {}
+            Action::Service { key, .. } => {
+                assert!(self.pools.contains_key(key), "{key} has no list");
+                self.found.insert(*key);
+            }
+            Action::Withdraw(key) => {
+                assert!(self.found.remove(key), "{key} is not there");
+                self.pools.remove(key);
+            }
             Action::Vacate { row, .. } => {
+                let is_listed = |list: &Vec<(u16, u16)>| list.iter().any(|(listed, _)| listed == row);
+                assert!(!self.pools.values().any(is_listed), "row {row} is in a list");
                 assert!(self.servers.remove(row).is_some(), "row {row} has nobody");
                 self.limits.remove(row);
             }
@@ -253,12 +274,15 @@ impl Maps {
     }
 
     /// Every list names rows that are there.
-    fn check(&self, services: &BTreeMap<ServiceKey, VirtualService>) {
-        for (row, _) in
-            self.pools.iter().filter(|(key, _)| services.contains_key(key)).flat_map(|(_, list)| list)
-        {
+    fn check(&self) {
+        for (row, _) in self.pools.values().flatten() {
             assert!(self.servers.contains_key(row), "row {row}");
         }
+    }
+
+    /// What the actions do not say of maps that were filled at a start.
+    fn started(self, running: &Running) -> Self {
+        Self { limits: limits(running), found: running.director.services.keys().copied().collect(), ..self }
     }
 }
 
@@ -271,7 +295,7 @@ proptest! {
         let mut running = Running::start(&now);
         let mut maps = Maps::default();
         running.director.everything().iter().for_each(|action| maps.apply(action));
-        maps.limits = limits(&running);
+        maps = maps.started(&running);
         let mut failures: BTreeMap<u32, Event> = BTreeMap::new();
         for happening in happenings {
             match happening {
@@ -290,17 +314,15 @@ proptest! {
                     for action in &actions {
                         maps.apply(action);
                     }
-                    maps.pools.retain(|key, _| running.director.services.contains_key(key));
                     untouched(&before, &running.director, &actions);
                     failures.retain(|check, _| checks(&now).contains(check));
                     prop_assert_eq!(running.reload(&now), []);
                 }
             }
-            maps.check(&running.director.services);
+            maps.check();
             let mut expected = Maps::default();
             running.director.everything().iter().for_each(|action| expected.apply(action));
-            expected.limits = limits(&running);
-            prop_assert_eq!(&maps, &expected);
+            prop_assert_eq!(&maps, &expected.started(&running));
         }
         let mut fresh = Director::new(&now, &running.allocation);
         for (rip, way) in &running.ways {

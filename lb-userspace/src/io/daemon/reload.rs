@@ -213,11 +213,8 @@ impl Daemon {
         reload.changes = changes.iter().map(ToString::to_string).collect();
         match self.datapath.fits(&settings, &next.wanted, &next.allocation) {
             Ok(()) => {
-                self.datapath.change(settings, next.allocation.clone(), &actions)?;
-                let policies = |director: &Director| -> Vec<Policy> {
-                    director.services.values().map(|service| service.wanted.policy).collect()
-                };
-                if policies(&director) != policies(&self.director) {
+                self.datapath.change(settings, &next.wanted, next.allocation.clone(), &actions)?;
+                if persistent(&director) != persistent(&self.director) {
                     self.restart_collector();
                 }
             }
@@ -294,6 +291,13 @@ impl Daemon {
         };
         self.early_fragments = started.inspect_err(failed).ok();
     }
+}
+
+/// What the collector knows of services.
+fn persistent(director: &Director) -> Vec<(u16, ServiceKey, Policy)> {
+    let services = director.services.values();
+    let of = services.map(|service| (service.id, service.wanted.key, service.wanted.policy));
+    of.filter(|(.., policy)| policy.persistence != 0).collect()
 }
 
 fn failed(reason: String, is_in_file: bool) -> Reload {

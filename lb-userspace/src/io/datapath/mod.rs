@@ -3,17 +3,19 @@
 mod attach;
 mod early;
 mod flows;
+mod grace;
 mod inherit;
 mod leases;
 mod needs;
 mod pins;
+mod place;
 mod prepare;
 mod publish;
 mod table;
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, PerCpuArray, xdp::DevMap},
@@ -33,7 +35,7 @@ pub use flows::Flows;
 pub use leases::Leases;
 pub use prepare::Prepared;
 
-use self::{attach::Attached, pins::remove, publish::Publisher, table::Table};
+use self::{attach::Attached, grace::Grace, pins::remove, publish::Publisher, table::Table};
 use super::links::Link;
 use crate::{
     control::Action,
@@ -120,6 +122,7 @@ impl Constants {
 pub struct Datapath {
     ebpf: Ebpf,
     publisher: Publisher,
+    grace: Grace,
     leases: Leases,
     timeouts: Table<Timeouts>,
     stats: ServerStats,
@@ -167,6 +170,7 @@ impl Datapath {
         allocation: &Allocation,
     ) -> Result<(), &'static str> {
         let is_needed = needs::features(wanted, &settings.marks);
+        let buckets = self.constants.flow_masks.map(|mask| mask as usize + 1);
         let reasons = [
             (settings.interfaces != self.settings.interfaces, "the interfaces are others"),
             (settings.marks != self.settings.marks, "the rules for firewall marks are others"),
@@ -174,32 +178,49 @@ impl Datapath {
                 settings.owned != self.settings.owned,
                 "addresses of a firewall mark came, went or are another's",
             ),
-            (allocation.services != self.allocation.services, "a virtual server came or went"),
             (is_needed & !self.constants.features != 0, "a part is needed that was left out of it"),
-            (!self.publisher.has_room(wanted, allocation), "its maps are too small"),
+            (
+                needs::lacks_flows(buckets, settings.flow_slots, wanted),
+                "it has no flow table of an address family",
+            ),
             (!self.leases.has_room(&settings.leases), "its maps are too small"),
         ];
-        reasons.into_iter().find(|(is_so, _)| *is_so).map_or(Ok(()), |(_, reason)| Err(reason))
+        let reason = reasons.into_iter().find(|(is_so, _)| *is_so);
+        reason.map_or(Ok(()), |(_, reason)| Err(reason))?;
+        self.publisher.placement(wanted, &settings.owned, allocation).map(drop)
     }
 
-    /// Makes the changes that lead to `allocation` under `settings`, which [fit](Self::fits), while packets come.
+    /// Makes the changes that lead to `wanted` and `allocation` under `settings`, which [fit](Self::fits), while packets
+    /// come.
     ///
     /// # Errors
     /// When nothing was changed.
     pub fn change(
         &mut self,
         settings: Settings,
+        wanted: &[Wanted],
         allocation: Allocation,
         actions: &[Action],
     ) -> anyhow::Result<()> {
+        let placement = self.publisher.placement(wanted, &settings.owned, &allocation);
+        let placement =
+            placement.map_err(|why| anyhow!("the running XDP program cannot do for it: {why}"))?;
         if allocation.next_generation != self.layout.next_generation {
             // Before a flow has one of them: should this daemon be killed, the next must not give them again.
             self.layout.next_generation = allocation.next_generation;
             inherit::write_layout(own_map(&self.ebpf, "layout")?, &self.layout)?;
         }
+        if placement.takes() || actions.iter().any(|action| matches!(action, Action::Occupy { .. })) {
+            self.grace.end();
+        }
         self.leases.define(&settings.leases);
+        self.publisher.place(&placement, wanted, &allocation);
         for action in actions {
             self.apply(action);
+        }
+        let vacates = actions.iter().any(|action| matches!(action, Action::Vacate { .. }));
+        if self.publisher.settle(&placement) || vacates {
+            self.grace.begin();
         }
         (self.settings, self.allocation) = (settings, allocation);
         Ok(())

@@ -9,8 +9,12 @@ use lb_common::{
 use super::{Settings, publish};
 use crate::plan::{Allocation, ServiceTable, Wanted};
 
-/// Rows beyond those that are needed now, so that a reload may add real servers in place.
-const SPARE_SERVERS: usize = 32;
+/// Services beyond those that are needed now, at least, so that a reload may add some in place.
+const SPARE_SERVICES: usize = 64;
+/// The same of real servers.
+const SPARE_SERVERS: usize = 256;
+/// The same of rows of `members`: one service by maglev hashing and many others.
+const SPARE_LISTS: usize = 16_384;
 /// The same of virtual routers, whose leases never move to another map while a daemon runs.
 const SPARE_LEASES: usize = 256;
 /// The same of one service's list.
@@ -42,9 +46,9 @@ impl Rows {
         Self {
             services: table.buckets.len(),
             leases: (settings.leases.len() + 1 + SPARE_LEASES).next_power_of_two(),
-            members: publish::member_rows(wanted),
-            cursors: allocation.service_rows(),
-            servers: (allocation.server_rows() + SPARE_SERVERS).next_power_of_two().min(MAX_SERVERS),
+            members: roomy(publish::member_rows(wanted), SPARE_LISTS),
+            cursors: roomy(allocation.service_rows(), SPARE_SERVICES),
+            servers: roomy(allocation.server_rows(), SPARE_SERVERS).next_power_of_two().min(MAX_SERVERS),
             marks: settings.marks.len().max(1),
             flows: flow_rows(settings.flow_slots, wanted),
         }
@@ -72,6 +76,11 @@ impl Rows {
     }
 }
 
+/// So many rows and a quarter more, or `spare` if that is more.
+fn roomy(rows: usize, spare: usize) -> usize {
+    rows + spare.max(rows / 4)
+}
+
 /// Room for the list of a service that has so many real servers.
 pub(super) fn list_room(servers: usize) -> usize {
     (servers + SPARE_MEMBERS).next_power_of_two().min(MAX_POOL)
@@ -84,6 +93,12 @@ fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
     let of = |is_needed| if is_needed { rows } else { 1 };
     let v6 = wanted.iter().any(is_v6);
     [of(!v6 || !wanted.iter().all(is_v6)), of(v6)]
+}
+
+/// Is there a service in a family whose flow table is left out, of a program with these buckets of both?
+pub(super) fn lacks_flows(buckets: [usize; 2], slots: u32, wanted: &[Wanted]) -> bool {
+    let needed = (slots as usize).div_ceil(SLOTS).next_power_of_two();
+    wanted.iter().any(|service| buckets[usize::from(service.key.is_v6())] < needed)
 }
 
 /// What the services need that others do not pay for.

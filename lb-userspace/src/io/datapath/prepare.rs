@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::{
     Constants, Datapath, FRESH, KEPT, OBJECT, Settings,
     attach::{self, Attached},
+    grace::Grace,
     inherit::{self, Inheritance},
     leases::Leases,
     map_data,
@@ -163,7 +164,8 @@ impl Prepared {
         };
         let before = running.map(|running| (&running.publisher, &running.allocation));
         let datapath = Datapath {
-            publisher: Publisher::new(tables, &table, wanted, &allocation, before),
+            publisher: Publisher::new(tables, table, wanted, &allocation, before)?,
+            grace: Grace::default(),
             leases,
             timeouts,
             stats,

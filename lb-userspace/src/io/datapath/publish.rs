@@ -8,7 +8,7 @@ use std::{
 use lb_common::{
     flow::TemplateForm,
     layout::{
-        Address, CursorRow, Limit, Load, Member, Policy, Pool, Server, ServerInfo, ServerState, Service,
+        CursorRow, Limit, Load, Member, Policy, Pool, Server, ServerInfo, ServerState, Service,
         ServiceBucket, ServiceInfo,
     },
     sched::{self, Cursor, Listed, Method, NOBODY, Scheduler},
@@ -17,7 +17,7 @@ use lb_common::{
 use super::{needs::list_room, table::Table};
 use crate::{
     control::Action,
-    plan::{Allocation, ServiceKey, ServiceTable, Wanted, mapped},
+    plan::{Allocation, Place, Regions, ServiceKey, ServiceTable, Wanted, mapped},
 };
 
 /// The tables that the program reads and only the daemon writes, apart from cursors and loads.
@@ -35,63 +35,72 @@ pub(super) struct Tables {
 /// Publishes into [`Tables`].
 #[derive(Debug)]
 pub(super) struct Publisher {
-    tables: Tables,
-    pools: BTreeMap<ServiceKey, Published>,
-    /// Bucket and slot of the entries that stand for a VIP itself.
-    presences: BTreeMap<Address, (usize, usize)>,
+    pub(super) tables: Tables,
+    /// What stands in `services`, apart from the pools.
+    pub(super) table: ServiceTable,
+    /// The rows of `members` that are free.
+    pub(super) regions: Regions,
+    pub(super) pools: BTreeMap<ServiceKey, Published>,
+    /// First row and number of the regions of `members` that nobody has any more, though packets under way may read them.
+    pub(super) given_up: Vec<(u32, u32)>,
 }
 
-/// A service's pool as it was published last. Two regions of `members` take turns, so that the one the program
+/// A service's pool as it was published last. Two halves of a region of `members` take turns, so that the one the program
 /// reads is never written.
 #[derive(Debug)]
-struct Published {
-    slot: (usize, usize),
+pub(super) struct Published {
+    pub(super) slot: Place,
     id: u16,
     scheduler: Scheduler,
     /// Rows that are published behind the list: the longest ring of the schedulers it had, for a pick that began under
     /// another may still be under way.
-    ring_len: usize,
+    pub(super) ring_len: usize,
     port: u16,
     policy: Policy,
     base: u32,
-    capacity: usize,
+    /// Rows of half a region.
+    pub(super) capacity: usize,
     epoch: u16,
     list: Vec<(u16, u16)>,
 }
 
 /// Rows that `members` must have.
 pub(super) fn member_rows(wanted: &[Wanted]) -> usize {
-    (2 * wanted.iter().map(capacity).sum::<usize>()).max(1)
+    2 * wanted.iter().map(capacity).sum::<usize>()
 }
 
-/// Rows of one region: the list with some room, and behind it the ring.
-fn capacity(service: &Wanted) -> usize {
+/// Rows of half a region: the list with some room, and behind it the ring.
+pub(super) fn capacity(service: &Wanted) -> usize {
     list_room(service.servers.len()) + service.method.scheduler.ring_len()
 }
 
 impl Publisher {
     /// Writes what the services are and gives each its regions; the pools are empty. Cursors go on where they stand in
     /// `before`, and a server that stays is overloaded if it was.
+    ///
+    /// # Errors
+    /// Maps that are smaller than they must be.
     pub(super) fn new(
         tables: Tables,
-        layout: &ServiceTable,
+        table: ServiceTable,
         wanted: &[Wanted],
         allocation: &Allocation,
         before: Option<(&Self, &Allocation)>,
-    ) -> Self {
-        let (mut pools, mut presences) = (BTreeMap::new(), BTreeMap::new());
-        let mut base = 0;
-        for (row, bucket) in layout.buckets.iter().enumerate() {
+    ) -> anyhow::Result<Self> {
+        for (row, bucket) in table.buckets.iter().enumerate() {
             tables.services.set(row, bucket);
         }
+        let regions = Regions::new(tables.members.rows() as u32);
+        let mut new = Self { tables, table, regions, pools: BTreeMap::new(), given_up: Vec::new() };
         for service in wanted {
-            let Some(slot) = layout.place_of(&service.key) else { continue };
-            let presence = layout.place_of(&ServiceKey::of_presence(service.key.vip));
-            presences.extend(presence.map(|place| (service.key.vip, place)));
             let id = allocation.services[&service.key];
-            let (scheduler, port, capacity) = (service.method.scheduler, service.key.port, capacity(service));
-            let policy = service.policy;
-            tables.policies.set(usize::from(id), &Policy { lease: service.lease, ..policy });
+            let slot = new.table.place_of(&service.key);
+            let base = new.regions.take(2 * capacity(service) as u32);
+            let (Some(slot), Some(base)) = (slot, base) else {
+                anyhow::bail!("{}: the maps have no room for it", service.key);
+            };
+            let Tables { policies, limits, .. } = &new.tables;
+            policies.set(usize::from(id), &Policy { lease: service.lease, ..service.policy });
             for server in &service.servers {
                 let (upper, lower) = (server.thresholds[0], server.thresholds[1]);
                 let at = (service.key, mapped(server.rip));
@@ -99,19 +108,15 @@ impl Publisher {
                 let stays = before.filter(|(_, old)| old.servers.get(&at) == Some(&row));
                 let overloaded =
                     stays.map_or(0, |(old, _)| old.tables.limits.get(usize::from(row.row)).overloaded);
-                tables
-                    .limits
-                    .set(usize::from(row.row), &Limit { upper, lower, overloaded, ..Limit::default() });
+                limits.set(usize::from(row.row), &Limit { upper, lower, overloaded, ..Limit::default() });
             }
-            let list =
-                before.map_or_else(Vec::new, |(old, _)| old.hand_over_cursor(&service.key, &tables, id));
-            let ring_len = scheduler.ring_len();
-            let published =
-                Published { slot, id, scheduler, ring_len, port, policy, base, capacity, epoch: 0, list };
-            pools.insert(service.key, published);
-            base += 2 * capacity as u32;
+            let mut published = Published::new(service, slot, id, base, capacity(service));
+            if let Some((old, _)) = before {
+                published.list = old.hand_over_cursor(&service.key, &new.tables, id);
+            }
+            new.pools.insert(service.key, published);
         }
-        Self { tables, pools, presences }
+        Ok(new)
     }
 
     /// Lets a service's cursor, which stands over the list that is returned, go on in `other`.
@@ -119,16 +124,6 @@ impl Publisher {
         let Some(pool) = self.pools.get(key) else { return Vec::new() };
         other.cursors.set(usize::from(id), &self.tables.cursors.get(usize::from(pool.id)));
         pool.list.clone()
-    }
-
-    /// Is there a row for every server, and a region large enough for every list?
-    pub(super) fn has_room(&self, wanted: &[Wanted], allocation: &Allocation) -> bool {
-        let fits = |service: &Wanted| {
-            let ring = service.method.scheduler.ring_len();
-            let rows = |pool: &Published| service.servers.len() + ring.max(pool.ring_len);
-            self.pools.get(&service.key).is_some_and(|pool| rows(pool) <= pool.capacity)
-        };
-        allocation.server_rows() <= self.tables.servers.rows() && wanted.iter().all(fits)
     }
 
     /// What the templates of services with persistence have in common, by rows of `policies`.
@@ -177,13 +172,16 @@ impl Publisher {
             }
             Action::Service { key, method, lease, policy } => {
                 if let Some(pool) = self.pools.get_mut(key) {
-                    pool.redefine(&self.tables, key, *method, *lease, *policy);
+                    let info = pool.redefine(&self.tables, key, *method, *lease, *policy);
+                    let slot = pool.slot;
+                    self.set_info(slot, info);
                 }
-                if let Some(place) = self.presences.get(&key.vip) {
-                    let presence = self.tables.services.get(place.0).slots[place.1].info;
-                    set_info(&self.tables, *place, ServiceInfo { lease: *lease, ..presence });
+                if let Some(place) = self.table.place_of(&ServiceKey::of_presence(key.vip)) {
+                    let presence = self.table.entry(place).info;
+                    self.set_info(place, ServiceInfo { lease: *lease, ..presence });
                 }
             }
+            Action::Withdraw(key) => self.withdraw(key),
             Action::Vacate { row, generation } => {
                 let state = ServerState::Vacant as u8;
                 let info = ServerInfo { generation: *generation, state, ..ServerInfo::default() };
@@ -194,8 +192,39 @@ impl Publisher {
 }
 
 impl Published {
-    /// Writes the list and its ring into the region that is not in use, then the cursor, then the one word that switches.
-    fn publish(&mut self, tables: &Tables, list: &[(u16, u16)]) {
+    /// One whose list is empty.
+    pub(super) const fn new(service: &Wanted, slot: Place, id: u16, base: u32, capacity: usize) -> Self {
+        let Wanted { key, method, policy, .. } = service;
+        Self {
+            slot,
+            id,
+            scheduler: method.scheduler,
+            ring_len: method.scheduler.ring_len(),
+            port: key.port,
+            policy: *policy,
+            base,
+            capacity,
+            epoch: 0,
+            list: Vec::new(),
+        }
+    }
+
+    /// The first row and the number of its rows in `members`.
+    pub(super) const fn region(&self) -> (u32, u32) {
+        (self.base, 2 * self.capacity as u32)
+    }
+
+    /// Lets its list stand in another region from now on; which it had.
+    pub(super) fn move_to(&mut self, tables: &Tables, base: u32, capacity: usize) -> (u32, u32) {
+        let before = self.region();
+        (self.base, self.capacity) = (base, capacity);
+        let list = self.list.clone();
+        self.publish(tables, &list);
+        before
+    }
+
+    /// Writes the list and its ring into the half that is not in use, then the cursor, then the one word that switches.
+    pub(super) fn publish(&mut self, tables: &Tables, list: &[(u16, u16)]) {
         let epoch = self.epoch.wrapping_add(1);
         let base = self.base + if epoch.is_multiple_of(2) { 0 } else { self.capacity as u32 };
         let weights = sched::published(self.scheduler, list.iter().map(|&(_, weight)| weight));
@@ -235,8 +264,16 @@ impl Published {
         ring
     }
 
-    /// Makes it another service on the same packets. Its list is right under both schedulers before the word switches.
-    fn redefine(&mut self, tables: &Tables, key: &ServiceKey, method: Method, lease: u16, policy: Policy) {
+    /// Makes it another service on the same packets: what its slot is to say. Its list is right under both schedulers before
+    /// that.
+    fn redefine(
+        &mut self,
+        tables: &Tables,
+        key: &ServiceKey,
+        method: Method,
+        lease: u16,
+        policy: Policy,
+    ) -> ServiceInfo {
         tables.policies.set(usize::from(self.id), &Policy { lease, ..policy });
         self.policy = policy;
         if method.scheduler != self.scheduler {
@@ -246,17 +283,11 @@ impl Published {
             self.publish(tables, &list);
         }
         let ServiceKey { protocol, port, .. } = *key;
-        let info = ServiceInfo { port, protocol, scheduler: method.number(), id: self.id, lease };
-        set_info(tables, self.slot, info);
+        ServiceInfo { port, protocol, scheduler: method.number(), id: self.id, lease }
     }
 }
 
-/// What a slot of a bucket says besides its address and its pool, as one word.
-fn set_info(tables: &Tables, (bucket, slot): (usize, usize), info: ServiceInfo) {
-    tables.services.set_word(bucket, slot_at(slot) + offset_of!(Service, info), &info);
-}
-
 /// Where a slot begins in its bucket, in bytes.
-const fn slot_at(slot: usize) -> usize {
+pub(super) const fn slot_at(slot: usize) -> usize {
     offset_of!(ServiceBucket, slots) + slot * size_of::<Service>()
 }
