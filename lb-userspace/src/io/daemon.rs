@@ -32,6 +32,7 @@ use super::{
     roles::{Roles, Turn},
     socket::{self, Ask},
     source::Source,
+    tell::Teller,
 };
 use crate::{
     config::Config,
@@ -87,7 +88,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = interrupt.recv() => if inputs.roles.stop() { break },
             () = any(&mut asked) => info!("what this signal asks for tells `xlvs status`, or `xlvs status --json`"),
             _ = hangup.recv() => drop(daemon.reload(&mut inputs).await),
-            news = inputs.roles.next() => match inputs.roles.handle(news).await {
+            news = inputs.roles.next() => match inputs.roles.handle(news, &inputs.teller).await {
                 Ok(Turn::Running) => {}
                 Ok(Turn::Stopped) => break,
                 Err(error) => {
@@ -105,7 +106,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Some(ask) = inputs.asks.recv() => daemon.answer(ask, &mut inputs).await,
         }
     }
-    inputs.roles.finish().await;
+    inputs.roles.finish(inputs.teller).await;
     daemon.stop();
     info!("stopped");
     failure.map_or(Ok(()), Err)
@@ -128,6 +129,7 @@ struct Inputs {
     links: mpsc::Receiver<LinkChange>,
     asks: mpsc::Receiver<Ask>,
     roles: Roles,
+    teller: Teller,
 }
 
 struct Daemon {
@@ -227,8 +229,12 @@ impl Daemon {
             early_fragments: Some(early_fragments),
             log,
         };
-        match Roles::start(&daemon.config.vrrp, &daemon.numbers, daemon.datapath.leases()) {
-            Ok(roles) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles })),
+        let started = Teller::start(&daemon.config).and_then(|teller| {
+            let roles = Roles::start(&daemon.config.vrrp, &daemon.numbers, daemon.datapath.leases())?;
+            Ok((roles, teller))
+        });
+        match started {
+            Ok((roles, teller)) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles, teller })),
             Err(error) => {
                 daemon.stop();
                 Err(error)

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use self::stream::Bounded;
-use crate::alert::Alert;
+use crate::alert::{Alert, Router};
 use crate::config::Config;
 use crate::config::model::Mail;
 
@@ -55,6 +55,8 @@ pub struct Mailer {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// Who is to be told of what.
+    mail: Mail,
     route: Option<Route>,
     waiting: VecDeque<Alert>,
     /// A task sends; it ends when nothing waits.
@@ -85,17 +87,35 @@ impl Mailer {
     }
 
     fn limited(config: &Config, limits: Limits) -> anyhow::Result<Self> {
-        let queue = Queue { route: Route::new(config), ..Queue::default() };
+        let queue = Queue { mail: config.mail.clone(), route: Route::new(config), ..Queue::default() };
         Ok(Self { queue: watch::Sender::new(queue), runtime: Handle::try_current()?, limits })
     }
 
     /// Takes another server and other recipients, also for what waits.
     pub fn change(&self, config: &Config) {
-        self.queue.send_modify(|queue| queue.route = Route::new(config));
+        self.queue.send_modify(|queue| {
+            queue.mail = config.mail.clone();
+            queue.route = Route::new(config);
+        });
+    }
+
+    /// Tells that a virtual router or group with this `smtp_alert` changed its state.
+    pub fn router_changed(&self, router: Router<'_>, state: &str, own: Option<bool>) {
+        let (tells, faults) = self.asks(|mail| (mail.tells_of_router(own), mail.faults));
+        if tells
+            && (faults || state != "FAULT")
+            && let Some(alert) = Alert::of_router(router, state)
+        {
+            self.send(alert);
+        }
+    }
+
+    fn asks<T>(&self, what: impl FnOnce(&Mail) -> T) -> T {
+        what(&self.queue.borrow().mail)
     }
 
     /// Has a letter sent, if the configuration names a server and somebody who gets it.
-    pub fn send(&self, alert: Alert) {
+    fn send(&self, alert: Alert) {
         let mut is_idle = false;
         self.queue.send_modify(|queue| {
             if queue.route.is_none() {

@@ -24,6 +24,7 @@ mod roles;
 pub mod socket;
 pub mod source;
 mod sysctl;
+mod tell;
 pub mod trackers;
 pub mod vmac;
 mod vrrp;

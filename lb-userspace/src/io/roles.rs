@@ -17,10 +17,10 @@ use self::carriers::Carriers;
 use super::datapath::Leases;
 use super::holdings::Holdings;
 use super::interfaces::{self, Fact, Watching};
-use super::notify::{Notification, Notifier, Subject};
+use super::tell::Teller;
 use super::trackers::Trackers;
 use super::vrrp::{Event, Means, Vrrp, Whom};
-use crate::config::model::vrrp::{SyncGroup, Vrrp as Config, VrrpInstance};
+use crate::config::model::vrrp::{Vrrp as Config, VrrpInstance};
 use crate::vrrp::{Input, Numbers, Output, RouterId, RouterReport, State};
 
 /// How long a stop may take beyond the longest interval, and what comes after it, before the daemon ends without its
@@ -33,7 +33,6 @@ pub(super) struct Roles {
     // Dropped before the thread, which may be waiting for room in it.
     events: mpsc::Receiver<Event>,
     thread: Vrrp,
-    notifier: Notifier,
     carriers: Carriers,
     /// Virtual interfaces of routers that are about to end.
     busy: Vec<String>,
@@ -80,8 +79,6 @@ impl Roles {
     /// Without the rights for sockets.
     pub(super) fn start(config: &Config, numbers: &Numbers, leases: Leases) -> anyhow::Result<Self> {
         let (watching, facts) = interfaces::watch(names::wanted(config))?;
-        let notifier = Notifier::start(&config.globals)?;
-        check_scripts(config, &notifier);
         let (trackers, tracked) = Trackers::start(config)?;
         let holdings = Holdings::start()?;
         let (thread, events) = Vrrp::start(config, numbers, Means { leases, holdings })?;
@@ -89,7 +86,6 @@ impl Roles {
             config: config.clone(),
             events,
             thread,
-            notifier,
             carriers: Carriers::new(config),
             busy: Vec::new(),
             trackers,
@@ -117,9 +113,9 @@ impl Roles {
     ///
     /// # Errors
     /// When the VRRP thread has ended though nobody wanted it to.
-    pub(super) async fn handle(&mut self, news: News) -> anyhow::Result<Turn> {
+    pub(super) async fn handle(&mut self, news: News, teller: &Teller) -> anyhow::Result<Turn> {
         match news {
-            News::Event(Some(event)) => return self.event(event).await,
+            News::Event(Some(event)) => return self.event(event, teller).await,
             News::Event(None) => return Err(anyhow!("the VRRP thread is gone")),
             News::Fact(fact) => self.fact(fact).await,
             News::Tracked(input) if reload::is_tracked(&self.config, &input) => self.thread.input(input),
@@ -145,10 +141,10 @@ impl Roles {
         false
     }
 
-    /// Sees that nothing is held or forwarded any more, waits for the scripts of the stop and takes the virtual
+    /// Sees that nothing is held or forwarded any more, waits until the stop is told of and takes the virtual
     /// interfaces away. Without [`Self::stop`] before, the peers take over when their timers run out.
-    pub(super) async fn finish(self) {
-        let Self { mut thread, mut events, notifier, carriers, .. } = self;
+    pub(super) async fn finish(self, teller: Teller) {
+        let Self { mut thread, mut events, carriers, .. } = self;
         thread.close();
         let end = async { while events.recv().await.is_some() {} };
         if timeout(STOP_MARGIN, end).await.is_ok() {
@@ -158,7 +154,7 @@ impl Roles {
             // It is not joined: it must not keep the daemon.
             std::mem::forget(thread);
         }
-        notifier.finish().await;
+        teller.finish().await;
         carriers.remove_all().await;
     }
 
@@ -178,15 +174,16 @@ impl Roles {
         }
     }
 
-    async fn event(&mut self, event: Event) -> anyhow::Result<Turn> {
+    async fn event(&mut self, event: Event, teller: &Teller) -> anyhow::Result<Turn> {
         match event {
             Event::Output(Output::Ended(router), Whom::Instance(instance)) => {
                 self.ended(router, &instance).await;
             }
-            Event::Output(output, Whom::Instance(instance)) => self.output(&output, &instance),
+            Event::Output(output, Whom::Instance(instance)) => self.output(&output, &instance, teller),
             Event::Output(output, Whom::Group(group)) => {
                 if let Output::GroupChanged { to, .. } = output {
-                    self.group_changed(&group, to);
+                    info!(group = group.name, "the sync group is {to}");
+                    teller.group_changed(&group, to.name());
                 }
             }
             Event::Refused { instance, source, reason, others } => {
@@ -202,7 +199,7 @@ impl Roles {
         Ok(Turn::Running)
     }
 
-    fn output(&mut self, output: &Output, whose: &VrrpInstance) {
+    fn output(&mut self, output: &Output, whose: &VrrpInstance, teller: &Teller) {
         let instance = &whose.name;
         match output {
             Output::Changed { router, from, to, priority, reason } => {
@@ -212,19 +209,19 @@ impl Roles {
                     info!(instance, %from, priority, "is {to}: {reason}");
                 }
                 self.standing.insert(*router, (*to, *priority));
-                self.notify_instance(*router, whose, to.name());
+                self.tell(teller, *router, whose, to.name());
             }
             Output::Priority { router, priority } => {
                 info!(instance, priority, "its effective priority changed");
                 let standing = self.standing.entry(*router).or_default();
                 standing.1 = *priority;
                 match standing.0 {
-                    State::Master => self.notify_instance(*router, whose, "MASTER_PRIORITY"),
-                    State::Backup => self.notify_instance(*router, whose, "BACKUP_PRIORITY"),
+                    State::Master => self.tell(teller, *router, whose, "MASTER_PRIORITY"),
+                    State::Backup => self.tell(teller, *router, whose, "BACKUP_PRIORITY"),
                     State::Initialize | State::Fault => {}
                 }
             }
-            Output::HeardLower(router) => self.notify_instance(*router, whose, "MASTER_RX_LOWER_PRI"),
+            Output::HeardLower(router) => self.tell(teller, *router, whose, "MASTER_RX_LOWER_PRI"),
             Output::GroupChanged { .. }
             | Output::Ended(_)
             | Output::Advert { .. }
@@ -236,29 +233,14 @@ impl Roles {
         }
     }
 
-    fn notify_instance(&self, router: RouterId, instance: &VrrpInstance, state: &'static str) {
+    fn tell(&self, teller: &Teller, router: RouterId, instance: &VrrpInstance, state: &'static str) {
         let priority = self.standing.get(&router).map_or(0, |(_, priority)| *priority);
-        let name = instance.name.clone();
-        self.notifier
-            .notify(Notification { subject: Subject::Instance, name, state, priority }, &instance.notify);
-    }
-
-    fn group_changed(&self, group: &SyncGroup, to: State) {
-        info!(group = group.name, "the sync group is {to}");
-        let name = group.name.clone();
-        let notification = Notification { subject: Subject::Group, name, state: to.name(), priority: 0 };
-        self.notifier.notify(notification, &group.notify);
+        teller.instance_changed(instance, state, priority);
     }
 }
 
 fn longest_interval(config: &Config) -> Duration {
     config.instances.iter().map(|instance| instance.advert_interval).max().unwrap_or_default()
-}
-
-/// Says which of the scripts of all instances and groups cannot be run.
-fn check_scripts(config: &Config, notifier: &Notifier) {
-    config.instances.iter().for_each(|instance| notifier.check(&instance.name, &instance.notify));
-    config.sync_groups.iter().for_each(|group| notifier.check(&group.name, &group.notify));
 }
 
 /// Never, without a time.

@@ -137,6 +137,7 @@ impl Daemon {
             self.gone.clear();
         }
         self.checklist = next.checklist;
+        inputs.teller.change(&next.config);
         // Last, so that an address that comes finds its service.
         match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
             Ok(later) => reload.warnings.extend(later),

@@ -1,6 +1,6 @@
 //! Another configuration for the virtual routers that run, so that nothing that is the same in it notices.
 
-use super::{Roles, check_scripts, longest_interval, names};
+use super::{Roles, longest_interval, names};
 use crate::config::model::vrrp::{Vrrp as Config, VrrpInstance};
 use crate::io::trackers::Begun;
 use crate::vrrp::{Input, Numbers, RouterId};
@@ -32,8 +32,6 @@ impl Roles {
             return Ok(Vec::new());
         }
         self.trackers.change(config, begun);
-        self.notifier.change(&config.globals);
-        check_scripts(config, &self.notifier);
         self.watching.change(names::wanted(config));
         let ending = self.thread.reload(config, numbers).await?;
         let later = at_the_next_start(&self.config, config);

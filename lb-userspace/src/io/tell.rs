@@ -1,0 +1,63 @@
+//! Owns whom the outside is told of a change: scripts and FIFOs, and mail. Refuses to decide what a change is.
+
+use crate::alert::Router;
+use crate::config::Config;
+use crate::config::model::vrrp::{SyncGroup, VrrpInstance};
+
+use super::mail::Mailer;
+use super::notify::{Notification, Notifier, Subject};
+
+/// Tells the outside until it is finished or dropped.
+#[derive(Debug)]
+pub(super) struct Teller {
+    notifier: Notifier,
+    mailer: Mailer,
+}
+
+impl Teller {
+    /// Opens the FIFOs, and logs which scripts cannot be run, so that it is known before they are needed. Must be called
+    /// in a Tokio runtime.
+    ///
+    /// # Errors
+    /// Outside of a runtime.
+    pub(super) fn start(config: &Config) -> anyhow::Result<Self> {
+        let teller =
+            Self { notifier: Notifier::start(&config.vrrp.globals)?, mailer: Mailer::start(config)? };
+        teller.check(config);
+        Ok(teller)
+    }
+
+    /// Takes another configuration. What waits is told as it was to be.
+    pub(super) fn change(&mut self, config: &Config) {
+        self.notifier.change(&config.vrrp.globals);
+        self.mailer.change(config);
+        self.check(config);
+    }
+
+    /// Waits for scripts, FIFOs and mail, in bounded time.
+    pub(super) async fn finish(self) {
+        tokio::join!(self.notifier.finish(), self.mailer.finish());
+    }
+
+    /// That an instance went into `state`, as [`Notification::state`], with this effective priority.
+    pub(super) fn instance_changed(&self, instance: &VrrpInstance, state: &'static str, priority: u8) {
+        let name = instance.name.clone();
+        self.mailer.router_changed(Router::Instance(&name), state, instance.smtp_alert);
+        let notification = Notification { subject: Subject::Instance, name, state, priority };
+        self.notifier.notify(notification, &instance.notify);
+    }
+
+    /// That all members of a group went into `state`.
+    pub(super) fn group_changed(&self, group: &SyncGroup, state: &'static str) {
+        let name = group.name.clone();
+        self.mailer.router_changed(Router::Group(&name), state, group.smtp_alert);
+        let notification = Notification { subject: Subject::Group, name, state, priority: 0 };
+        self.notifier.notify(notification, &group.notify);
+    }
+
+    fn check(&self, config: &Config) {
+        let vrrp = &config.vrrp;
+        vrrp.instances.iter().for_each(|instance| self.notifier.check(&instance.name, &instance.notify));
+        vrrp.sync_groups.iter().for_each(|group| self.notifier.check(&group.name, &group.notify));
+    }
+}
