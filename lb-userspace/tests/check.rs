@@ -58,7 +58,7 @@ fn what_only_xlvs_says_is_0() {
         format!("{INSTANCE} smtp_alert\n}}\n"),
         format!("{INSTANCE} priority 90\n priority 91\n}}\n"),
         format!("{INSTANCE} state MASTER\n}}\n"),
-        "virtual_server 10.0.0.1 80 {\n lb_kind NAT\n protocol TCP\n real_server 10.0.0.2 80 {\n }\n}\n"
+        "virtual_server 10.0.0.1 80 {\n lb_algo rr\n lb_kind NAT\n protocol TCP\n real_server 10.0.0.2 80 {\n }\n}\n"
             .to_owned(),
     ] {
         let (code, said) = check("ours", text.as_bytes());
@@ -113,10 +113,12 @@ fn errors_are_6_and_counted_and_a_secret_is_not_shown() {
 }
 
 #[test]
-fn what_is_no_text_is_6_with_its_line() {
-    let (code, said) = check("bytes", b"! one\n! \xff\n");
+fn what_is_no_text_is_6_except_in_a_comment() {
+    assert_eq!(check("comment", b"! \xff\nglobal_defs { # caf\xe9\n}\n"), (Some(0), String::new()));
+    let (code, said) = check("bytes", b"! one\nglobal_defs {\n router_id caf\xe9\n}\n");
     assert_eq!(code, Some(6));
-    assert!(said.contains("bytes.conf:2: this is not text in UTF-8"), "{said}");
+    assert!(said.contains("error: bytes in this word are not text in UTF-8"), "{said}");
+    assert!(said.contains("bytes.conf:3:12"), "{said}");
     let (code, said) = check_file(Path::new("/nonexistent/x.conf"));
     assert_eq!(code, Some(6));
     assert!(said.starts_with("xlvs: /nonexistent/x.conf: cannot be read"), "{said}");

@@ -35,7 +35,7 @@ fn check(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn a_configuration_in_several_files_is_one() {
     let service = "$RS= \\\nreal_server 10.0.${NET}.${N} 80 { \\\n weight 1 \\\n}\n\
-        virtual_server ${VIP} 80 {\n lb_kind DR\n protocol TCP\n ~LST(NET, 1, 2) ~SEQ(N, 1, 3) $RS\n}\n";
+        virtual_server ${VIP} 80 {\n lb_algo wlc\n lb_kind DR\n protocol TCP\n ~LST(NET, 1, 2) ~SEQ(N, 1, 3) $RS\n}\n";
     let directory = files(&[
         ("t.conf", "$VIP=${_ENV VIP}\ninclude conf.d/*.conf\ninclude conf.d/nothing*\n"),
         (
@@ -85,7 +85,7 @@ fn what_cannot_be_included_is_said() {
         ("y", "include t.conf\n"),
         ("dir/z", ""),
     ]);
-    fs::write(directory.path().join("bytes"), b"a\n\xff\n").expect("a file can be written");
+    fs::write(directory.path().join("bytes"), b"! \xff\na\n\xff\n").expect("a file can be written");
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(directory.path().join("x"), executable).expect("its mode can be changed");
     let (code, said) = check(directory.path(), &[]);
@@ -102,7 +102,12 @@ fn what_cannot_be_included_is_said() {
             && said.contains("dir is not included: it is a directory"),
         "{said}"
     );
-    assert!(code == Some(6) && said.contains("bytes:2: this is not text in UTF-8"), "{said}");
+    assert!(
+        code == Some(6)
+            && said.contains("bytes:3:1")
+            && said.contains("bytes in this word are not text in UTF-8"),
+        "{said}"
+    );
     assert_eq!(said.matches("warning: ").count(), 3, "{said}");
 }
 
@@ -117,7 +122,8 @@ fn a_loop_by_another_name_is_a_loop() {
 #[test]
 fn a_block_on_one_line_is_repeated_whole() {
     let servers = "~SEQ(N, 1, 3) real_server 10.0.0.${N} 80 { weight ${N} }";
-    let text = format!("virtual_server 10.0.0.9 80 {{\n lb_kind DR\n protocol TCP\n {servers}\n}}\n");
+    let text =
+        format!("virtual_server 10.0.0.9 80 {{\n lb_algo wlc\n lb_kind DR\n protocol TCP\n {servers}\n}}\n");
     let directory = files(&[("t.conf", &text)]);
     assert_eq!(check(directory.path(), &[]), (Some(0), String::new()));
 }

@@ -92,8 +92,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     let found = scripts::look_at(&parsed);
-    let verdict = Verdict::of(&parsed, found.is_secure);
     parsed.add(found.problems);
+    let verdict = Verdict::of(&parsed, found.is_secure);
     match arguments.format {
         Format::Json => super::write_out(&json::document(file, &parsed, verdict)?)?,
         Format::Text => {

@@ -119,7 +119,8 @@ fn switches_are_switches() {
 }
 
 /// What an instance, a real server or a check has in place of a keyword that counts for it.
-const ELSEWHERE: [(BlockKind, &str); 24] = [
+const ELSEWHERE: [(BlockKind, &str); 25] = [
+    (BlockKind::VirtualServer, "weight"),
     (BlockKind::GlobalDefs, "vrrp_mcast_group6"),
     (BlockKind::GlobalDefs, "vmac_prefix"),
     (BlockKind::GlobalDefs, "vrrp_min_garp"),
@@ -246,7 +247,7 @@ fn a_check_and_a_real_server_inherit_from_the_blocks_around_what_the_table_says(
         }
         count += 1;
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 8);
 }
 
 #[test]

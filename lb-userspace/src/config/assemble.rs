@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::diagnostics::{Diagnostic, quoted};
-use super::model::vrrp::VrrpInstance;
+use super::model::vrrp::{Family, VrrpInstance};
 use super::model::{Config, LvsTimeouts, Selector, VirtualServer};
 use super::service::Groups;
 use super::source::Span;
@@ -166,7 +166,7 @@ fn find_unmatched(config: &Config, problems: &mut Vec<Diagnostic>) {
     let mut known = BTreeSet::new();
     for (service, selector) in selections(config) {
         let Selector::Mark { mark, family } = selector else { continue };
-        known.insert(mark);
+        known.insert((mark, family));
         if !config.mark_rules.iter().any(|rule| rule.mark == mark && rule.is_of(family)) {
             let message = format!("no rule gives {family} packets the firewall mark {mark}");
             problems.push(Diagnostic::ours(service.span, message).hint(format!(
@@ -174,9 +174,17 @@ fn find_unmatched(config: &Config, problems: &mut Vec<Diagnostic>) {
             )));
         }
     }
+    let mut told = BTreeSet::new();
     for rule in &config.mark_rules {
-        if known.insert(rule.mark) {
-            let message = format!("no virtual server is for the firewall mark {}", rule.mark);
+        let families = [Family::V4, Family::V6].map(|family| rule.is_of(family).then_some(family));
+        let is_known = |family| known.contains(&(rule.mark, family));
+        if !families.into_iter().flatten().any(is_known) && told.insert((rule.mark, families)) {
+            let has_other = [Family::V4, Family::V6].into_iter().any(is_known);
+            let packets = match families {
+                [Some(family), None] | [None, Some(family)] if has_other => format!("{family} packets with "),
+                _ => String::new(),
+            };
+            let message = format!("no virtual server is for {packets}the firewall mark {}", rule.mark);
             problems.push(
                 Diagnostic::note(rule.span, message)
                     .hint(format!("add a `virtual_server fwmark {}`", rule.mark)),
@@ -228,7 +236,10 @@ mod tests {
     fn a_mark_has_a_rule_and_a_rule_a_virtual_server() {
         assert_eq!(said(&marked("port 80")), Vec::<String>::new());
         let text = marked("source fd00::/8");
-        says(&text, "t:1:1: warning: no rule gives IPv4 packets the firewall mark 3");
+        let both = said(&text);
+        assert_eq!(both.len(), 2, "{both:#?}");
+        assert!(both[0].starts_with("t:1:1: warning: no rule gives IPv4 packets the firewall mark 3"));
+        assert!(both[1].contains("note: no virtual server is for IPv6 packets with the firewall mark 3"));
         assert_eq!(config(&text).served().count(), 1);
         says(&marked("").replace(" mark 3 {\n \n }\n", ""), "t:1:1: warning: no rule gives IPv4 packets");
         let text = "fwmark_rules {\n mark 7 {\n port 80 81\n }\n mark 7 {\n }\n}\n";

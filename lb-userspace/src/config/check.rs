@@ -1,54 +1,114 @@
 //! Owns the comparison of a tree with the keyword table: unknown and misplaced keywords, missing and surplus values,
-//! blocks where none belong, and what is known but does nothing yet. Reads no values.
+//! blocks where none belong, keywords that stand twice, and what is known but does nothing yet. Reads no values.
 
 use std::collections::BTreeMap;
+use std::mem;
 
-use super::diagnostics::{Diagnostic, quoted};
+use super::diagnostics::{Diagnostic, Say, quoted};
 use super::expand;
-use super::keywords::{self, BlockKind, Body, Effect, Keyword};
+use super::keywords::{self, BlockKind, Body, Effect, Keyword, Repeat};
+use super::source::Span;
 use super::tree::{Statement, Word};
 
-/// Everything there is to say about the keywords of `statements`.
-pub(super) fn check(statements: &[Statement], problems: &mut Vec<Diagnostic>) {
-    level(statements, BlockKind::Root, problems);
+/// Everything there is to say about the keywords of `statements`, of which those are taken away that an earlier one
+/// makes void.
+pub(super) fn check(statements: &mut Vec<Statement>, problems: &mut Vec<Diagnostic>) {
+    Checker { problems, globals: BTreeMap::new() }.level(statements, BlockKind::Root);
 }
 
-fn level(statements: &[Statement], kind: BlockKind, problems: &mut Vec<Diagnostic>) {
-    let mut first = BTreeMap::new();
-    for statement in statements {
+/// The place of each keyword that counts so far of those that a block has one of.
+type Given = BTreeMap<&'static str, Span>;
+
+struct Checker<'a> {
+    problems: &'a mut Vec<Diagnostic>,
+    /// All blocks of `global_defs` are one.
+    globals: Given,
+}
+
+impl Checker<'_> {
+    fn level(&mut self, statements: &mut Vec<Statement>, kind: BlockKind) {
+        if kind == BlockKind::GlobalDefs {
+            let mut given = mem::take(&mut self.globals);
+            statements.retain_mut(|statement| self.statement(statement, kind, &mut given));
+            self.globals = given;
+        } else {
+            let mut given = Given::new();
+            statements.retain_mut(|statement| self.statement(statement, kind, &mut given));
+        }
+    }
+
+    /// Whether it counts.
+    fn statement(&mut self, statement: &mut Statement, kind: BlockKind, given: &mut Given) -> bool {
         if let Some(problem) = language(statement) {
-            problems.push(problem);
-            continue;
+            self.problems.push(problem);
+            return true;
         }
         let Some(keyword) = keywords::lookup(kind, statement.name()) else {
-            problems.push(unknown(statement, kind));
-            continue;
+            self.problems.push(unknown(statement, kind));
+            return true;
         };
-        arguments(statement, keyword, problems);
-        body(statement, keyword, problems);
+        arguments(statement, keyword, self.problems);
+        self.body(statement, keyword);
         if keyword.effect == Effect::Later {
             let message = format!("{} is not yet in effect", quoted(keyword.name));
-            problems.push(
+            self.problems.push(
                 Diagnostic::ours(statement.header(), message).hint("it is read, and nothing is done with it"),
             );
         }
-        if is_single(keyword) {
-            let place = statement.keyword.span;
-            let first = *first.entry(keyword.name).or_insert(place);
-            if first != place {
-                let message = format!("{} was given in line {} already", quoted(keyword.name), first.line);
-                let problem = Diagnostic::ours(statement.header(), message).beside(first);
-                problems.push(problem.hint("the last one counts"));
-            }
-        }
+        self.repeated(statement, keyword, given)
     }
-}
 
-/// A value that a block has one of, so that a second one hides the first.
-fn is_single(keyword: &Keyword) -> bool {
-    let is_block = matches!(keyword.body, Body::Block(_) | Body::Lines);
-    // What one line of timeouts does not name another may.
-    keyword.effect == Effect::Now && !is_block && keyword.arguments.1 > 0 && keyword.name != "lvs_timeouts"
+    /// Whether it counts beside those of its keyword that were given already.
+    fn repeated(&mut self, statement: &Statement, keyword: &Keyword, given: &mut Given) -> bool {
+        let stays = match keyword.repeat {
+            Repeat::Each => return true,
+            Repeat::Last if keyword.effect != Effect::Now => return true,
+            Repeat::Last => false,
+            Repeat::First => true,
+            Repeat::Keeps(value) => {
+                let is_it = statement.arguments.first().is_some_and(|word| word.text == value);
+                // Only the place of one with this value is kept in mind under it.
+                let kept = given.get(value).copied();
+                if is_it {
+                    given.entry(value).or_insert(statement.keyword.span);
+                }
+                kept.is_some() && !is_it
+            }
+        };
+        let place = statement.keyword.span;
+        let first = *given.entry(keyword.name).or_insert(place);
+        if first == place {
+            return true;
+        }
+        let message = format!("{} was given in line {} already", quoted(keyword.name), first.line);
+        let (say, hint) = if stays {
+            (Diagnostic::warning as Say, "the first one counts")
+        } else {
+            (Diagnostic::ours as Say, "the last one counts")
+        };
+        self.problems.push(say(statement.header(), message).beside(first).hint(hint));
+        !stays
+    }
+
+    fn body(&mut self, statement: &mut Statement, keyword: &Keyword) {
+        let header = statement.header();
+        let problem = match (&mut statement.block, keyword.body) {
+            (Some(block), Body::Block(kind)) => return self.level(&mut block.statements, kind),
+            (Some(block), Body::Lines | Body::MaybeLines) => {
+                return self.problems.extend(block.statements.iter().filter_map(language));
+            }
+            (None, Body::None | Body::MaybeLines) => return,
+            (None, Body::Block(_) | Body::Lines) => {
+                Diagnostic::error(header, format!("{} has no block", quoted(keyword.name)))
+                    .hint("write `{` behind it, its contents, and `}`")
+            }
+            (Some(block), Body::None) => {
+                Diagnostic::error(block.open, format!("{} takes no block", quoted(keyword.name)))
+                    .hint("remove the braces, or write the block's own keyword before them")
+            }
+        };
+        self.problems.push(problem);
+    }
 }
 
 /// What the language has besides keywords, where it means nothing: to pass over it would change what the file says.
@@ -94,6 +154,15 @@ fn arguments(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagno
     if given > most
         && let Some(surplus) = statement.arguments.get(most)
     {
+        let names = [BlockKind::VrrpInstance, BlockKind::VrrpSyncGroup];
+        if names.into_iter().any(|kind| keyword.body == Body::Block(kind)) {
+            let message = format!("the name of a {} is one word", keyword.name);
+            problems.push(
+                Diagnostic::error(surplus.span, message)
+                    .hint("remove this one, or join the two without a space"),
+            );
+            return;
+        }
         let (what, hint) = match most {
             _ if keywords::hides(keyword.name) => ("a second word".to_owned(), "put all of it in quotes"),
             0 => (quoted(&surplus.text), "it takes no value"),
@@ -104,27 +173,11 @@ fn arguments(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagno
     }
 }
 
-fn body(statement: &Statement, keyword: &Keyword, problems: &mut Vec<Diagnostic>) {
-    match (&statement.block, keyword.body) {
-        (Some(block), Body::Block(kind)) => level(&block.statements, kind, problems),
-        (Some(block), Body::Lines | Body::MaybeLines) => {
-            problems.extend(block.statements.iter().filter_map(language));
-        }
-        (None, Body::None | Body::MaybeLines) => {}
-        (None, Body::Block(_) | Body::Lines) => problems.push(
-            Diagnostic::error(statement.header(), format!("{} has no block", quoted(keyword.name)))
-                .hint("write `{` behind it, its contents, and `}`"),
-        ),
-        (Some(block), Body::None) => problems.push(
-            Diagnostic::error(block.open, format!("{} takes no block", quoted(keyword.name)))
-                .hint("remove the braces, or write the block's own keyword before them"),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::config::testing::{config, instance, said, says, server, service};
+    use crate::config::model::vrrp::InitialState;
+    use crate::config::parse;
+    use crate::config::testing::{config, instance, only, said, says, server, service};
 
     const SERVER: &str = "real_server 10.0.0.2 80 {\n }\n";
 
@@ -180,15 +233,46 @@ mod tests {
 
     #[test]
     fn of_what_there_is_one_of_the_last_counts() {
-        let text = "global_defs {\n notify_fifo /run/a\n notify_fifo /run/b nobody\n}\n";
-        says(text, "t:3:2: warning: `notify_fifo` was given in line 2 already; the last one counts");
-        assert_eq!(config(text).vrrp.globals.fifos[0].path.to_str(), Some("/run/b"));
-        let text = instance("notify /a\n notify /b\n preempt\n preempt");
-        says(&text, "t:5:2: warning: `notify` was given in line 4 already");
+        let text = instance("priority 90\n priority 91\n preempt\n preempt");
+        says(&text, "t:5:2: warning: `priority` was given in line 4 already; the last one counts");
+        assert_eq!(only(&text).priority, 91);
         says(
             "vrrp_track_process p {\n process a\n weight 1 reverse 2\n}\n",
             "t:3:19: warning: `weight` does not take `2`",
         );
+    }
+
+    #[test]
+    fn where_keepalived_takes_the_first_it_counts() {
+        let text = "global_defs {\n notify_fifo /run/a\n}\nglobal_defs {\n notify_fifo /run/b nobody\n}\n";
+        says(text, "t:5:2: warning: `notify_fifo` was given in line 2 already; the first one counts");
+        assert_eq!(config(text).vrrp.globals.fifos[0].path.to_str(), Some("/run/a"));
+        assert!(parse("t", text).is_corrected());
+        let text = instance("notify /a\n notify /b");
+        says(&text, "t:5:2: warning: `notify` was given in line 4 already; the first one counts");
+        assert_eq!(only(&text).notify.any.unwrap().words, ["/a"]);
+    }
+
+    #[test]
+    fn who_begins_as_master_once_does_so() {
+        let states = |states: &[&str]| {
+            let lines: String = states.iter().map(|state| format!("state {state}\n ")).collect();
+            let text = instance(&format!("{lines}priority 90"));
+            (only(&text).state, parse("t", &text).is_corrected())
+        };
+        assert_eq!(states(&["MASTER", "BACKUP"]), (InitialState::Master, true));
+        assert_eq!(states(&["BACKUP", "MASTER", "BACKUP"]), (InitialState::Master, true));
+        assert_eq!(states(&["BACKUP", "MASTER"]), (InitialState::Master, false));
+        assert_eq!(states(&["MASTER", "MASTER"]), (InitialState::Master, false));
+    }
+
+    #[test]
+    fn a_name_is_one_word() {
+        says(
+            &instance("").replace("VI_1 {", "VI_1 b {"),
+            "t:1:20: error: the name of a vrrp_instance is one word",
+        );
+        says("track_file a b {\n file /f\n}\n", "t:1:14: warning: `track_file` does not take `b`");
     }
 
     #[test]

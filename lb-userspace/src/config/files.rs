@@ -18,7 +18,7 @@ pub trait Files {
 /// What is in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// Its contents.
+    /// Its contents; where bytes are not UTF-8 the replacement character stands, which no word may have.
     pub text: String,
     /// Its absolute path without links, by which it is known again.
     pub path: PathBuf,
@@ -31,8 +31,6 @@ pub enum Unreadable {
     Missing,
     /// It is there and not used: what it is, or what the system said.
     Unfit(String),
-    /// Its bytes in this line are not UTF-8.
-    NoText(usize),
 }
 
 /// Everything beside a text that decides about what it says.

@@ -11,7 +11,7 @@ mod vrrp;
 
 use std::fmt;
 
-pub(super) use row::{Absent, Body, Effect, Form, Heritage, Keyword};
+pub(super) use row::{Absent, Body, Effect, Form, Heritage, Keyword, Repeat};
 use row::{any, block, flag, lines, maybe, named, one, some};
 
 /// A kind of block, or the outermost level.
@@ -135,31 +135,10 @@ const TABLE: &[(BlockKind, &[Keyword])] = &[
 /// The keywords whose values must not be shown.
 const SECRET: [&str; 3] = ["auth_pass", "auth_hmac", "password"];
 
-/// The keywords behind which a command stands, in which `'` and `\\` mean something too.
-const COMMANDS: [&str; 18] = [
-    "script",
-    "notify",
-    "notify_master",
-    "notify_backup",
-    "notify_fault",
-    "notify_stop",
-    "notify_deleted",
-    "notify_master_rx_lower_pri",
-    "notify_up",
-    "notify_down",
-    "quorum_up",
-    "quorum_down",
-    "misc_path",
-    "notify_fifo_script",
-    "vrrp_notify_fifo_script",
-    "lvs_notify_fifo_script",
-    "startup_script",
-    "shutdown_script",
-];
-
 /// Whether a command stands behind this keyword.
 pub(super) fn takes_command(name: &str) -> bool {
-    COMMANDS.contains(&name)
+    let mut keywords = TABLE.iter().flat_map(|(_, keywords)| keywords.iter());
+    keywords.any(|keyword| keyword.is_command && keyword.name == name)
 }
 
 /// Every kind of block, in the order of the table.
@@ -240,10 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_command_is_a_keyword() {
-        for name in COMMANDS {
-            assert!(!homes(name).is_empty(), "{name}");
+    fn what_takes_a_command_takes_one_in_every_block() {
+        // The lexer reads a line before it is known what block it is in.
+        for keyword in TABLE.iter().flat_map(|(_, keywords)| keywords.iter()) {
+            assert_eq!(takes_command(keyword.name), keyword.is_command, "{}", keyword.name);
         }
+        assert!(takes_command("script") && !takes_command("frobnicate"));
     }
 
     #[test]
@@ -295,6 +276,7 @@ mod tests {
                 BlockKind::TrackProcess,
                 BlockKind::BfdInstance,
                 BlockKind::VrrpScript,
+                BlockKind::VirtualServer,
                 BlockKind::RealServer,
                 BlockKind::FileCheck,
             ]

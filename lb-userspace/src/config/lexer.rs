@@ -174,6 +174,14 @@ impl Lexer<'_> {
             }
         }
         let text = match String::from_utf8(bytes) {
+            Ok(text) if text.contains(char::REPLACEMENT_CHARACTER) => {
+                let span = self.span(start);
+                self.problems.push(
+                    Diagnostic::error(span, "bytes in this word are not text in UTF-8")
+                        .hint("convert the file, for example with iconv"),
+                );
+                String::new()
+            }
             Ok(text) if !text.contains('\0') => text,
             _ => {
                 let message = "the escapes in this word make what is no text";

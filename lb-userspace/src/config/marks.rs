@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use lb_common::layout::MAX_MARK_RULES;
 
 use super::diagnostics::{Diagnostic, quoted};
+use super::model::vrrp::Family;
 use super::model::{MarkRule, Prefix, Protocol};
 use super::tree::{Statement, Word};
 use super::values;
@@ -18,15 +19,15 @@ pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> 
         let Some(word) = block.arguments.first() else { continue };
         let mark = mark(word).map_err(|problem| problems.push(problem));
         let lists = Lists::read(block, problems);
-        if rules.len() + lists.count() > MAX_MARK_RULES {
+        if let Ok(mark) = mark {
+            lists.combine(mark, block, &mut rules);
+        }
+        if rules.len() > MAX_MARK_RULES {
             let message = format!("one director holds {MAX_MARK_RULES} rules for marks: here there are more");
             problems.push(Diagnostic::error(block.header(), message).hint(
                 "each combination of source, destination, protocol and port is a rule: write prefixes and ranges",
             ));
             break;
-        }
-        if let Ok(mark) = mark {
-            lists.combine(mark, block, &mut rules);
         }
     }
     rules
@@ -70,33 +71,35 @@ impl Lists {
         }
     }
 
-    /// How many rules there are at most.
-    fn count(&self) -> usize {
-        let Self { sources, destinations, protocols, ports } = self;
-        let lengths = [sources.len(), destinations.len(), protocols.len(), ports.len()];
-        lengths.into_iter().fold(1, |count, length| count.saturating_mul(length.max(1)))
-    }
-
+    /// Adds the rules, up to one too many.
     fn combine(&self, mark: u32, block: &Statement, rules: &mut Vec<MarkRule>) {
         let ports = if self.ports.is_empty() { &[0..=u16::MAX][..] } else { &self.ports };
+        let [four, six] = [Family::V4, Family::V6].map(|family| of(&self.destinations, family));
         for source in any_of(&self.sources) {
-            for destination in any_of(&self.destinations) {
-                if source.zip(destination).is_some_and(|(one, other)| one.family() != other.family()) {
-                    continue;
-                }
+            let destinations = match source.map(|source| source.family()) {
+                Some(_) if self.destinations.is_empty() => &[][..],
+                None => &self.destinations,
+                Some(Family::V4) => &four,
+                Some(Family::V6) => &six,
+            };
+            let has_none = !self.destinations.is_empty() && destinations.is_empty();
+            for destination in any_of(destinations).into_iter().filter(|_| !has_none) {
                 for protocol in any_of(&self.protocols) {
-                    rules.extend(ports.iter().map(|ports| MarkRule {
-                        mark,
-                        source,
-                        destination,
-                        protocol,
-                        ports: ports.clone(),
-                        span: block.header(),
-                    }));
+                    for ports in ports {
+                        if rules.len() > MAX_MARK_RULES {
+                            return;
+                        }
+                        let (ports, span) = (ports.clone(), block.header());
+                        rules.push(MarkRule { mark, source, destination, protocol, ports, span });
+                    }
                 }
             }
         }
     }
+}
+
+fn of(prefixes: &[Prefix], family: Family) -> Vec<Prefix> {
+    prefixes.iter().copied().filter(|prefix| prefix.family() == family).collect()
 }
 
 /// Each of the values, or that any will do.
@@ -166,7 +169,7 @@ mod tests {
 
     /// What is said besides that no virtual server is for the mark.
     fn problems(text: &str) -> Vec<String> {
-        said(text).into_iter().filter(|line| !line.contains("is for the firewall mark")).collect()
+        said(text).into_iter().filter(|line| !line.contains("no virtual server is for")).collect()
     }
 
     #[test]
@@ -223,6 +226,11 @@ mod tests {
         assert_eq!(config(&ports(MAX_MARK_RULES)).mark_rules.len(), MAX_MARK_RULES);
         let many = problems(&ports(MAX_MARK_RULES + 1));
         assert!(many[0].starts_with("t:2:2: error: one director holds 256 rules for marks"), "{many:#?}");
+        // Of those that fit no packet none is counted.
+        let four = " 10.0.0.1".repeat(16);
+        let six = " fd00::1".repeat(16);
+        let text = rules(&format!("source{four}{six}\n destination 10.0.0.2{}\n", " fd00::2".repeat(15)));
+        assert_eq!((problems(&text), config(&text).mark_rules.len()), (Vec::new(), 256));
         let list = |word: &str| format!(" {word}").repeat(10_000);
         let huge = format!("source{}\n port{}\n protocol{}", list("10.0.0.1"), list("80"), list("TCP"));
         assert_eq!(problems(&rules(&huge)).len(), 1);

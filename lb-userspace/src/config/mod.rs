@@ -73,6 +73,12 @@ impl Parsed {
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.span.place());
     }
 
+    /// Takes the configuration away, for what is not wrong of the text.
+    pub fn refuse(&mut self, problem: Diagnostic) {
+        self.add([problem]);
+        self.config = None;
+    }
+
     /// The place of the last statement with this keyword in `global_defs`.
     pub fn place_of_global(&self, keyword: &str) -> Option<Span> {
         let blocks = self.statements.iter().filter(|statement| statement.name() == "global_defs");
@@ -95,11 +101,11 @@ pub fn parse(name: &str, text: &str) -> Parsed {
 /// Reads `text`, which messages call `name`, and what it includes.
 pub fn parse_in(world: World<'_>, name: &str, text: &str) -> Parsed {
     let Expanded { tokens, problems: mut diagnostics, sources } = expand::expand(name, text, world);
-    let (statements, in_tree) = tree::grow(tokens);
+    let (mut statements, in_tree) = tree::grow(tokens);
     diagnostics.extend(in_tree);
     let mut config = None;
     if diagnostics.iter().all(|diagnostic| diagnostic.severity < Severity::Error) {
-        check::check(&statements, &mut diagnostics);
+        check::check(&mut statements, &mut diagnostics);
         config = Some(assemble::assemble(&statements, &mut diagnostics));
     }
     trail::annotate(&mut diagnostics, &sources);

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use super::diagnostics::{Diagnostic, quoted};
 use super::keywords::{self, BlockKind};
 use super::model::vrrp::Family;
-use super::model::{Checker, Forwarding, RealServer, Selector, TcpCheck, Weight};
+use super::model::{Checker, Forwarding, RealServer, Selector, TcpCheck};
+use super::service::{self, Weights};
 use super::timing::Timing;
 use super::tree::{Statement, Word};
 use super::values;
@@ -17,6 +18,7 @@ pub(super) struct Outer {
     pub(super) forwarding: Forwarding,
     pub(super) inhibit_on_failure: bool,
     pub(super) timing: Timing,
+    pub(super) weights: Weights,
 }
 
 /// The real server that `statement` describes; without one, `problems` says why.
@@ -25,12 +27,12 @@ pub(super) fn read(
     outer: &Outer,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<RealServer> {
-    let place = place(statement.arguments.first()?, statement.arguments.get(1), outer);
+    let place = place(statement.arguments.first()?, statement.arguments.get(1), outer, problems);
     let (address, port) = place.map_err(|problem| problems.push(problem)).ok()?;
     let mut server = RealServer {
         address,
         port,
-        weight: Weight::default(),
+        weight: outer.weights.of(None),
         forwarding: outer.forwarding,
         checkers: Vec::new(),
         inhibit_on_failure: outer.inhibit_on_failure,
@@ -39,7 +41,7 @@ pub(super) fn read(
         span: statement.header(),
     };
     for setting in statement.body() {
-        if let Err(problem) = set(&mut server, setting) {
+        if let Err(problem) = set(&mut server, setting, outer) {
             problems.push(problem);
         }
     }
@@ -55,8 +57,13 @@ pub(super) fn read(
     Some(server)
 }
 
-fn place(word: &Word, port: Option<&Word>, outer: &Outer) -> Result<(IpAddr, u16), Diagnostic> {
-    let address = values::address(word)?;
+fn place(
+    word: &Word,
+    port: Option<&Word>,
+    outer: &Outer,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<(IpAddr, u16), Diagnostic> {
+    let address = service::address(word, problems)?;
     let port = port.map_or(Ok(0), |word| values::number(word, "a port", 0..=u16::MAX))?;
     let (own, family) = (Family::of(address), outer.selector.family());
     if own != family && outer.forwarding != Forwarding::Tun {
@@ -67,14 +74,14 @@ fn place(word: &Word, port: Option<&Word>, outer: &Outer) -> Result<(IpAddr, u16
     Ok((address, if port == 0 { outer.selector.port() } else { port }))
 }
 
-fn set(server: &mut RealServer, setting: &Statement) -> Result<(), Diagnostic> {
+fn set(server: &mut RealServer, setting: &Statement, outer: &Outer) -> Result<(), Diagnostic> {
     let value = setting.arguments.first();
     match (setting.name(), value) {
-        ("weight", Some(word)) => server.weight = Weight(values::number(word, "a weight", 0..=u16::MAX)?),
+        ("weight", Some(word)) => server.weight = outer.weights.of(Some(service::weight(word)?)),
         ("inhibit_on_failure", value) => server.inhibit_on_failure = values::switch(value)?,
         ("uthreshold", Some(word)) => server.upper_threshold = connections(word)?,
         ("lthreshold", Some(word)) => server.lower_threshold = connections(word)?,
-        ("lvs_method", Some(word)) => server.forwarding = super::service::forwarding(word)?,
+        ("lvs_method", Some(word)) => server.forwarding = service::forwarding(word)?,
         _ => {}
     }
     Ok(())
@@ -110,11 +117,6 @@ fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, prob
             Diagnostic::ours(span, message).hint("without it three quarters of `uthreshold` are meant"),
         );
         server.lower_threshold = 0;
-    }
-    if !server.forwarding.is_available() && outer.forwarding.is_available() {
-        let message =
-            format!("the real server is left out: {} is not yet in effect", server.forwarding.keyword());
-        problems.push(Diagnostic::ours(statement.header(), message).hint("use DR"));
     }
 }
 
@@ -190,6 +192,7 @@ fn set_tcp(check: &mut TcpCheck, setting: &Statement) -> Result<(), Diagnostic> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Weight;
     use crate::config::testing::{checks, config, said, says, server, service};
 
     #[test]
@@ -285,7 +288,7 @@ mod tests {
     fn wrong_values_are_errors() {
         says(&server("weight abc"), "t:6:9: error: `abc` is not a weight");
         says(&server("weight -1"), "t:6:9: error: `-1` is not a weight");
-        says(&server("weight 65536"), "t:6:9: error: `65536` is out of range for a weight");
+        says(&server("weight 2147483648"), "t:6:9: error: `2147483648` is out of range for a weight");
         says(&server("weight"), "t:6:2: error: `weight` has no value");
         says(&server("inhibit_on_failure maybe"), "t:6:21: error: `maybe` is neither yes nor no");
         says(&server("TCP_CHECK {\n connect_timeout 0\n }"), "t:7:18: error: `0` is out of range");

@@ -4,6 +4,7 @@ mod groups;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use super::tree::{Statement, Word};
 use super::values;
 pub(super) use groups::Groups;
 use settings::Settings;
+pub(super) use weights::{Weights, number as weight};
 
 /// The virtual server that `statement` describes; without one, it is of a form that is not served, or wrong, and
 /// `problems` says so.
@@ -28,7 +30,7 @@ pub(super) fn read(
     groups: &Groups,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<VirtualServer> {
-    let form = Form::read(statement, statement.arguments.first()?, groups);
+    let form = Form::read(statement, statement.arguments.first()?, groups, problems);
     let form = form.map_err(|problem| problems.push(problem)).ok()?;
     let mut settings = Settings::default();
     for setting in statement.body() {
@@ -67,14 +69,27 @@ pub(super) fn read(
         forwarding: service.forwarding,
         inhibit_on_failure: settings.inhibit_on_failure,
         timing,
+        weights: Weights::read(statement, problems),
     };
     read_real_servers(&mut service, statement, &outer, problems);
+    if service.is_available() {
+        say_who_is_left_out(&service, problems);
+    }
     // What follows from an error is not worth saying beside it.
     let whole = statement.whole();
     if !problems.iter().any(|problem| problem.severity == Severity::Error && whole.contains(problem.span)) {
         settings.say_what_is_missing(&service, problems);
     }
     Some(service)
+}
+
+/// The address of a virtual or real server: packets to one that is written as IPv6 and means IPv4 never come.
+pub(super) fn address(word: &Word, problems: &mut Vec<Diagnostic>) -> Result<IpAddr, Diagnostic> {
+    let address = values::host(word, problems)?;
+    let IpAddr::V6(six) = address else { return Ok(address) };
+    let Some(four) = six.to_ipv4_mapped() else { return Ok(address) };
+    let message = format!("{} is the IPv4 address {four}, written as one of IPv6", quoted(&word.text));
+    Err(Diagnostic::error(word.span, message).hint(format!("write {four}")))
 }
 
 /// `DR`, `NAT` or `TUN`.
@@ -97,7 +112,12 @@ enum Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    fn read(statement: &'a Statement, first: &Word, groups: &Groups) -> Result<Self, Diagnostic> {
+    fn read(
+        statement: &'a Statement,
+        first: &Word,
+        groups: &Groups,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Result<Self, Diagnostic> {
         let second = statement.arguments.get(1);
         let missing = |what: &str, hint| {
             Diagnostic::error(first.span, format!("`{}` has no {what}", first.text)).hint(hint)
@@ -114,7 +134,7 @@ impl<'a> Form<'a> {
             ("group", None) => Err(missing("name", "write the name of a `virtual_server_group` behind it")),
             _ => {
                 let port = second.map_or(Ok(0), |word| values::number(word, "a port", 0..=u16::MAX))?;
-                Ok(Self::Address(values::address(first)?, port))
+                Ok(Self::Address(address(first, problems)?, port))
             }
         }
     }
@@ -175,6 +195,15 @@ fn read_real_servers(
         }
         seen.insert((server.address, server.port), server.span);
         service.real_servers.push(server);
+    }
+}
+
+/// Beside servers that are served.
+fn say_who_is_left_out(service: &VirtualServer, problems: &mut Vec<Diagnostic>) {
+    for server in service.real_servers.iter().filter(|server| !server.forwarding.is_available()) {
+        let method = server.forwarding.keyword();
+        let message = format!("the real server is left out: {method} is not yet in effect");
+        problems.push(Diagnostic::ours(server.span, message).hint("use DR"));
     }
 }
 

@@ -92,7 +92,6 @@ impl Files for Map {
         match path.to_str().and_then(|path| self.0.get(path)) {
             None => Err(Unreadable::Missing),
             Some(&"unfit") => Err(Unreadable::Unfit("it is a directory".to_owned())),
-            Some(&"no text") => Err(Unreadable::NoText(2)),
             Some(text) => Ok(Text { text: (*text).to_owned(), path: path.to_owned() }),
         }
     }

@@ -131,6 +131,16 @@ pub(super) fn prefixed(word: &Word) -> Result<(IpAddr, Option<u8>), Diagnostic> 
     Ok((address, Some(prefix(&part(length), width(address))?)))
 }
 
+/// An address of a host, behind which a prefix means nothing.
+pub(super) fn host(word: &Word, problems: &mut Vec<Diagnostic>) -> Result<IpAddr, Diagnostic> {
+    let (address, prefix) = prefixed(word)?;
+    if prefix.is_some() {
+        let message = format!("the prefix behind {address} means nothing here");
+        problems.push(Diagnostic::ours(word.span, message).hint("write the address alone"));
+    }
+    Ok(address)
+}
+
 /// The number of bits in an address of this family.
 pub(super) const fn width(address: IpAddr) -> u8 {
     Family::of(address).width()

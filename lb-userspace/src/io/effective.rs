@@ -2,6 +2,7 @@
 //! routers that own their addresses.
 
 mod checklist;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +15,7 @@ use lb_common::{
 
 pub(super) use self::checklist::Checklist;
 use self::checklist::Probing;
+pub(super) use self::limits::exceeded;
 use super::check::Target;
 use crate::{
     config::model::{

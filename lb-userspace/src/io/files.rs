@@ -48,16 +48,11 @@ impl Files for RealFiles {
         }
         let bytes = fs::read(path).map_err(unfit)?;
         let path = path.canonicalize().map_err(unfit)?;
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Text { text, path }),
-            Err(error) => {
-                Err(Unreadable::NoText(line_of(error.as_bytes(), error.utf8_error().valid_up_to())))
-            }
-        }
+        Ok(Text { text: text(bytes), path })
     }
 }
 
-/// The line in which the byte at `offset` is.
-pub(crate) fn line_of(bytes: &[u8], offset: usize) -> usize {
-    bytes.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+/// The text that the bytes of a file are; the replacement character stands for those that are none.
+pub(crate) fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

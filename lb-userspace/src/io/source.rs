@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tracing::{info, warn};
 
-use super::files;
+use super::{effective, files};
 use crate::config::{self, Config, Parsed, Part, Severity, files::World};
 
 /// Why a file is not used.
@@ -92,14 +92,11 @@ impl Source {
 /// Reads and parses a file and what it includes, as the node with this configuration id; its problems are in the result.
 ///
 /// # Errors
-/// A file that cannot be read, or that is no text.
+/// A file that cannot be read.
 pub fn read(file: &Path, id: &str) -> anyhow::Result<Parsed> {
     let name = file.display();
     let bytes = std::fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = files::line_of(error.as_bytes(), error.utf8_error().valid_up_to());
-        anyhow!("{name}:{line}: this is not text in UTF-8: convert the file, for example with iconv")
-    })?;
+    let text = files::text(bytes);
     let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let world = World {
         id,
@@ -108,5 +105,9 @@ pub fn read(file: &Path, id: &str) -> anyhow::Result<Parsed> {
         environment: &|name| std::env::var(name).ok(),
         seed: rand::random(),
     };
-    Ok(config::parse_in(world, &name.to_string(), &text))
+    let mut parsed = config::parse_in(world, &name.to_string(), &text);
+    if let Some(problem) = parsed.config.as_ref().and_then(effective::exceeded) {
+        parsed.refuse(problem);
+    }
+    Ok(parsed)
 }

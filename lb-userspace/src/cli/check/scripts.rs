@@ -18,11 +18,22 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
     let programs = Programs::new(globals);
     let commands = commands(&config.vrrp, parsed);
     let mut runs = None;
+    // Of these keepalived says it when it tests a file, and of others when it runs them.
+    let is_tracked = |place| config.vrrp.scripts.iter().any(|script| script.span == place);
+    if let Some(user) = &globals.script_user
+        && let Err(error) = programs.identity(Some(user))
+    {
+        let place = parsed.place_of_global("script_user").unwrap_or_default();
+        let hint = "name one there is: nothing is run as another user in its place";
+        found.problems.push(Diagnostic::warning(place, error.to_string()).hint(hint));
+    }
     for (place, command) in &commands {
         let Err(error) = programs.find(command) else {
             runs.get_or_insert(*place);
             continue;
         };
+        let is_told = is_tracked(*place) && !matches!(error, Error::NotExecutable { .. });
+        let say = if is_told { Diagnostic::warning } else { Diagnostic::ours };
         let hint = match error {
             Error::Insecure { .. } => {
                 found.is_secure = false;
@@ -34,7 +45,7 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
             | Error::NoGroup { .. }
             | Error::System { .. } => "put it there before the director runs, or name another one",
         };
-        found.problems.push(Diagnostic::ours(*place, error.to_string()).hint(hint));
+        found.problems.push(say(*place, error.to_string()).hint(hint));
     }
     if let (Some(place), false) = (runs, globals.script_security) {
         found.is_secure = false;

@@ -141,10 +141,6 @@ impl Reader<'_> {
                         let hint = "give a readable, regular file that is not executable";
                         self.report(place, demands.has(Demand::Readable), message, hint);
                     }
-                    Err(Unreadable::NoText(line)) => {
-                        let message = format!("{}:{line}: this is not text in UTF-8", path.display());
-                        self.report(place, true, message, "convert the file, for example with iconv");
-                    }
                 }
             }
         }

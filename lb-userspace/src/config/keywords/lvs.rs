@@ -39,7 +39,8 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     one("nat_mask").now().takes("NETMASK or LENGTH").alias("persistence_granularity").means("As `persistence_granularity` where there is persistence.").differs("unknown to keepalived; warned of"),
     some("lb_kind").now().takes("DR, NAT or TUN").is("NAT").means("How a packet is handed to a real server.").differs("NAT and TUN are not yet in effect: the service is left out"),
     some("lvs_method").now().takes("as `lb_kind`").alias("lb_kind").means("Another word for `lb_kind`."),
-    maybe("persistence_timeout").now().number(1, 2_678_400).or("none").means("A client stays with its real server until so many seconds (360 where no number is) after its last new connection; a service on every port has it always."),
+    maybe("persistence_timeout").now().number(0, 2_678_400).or("none").means("A client stays with its real server until so many seconds (360 where no number is) after its last new connection; a service on every port has it always."),
+    one("weight").now().number(1, 2_147_483_647).is("1").means("That of real servers that have none."),
     maybe("inhibit_on_failure").now().switch().means("A failed check sets the weight to 0 in place of taking the server out."),
     flag("flag-1").now().alias("sh-fallback").means("Another word for `sh-fallback`."),
     flag("flag-2").now().alias("sh-port").means("Another word for `sh-port`."),
@@ -54,8 +55,8 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     one("persistence_engine").later().takes("NAME").means("What tells clients apart, such as sip."),
     one("quorum").later().takes("N").is("1").means("The weight that must be up."),
     one("hysteresis").later().takes("N").is("0").means("How far beyond the quorum a change must go."),
-    some("quorum_up").later().takes("COMMAND [USER [GROUP]]").means("Run when the quorum is gained."),
-    some("quorum_down").later().takes("COMMAND [USER [GROUP]]").means("Run when the quorum is lost."),
+    some("quorum_up").command().first().later().takes("COMMAND [USER [GROUP]]").means("Run when the quorum is gained."),
+    some("quorum_down").command().first().later().takes("COMMAND [USER [GROUP]]").means("Run when the quorum is lost."),
     some("sorry_server").later().takes("ADDRESS [PORT]").means("The server when the quorum is lost."),
     some("sorry_server_lvs_method").later().takes("DR, NAT or TUN").means("How a packet is handed to it."),
     flag("sorry_server_inhibit").later().means("It has weight 0 in place of being taken out."),
@@ -70,11 +71,11 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
 /// `real_server`.
 #[rustfmt::skip]
 pub(super) const REAL_SERVER: &[Keyword] = &[
-    one("weight").now().number(0, 65_535).is("1").means("Its share of new connections; 0 for none."),
+    one("weight").now().number(0, 2_147_483_647).is("1").around().means("Its share of new connections; 0 for none.").differs("above 65535 all weights of the service are divided, which is said"),
     maybe("inhibit_on_failure").now().switch().around().means("A failed check sets the weight to 0 in place of taking it out."),
     some("lvs_method").now().takes("DR, NAT or TUN").is("NAT").around().means("How a packet is handed to it.").differs("NAT and TUN are not yet in effect: the server is left out"),
-    some("notify_up").later().takes("COMMAND [USER [GROUP]]").means("Run when it comes up."),
-    some("notify_down").later().takes("COMMAND [USER [GROUP]]").means("Run when it goes down."),
+    some("notify_up").command().first().later().takes("COMMAND [USER [GROUP]]").means("Run when it comes up."),
+    some("notify_down").command().first().later().takes("COMMAND [USER [GROUP]]").means("Run when it goes down."),
     one("uthreshold").now().number(0, 4_294_967_295).is("0").means("With so many connections it gets no new ones; 0 for no limit."),
     one("lthreshold").now().number(0, 4_294_967_295).is("0").means("With fewer it gets new ones again; 0 for three quarters of the upper."),
     maybe("smtp_alert").later().takes("[yes|no]").means("Mail when it changes."),
@@ -163,7 +164,7 @@ pub(super) const DNS_CHECK: &[Keyword] = &[
 /// `MISC_CHECK`.
 #[rustfmt::skip]
 pub(super) const MISC_CHECK: &[Keyword] = &[
-    some("misc_path").takes("COMMAND").means("The command."),
+    some("misc_path").command().takes("COMMAND").means("The command."),
     some("user").takes("USER [GROUP]").or("`script_user`").means("Who runs it."),
     one("misc_timeout").takes("SECONDS").means("How long it may take."),
     any("misc_dynamic").means("Exit codes from 2 set the weight."),

@@ -28,6 +28,19 @@ pub(in crate::config) enum Effect {
     Silent,
 }
 
+/// What counts where a block has a keyword twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Repeat {
+    /// Each of them.
+    Each,
+    /// The last, about which keepalived says nothing.
+    Last,
+    /// The first, and keepalived says so.
+    First,
+    /// The last, unless this value was there, which stays; keepalived says so.
+    Keeps(&'static str),
+}
+
 /// What stands behind a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Form {
@@ -73,6 +86,9 @@ pub(in crate::config) struct Keyword {
     pub(in crate::config) arguments: (usize, usize),
     pub(in crate::config) body: Body,
     pub(in crate::config) effect: Effect,
+    pub(in crate::config) repeat: Repeat,
+    /// Behind it stands a command, in which `'` and `\\` mean something too.
+    pub(in crate::config) is_command: bool,
     pub(in crate::config) form: Form,
     pub(in crate::config) default: Absent,
     pub(in crate::config) heritage: Heritage,
@@ -93,6 +109,11 @@ impl Keyword {
             arguments: (fewest, most),
             body,
             effect: Effect::Silent,
+            repeat: match (body, most) {
+                (Body::Block(_) | Body::Lines, _) | (_, 0) => Repeat::Each,
+                (Body::None | Body::MaybeLines, _) => Repeat::Last,
+            },
+            is_command: false,
             form: Form::Nothing,
             default: Absent::Nothing,
             heritage: Heritage::None,
@@ -113,6 +134,23 @@ impl Keyword {
 
     pub(super) const fn told(self) -> Self {
         Self { effect: Effect::Told, ..self }
+    }
+
+    /// Several of them add up.
+    pub(super) const fn each(self) -> Self {
+        Self { repeat: Repeat::Each, ..self }
+    }
+
+    pub(super) const fn first(self) -> Self {
+        Self { repeat: Repeat::First, ..self }
+    }
+
+    pub(super) const fn keeps(self, value: &'static str) -> Self {
+        Self { repeat: Repeat::Keeps(value), ..self }
+    }
+
+    pub(super) const fn command(self) -> Self {
+        Self { is_command: true, ..self }
     }
 
     pub(super) const fn number(self, least: i64, most: i64) -> Self {

@@ -147,7 +147,7 @@ impl VirtualServer {
 
     /// Whether this version can serve it.
     pub fn is_available(&self) -> bool {
-        self.forwarding.is_available() && self.pool().next().is_some()
+        self.pool().next().is_some()
     }
 
     /// The real servers this version can forward to.

@@ -184,23 +184,28 @@ fn range(word: &Word) -> Result<[u128; 2], Diagnostic> {
         .hint("write 192.0.2.1-10, 192.0.2.1-192.0.2.10 or 192.0.2.8/29, the smaller address first")
     };
     if let Some((first, length)) = word.text.split_once('/') {
-        let address = values::address(&part(first)).map_err(ignored)?;
+        let address = plain(&part(first))?;
         let width = Family::of(address).width();
         let bits = values::number(&part(length), "a prefix length", 1..=width).map_err(ignored)?;
         let host = u128::MAX.checked_shr(128 - u32::from(width - bits)).unwrap_or(0);
         return Ok([number(address) & !host, number(address) | host]);
     }
     let Some((first, last)) = word.text.split_once('-') else {
-        let address = number(values::address(word).map_err(ignored)?);
+        let address = number(plain(word)?);
         return Ok([address, address]);
     };
-    let first = values::address(&part(first)).map_err(ignored)?;
+    let first = plain(&part(first))?;
     let last = match last.parse::<IpAddr>() {
         Ok(last) if Family::of(last) == Family::of(first) => number(last),
         Ok(_) => return Err(whole()),
         Err(_) => last_part(first, last).ok_or_else(whole)?,
     };
     if last < number(first) { Err(whole()) } else { Ok([number(first), last]) }
+}
+
+fn plain(word: &Word) -> Result<IpAddr, Diagnostic> {
+    // A prefix behind it is the range's and was taken off.
+    super::address(word, &mut Vec::new()).map_err(ignored)
 }
 
 /// `first` with another last part: decimal in IPv4, hexadecimal in IPv6.

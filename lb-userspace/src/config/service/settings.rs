@@ -12,7 +12,7 @@ use crate::config::tree::{Statement, Word};
 use crate::config::values;
 
 pub(super) const DEFAULT_PERSISTENCE: Duration = Duration::from_mins(6);
-const PERSISTENCES: RangeInclusive<u64> = 1..=31 * 24 * 60 * 60;
+const PERSISTENCES: RangeInclusive<u64> = 0..=31 * 24 * 60 * 60;
 
 /// What the block says, with the place of what may stand in the way of serving it or do nothing.
 #[derive(Default)]
@@ -59,7 +59,13 @@ impl Settings {
             }
             ("protocol", Some(word)) => self.protocol = Some((values::protocol(word)?, span)),
             ("persistence_timeout", value) => {
-                self.persistence = Some((value.map_or(Ok(DEFAULT_PERSISTENCE), persistence)?, span));
+                let timeout = value.map_or(Ok(DEFAULT_PERSISTENCE), persistence)?;
+                if timeout.is_zero() {
+                    problems.push(
+                        Diagnostic::warning(span, "a `persistence_timeout` of 0 is none").hint("remove it"),
+                    );
+                }
+                self.persistence = Some((timeout, span)).filter(|_| !timeout.is_zero());
             }
             ("persistence_granularity", Some(word)) => {
                 self.granularity = Some(Granularity(values::prefix(word, family.width())?));
@@ -126,18 +132,27 @@ impl Settings {
                     .hint("remove it; sh and mh have `port` and `fallback`, and the others none"),
             );
         }
+        if self.scheduler.is_none() {
+            problems.push(
+                Diagnostic::warning(header, "the virtual server has no `lb_algo`, which means wlc")
+                    .hint("write `lb_algo` and the scheduler"),
+            );
+        }
         self.say_about_connections(service, problems);
         let mut left_out = |say: Say, span, why: String, hint| {
             let message = format!("the virtual server {service} is left out: {why}");
             problems.push(say(span, message).hint(hint));
         };
-        if !service.forwarding.is_available() {
+        if service.is_available() {
+            return;
+        }
+        if !service.forwarding.is_available() && !service.real_servers.is_empty() {
             let unset = (Diagnostic::warning as Say, header, "it has no `lb_kind`, which means NAT; ");
             let (say, span, unset) =
                 self.forwarding.map_or(unset, |(_, span)| (Diagnostic::ours as Say, span, ""));
             let why = format!("{unset}{} is not yet in effect", service.forwarding.keyword());
             left_out(say, span, why, "use DR");
-        } else if service.pool().next().is_none() {
+        } else {
             left_out(Diagnostic::warning, header, "it has no real server".to_owned(), "add a `real_server`");
         }
     }

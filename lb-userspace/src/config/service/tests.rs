@@ -65,7 +65,8 @@ fn what_is_unset_is_said_with_what_it_means() {
     let text = service("");
     let said = said(&text);
     assert!(said[0].contains("no `protocol`, which means UDP"), "{said:#?}");
-    assert!(said[1].contains("no `lb_kind`, which means NAT"), "{said:#?}");
+    assert!(said[1].contains("no `lb_algo`, which means wlc"), "{said:#?}");
+    assert!(said[2].contains("no `lb_kind`, which means NAT"), "{said:#?}");
     let config = config(&text);
     assert_eq!((config.virtual_servers.len(), config.served().count()), (1, 0));
 }
@@ -83,8 +84,37 @@ fn what_is_not_available_leaves_the_service_out() {
         assert!(said(&text)[0].contains(why), "{:?}", said(&text));
         assert_eq!(config(&text).served().count(), 0);
     }
+    let text = service("lb_algo rr\nprotocol TCP")
+        .replace(SERVER, "real_server 10.0.0.2 80 {\n lvs_method DR\n}\nreal_server 10.0.0.3 80 {\n}\n");
+    says(&text, "t:7:1: warning: the real server is left out: NAT is not yet in effect");
+    assert_eq!(config(&text).served().next().unwrap().pool().count(), 1);
     let text = service(ready).replace(SERVER, "");
     says(&text, "t:1:1: warning: the virtual server 10.0.0.1 80 TCP is left out: it has no real server");
+}
+
+#[test]
+fn addresses_of_servers_are_what_packets_have() {
+    let text = ready("").replace("10.0.0.1 80", "10.0.0.1/24 80").replace("10.0.0.2 80", "10.0.0.2/32 80");
+    let prefixes = said(&text);
+    assert_eq!(prefixes.len(), 2, "{prefixes:#?}");
+    assert!(
+        prefixes.iter().all(|line| line.contains(": warning: the prefix behind 10.0.0.")),
+        "{prefixes:#?}"
+    );
+    assert_eq!(config(&text).served().count(), 1);
+    for (own, place) in [("10.0.0.1", "t:1:16"), ("10.0.0.2", "t:6:13")] {
+        let text = ready("").replace(&format!("{own} 80"), &format!("::ffff:{own} 80"));
+        let start =
+            format!("{place}: error: `::ffff:{own}` is the IPv4 address {own}, written as one of IPv6");
+        says(&text, &start);
+    }
+}
+
+#[test]
+fn a_persistence_of_no_time_is_none() {
+    let text = ready("persistence_timeout 0");
+    says(&text, "t:5:1: warning: a `persistence_timeout` of 0 is none");
+    assert_eq!(config(&text).virtual_servers[0].persistence, None);
 }
 
 #[test]

@@ -25,16 +25,6 @@ pub(super) fn read(list: &Statement, problems: &mut Vec<Diagnostic>) -> Vec<(Vir
     addresses
 }
 
-/// An address of a host, behind which a prefix means nothing.
-pub(super) fn host(word: &Word, problems: &mut Vec<Diagnostic>) -> Result<IpAddr, Diagnostic> {
-    let (address, prefix) = values::prefixed(word)?;
-    if prefix.is_some() {
-        let message = format!("the prefix behind {address} means nothing here");
-        problems.push(Diagnostic::ours(word.span, message).hint("write the address alone"));
-    }
-    Ok(address)
-}
-
 /// A multicast address; of IPv6, one of the link.
 pub(super) fn multicast(word: &Word) -> Result<IpAddr, Diagnostic> {
     let address = values::address(word)?;
@@ -72,6 +62,13 @@ fn address(line: &Statement, problems: &mut Vec<Diagnostic>) -> Result<VirtualAd
     let (address, prefix) = values::prefixed(&line.keyword)?;
     words.take();
     can_be_held(address, &line.keyword)?;
+    if let (Some(bits), Some((_, mask))) = (prefix, line.keyword.text.split_once('/'))
+        && mask.contains('.')
+    {
+        let message = format!("this netmask is read as the {bits} bits it has; keepalived takes 32");
+        let problem = Diagnostic::warning(line.keyword.span, message);
+        problems.push(problem.hint(format!("write {address}/{bits}")));
+    }
     let mut read = VirtualAddress { address, prefix, dev: None, label: None, scope: None, broadcast: None };
     while let Some(option) = words.take() {
         match option.text.as_str() {
@@ -130,7 +127,7 @@ fn broadcast(word: &Word, address: IpAddr) -> Result<Option<Broadcast>, Diagnost
 #[cfg(test)]
 mod tests {
     use crate::config::model::vrrp::{Broadcast, Scope, VirtualAddress};
-    use crate::config::testing::{bare_instance, only, said, says};
+    use crate::config::testing::{bare_instance, only, says};
 
     fn list(lines: &str) -> String {
         bare_instance(&format!("virtual_ipaddress {{\n {lines}\n }}"))
@@ -147,7 +144,7 @@ mod tests {
             "10.0.0.1\n 10.0.0.2/24 brd + dev eth1 label eth1:1 scope link no_track\n 10.0.0.3/255.255.0.0 brd -\n \
              10.0.0.4/8 broadcast 10.9.9.9 scope 7",
         );
-        assert_eq!(said(&text), Vec::<String>::new());
+        says(&text, "t:7:2: warning: this netmask is read as the 16 bits it has; keepalived takes 32");
         let second = VirtualAddress {
             dev: Some("eth1".to_owned()),
             label: Some("eth1:1".to_owned()),

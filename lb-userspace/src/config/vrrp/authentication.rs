@@ -54,6 +54,11 @@ pub(super) fn read(block: &Statement, problems: &mut Vec<Diagnostic>) -> Said {
 }
 
 impl Said {
+    /// Whether it is to be an authentication header.
+    pub(super) fn is_header(&self) -> bool {
+        self.kind.is_some_and(|kind| matches!(kind([0; PASSWORD]), Authentication::Ah(_)))
+    }
+
     /// The authentication that counts in `version`, or `None` with the reason said.
     pub(super) fn settle(&self, version: Version, problems: &mut Vec<Diagnostic>) -> Option<Authentication> {
         let (message, hint) = match (version, self.kind, self.password) {
@@ -81,6 +86,7 @@ impl Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::vrrp::InitialState;
     use crate::config::testing::{instance, only, said, says};
 
     fn block(inner: &str) -> String {
@@ -97,6 +103,17 @@ mod tests {
         let text = block("auth_type PASS\n auth_pass 123456789");
         says(&text, "t:6:12: warning: `auth_pass` is longer than 8 characters");
         assert_eq!(only(&text).authentication, Some(Authentication::Pass(*b"12345678")));
+    }
+
+    #[test]
+    fn who_has_a_header_begins_as_backup() {
+        let text = block("auth_type AH\n auth_pass 1111")
+            .replace(" authentication", " state MASTER\n priority 9\n nopreempt\n authentication");
+        says(&text, "t:1:1: warning: the vrrp_instance VI_1 begins as backup, because of `auth_type AH`");
+        let read = only(&text);
+        assert!(read.state == InitialState::Backup && !read.preempt);
+        let text = text.replace("auth_type AH", "auth_type PASS").replace(" nopreempt\n", "");
+        assert_eq!((said(&text), only(&text).state), (Vec::new(), InitialState::Master));
     }
 
     #[test]

@@ -6,8 +6,19 @@ use crate::config::model::vrrp::{Command, User};
 use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
+/// As system(3) has it.
+const SHELL: &str = "/bin/sh";
+
 /// The program and arguments that all of `words` make; the first word is split at its spaces.
+///
+/// A line that begins with `</` is no program but asks whether a file, or behind `/dev/tcp` a port, can be opened: that a
+/// shell does, as under keepalived.
 pub(super) fn whole(words: &[Word], place: Span) -> Result<Command, Diagnostic> {
+    let line = words.iter().map(|word| word.text.trim()).collect::<Vec<_>>().join(" ");
+    if line.strip_prefix('<').is_some_and(|file| file.trim_start().starts_with('/')) {
+        let words = vec![SHELL.to_owned(), "-c".to_owned(), line];
+        return Ok(Command { words, user: None });
+    }
     let mut parts = words.first().map_or(Ok(Vec::new()), split)?;
     if parts.first().is_none_or(String::is_empty) {
         return Err(Diagnostic::error(place, "no program is named here")
@@ -119,6 +130,15 @@ mod tests {
         assert_eq!(parts(&[r#"/a\ b "c \" d" e\q\x41 '\\'"#]).unwrap(), ["/a b", "c \" d", "eqA", "\\"]);
         assert_eq!(parts(&["/a ''"]).unwrap(), ["/a", ""]);
         assert_eq!(parts(&["/a", "b c", "d"]).unwrap(), ["/a", "b c", "d"]);
+    }
+
+    #[test]
+    fn what_only_opens_a_file_is_for_a_shell() {
+        for line in ["</dev/tcp/10.0.0.1/80", " < /etc/passwd", "</a && /b 'c d'"] {
+            assert_eq!(parts(&[line]).unwrap(), ["/bin/sh", "-c", line.trim()]);
+        }
+        assert_eq!(parts(&["</etc/passwd", "x"]).unwrap(), ["/bin/sh", "-c", "</etc/passwd x"]);
+        assert_eq!(parts(&["<etc"]).unwrap(), ["<etc"]);
     }
 
     #[test]

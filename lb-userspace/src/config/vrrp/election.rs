@@ -55,16 +55,17 @@ impl Election {
         Ok(())
     }
 
-    /// Fills `instance` in, whose family is known.
+    /// Fills `instance` in, whose family is known. Whether its adverts have an authentication header, `uses_header` says.
     pub(super) fn settle(
         &self,
         instance: &mut VrrpInstance,
         globals: &Globals,
         strict: bool,
+        uses_header: bool,
         problems: &mut Vec<Diagnostic>,
     ) {
         instance.version = self.settle_version(instance.family, globals, problems);
-        instance.state = self.state.unwrap_or_default();
+        instance.state = self.settle_state(instance, uses_header, problems);
         instance.priority = self.settle_priority(instance, problems);
         if strict {
             self.settle_strict_state(instance, problems);
@@ -73,6 +74,25 @@ impl Election {
         instance.down_timer_adverts =
             self.down_timer_adverts.or(globals.down_timer_adverts).unwrap_or(instance.down_timer_adverts);
         self.settle_preempt(instance, strict, problems);
+    }
+
+    /// The sequence numbers of an authentication header are known only to who has heard the master.
+    fn settle_state(
+        &self,
+        instance: &VrrpInstance,
+        uses_header: bool,
+        problems: &mut Vec<Diagnostic>,
+    ) -> InitialState {
+        let state = self.state.unwrap_or_default();
+        if state == InitialState::Backup || !uses_header || instance.version == Version::V3 {
+            return state;
+        }
+        let message = format!(
+            "the vrrp_instance {} begins as backup, because of `auth_type AH`, and not as master",
+            instance.name
+        );
+        problems.push(Diagnostic::warning(instance.span, message).hint("write `state BACKUP`"));
+        InitialState::Backup
     }
 
     fn settle_preempt(&self, instance: &mut VrrpInstance, strict: bool, problems: &mut Vec<Diagnostic>) {

@@ -16,6 +16,7 @@ use crate::config::values;
 
 /// The count of addresses in an advert has eight bits.
 const MOST_V4: usize = u8::MAX as usize;
+const LOOPBACK: &str = "lo";
 /// What fits behind the headers into a packet of 1500 bytes with 16 bytes each, as keepalived counts it.
 const MOST_V6: usize = 89;
 
@@ -92,6 +93,10 @@ impl Said {
         trackers.take(&mut instance.tracks, setting, problems);
         notify::take(&mut instance.notify, setting, problems)?;
         match (setting.name(), value) {
+            ("interface", Some(word)) if word.text == LOOPBACK => {
+                return Err(Diagnostic::error(word.span, "no adverts go over the loopback interface")
+                    .hint("write the interface that the other routers are reached by"));
+            }
             ("interface", Some(word)) => instance.interface = Some(values::interface(word)?),
             ("virtual_ipaddress", _) => self.addresses.extend(addresses::read(setting, problems)),
             ("virtual_ipaddress_excluded", _) => self.excluded.extend(addresses::read(setting, problems)),
@@ -128,7 +133,8 @@ impl Said {
         let strict = self.strict.unwrap_or(globals.strict);
         instance.strict = strict;
         instance.family = self.family();
-        self.election.settle(instance, globals, strict, problems);
+        let uses_header = self.authentication.as_ref().is_some_and(authentication::Said::is_header);
+        self.election.settle(instance, globals, strict, uses_header, problems);
         let interface = block.body().iter().any(|setting| setting.name() == "interface");
         self.transport.settle(instance, globals, problems);
         if !interface && !self.transport.runs_nowhere(instance) {
@@ -286,6 +292,12 @@ mod tests {
         assert!(read.owns("fd00::1".parse().unwrap()) && read.owns("10.0.0.1".parse().unwrap()));
         assert!(vrrp_instance("").accept);
         assert_eq!(config(&text).interfaces().into_iter().collect::<Vec<_>>(), ["eth0"]);
+    }
+
+    #[test]
+    fn nobody_hears_adverts_over_loopback() {
+        let text = instance("").replace("eth0", "lo");
+        says(&text, "t:2:12: error: no adverts go over the loopback interface");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn script(block: &Statement, problems: &mut Vec<Diagnostic>) -> Optio
     };
     let mut weight = Weight::default();
     for setting in block.body() {
-        if let Err(problem) = set_script(&mut script, &mut timeout, &mut weight, setting) {
+        if let Err(problem) = set_script(&mut script, &mut timeout, &mut weight, setting, problems) {
             problems.push(problem);
         }
     }
@@ -52,6 +52,7 @@ fn set_script(
     timeout: &mut Option<Duration>,
     weight: &mut Weight,
     setting: &Statement,
+    problems: &mut Vec<Diagnostic>,
 ) -> Result<(), Diagnostic> {
     match (setting.name(), setting.arguments.first()) {
         ("script", _) => {
@@ -61,8 +62,15 @@ fn set_script(
         }
         ("interval", Some(word)) => script.interval = values::seconds(word, INTERVALS)?,
         ("timeout", Some(word)) => {
-            let given = values::seconds(word, DELAYS)?;
-            *timeout = (!given.is_zero()).then_some(given);
+            let mut given = values::seconds(word, DELAYS)?;
+            if given.is_zero() {
+                given = Duration::from_secs(1);
+                problems.push(
+                    Diagnostic::warning(word.span, "a run must be given some time; `timeout` becomes 1 s")
+                        .hint("write how long it may take"),
+                );
+            }
+            *timeout = Some(given);
         }
         ("rise", Some(word)) => script.rise = values::number(word, "a number of runs", 1..=u32::MAX)?,
         ("fall", Some(word)) => script.fall = values::number(word, "a number of runs", 1..=u32::MAX)?,
@@ -241,6 +249,10 @@ mod tests {
         let script = &read("vrrp_script s {\n script /bin/chk a b\n interval 3\n}\n").scripts[0];
         assert_eq!(script.command.words, ["/bin/chk", "a", "b"]);
         assert_eq!((script.interval, script.timeout), (Duration::from_secs(3), Duration::from_secs(3)));
+        let text =
+            format!("vrrp_script s {{\n script /s\n timeout 0\n}}\n{}", instance("track_script {\n s\n }"));
+        says(&text, "t:3:10: warning: a run must be given some time; `timeout` becomes 1 s");
+        assert_eq!(config(&text).vrrp.scripts[0].timeout, Duration::from_secs(1));
         assert_eq!((script.rise, script.fall, script.init_fail), (1, 1, false));
         let script = &read("vrrp_script s {\n script {\n /bin/chk a\n b\n }\n}\n").scripts[0];
         assert_eq!(script.command.words, ["/bin/chk", "a", "b"]);

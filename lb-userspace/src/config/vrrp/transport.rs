@@ -47,17 +47,22 @@ impl Said {
             }
             ("unicast_src_ip", Some(word)) => {
                 self.unicast.get_or_insert(header);
-                self.source = Some((addresses::host(word, problems)?, word.span));
+                self.source = Some((values::host(word, problems)?, word.span));
             }
-            ("mcast_src_ip", Some(word)) => self.source = Some((addresses::host(word, problems)?, word.span)),
+            ("mcast_src_ip", Some(word)) => self.source = Some((values::host(word, problems)?, word.span)),
             ("mcast_dst_ip", Some(word)) => self.group = Some((addresses::multicast(word)?, header)),
             ("unicast_ttl", Some(word)) => {
+                self.unicast.get_or_insert(header);
                 self.ttl = Some(values::number(word, "a time to live", 0..=u8::MAX)?);
             }
-            ("check_unicast_src", value) => self.only_peers = Some(values::switch(value)?),
+            ("check_unicast_src", value) => {
+                self.unicast.get_or_insert(header);
+                self.only_peers = Some(values::switch(value)?);
+            }
             ("unicast_fault_no_peer", value) => self.fault_without_peers = on(value)?,
             ("track_src_ip", value) => self.track_source = on(value)?,
             ("old_unicast_checksum", value) => {
+                self.unicast.get_or_insert(header);
                 self.old_unicast = value.is_none_or(|word| word.text != "never");
             }
             ("v3_checksum_as_v2", value) => self.checksum = Some(checksum(value)?),
@@ -80,7 +85,7 @@ impl Said {
                         problems.push(words::later(word));
                     })
                 }
-                _ => addresses::host(word, problems).map(|address| self.add_peer(address, word, problems)),
+                _ => values::host(word, problems).map(|address| self.add_peer(address, word, problems)),
             };
             self.wrong_peers |= taken.is_err();
             problems.extend(taken.err());
@@ -145,6 +150,11 @@ impl Said {
         globals: &Globals,
         problems: &mut Vec<Diagnostic>,
     ) -> Transport {
+        // keepalived turns to the multicast group, which its peers do not listen to.
+        if let Some(problem) = self.only_others(instance) {
+            problems.push(problem);
+            return Transport::Multicast { group: self.settle_group(instance.family, globals, problems) };
+        }
         let mut peers = Vec::new();
         for (peer, span) in &self.peers {
             if Family::of(*peer) != instance.family {
@@ -184,6 +194,19 @@ impl Said {
             problems.push(say(span, message).hint(hint));
         }
         Transport::Multicast { group: self.settle_group(instance.family, globals, problems) }
+    }
+
+    /// What is wrong where there are peers of another family only.
+    fn only_others(&self, instance: &VrrpInstance) -> Option<Diagnostic> {
+        let VrrpInstance { name, family, source, .. } = instance;
+        let is_other = |peer: &IpAddr| Family::of(*peer) != *family;
+        let (peer, span) = self.peers.iter().find(|(peer, _)| is_other(peer))?;
+        if self.peers.iter().any(|(peer, _)| !is_other(peer) && *source != Some(*peer)) {
+            return None;
+        }
+        let message =
+            format!("the vrrp_instance {name} is {family} and no peer is: {peer} would not hear it");
+        Some(Diagnostic::error(*span, message).hint("write peers of the family of its addresses"))
     }
 
     fn settle_group(&self, family: Family, globals: &Globals, problems: &mut Vec<Diagnostic>) -> IpAddr {
@@ -323,6 +346,16 @@ mod tests {
         says(&with("fd00::3"), "t:7:2: warning: the peer fd00::3 is not of the family");
         says(&with("10.0.0.3"), "t:7:2: warning: `10.0.0.3` is a peer already");
         says(&with("10.0.0.4/24"), "t:7:2: warning: the prefix behind 10.0.0.4 means nothing here");
+        says(
+            &instance("unicast_src_ip 10.0.0.2\n unicast_peer {\n 10.0.0.2\n fd00::3\n }"),
+            "t:7:2: error: the vrrp_instance VI_1 is IPv4 and no peer is: fd00::3 would not hear it",
+        );
+        for alone in ["unicast_ttl 9", "check_unicast_src no", "old_unicast_checksum"] {
+            says(
+                &instance(alone),
+                "t:4:2: warning: the vrrp_instance VI_1 has no peer: its adverts go to the multicast group",
+            );
+        }
         let wrong = instance("unicast_peer {\n x\n }");
         says(&wrong, "t:5:2: error: `x` is not an IPv4 or IPv6 address");
         says(&with("x"), "t:7:2: error: `x` is not an IPv4 or IPv6 address");
