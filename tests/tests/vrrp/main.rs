@@ -10,6 +10,7 @@ mod groups;
 mod hosts;
 mod interop;
 mod leaving;
+mod marks;
 mod pair;
 mod reload;
 mod seeds;
