@@ -182,13 +182,14 @@ impl Allocation {
         self.assign_without(wanted, &Self::default())
     }
 
-    /// The same while the program runs with the rows of `self`: where there are enough of them, new services and servers
-    /// get rows that nobody has now, for what is under way may still touch those.
+    /// The same while the program runs with the rows of `self`: new services and, where there are rows enough, new servers
+    /// get those that nobody has now, for what is under way may still touch the others.
     ///
     /// # Errors
     /// [`PlanError`] when there are more than a director holds.
     pub fn assign_beside(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
-        let next = self.assign_without(wanted, self).or_else(|_| self.assign(wanted))?;
+        let services = Self { services: self.services.clone(), ..Self::default() };
+        let next = self.assign_without(wanted, self).or_else(|_| self.assign_without(wanted, &services))?;
         let is_gone = |server| !next.servers.contains_key(server);
         if self.servers.keys().any(is_gone) {
             let next_generation = next.next_generation.wrapping_add(1);

@@ -255,6 +255,20 @@ impl Director {
         serde_json::from_str(&text).with_context(|| format!("bpftool's dump of {map}"))
     }
 
+    /// The number that the kernel gave to the program on an interface.
+    ///
+    /// # Errors
+    /// When none is attached.
+    pub fn program_id(&self) -> Result<u64> {
+        let is_link =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link_"));
+        let mut pins = fs::read_dir(&self.pin_dir)?.filter_map(|entry| Some(entry.ok()?.path()));
+        let pin = pins.find(is_link).with_context(|| format!("no link in {}", self.pin_dir.display()))?;
+        let text = process::output(Command::new("bpftool").args(["-j", "link", "show", "pinned"]).arg(&pin))?;
+        let link: serde_json::Value = serde_json::from_str(&text)?;
+        link["prog_id"].as_u64().with_context(|| format!("bpftool says of {}: {text}", pin.display()))
+    }
+
     /// `bpftool map update` of a row of a pinned array.
     ///
     /// # Errors

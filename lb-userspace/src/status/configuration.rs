@@ -92,12 +92,12 @@ mod tests {
         assert_eq!(Reload::default().to_text(), "nothing changed\n");
         let reload = Reload {
             changes: vec!["TCP 10.0.0.1:80: removed".to_owned()],
-            replaced: Some("a virtual server came or went".to_owned()),
+            replaced: Some("its maps are too small".to_owned()),
             ..Reload::default()
         };
         assert_eq!(
             reload.to_text(),
-            "TCP 10.0.0.1:80: removed\nthe XDP program was replaced: a virtual server came or went\n"
+            "TCP 10.0.0.1:80: removed\nthe XDP program was replaced: its maps are too small\n"
         );
     }
 }

@@ -151,7 +151,8 @@ fn changes(lab: &Lab, watched: &mut Watched<'_>) -> Result<()> {
     let udp = VirtualServer::new(lab.vip_in(Family::V4), UDP, Protocol::Udp, "rr");
     let udp = own.iter().fold(udp, |service, address| service.unchecked(*address, 1));
     let both = format!("{timeouts}{udp}");
-    let said = reloaded(&director.reload(&both)?, false)?;
+    let program = director.program_id()?;
+    let said = reloaded(&director.reload(&both)?, true)?;
     assert!(said.contains("UDP 10.77.0.100:5300: added, real servers: 3"), "{said}");
     let vip = (lab.vip(), UDP);
     assert_eq!(lab.client().datagrams(vip, 6)?, ["rs3", "rs2", "rs1"].repeat(2));
@@ -167,16 +168,24 @@ fn changes(lab: &Lab, watched: &mut Watched<'_>) -> Result<()> {
     watched.check("a broken file", &["rs1", "rs2", "rs3"])?;
 
     let by_hash = both.replacen("lb_algo wrr", "lb_algo sh", 1);
-    let said = reloaded(&director.reload(&by_hash)?, false)?;
-    assert!(said.contains("scheduler wrr is now sh") && said.contains("too small"), "{said}");
+    let said = reloaded(&director.reload(&by_hash)?, true)?;
+    assert!(said.contains("scheduler wrr is now sh"), "{said}");
     assert!(director.status()?.configuration.failure.is_none());
     watched.check("a scheduler by hash", &[])?;
     let said = reloaded(&director.reload(&both)?, true)?;
     assert!(said.contains("scheduler sh is now wrr"), "{said}");
     watched.check("and back", &["rs1", "rs2", "rs3"])?;
 
-    reloaded(&director.reload(&timeouts)?, false)?;
+    reloaded(&director.reload(&timeouts)?, true)?;
     watched.check("a service less", &["rs1", "rs2", "rs3"])?;
+    assert_eq!(director.program_id()?, program);
+
+    let marked =
+        format!("{timeouts}fwmark_rules {{\n    mark 1 {{\n        destination 10.77.0.99\n    }}\n}}\n");
+    let said = reloaded(&director.reload(&marked)?, false)?;
+    assert!(said.contains("firewall marks"), "{said}");
+    assert_ne!(director.program_id()?, program);
+    watched.check("another program", &["rs1", "rs2", "rs3"])?;
 
     // Whoever is being served by it at this moment may fail, and nobody else.
     let before = watched.load.answers();

@@ -1,11 +1,9 @@
 //! The real program with maps of its own, run on single frames by `BPF_PROG_TEST_RUN`.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::Path,
-    process::Command,
-};
+mod attached;
+mod services;
+
+use std::{collections::BTreeMap, net::IpAddr, path::Path, process::Command};
 
 use anyhow::Context as _;
 use aya::{
@@ -16,18 +14,20 @@ use aya::{
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Collected, Key4, Slot, State, TICK_SHIFT, ticks},
-    layout::{Lease, MarkRule, NextHop, Policy, Stats},
-    sched::Method,
+    layout::{Lease, MarkRule, NextHop, Stats},
 };
 use tempfile::TempDir;
 use xlvs::{
     control::{Action, Director, Event, Way},
     io::{
-        datapath::{Datapath, Early, Flows, Leases, Mode, Prepared, Settings},
+        datapath::{Early, Flows, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
     },
-    plan::{ServiceKey, Wanted, WantedServer, mapped},
+    plan::{ServiceKey, Wanted},
 };
+
+pub(crate) use attached::{attach, attach_routers, attach_services, attached_program};
+pub(crate) use services::{VIP4, VIP6, key, mac, rip, rip6, service, service_of, service6};
 
 /// The MAC address of the interface that frames come in by.
 pub(crate) const DIRECTOR: [u8; 6] = [0x02, 0, 0, 0, 0, 0xd1];
@@ -64,59 +64,6 @@ pub(crate) struct Bench {
     _pins: TempDir,
     /// The director's own view, for events.
     pub(crate) director: Director,
-}
-
-/// The VIP of the services in IPv4.
-pub(crate) const VIP4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
-/// The VIP of the services in IPv6.
-pub(crate) const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
-
-/// A service of VIP 10.0.0.100; its servers by last octet and weight.
-pub(crate) fn service(protocol: u8, port: u16, method: impl Into<Method>, servers: &[(u8, u16)]) -> Wanted {
-    service_of(VIP4.into(), (protocol, port), method.into(), servers)
-}
-
-/// A service of VIP `2001:db8::100`; its servers by last octet and weight.
-pub(crate) fn service6(protocol: u8, port: u16, method: impl Into<Method>, servers: &[(u8, u16)]) -> Wanted {
-    service_of(VIP6.into(), (protocol, port), method.into(), servers)
-}
-
-/// A service of any VIP.
-pub(crate) fn service_of(
-    vip: IpAddr,
-    (protocol, port): (u8, u16),
-    method: Method,
-    servers: &[(u8, u16)],
-) -> Wanted {
-    let server = |&(last, weight): &(u8, u16)| WantedServer {
-        rip: if vip.is_ipv4() { rip(last) } else { rip6(last) },
-        weight,
-        thresholds: [0; 2],
-        inhibit_on_failure: false,
-        checks: vec![u32::from(last)],
-    };
-    let servers = servers.iter().map(server).collect();
-    Wanted { key: key(vip, protocol, port), method, lease: 0, policy: Policy::default(), servers }
-}
-
-/// The key of a service.
-pub(crate) fn key(vip: IpAddr, protocol: u8, port: u16) -> ServiceKey {
-    ServiceKey { vip: mapped(vip), protocol, port }
-}
-
-/// The RIP with this last octet.
-pub(crate) fn rip(last: u8) -> IpAddr {
-    IpAddr::from([10, 0, 0, last])
-}
-
-/// The same in IPv6.
-pub(crate) fn rip6(last: u8) -> IpAddr {
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into()).into()
-}
-
-/// The MAC address of the real server with this last octet, in both families.
-pub(crate) const fn mac(last: u8) -> [u8; 6] {
-    [0x02, 0, 0, 0, 1, last]
 }
 
 impl Bench {
@@ -343,47 +290,6 @@ fn row_of(director: &Director, key: &ServiceKey, rip: IpAddr) -> anyhow::Result<
 pub(crate) fn tick() -> anyhow::Result<u32> {
     let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now()?;
     Ok((std::time::Duration::from(now).as_nanos() >> TICK_SHIFT) as u32)
-}
-
-/// A director of the loopback in the calling thread's namespace, with its pins in `pins`, whose servers are resolved.
-pub(crate) fn attach_services(pins: &Path, services: &[Wanted]) -> anyhow::Result<(Datapath, Director)> {
-    attach_routers(pins, services, &[])
-}
-
-/// The same with virtual routers, whose leases the services name by row.
-pub(crate) fn attach_routers(
-    pins: &Path,
-    services: &[Wanted],
-    routers: &[Lease],
-) -> anyhow::Result<(Datapath, Director)> {
-    // The loopback has no driver that could run a program; its index is that of frames of a test run.
-    let settings = Settings {
-        interfaces: vec![link("lo", 1, DIRECTOR)],
-        mode: Mode::Generic,
-        ..settings(pins, routers)
-    };
-    let mut prepared = Prepared::new(settings, services)?;
-    let mut director = Director::new(services, &prepared.allocation);
-    for server in services.iter().flat_map(|service| &service.servers) {
-        let IpAddr::V4(address) = server.rip else { continue };
-        let mac = mac(address.octets()[3]);
-        director.handle(&Event::Way(server.rip, Way::Through(NextHop { mac, port: 0 })));
-    }
-    director.everything().iter().for_each(|action| prepared.apply(action));
-    Ok((prepared.attach()?, director))
-}
-
-/// The program of an attached director.
-pub(crate) fn attached_program(datapath: &mut Datapath) -> anyhow::Result<&Xdp> {
-    match datapath.ebpf_mut().program("xlvs") {
-        Some(Program::Xdp(program)) => Ok(program),
-        _ => anyhow::bail!("the object has no program xlvs"),
-    }
-}
-
-/// A director of one interface, `link`, with its pins in `pins`.
-pub(crate) fn attach(pins: &Path, link: &Link, routers: &[Lease]) -> anyhow::Result<Datapath> {
-    Prepared::new(Settings { interfaces: vec![link.clone()], ..settings(pins, routers) }, &[])?.attach()
 }
 
 /// Moves the calling thread to a network namespace of its own, with one interface besides the loopback.

@@ -1,136 +1,23 @@
 //! A running director gets another configuration: in place, or by another program in the place of the running one.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
 use lb_common::{
-    layout::{Lease, NO_VMAC, NextHop},
+    layout::{Lease, NO_VMAC},
     sched::Scheduler,
     tcp::flag,
 };
-use lb_tests::netns;
 use xlvs::{
-    control::{Action, Director, Way},
     io::{
-        datapath::{Datapath, Prepared, Settings},
+        datapath::{Prepared, Settings},
         links::Link,
     },
-    plan::{Allocation, Wanted},
+    plan::Wanted,
 };
 
 use crate::{
-    bench::{
-        self, DIRECTOR, action, attach_routers, attach_services, attached_program, mac, rip, row, service,
-    },
-    frame::{Frame, Packet},
+    bench::{self, attach_services, row, service},
     leases::far,
+    running::{Running, SERVERS, http, limited, pinned_names, pins, tcp, udp},
 };
-
-const VIP: [u8; 4] = [10, 0, 0, 100];
-const CLIENT: [u8; 4] = [192, 0, 2, 7];
-/// Every server that any of the configurations has.
-const SERVERS: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
-
-fn bytes(packet: &Packet) -> Vec<u8> {
-    let from = [2, 0, 0, 0, 9, 9];
-    Frame { to: DIRECTOR, from, tags: Vec::new(), ethertype: 0x0800, payload: packet.bytes() }.bytes()
-}
-
-fn tcp(client: u16, flags: u8) -> Vec<u8> {
-    bytes(&Packet::tcp((CLIENT, client), (VIP, 80), flags))
-}
-
-fn udp(client: u16) -> Vec<u8> {
-    bytes(&Packet::udp((CLIENT, client), (VIP, 53)))
-}
-
-/// TCP on port 80 with these servers of weight 1.
-fn http(scheduler: Scheduler, servers: &[u8]) -> Wanted {
-    let servers: Vec<_> = servers.iter().map(|&last| (last, 1)).collect();
-    service(6, 80, scheduler, &servers)
-}
-
-/// A director in a network namespace of the thread's own.
-struct Running {
-    datapath: Datapath,
-    director: Director,
-}
-
-impl Running {
-    fn start(services: &[Wanted], routers: &[Lease]) -> Self {
-        bench::namespace().expect("a namespace");
-        let up = Command::new("ip").args("link set lo up".split(' ')).status().expect("ip");
-        assert!(up.success());
-        let (datapath, director) = attach_routers(&pins(), services, routers).expect("it attaches");
-        Self { datapath, director }
-    }
-
-    /// What `services` need beside what runs.
-    fn plan(&self, services: &[Wanted]) -> (Director, Allocation, Vec<Action>) {
-        let way = |last| (rip(last), Way::Through(NextHop { mac: mac(last), port: 0 }));
-        let ways: BTreeMap<_, _> = SERVERS.map(way).into();
-        let allocation = self.datapath.allocation().assign_beside(services).expect("small");
-        let mut director = self.director.clone();
-        let actions = director.reload(services, &allocation, &ways);
-        (director, allocation, actions)
-    }
-
-    fn change(&mut self, services: &[Wanted]) {
-        let settings = self.datapath.settings().clone();
-        let (director, allocation, actions) = self.plan(services);
-        assert_eq!(self.datapath.fits(&settings, services, &allocation), Ok(()));
-        self.datapath.change(settings, allocation, &actions).expect("in place");
-        self.director = director;
-    }
-
-    fn replace(&mut self, settings: Settings, services: &[Wanted]) -> anyhow::Result<()> {
-        let (director, allocation, _) = self.plan(services);
-        assert!(self.datapath.fits(&settings, services, &allocation).is_err(), "it must be worth it");
-        let mut prepared = Prepared::beside(&self.datapath, settings, services, allocation)?;
-        director.everything().iter().for_each(|action| prepared.apply(action));
-        prepared.attach_over(&mut self.datapath)?;
-        self.director = director;
-        Ok(())
-    }
-
-    /// The server that gets a frame.
-    fn to(&mut self, frame: &[u8]) -> Option<u8> {
-        let program = attached_program(&mut self.datapath).expect("loaded");
-        match bench::run(program, frame).expect("the program runs") {
-            (action::TX, out) => Some(out[5]),
-            (action::PASS, _) => None,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn stop(mut self) {
-        self.datapath.stop();
-    }
-
-    fn load(&self, last: u8) -> (u32, u32) {
-        let load = self.datapath.load(row(&self.director, 80, 6, last).expect("a row"));
-        (load.active, load.inactive)
-    }
-
-    fn connections(&self, last: u8) -> u64 {
-        let row = row(&self.director, 80, 6, last).expect("a row");
-        self.datapath.stats(row).expect("a row").connections
-    }
-}
-
-fn pinned_names(running: &Running) -> Vec<std::ffi::OsString> {
-    let entries = std::fs::read_dir(&running.datapath.settings().pins).expect("pins");
-    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
-    names.sort();
-    names
-}
-
-fn pins() -> PathBuf {
-    Path::new("/sys/fs/bpf").join(netns::unique_name())
-}
 
 #[test]
 fn in_place_who_stays_keeps_everything_and_who_comes_begins_with_nothing() {
@@ -167,10 +54,9 @@ fn in_place_a_service_gets_another_scheduler_and_limits() {
 
     let mut limited = http(Scheduler::Sh, &[1, 2]);
     limited.servers[0].thresholds = [1, 0];
-    let (_, allocation, _) = running.plan(std::slice::from_ref(&limited));
     let settings = running.datapath.settings().clone();
-    let why = running.datapath.fits(&settings, std::slice::from_ref(&limited), &allocation);
-    assert_eq!(why, Err("a part is needed that was left out of it"));
+    let why = running.lacks(std::slice::from_ref(&limited));
+    assert_eq!(why, Some("a part is needed that was left out of it"));
     running.replace(settings, std::slice::from_ref(&limited)).expect("it is replaced");
     limited.method = Scheduler::Rr.into();
     running.change(&[limited]);
@@ -192,8 +78,10 @@ fn another_program_goes_on_with_flows_loads_counts_cursors_and_leases() {
     leases.set(1, far());
     assert_eq!([1, 2, 3].map(|client| running.to(&tcp(client, flag::SYN))), [Some(2), Some(1), Some(2)]);
 
-    let next =
-        [owned(1, http(Scheduler::Rr, &[1, 2, 3])), owned(2, service(17, 53, Scheduler::Rr, &[(1, 1)]))];
+    let next = [
+        owned(1, http(Scheduler::Rr, &[1, 2, 3])),
+        owned(2, limited(service(17, 53, Scheduler::Rr, &[(1, 1)]))),
+    ];
     let settings = Settings { leases: routers.to_vec(), ..running.datapath.settings().clone() };
     running.replace(settings, &next).expect("it is replaced");
     assert_eq!(
@@ -223,7 +111,7 @@ fn another_program_with_larger_maps_counts_the_same_connections() {
     let mut running = Running::start(&[http(Scheduler::Rr, &[1, 2])], &[]);
     assert_eq!([1, 2, 3].map(|client| running.to(&tcp(client, flag::SYN))), [Some(2), Some(1), Some(2)]);
     let mut next = vec![http(Scheduler::Rr, &[1, 2])];
-    next.extend((0..10).map(|port| {
+    next.extend((0..60).map(|port| {
         let servers: Vec<_> = SERVERS.map(|last| (last, 1)).into();
         service(17, 1000 + port, Scheduler::Rr, &servers)
     }));
