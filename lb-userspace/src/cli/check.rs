@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     config::{self, Parsed, Severity},
-    io::source,
+    io::source::{self, Reading},
 };
 
 /// keepalived's exit code for a file that cannot be run.
@@ -29,12 +29,15 @@ pub(super) struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     node: super::ConfigId,
+    /// A file to be included that is not there, or cannot be read, is an error.
+    #[arg(short = 'e', long)]
+    all_config: bool,
 }
 
 impl Arguments {
     /// A plain test of a file.
-    pub(super) const fn of(file: PathBuf, node: super::ConfigId) -> Self {
-        Self { explain: false, format: Format::Text, file, node }
+    pub(super) const fn of(file: PathBuf, node: super::ConfigId, all_config: bool) -> Self {
+        Self { explain: false, format: Format::Text, file, node, all_config }
     }
 }
 
@@ -80,7 +83,8 @@ impl Verdict {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = &arguments.file;
-    let mut parsed = match source::read(file, &arguments.node.get()) {
+    let reading = Reading { id: arguments.node.get(), all_files: arguments.all_config };
+    let mut parsed = match source::read(file, &reading) {
         Ok(parsed) => parsed,
         Err(error) => {
             let error = format!("{error:#}");

@@ -2,13 +2,16 @@
 
 mod check;
 mod keepalived;
+mod log;
 mod reload;
 mod run;
 mod status;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{env, io::Write as _, path::Path, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+
+use keepalived::Called;
 
 /// LVS and keepalived on XDP: a layer-4 load balancer that forwards in the driver.
 #[derive(Debug, Parser)]
@@ -67,13 +70,19 @@ fn write_out(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Runs the command line of the process; problems are one line on stderr.
+/// Runs the command line of the process, which is keepalived's where the binary is called so; problems are one line on
+/// stderr.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Run(arguments) => run::run(*arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Reload(arguments) => Ok(reload::run(&arguments)),
-        Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
+    let name = env::args_os().next().unwrap_or_default();
+    let outcome = if Path::new(&name).file_name().is_some_and(|name| name == "keepalived") {
+        run::run(keepalived::CommandLine::parse().arguments, Called::Keepalived)
+    } else {
+        match Cli::parse().command {
+            Command::Run(arguments) => run::run(*arguments, Called::Xlvs),
+            Command::Check(arguments) => check::run(&arguments),
+            Command::Reload(arguments) => Ok(reload::run(&arguments)),
+            Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
+        }
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("xlvs: {error:#}");

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::IsTerminal as _,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -11,16 +10,20 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::warn;
-use tracing_subscriber::EnvFilter;
+use tracing::{error, warn};
 
-use super::{check, keepalived};
+use super::{
+    check,
+    keepalived::{self, Called, PidFiles},
+    log,
+};
 use crate::{
-    config,
+    config::{self, Config},
     io::{
+        background::{self, Process, Start, Stderr},
         daemon::{self, Options},
         datapath::Mode,
-        source::{self, Source},
+        source::{self, Reading, Source},
     },
 };
 
@@ -58,41 +61,72 @@ pub(super) struct Arguments {
     #[arg(long)]
     debug_bpf: bool,
     #[command(flatten)]
-    keepalived: keepalived::Options,
+    pub(super) keepalived: keepalived::Options,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { keepalived, .. } = &arguments;
+pub(super) fn run(mut arguments: Arguments, called: Called) -> anyhow::Result<ExitCode> {
+    let keepalived = &arguments.keepalived;
+    if keepalived.version {
+        super::write_out(&format!("xlvs {}\n", env!("CARGO_PKG_VERSION")))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(what) = &keepalived.signum {
         super::write_out(&format!("{}\n", keepalived::Options::signal_number(what)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if keepalived.config_test {
-        return check::run(&check::Arguments::of(arguments.file, arguments.node));
+    if keepalived.tests()? {
+        return check::run(&check::Arguments::of(arguments.file, arguments.node, keepalived.all_config));
     }
     let usual = if keepalived.log_detail { "debug" } else { "info" };
-    let log = arguments.log.as_deref().unwrap_or(usual);
-    let filter = EnvFilter::try_new(log).with_context(|| format!("--log {log}"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    keepalived.say_what_has_no_effect();
+    log::start(arguments.log.as_deref().unwrap_or(usual), &keepalived.destinations(called))?;
+    keepalived.prepare()?;
+    let is_background = keepalived.goes_to_background(called);
+    if is_background {
+        // Relative paths are those of the directory in which it was called.
+        for path in [&mut arguments.file, &mut arguments.state.state_dir, &mut arguments.pin_dir] {
+            *path = std::path::absolute(&*path)?;
+        }
+    }
+    let pids = keepalived.pid_files(called)?;
+    let reading = Reading { id: arguments.node.get(), all_files: keepalived.all_config };
     if keepalived.dump_conf
-        && let Some(text) = config::explain(&source::read(&arguments.file, &arguments.node.get())?)
+        && let Some(text) = config::explain(&source::read(&arguments.file, &reading)?)
     {
         eprint!("{text}");
     }
-    let source = Source::new(arguments.file.clone(), arguments.node.get(), keepalived.part());
+    let source = Source::new(arguments.file.clone(), reading, keepalived.part());
     let config = source.load()?.config;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");
     }
+    let start = if is_background {
+        let is_kept = keepalived.logs_to_stderr(called);
+        match background::detach(if is_kept { Stderr::Kept } else { Stderr::Closed })? {
+            Process::Director(start) => start,
+            Process::Caller(code) => return Ok(code),
+        }
+    } else {
+        Start::default()
+    };
+    let ended = direct(arguments, source, config, &pids, start);
+    if let (true, Err(error)) = (is_background, &ended) {
+        // Nobody reads what is printed in the background.
+        error!("{error:#}");
+    }
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+fn direct(
+    arguments: Arguments,
+    source: Source,
+    config: Config,
+    pids: &[PathBuf],
+    start: Start,
+) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let state_dir = arguments.state.state_dir;
     let _lock = lock(&state_dir)?;
-    let _pids = arguments.keepalived.write_pids()?;
+    let _pids = PidFiles::write(pids)?;
     let options = Options {
         source,
         config,
@@ -102,9 +136,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         pin_dir: arguments.pin_dir,
         flow_slots: arguments.flow_slots,
         debug_bpf: arguments.debug_bpf,
+        start,
     };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))?;
-    Ok(ExitCode::SUCCESS)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))
 }
 
 /// Every probe under way has a descriptor, and the usual limit of 1024 is there for the sake of `select`.

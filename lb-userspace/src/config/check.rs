@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn who_begins_as_master_once_does_so() {
         let states = |states: &[&str]| {
-            let lines: String = states.iter().map(|state| format!("state {state}\n ")).collect();
+            let lines: Vec<_> = states.iter().map(|state| format!("state {state}\n ")).collect();
+            let lines = lines.concat();
             let text = instance(&format!("{lines}priority 90"));
             (only(&text).state, parse("t", &text).is_corrected())
         };

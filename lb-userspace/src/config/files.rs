@@ -38,6 +38,8 @@ pub enum Unreadable {
 pub struct World<'a> {
     /// The configuration id, for `@id` lines.
     pub id: &'a str,
+    /// Every `include` demands all that `includea` does.
+    pub demands_all: bool,
     /// The text's own file: its absolute path without links.
     pub path: &'a Path,
     /// The other files.

@@ -94,7 +94,14 @@ impl Parsed {
 
 /// Reads `text` by itself, which messages call `name`.
 pub fn parse(name: &str, text: &str) -> Parsed {
-    let world = World { id: "", path: Path::new("/"), files: &NoFiles, environment: &|_| None, seed: 0 };
+    let world = World {
+        id: "",
+        demands_all: false,
+        path: Path::new("/"),
+        files: &NoFiles,
+        environment: &|_| None,
+        seed: 0,
+    };
     parse_in(world, name, text)
 }
 

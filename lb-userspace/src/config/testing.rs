@@ -100,7 +100,7 @@ impl Files for Map {
 /// A node with the configuration id `main`, the configuration `/c/t` and these files.
 pub(super) fn world(files: &Map) -> World<'_> {
     let environment = &|name: &str| (name == "HOME").then(|| "/root".to_owned());
-    World { id: "main", path: Path::new("/c/t"), files, environment, seed: 7 }
+    World { id: "main", demands_all: false, path: Path::new("/c/t"), files, environment, seed: 7 }
 }
 
 /// A configuration that loads, with `inner` in a block of this kind; `None` where no such block is in effect.

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use self::reload::InForce;
 use super::{
+    background::Start,
     bpf_log::{self, Forwarding},
     check::Checks,
     collector::Collector,
@@ -63,13 +64,15 @@ pub struct Options {
     pub flow_slots: u32,
     /// The program logs its decisions.
     pub debug_bpf: bool,
+    /// Who waits until it is ready.
+    pub start: Start,
 }
 
 /// Runs a director until TERM or INT.
 ///
 /// # Errors
 /// Whatever keeps it from starting; then the program is not attached.
-pub async fn run(options: Options) -> anyhow::Result<()> {
+pub async fn run(mut options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -78,9 +81,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         signal(SignalKind::user_defined1())?,
         signal(SignalKind::user_defined2())?,
         signal(SignalKind::from_raw(libc::SIGRTMIN() + 2))?,
+        signal(SignalKind::from_raw(libc::SIGRTMAX() - 1))?,
     ];
+    let start = std::mem::take(&mut options.start);
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
+    start.tell();
     let mut failure = None;
     loop {
         tokio::select! {
@@ -113,12 +119,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Waits for one of several signals.
-async fn any(signals: &mut [Signal; 3]) {
-    let [one, two, three] = signals;
+async fn any(signals: &mut [Signal; 4]) {
+    let [one, two, three, four] = signals;
     tokio::select! {
         _ = one.recv() => {}
         _ = two.recv() => {}
         _ = three.recv() => {}
+        _ = four.recv() => {}
     }
 }
 

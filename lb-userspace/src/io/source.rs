@@ -41,14 +41,23 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Source {
     file: PathBuf,
-    id: String,
+    reading: Reading,
     part: Part,
 }
 
+/// How a file is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The configuration id of this node.
+    pub id: String,
+    /// Every file that is to be included must be there.
+    pub all_files: bool,
+}
+
 impl Source {
-    /// A part of a file, which need not be there yet, read as the node with this configuration id.
-    pub const fn new(file: PathBuf, id: String, part: Part) -> Self {
-        Self { file, id, part }
+    /// A part of a file, which need not be there yet.
+    pub const fn new(file: PathBuf, reading: Reading, part: Part) -> Self {
+        Self { file, reading, part }
     }
 
     /// The file.
@@ -63,7 +72,7 @@ impl Source {
     pub fn load(&self) -> Result<Loaded, Refusal> {
         let unreadable =
             |error: anyhow::Error| Refusal { reason: format!("{error:#}"), diagnostics: String::new() };
-        let parsed = read(&self.file, &self.id).map_err(unreadable)?;
+        let parsed = read(&self.file, &self.reading).map_err(unreadable)?;
         let diagnostics = config::render(&parsed);
         let lines = |severity| {
             let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
@@ -89,17 +98,18 @@ impl Source {
     }
 }
 
-/// Reads and parses a file and what it includes, as the node with this configuration id; its problems are in the result.
+/// Reads and parses a file and what it includes; its problems are in the result.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn read(file: &Path, id: &str) -> anyhow::Result<Parsed> {
+pub fn read(file: &Path, reading: &Reading) -> anyhow::Result<Parsed> {
     let name = file.display();
     let bytes = std::fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
     let text = files::text(bytes);
     let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let world = World {
-        id,
+        id: &reading.id,
+        demands_all: reading.all_files,
         path: &path,
         files: &files::RealFiles,
         environment: &|name| std::env::var(name).ok(),

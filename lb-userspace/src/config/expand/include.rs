@@ -59,6 +59,11 @@ impl Demand {
 pub(super) struct Demands(BTreeSet<Demand>);
 
 impl Demands {
+    /// All of them, or none.
+    pub(super) fn of(all: bool) -> Self {
+        if all { Self::default().and(&Demand::ALL) } else { Self::default() }
+    }
+
     fn has(&self, demand: Demand) -> bool {
         self.0.contains(&demand)
     }

@@ -52,7 +52,7 @@ fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Ex
             source,
             text.into(),
             world.path.to_owned(),
-            Demands::default(),
+            Demands::of(world.demands_all),
         ))],
         known: BTreeMap::from([(world.path.to_owned(), source)]),
         world,

@@ -60,12 +60,10 @@ mod tests {
     use crate::config::testing::{config, said, says, service};
 
     fn servers(inner: &str, weights: &[&str]) -> String {
-        let blocks: String = weights
-            .iter()
-            .enumerate()
-            .map(|(at, weight)| format!("real_server 10.0.1.{at} 80 {{\n {weight}\n }}\n "))
-            .collect();
-        service(&format!("{inner}\n {blocks}"))
+        let block =
+            |(at, weight): (usize, &&str)| format!("real_server 10.0.1.{at} 80 {{\n {weight}\n }}\n ");
+        let blocks: Vec<_> = weights.iter().enumerate().map(block).collect();
+        service(&format!("{inner}\n {}", blocks.concat()))
     }
 
     #[track_caller]

@@ -28,14 +28,14 @@ mod tests {
     use crate::config;
 
     fn services(count: usize, servers: usize) -> Config {
+        let server =
+            |number: usize| format!(" real_server 10.1.{}.{} 80 {{\n }}\n", number / 256, number % 256);
+        let servers = (0..servers).map(server).collect::<Vec<_>>().concat();
         let service = |number: usize| {
-            let servers: String = (0..servers)
-                .map(|server| format!(" real_server 10.1.{}.{} 80 {{\n }}\n", server / 256, server % 256))
-                .collect();
             let vip = format!("10.0.{}.{}", number / 256, number % 256);
             format!("virtual_server {vip} 80 {{\n lb_kind DR\n protocol TCP\n lb_algo rr\n{servers}}}\n")
         };
-        let text: String = (0..count).map(service).collect();
+        let text = (0..count).map(service).collect::<Vec<_>>().concat();
         config::parse("t", &text).config.expect("it is a configuration")
     }
 
