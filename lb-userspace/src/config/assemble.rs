@@ -20,7 +20,9 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config, problems),
-            "virtual_server" => config.virtual_servers.extend(service::read(statement, problems)),
+            "virtual_server" => {
+                config.virtual_servers.extend(service::read(statement, &config.vrrp.files, problems));
+            }
             _ => {}
         }
     }

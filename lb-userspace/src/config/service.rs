@@ -7,10 +7,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::checker;
 use super::diagnostics::{Diagnostic, Severity, quoted};
 use super::keywords::BlockKind;
 use super::marks;
-use super::model::vrrp::Family;
+use super::model::vrrp::{Family, TrackFile};
 use super::model::{Forwarding, Opening, Protocol, Scheduler, Selector, VirtualServer};
 use super::real_server::{self, Outer};
 use super::source::Span;
@@ -20,8 +21,12 @@ use super::values;
 use settings::Settings;
 
 /// The virtual server that `statement` describes; without one, it is of a form that is not served, or wrong, and
-/// `problems` says so.
-pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Option<VirtualServer> {
+/// `problems` says so. The checks know the `track_file`s among `files`.
+pub(super) fn read(
+    statement: &Statement,
+    files: &[TrackFile],
+    problems: &mut Vec<Diagnostic>,
+) -> Option<VirtualServer> {
     let form = Form::read(statement, statement.arguments.first()?);
     let form = form.map_err(|problem| problems.push(problem)).ok()?;
     let mut settings = Settings::default();
@@ -54,11 +59,14 @@ pub(super) fn read(statement: &Statement, problems: &mut Vec<Diagnostic>) -> Opt
         real_servers: Vec::new(),
         span: statement.header(),
     };
+    let virtualhost = checker::virtualhost(statement, problems);
     let outer = Outer {
         selector,
         forwarding: service.forwarding,
         inhibit_on_failure: settings.inhibit_on_failure,
         timing,
+        virtualhost: virtualhost.as_deref(),
+        files,
     };
     read_real_servers(&mut service, statement, &outer, problems);
     // What follows from an error is not worth saying beside it.
@@ -133,7 +141,7 @@ fn mark_family(statement: &Statement) -> Family {
 fn read_real_servers(
     service: &mut VirtualServer,
     statement: &Statement,
-    outer: &Outer,
+    outer: &Outer<'_>,
     problems: &mut Vec<Diagnostic>,
 ) {
     let mut seen = BTreeMap::<(IpAddr, u16), Span>::new();

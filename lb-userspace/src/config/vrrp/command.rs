@@ -7,7 +7,7 @@ use crate::config::source::Span;
 use crate::config::tree::{Statement, Word};
 
 /// The program and arguments that all of `words` make; the first word is split at its spaces.
-pub(super) fn whole(words: &[Word], place: Span) -> Result<Command, Diagnostic> {
+pub(in crate::config) fn whole(words: &[Word], place: Span) -> Result<Command, Diagnostic> {
     let mut parts = words.first().map_or(Ok(Vec::new()), split)?;
     if parts.first().is_none_or(String::is_empty) {
         return Err(Diagnostic::error(place, "no program is named here")
@@ -38,7 +38,7 @@ pub(super) fn with_user(setting: &Statement, problems: &mut Vec<Diagnostic>) -> 
 }
 
 /// `USER [[:]GROUP]`.
-pub(super) fn user(words: &[Word]) -> Option<User> {
+pub(in crate::config) fn user(words: &[Word]) -> Option<User> {
     let mut names =
         words.iter().map(|word| word.text.trim_start_matches(':')).filter(|name| !name.is_empty());
     Some(User { name: names.next()?.to_owned(), group: names.next().map(str::to_owned) })
