@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use crate::{
-    health::Verdict,
+    health::{Share, Verdict},
     plan::{Allocation, Row, ServiceKey, Wanted, WantedServer, mapped},
 };
 
@@ -100,6 +100,8 @@ pub struct RealServer {
     inhibit_on_failure: bool,
     /// Its failed checks and why.
     failures: BTreeMap<u32, String>,
+    /// What checks want its weight to be.
+    shares: BTreeMap<u32, Share>,
     way: Way,
 }
 
@@ -117,6 +119,7 @@ impl RealServer {
             weight: wanted.weight,
             inhibit_on_failure: wanted.inhibit_on_failure,
             failures: BTreeMap::new(),
+            shares: BTreeMap::new(),
             way: ways.get(&wanted.rip).cloned().unwrap_or_else(unknown),
         }
     }
@@ -154,7 +157,31 @@ impl RealServer {
 
     fn effective_weight(&self) -> u16 {
         let reachable = !matches!(self.way, Way::None(_));
-        if reachable && self.failures.is_empty() { self.weight } else { 0 }
+        if reachable && self.failures.is_empty() { self.wanted_weight() } else { 0 }
+    }
+
+    /// The weight configured, with what its checks add to it.
+    pub fn wanted_weight(&self) -> u16 {
+        let configured = i64::from(self.weight);
+        let more = self.shares.values().map(|share| match share {
+            Share::To(weight) => i64::from(*weight) - configured,
+            Share::By(more) => *more,
+        });
+        let wanted = more.fold(configured, i64::saturating_add);
+        wanted.clamp(0, u16::MAX.into()) as u16
+    }
+
+    /// Takes what a check says.
+    fn judge(&mut self, check: u32, verdict: &Verdict) {
+        match verdict {
+            Verdict::Up | Verdict::UpWith(_) => drop(self.failures.remove(&check)),
+            Verdict::Down { reason } => drop(self.failures.insert(check, reason.clone())),
+        }
+        match verdict {
+            Verdict::Up => drop(self.shares.remove(&check)),
+            Verdict::UpWith(share) => drop(self.shares.insert(check, *share)),
+            Verdict::Down { .. } => {}
+        }
     }
 }
 
@@ -217,22 +244,17 @@ impl VirtualService {
 
     fn server_event(&mut self, place: usize, event: &Event, actions: &mut Vec<Action>) {
         let server = &mut self.servers[place];
-        let (was_listed, weight, state) = (server.is_listed(), server.effective_weight(), server.state().0);
-        let before = server.way.clone();
-        let was_quiescent = weight == 0;
+        let (was_listed, weight) = (server.is_listed(), server.effective_weight());
+        let before = server_action(self.id, server);
         match event {
             Event::Way(rip, way) if *rip == server.rip => server.way = way.clone(),
             Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => {
-                match verdict {
-                    Verdict::Up => drop(server.failures.remove(check)),
-                    Verdict::Down { reason } => drop(server.failures.insert(*check, reason.clone())),
-                }
+                server.judge(*check, verdict);
             }
             Event::Way(..) | Event::Check(..) => return,
         }
         let is_quiescent = server.effective_weight() == 0;
-        let is_other = (server.state().0, &server.way, is_quiescent) != (state, &before, was_quiescent);
-        let row = is_other.then(|| server_action(self.id, server));
+        let row = Some(server_action(self.id, server)).filter(|row| *row != before);
         let pool = match (was_listed, server.is_listed()) {
             (true, false) => {
                 self.list.retain(|&listed| listed != place);
@@ -263,7 +285,8 @@ fn server_action(service: u16, server: &RealServer) -> Action {
     };
     let info = ServerInfo {
         generation: server.row.generation,
-        weight: server.weight,
+        // A ring keeps the places of a server that gets nothing new.
+        weight: Some(server.wanted_weight()).filter(|weight| *weight > 0).unwrap_or(server.weight),
         service,
         state: server.state().0 as u8,
         quiescent: u8::from(server.effective_weight() == 0),
@@ -357,6 +380,23 @@ mod tests {
         let actions = director.handle(&failed(2));
         assert_eq!(pool(&actions), Some(vec![(2, 3), (1, 0), (0, 1)]));
         assert_eq!(states(&actions), [(1, ServerState::Ready as u8)], "its flows go on");
+    }
+
+    #[test]
+    fn checks_may_want_another_weight() {
+        let mut director = director(false);
+        let weighs = |share| Event::Check(2, Verdict::UpWith(share));
+        let of = |weight: u16| Some(vec![(2, 3), (1, weight), (0, 1)]);
+        assert_eq!(pool(&director.handle(&weighs(Share::To(9)))), of(9));
+        assert_eq!(director.handle(&weighs(Share::To(9))), []);
+        assert_eq!(pool(&director.handle(&weighs(Share::By(-1)))), of(1));
+        let actions = director.handle(&weighs(Share::By(-7)));
+        assert_eq!(pool(&actions), of(0));
+        assert_eq!(states(&actions), [(1, ServerState::Ready as u8)], "its flows go on");
+        assert_eq!(pool(&director.handle(&weighs(Share::By(i64::MAX)))), of(u16::MAX));
+        director.handle(&failed(2));
+        let actions = director.handle(&Event::Check(2, Verdict::Up));
+        assert_eq!(pool(&actions), Some(vec![(1, 2), (2, 3), (0, 1)]), "as configured again");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use xlvs::config::model::VirtualServer;
+use xlvs::config::model::check::{Checker, Endpoint, Probe};
 use xlvs::config::model::vrrp::{
     Authentication, Command, InitialState, Notify, Track, Tracks, Transport, VirtualAddress, Vrrp,
     VrrpInstance, VrrpScript,
 };
-use xlvs::config::model::{Checker, VirtualServer};
 use xlvs::config::{Config, explain, parse, print, render};
 
 fn seeds() -> Vec<PathBuf> {
@@ -194,19 +195,16 @@ fn dump_service(service: &VirtualServer, text: &mut String) -> fmt::Result {
 }
 
 fn dump_checker(checker: &Checker, text: &mut String) -> fmt::Result {
-    match checker {
-        Checker::Other { name, .. } => writeln!(text, "    check {name}"),
-        Checker::Tcp(check) => writeln!(
-            text,
-            "    check TCP {} {} from {:?} timeout {:?} retry {} after {:?} every {:?} warmup {:?}",
-            check.connect_ip,
-            check.connect_port,
-            check.bindto,
-            check.connect_timeout,
-            check.retry,
-            check.delay_before_retry,
-            check.delay_loop,
-            check.warmup
-        ),
-    }
+    let Checker { probe, timing, .. } = checker;
+    let asked = match probe {
+        Probe::Tcp(Endpoint { connect_ip, connect_port, bindto, .. }) => {
+            format!("TCP {connect_ip} {connect_port} from {bindto:?}")
+        }
+        other => format!("{other:?}"),
+    };
+    writeln!(
+        text,
+        "    check {asked} timeout {:?} retry {} after {:?} every {:?} warmup {:?}",
+        timing.connect_timeout, timing.retry, timing.delay_before_retry, timing.delay_loop, timing.warmup
+    )
 }

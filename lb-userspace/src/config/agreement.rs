@@ -119,7 +119,7 @@ fn switches_are_switches() {
 }
 
 /// What an instance, a real server or a check has in place of a keyword that counts for it.
-const ELSEWHERE: [(BlockKind, &str); 25] = [
+const ELSEWHERE: [(BlockKind, &str); 27] = [
     (BlockKind::VirtualServer, "weight"),
     (BlockKind::GlobalDefs, "vrrp_mcast_group6"),
     (BlockKind::GlobalDefs, "vmac_prefix"),
@@ -136,6 +136,8 @@ const ELSEWHERE: [(BlockKind, &str); 25] = [
     (BlockKind::RealServer, "delay_before_retry"),
     (BlockKind::RealServer, "delay_loop"),
     (BlockKind::RealServer, "retry"),
+    (BlockKind::VirtualServer, "alpha"),
+    (BlockKind::RealServer, "alpha"),
     // Those of this block are written, because without them it would not be served.
     (BlockKind::VirtualServer, "lb_algo"),
     (BlockKind::VirtualServer, "lb_kind"),
@@ -223,9 +225,14 @@ fn an_instance_inherits_from_global_defs_what_the_table_says() {
 fn a_check_and_a_real_server_inherit_from_the_blocks_around_what_the_table_says() {
     let mut count = 0;
     for (kind, keyword) in in_effect().filter(|(kind, keyword)| {
-        let is_innermost = matches!(kind, BlockKind::TcpCheck)
-            || keywords::lookup(BlockKind::TcpCheck, keyword.name).is_none();
-        keyword.heritage == Heritage::Around && is_innermost
+        let is_innermost = match kind {
+            BlockKind::TcpCheck => true,
+            BlockKind::RealServer => keywords::lookup(BlockKind::TcpCheck, keyword.name).is_none(),
+            // The readers of other checks are the same.
+            _ => false,
+        };
+        // It counts in the pages of HTTP checks only.
+        keyword.heritage == Heritage::Around && is_innermost && keyword.name != "virtualhost"
     }) {
         let [value, other] = samples(keyword);
         let name = keyword.name;

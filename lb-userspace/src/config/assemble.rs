@@ -24,7 +24,14 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config, problems),
-            "virtual_server" => config.virtual_servers.extend(service::read(statement, &groups, problems)),
+            "virtual_server" => {
+                config.virtual_servers.extend(service::read(
+                    statement,
+                    &groups,
+                    &config.vrrp.files,
+                    problems,
+                ));
+            }
             _ => {}
         }
     }

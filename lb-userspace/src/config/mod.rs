@@ -10,6 +10,7 @@
 mod agreement;
 mod assemble;
 mod check;
+mod checker;
 mod diagnostics;
 mod escape;
 mod expand;

@@ -1,7 +1,7 @@
 //! Owns what is left of a configuration of which only a part is run.
 
 use super::model::Config;
-use super::model::vrrp::Vrrp;
+use super::model::vrrp::{Vrrp, VrrpGlobals};
 
 /// Which part of a configuration is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,12 @@ impl Part {
         match self {
             Self::All => config,
             Self::Routers => Config { virtual_servers: Vec::new(), mark_rules: Vec::new(), ..config },
-            Self::Servers => Config { vrrp: Vrrp::default(), ..config },
+            Self::Servers => {
+                // Checks run programs too.
+                let VrrpGlobals { script_user, script_security, .. } = config.vrrp.globals;
+                let globals = VrrpGlobals { script_user, script_security, ..VrrpGlobals::default() };
+                Config { vrrp: Vrrp { globals, ..Vrrp::default() }, ..config }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the way back from the model to keepalived's language: what is in effect, every value written out. Decides
 //! nothing: read again, it gives the same model.
 
+mod checks;
 mod explain;
 mod lvs;
 mod quote;

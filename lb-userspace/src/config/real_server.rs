@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::diagnostics::{Diagnostic, quoted};
+use super::checker::{self, Around};
+use super::diagnostics::Diagnostic;
 use super::keywords::{self, BlockKind};
-use super::model::vrrp::Family;
-use super::model::{Checker, Forwarding, RealServer, Selector, TcpCheck};
+use super::model::vrrp::{Family, TrackFile};
+use super::model::{Forwarding, RealServer, Selector};
 use super::service::{self, Weights};
 use super::timing::Timing;
 use super::tree::{Statement, Word};
@@ -13,18 +14,22 @@ use super::values;
 
 /// What a real server takes from the virtual server around it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outer {
+pub(super) struct Outer<'a> {
     pub(super) selector: Selector,
     pub(super) forwarding: Forwarding,
     pub(super) inhibit_on_failure: bool,
     pub(super) timing: Timing,
     pub(super) weights: Weights,
+    /// The host that its HTTP checks ask for.
+    pub(super) virtualhost: Option<&'a str>,
+    /// Every `track_file` there is.
+    pub(super) files: &'a [TrackFile],
 }
 
 /// The real server that `statement` describes; without one, `problems` says why.
 pub(super) fn read(
     statement: &Statement,
-    outer: &Outer,
+    outer: &Outer<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<RealServer> {
     let place = place(statement.arguments.first()?, statement.arguments.get(1), outer, problems);
@@ -45,12 +50,17 @@ pub(super) fn read(
             problems.push(problem);
         }
     }
-    let timing = outer.timing.inside(BlockKind::RealServer, statement.body(), problems);
+    let around = Around {
+        address: server.address,
+        port: server.port,
+        virtualhost: checker::virtualhost(statement, problems)
+            .or_else(|| outer.virtualhost.map(str::to_owned)),
+        timing: outer.timing.inside(BlockKind::RealServer, statement.body(), problems),
+        files: outer.files,
+    };
     for inner in statement.body() {
         if let Some(kind) = keywords::opens(BlockKind::RealServer, inner.name()) {
-            let timing = timing.inside(kind, inner.body(), problems);
-            let checker = read_checker(kind, inner, &server, &timing, problems);
-            server.checkers.extend(checker);
+            server.checkers.extend(checker::read(kind, inner, &around, problems));
         }
     }
     reconcile(&mut server, outer, statement, problems);
@@ -60,7 +70,7 @@ pub(super) fn read(
 fn place(
     word: &Word,
     port: Option<&Word>,
-    outer: &Outer,
+    outer: &Outer<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<(IpAddr, u16), Diagnostic> {
     let address = service::address(word, problems)?;
@@ -92,7 +102,12 @@ fn connections(word: &Word) -> Result<u32, Diagnostic> {
 }
 
 /// Under direct routing a packet keeps its port, so the server's is the virtual server's; the checks keep their own.
-fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, problems: &mut Vec<Diagnostic>) {
+fn reconcile(
+    server: &mut RealServer,
+    outer: &Outer<'_>,
+    statement: &Statement,
+    problems: &mut Vec<Diagnostic>,
+) {
     let port = outer.selector.port();
     if server.forwarding != Forwarding::Nat && server.port != port {
         let (own, method) = (server.port, server.forwarding.keyword());
@@ -120,80 +135,10 @@ fn reconcile(server: &mut RealServer, outer: &Outer, statement: &Statement, prob
     }
 }
 
-fn read_checker(
-    kind: BlockKind,
-    statement: &Statement,
-    server: &RealServer,
-    timing: &Timing,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Checker> {
-    if kind == BlockKind::TcpCheck {
-        return tcp_check(statement, server, timing, problems).map(Checker::Tcp);
-    }
-    let message = format!("{} is not yet in effect; it counts as passed", quoted(statement.name()));
-    problems.push(
-        Diagnostic::ours(statement.header(), message).hint("use TCP_CHECK to have a dead server taken out"),
-    );
-    Some(Checker::Other { name: statement.name().to_owned(), span: statement.header() })
-}
-
-fn tcp_check(
-    statement: &Statement,
-    server: &RealServer,
-    timing: &Timing,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<TcpCheck> {
-    let mut check = TcpCheck {
-        connect_ip: server.address,
-        connect_port: server.port,
-        bindto: None,
-        connect_timeout: timing.connect_timeout(),
-        retry: timing.retry(),
-        delay_before_retry: timing.delay_before_retry(),
-        delay_loop: timing.delay_loop(),
-        warmup: timing.warmup(),
-        span: statement.header(),
-    };
-    for setting in statement.body() {
-        if let Err(problem) = set_tcp(&mut check, setting) {
-            problems.push(problem);
-        }
-        if setting.name() == "nb_get_retry" {
-            let message = "`nb_get_retry` belongs in HTTP_GET; here it is read as `retry`";
-            let note = Diagnostic::note(setting.header(), message).hint("write `retry`");
-            problems.push(Diagnostic { is_ours: false, ..note });
-        }
-    }
-    if let Some(from) = check.bindto
-        && values::width(from) != values::width(check.connect_ip)
-    {
-        let message = format!("the check cannot connect from {from} to {}: two families", check.connect_ip);
-        problems.push(Diagnostic::error(check.span, message).hint("give addresses of the same family"));
-    }
-    if check.connect_port == 0 {
-        let message = "the check knows no port to connect to; it counts as passed";
-        problems.push(Diagnostic::ours(check.span, message).hint("write `connect_port`"));
-        return None;
-    }
-    Some(check)
-}
-
-fn set_tcp(check: &mut TcpCheck, setting: &Statement) -> Result<(), Diagnostic> {
-    let Some(word) = setting.arguments.first() else { return Ok(()) };
-    match setting.name() {
-        "connect_ip" => check.connect_ip = values::address(word)?,
-        "connect_port" => check.connect_port = values::port(word)?,
-        "bindto" => check.bindto = Some(values::address(word)?),
-        _ => {}
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::model::Weight;
-    use crate::config::testing::{checks, config, said, says, server, service};
+    use crate::config::testing::{checkers, config, endpoints, said, says, server, service, timings};
 
     #[test]
     fn a_real_server_has_its_values() {
@@ -210,7 +155,7 @@ mod tests {
     #[test]
     fn a_tcp_check_may_go_elsewhere() {
         let text = server("TCP_CHECK {\n connect_ip 10.0.0.9\n connect_port 81\n bindto 10.0.0.8\n }");
-        let check = &checks(&text)[0];
+        let check = &endpoints(&text)[0];
         assert_eq!((check.connect_ip.to_string().as_str(), check.connect_port), ("10.0.0.9", 81));
         assert_eq!(check.bindto, Some("10.0.0.8".parse().unwrap()));
     }
@@ -220,7 +165,7 @@ mod tests {
         let text = service("real_server 10.0.0.2 8080 {\n TCP_CHECK {\n }\n }\n");
         says(&text, "t:5:23: warning: the port 8080 of this real server becomes 80");
         assert_eq!(config(&text).virtual_servers[0].real_servers[0].port, 80);
-        assert_eq!(checks(&text)[0].connect_port, 8080);
+        assert_eq!(endpoints(&text)[0].connect_port, 8080);
     }
 
     #[test]
@@ -235,13 +180,13 @@ mod tests {
             "t:6:23: warning: the port 8080 of this real server means nothing, for its virtual server has none",
         );
         assert_eq!(config(&text).virtual_servers[0].real_servers[0].port, 0);
-        assert_eq!(checks(&text)[0].connect_port, 8080);
+        assert_eq!(endpoints(&text)[0].connect_port, 8080);
         let text = every("0 {\n TCP_CHECK {\n connect_port 81");
         assert_eq!(said(&text), Vec::<String>::new());
-        assert_eq!(checks(&text)[0].connect_port, 81);
+        assert_eq!(endpoints(&text)[0].connect_port, 81);
         let text = every("{\n TCP_CHECK {");
         says(&text, "t:7:2: warning: the check knows no port to connect to; it counts as passed");
-        assert_eq!(checks(&text).len(), 0);
+        assert_eq!(checkers(&text).len(), 0);
     }
 
     #[test]
@@ -262,18 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn other_checkers_are_kept_by_name() {
-        let text = server("HTTP_GET {\n url {\n path /\n }\n nb_get_retry 3\n }");
-        says(&text, "t:6:2: warning: `HTTP_GET` is not yet in effect; it counts as passed");
-        let servers = &config(&text).virtual_servers[0].real_servers;
-        assert!(matches!(&servers[0].checkers[..], [Checker::Other { name, .. }] if name == "HTTP_GET"));
-    }
-
-    #[test]
     fn the_retries_of_an_http_check_are_understood_in_a_tcp_check() {
         let text = server("TCP_CHECK {\n nb_get_retry 3\n }");
         says(&text, "t:7:2: note: `nb_get_retry` belongs in HTTP_GET; here it is read as `retry`");
-        assert_eq!(checks(&text)[0].retry, 3);
+        assert_eq!(timings(&text)[0].retry, 3);
     }
 
     #[test]

@@ -9,10 +9,11 @@ mod weights;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::checker;
 use super::diagnostics::{Diagnostic, Severity, quoted};
 use super::keywords::BlockKind;
 use super::marks;
-use super::model::vrrp::Family;
+use super::model::vrrp::{Family, TrackFile};
 use super::model::{Forwarding, Group, Opening, Protocol, Scheduler, Selector, VirtualServer};
 use super::real_server::{self, Outer};
 use super::source::Span;
@@ -24,10 +25,11 @@ use settings::Settings;
 pub(super) use weights::{Weights, number as weight};
 
 /// The virtual server that `statement` describes; without one, it is of a form that is not served, or wrong, and
-/// `problems` says so.
+/// `problems` says so. The checks know the `track_file`s among `files`.
 pub(super) fn read(
     statement: &Statement,
     groups: &Groups,
+    files: &[TrackFile],
     problems: &mut Vec<Diagnostic>,
 ) -> Option<VirtualServer> {
     let form = Form::read(statement, statement.arguments.first()?, groups, problems);
@@ -64,12 +66,15 @@ pub(super) fn read(
         one_packet: settings.one_packet.is_some() && matches!(protocol, None | Some(Protocol::Udp)),
         sloppy: settings.sloppy.is_some() && protocol != Some(Protocol::Udp),
     };
+    let virtualhost = checker::virtualhost(statement, problems);
     let outer = Outer {
         selector,
         forwarding: service.forwarding,
         inhibit_on_failure: settings.inhibit_on_failure,
         timing,
         weights: Weights::read(statement, problems),
+        virtualhost: virtualhost.as_deref(),
+        files,
     };
     read_real_servers(&mut service, statement, &outer, problems);
     if service.is_available() {
@@ -178,7 +183,7 @@ fn servers_family(statement: &Statement) -> Option<Family> {
 fn read_real_servers(
     service: &mut VirtualServer,
     statement: &Statement,
-    outer: &Outer,
+    outer: &Outer<'_>,
     problems: &mut Vec<Diagnostic>,
 ) {
     let mut seen = BTreeMap::<(IpAddr, u16), Span>::new();

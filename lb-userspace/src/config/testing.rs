@@ -7,8 +7,8 @@ use glob::{MatchOptions, Pattern};
 
 use super::files::{Files, Text, Unreadable, World};
 use super::keywords::BlockKind;
+use super::model::check::{CheckTiming, Checker, Endpoint, Probe};
 use super::model::vrrp::VrrpInstance;
-use super::model::{Checker, TcpCheck};
 use super::{Config, parse};
 
 /// A virtual server that can run, of which `inner` is the rest; `inner` begins in line 5.
@@ -42,16 +42,27 @@ pub(super) fn says(text: &str, start: &str) {
     assert!(said.len() == 1 && said[0].starts_with(start), "wanted one {start:?}, got {said:#?}");
 }
 
-/// The TCP checks of `text`, which loads.
+/// The checkers of `text`, which loads.
 #[track_caller]
-pub(super) fn checks(text: &str) -> Vec<TcpCheck> {
+pub(super) fn checkers(text: &str) -> Vec<Checker> {
     let servers = config(text).virtual_servers.into_iter().flat_map(|service| service.real_servers);
-    let checkers = servers.flat_map(|server| server.checkers);
-    let tcp = checkers.filter_map(|checker| match checker {
-        Checker::Tcp(check) => Some(check),
-        Checker::Other { .. } => None,
-    });
-    tcp.collect()
+    servers.flat_map(|server| server.checkers).collect()
+}
+
+/// Where the TCP checks of `text` connect to.
+#[track_caller]
+pub(super) fn endpoints(text: &str) -> Vec<Endpoint> {
+    let endpoint = |checker: Checker| match checker.probe {
+        Probe::Tcp(endpoint) => Some(endpoint),
+        _ => None,
+    };
+    checkers(text).into_iter().filter_map(endpoint).collect()
+}
+
+/// When the checks of `text` are made.
+#[track_caller]
+pub(super) fn timings(text: &str) -> Vec<CheckTiming> {
+    checkers(text).into_iter().map(|checker| checker.timing).collect()
 }
 
 /// A `vrrp_instance` that can run; `inner` begins in line 4, and its address stands behind it.
@@ -127,7 +138,26 @@ pub(super) fn within(kind: BlockKind, inner: &str) -> Option<String> {
         BlockKind::Mark => format!("fwmark_rules {{\n mark 1 {{\n {inner}\n }}\n}}\n"),
         BlockKind::VirtualServer => service(&format!("{inner}\n real_server 10.0.0.2 80 {{\n }}\n")),
         BlockKind::RealServer => server(inner),
-        BlockKind::TcpCheck => server(&format!("TCP_CHECK {{\n {inner}\n }}")),
-        _ => return None,
+        BlockKind::Url => server(&format!("HTTP_GET {{\n url {{\n path /\n {inner}\n }}\n }}")),
+        BlockKind::SmtpHost => server(&format!("SMTP_CHECK {{\n host {{\n {inner}\n }}\n }}")),
+        _ => return check(kind, inner),
     })
+}
+
+/// A configuration that loads, with `inner` in a checker of this kind.
+fn check(kind: BlockKind, inner: &str) -> Option<String> {
+    let page = "url {\n path /\n }";
+    let needs = match kind {
+        BlockKind::TcpCheck
+        | BlockKind::SmtpCheck
+        | BlockKind::DnsCheck
+        | BlockKind::UdpCheck
+        | BlockKind::PingCheck => "",
+        BlockKind::HttpGet | BlockKind::SslGet => page,
+        BlockKind::MiscCheck => "misc_path /x",
+        BlockKind::FileCheck => "track_file x",
+        _ => return None,
+    };
+    let files = if kind == BlockKind::FileCheck { "track_file x {\n file /x\n}\n" } else { "" };
+    Some(files.to_owned() + &server(&format!("{kind} {{\n {needs}\n {inner}\n }}")))
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::diagnostics::Diagnostic;
 use super::keywords::{self, BlockKind};
+use super::model::check::CheckTiming;
 use super::tree::Statement;
 use super::values;
 
 const DEFAULT_DELAY_LOOP: Duration = Duration::from_mins(1);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_DELAY_BEFORE_RETRY: Duration = Duration::from_secs(1);
-const DEFAULT_RETRY: u32 = 1;
+/// How often the file of a `FILE_CHECK` is looked at.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
 
 const CONNECT_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_micros(1)..=Duration::from_micros(u32::MAX as u64);
@@ -26,6 +27,7 @@ pub(super) struct Timing {
     delay_before_retry: Option<Duration>,
     delay_loop: Option<Duration>,
     warmup: Option<Duration>,
+    alpha: Option<bool>,
 }
 
 impl Timing {
@@ -45,27 +47,44 @@ impl Timing {
         self
     }
 
-    pub(super) fn connect_timeout(&self) -> Duration {
-        self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)
-    }
-
-    pub(super) fn retry(&self) -> u32 {
-        self.retry.unwrap_or(DEFAULT_RETRY)
-    }
-
-    pub(super) fn delay_before_retry(&self) -> Duration {
-        self.delay_before_retry.unwrap_or(DEFAULT_DELAY_BEFORE_RETRY)
-    }
-
     pub(super) fn delay_loop(&self) -> Duration {
         self.delay_loop.unwrap_or(DEFAULT_DELAY_LOOP)
     }
 
-    pub(super) fn warmup(&self) -> Duration {
-        self.warmup.unwrap_or(self.delay_loop())
+    /// What counts for a checker of kind `kind`.
+    pub(super) fn of(&self, kind: BlockKind) -> CheckTiming {
+        // The file itself is looked at, as often as it takes to be told at once, and it takes none of this.
+        if kind == BlockKind::FileCheck {
+            return CheckTiming {
+                connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+                retry: 0,
+                delay_before_retry: FILE_INTERVAL,
+                delay_loop: FILE_INTERVAL,
+                warmup: Duration::ZERO,
+                alpha: false,
+            };
+        }
+        let delay_loop = self.delay_loop();
+        let (retry, delay_before_retry) = match kind {
+            BlockKind::HttpGet | BlockKind::SslGet => (1, Duration::from_secs(3)),
+            BlockKind::DnsCheck => (3, delay_loop),
+            BlockKind::MiscCheck => (0, Duration::from_secs(1)),
+            _ => (1, Duration::from_secs(1)),
+        };
+        CheckTiming {
+            connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            retry: self.retry.unwrap_or(retry),
+            delay_before_retry: self.delay_before_retry.unwrap_or(delay_before_retry),
+            delay_loop,
+            warmup: self.warmup.unwrap_or(delay_loop),
+            alpha: self.alpha.unwrap_or(false),
+        }
     }
 
     fn take(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+        if statement.name() == "alpha" {
+            self.alpha = Some(values::switch(statement.arguments.first())?);
+        }
         let Some(word) = statement.arguments.first() else { return Ok(()) };
         match statement.name() {
             "connect_timeout" => self.connect_timeout = Some(values::seconds(word, CONNECT_TIMEOUTS)?),
@@ -83,7 +102,7 @@ impl Timing {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::testing::{checks, service};
+    use crate::config::testing::{service, timings};
 
     #[test]
     fn a_check_inherits_from_both_blocks_around_it() {
@@ -91,28 +110,28 @@ mod tests {
             "retry 7\n connect_timeout 2\n delay_before_retry 0.5\n delay_loop 9\n \
              real_server 10.0.0.2 80 {\n connect_timeout 3\n TCP_CHECK {\n retry 0\n }\n }\n",
         );
-        let check = &checks(&text)[0];
+        let check = timings(&text)[0];
         assert_eq!((check.retry, check.connect_timeout.as_secs(), check.delay_loop.as_secs()), (0, 3, 9));
         assert_eq!((check.delay_before_retry.as_millis(), check.warmup.as_secs()), (500, 9));
     }
 
     #[test]
     fn what_nobody_says_has_a_default() {
-        let check = &checks(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n"))[0];
+        let check = timings(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n"))[0];
         assert_eq!((check.retry, check.connect_timeout.as_secs(), check.delay_loop.as_secs()), (1, 5, 60));
         assert_eq!((check.delay_before_retry.as_secs(), check.warmup.as_secs()), (1, 60));
     }
 
     #[test]
     fn a_warmup_of_nothing_is_not_the_default() {
-        let check = &checks(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n warmup 0\n }\n }\n"))[0];
+        let check = timings(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n warmup 0\n }\n }\n"))[0];
         assert!(check.warmup.is_zero());
     }
 
     #[test]
     fn a_misplaced_keyword_is_not_read() {
         let check =
-            &checks(&service("nb_get_retry 9\n real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n"))[0];
+            timings(&service("nb_get_retry 9\n real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n"))[0];
         assert_eq!(check.retry, 1);
     }
 }

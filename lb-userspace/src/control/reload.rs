@@ -88,6 +88,7 @@ impl VirtualService {
                 server.weight = wanted.weight;
                 server.inhibit_on_failure = wanted.inhibit_on_failure;
                 server.failures.retain(|check, _| wanted.checks.contains(check));
+                server.shares.retain(|check, _| wanted.checks.contains(check));
                 if thresholds != wanted.thresholds {
                     let (row, thresholds) = (server.row.row, wanted.thresholds);
                     steps.actions.push(Action::Limits { row, thresholds });

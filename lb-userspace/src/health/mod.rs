@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 mod tests;
 
 /// The timing of one check; every duration may be zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// From the end of one conclusive probe to the start of the next.
     pub delay_loop: Duration,
@@ -19,6 +19,25 @@ pub struct Settings {
     pub timeout: Duration,
     /// The first probe comes after a random part of this.
     pub warmup: Duration,
+    /// The server is down until all steps have passed.
+    pub alpha: bool,
+    /// How many probes make one round of the check; at least one. Each has its own retries, and all must pass for a server to
+    /// come up.
+    pub steps: u32,
+    /// From one step to the next.
+    pub pace: Pace,
+}
+
+/// How long a check rests between two steps of a round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// As long as between two rounds.
+    #[default]
+    Loop,
+    /// Not at all while the server is not up, else as long as between two rounds.
+    FastRecovery,
+    /// Not at all.
+    AtOnce,
 }
 
 impl Default for Settings {
@@ -30,15 +49,29 @@ impl Default for Settings {
             delay_before_retry: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
             warmup: Duration::from_mins(1),
+            alpha: false,
+            steps: 1,
+            pace: Pace::Loop,
         }
     }
+}
+
+/// What a probe wants the weight of its server to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// This, in place of the weight configured.
+    To(u16),
+    /// So much more than the weight configured, or less.
+    By(i64),
 }
 
 /// What a check says about its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The probe passed.
+    /// The probes passed.
     Up,
+    /// The probes passed, and one wants another weight.
+    UpWith(Share),
     /// The probes failed and the retries are used up.
     Down {
         /// Why the last probe failed, for people: `connection refused`.
@@ -51,6 +84,8 @@ pub enum Verdict {
 pub enum Input {
     /// The server answered as it should.
     Passed,
+    /// It did, and the probe wants another weight.
+    PassedWith(Share),
     /// The server did not.
     Failed {
         /// Why, for people.
@@ -65,6 +100,8 @@ pub enum Input {
 pub enum Output {
     /// Probe the server now and answer with exactly one [`Input`].
     Probe {
+        /// Which step of the round it is, from 0.
+        step: u32,
         /// A probe that takes longer has failed.
         timeout: Duration,
     },
@@ -74,12 +111,16 @@ pub enum Output {
 
 /// The check of one real server.
 ///
-/// Without a verdict the server counts as up, but the first probe decides alone: it is not retried.
+/// Without a verdict the server counts as up, but the first probe that fails decides alone: it is not retried. After a
+/// verdict that it is down, a round begins with its first step.
 #[derive(Debug, Clone)]
 pub struct Check {
     settings: Settings,
     standing: Standing,
     phase: Phase,
+    step: u32,
+    share: Option<Share>,
+    said: Option<Verdict>,
     verdict: Option<Verdict>,
     probe: Option<Duration>,
 }
@@ -101,13 +142,26 @@ impl Check {
     /// A check whose first probe is `random / 2^32` of the warm-up away.
     pub fn new(now: Instant, settings: Settings, random: u32) -> Self {
         let until = now + fraction(settings.warmup, random);
-        Self {
+        let mut check = Self {
             settings,
             standing: Standing::Unknown,
             phase: Phase::Resting { since: now, until },
+            step: 0,
+            share: None,
+            said: None,
             verdict: None,
             probe: None,
+        };
+        if settings.alpha {
+            check.standing = Standing::Down;
+            check.say(Verdict::Down { reason: "not checked yet".into() });
         }
+        check
+    }
+
+    /// What was said last.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.said.as_ref()
     }
 
     /// Takes other timing and keeps what is known; a rest ends no later than the new timing allows.
@@ -129,7 +183,8 @@ impl Check {
             return;
         }
         let rest = match input {
-            Input::Passed => self.passed(),
+            Input::Passed => self.passed(None),
+            Input::PassedWith(share) => self.passed(Some(share)),
             Input::Failed { reason } => self.failed(reason),
             Input::Inconclusive => self.settings.delay_loop,
         };
@@ -157,15 +212,34 @@ impl Check {
         if let Some(verdict) = self.verdict.take() {
             return Some(Output::Verdict(verdict));
         }
-        self.probe.take().map(|timeout| Output::Probe { timeout })
+        self.probe.take().map(|timeout| Output::Probe { step: self.step, timeout })
     }
 
-    fn passed(&mut self) -> Duration {
-        if !matches!(self.standing, Standing::Up { .. }) {
-            self.verdict = Some(Verdict::Up);
+    fn passed(&mut self, share: Option<Share>) -> Duration {
+        let was_up = matches!(self.standing, Standing::Up { .. });
+        if was_up {
+            self.standing = Standing::Up { failures: 0 };
         }
-        self.standing = Standing::Up { failures: 0 };
+        self.step += 1;
+        if self.step < self.settings.steps {
+            return match self.settings.pace {
+                Pace::AtOnce => Duration::ZERO,
+                Pace::FastRecovery if !was_up => Duration::ZERO,
+                Pace::FastRecovery | Pace::Loop => self.settings.delay_loop,
+            };
+        }
+        self.step = 0;
+        if !was_up || self.share != share {
+            self.standing = Standing::Up { failures: 0 };
+            self.share = share;
+            self.say(share.map_or(Verdict::Up, Verdict::UpWith));
+        }
         self.settings.delay_loop
+    }
+
+    fn say(&mut self, verdict: Verdict) {
+        self.said = Some(verdict.clone());
+        self.verdict = Some(verdict);
     }
 
     fn failed(&mut self, reason: String) -> Duration {
@@ -176,10 +250,14 @@ impl Check {
             }
             Standing::Unknown | Standing::Up { .. } => {
                 self.standing = Standing::Down;
-                self.verdict = Some(Verdict::Down { reason });
+                self.step = 0;
+                self.say(Verdict::Down { reason });
                 self.settings.delay_loop
             }
-            Standing::Down => self.settings.delay_loop,
+            Standing::Down => {
+                self.step = 0;
+                self.settings.delay_loop
+            }
         }
     }
 }

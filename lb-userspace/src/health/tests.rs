@@ -12,6 +12,9 @@ const SETTINGS: Settings = Settings {
     delay_before_retry: Duration::from_secs(1),
     timeout: Duration::from_secs(3),
     warmup: Duration::from_secs(6),
+    alpha: false,
+    steps: 1,
+    pace: Pace::Loop,
 };
 
 fn refused() -> Input {
@@ -33,7 +36,7 @@ fn verdict(check: &mut Check) -> Option<Verdict> {
 fn in_standing(now: Instant, standing: Standing) -> Check {
     let mut check = Check::new(now, SETTINGS, 0);
     check.handle_timeout(now);
-    assert_eq!(check.poll_output(), Some(Output::Probe { timeout: SETTINGS.timeout }));
+    assert_eq!(check.poll_output(), Some(Output::Probe { step: 0, timeout: SETTINGS.timeout }));
     check.standing = standing;
     check
 }
@@ -127,7 +130,7 @@ fn run(script: &[(u64, bool)], settings: Settings, seconds: u64) -> Vec<(u64, Ve
         while let Some(output) = check.poll_output() {
             match output {
                 Output::Verdict(verdict) => said.push(((now - start).as_secs(), verdict)),
-                Output::Probe { timeout } => {
+                Output::Probe { timeout, .. } => {
                     let at = (now - start).as_secs();
                     let alive = script.iter().rev().find(|(from, _)| *from <= at).is_some_and(|(_, up)| *up);
                     if !alive {
@@ -158,6 +161,77 @@ fn a_server_that_is_dead_at_start_goes_down_at_once() {
 fn losses_within_the_retries_are_forgiven() {
     let said = run(&[(0, true), (6, false), (13, true)], SETTINGS, 60);
     assert_eq!(said, [(0, Verdict::Up)]);
+}
+
+/// The steps that are probed with these answers, each with the seconds to the next, and what is said.
+fn steps(settings: Settings, answers: &[Input]) -> (Vec<(u32, u64)>, Vec<Verdict>) {
+    let mut now = Instant::now();
+    let mut check = Check::new(now, settings, 0);
+    let (mut steps, mut said) = (Vec::new(), Vec::new());
+    for answer in answers {
+        check.handle_timeout(now);
+        while let Some(output) = check.poll_output() {
+            match output {
+                Output::Verdict(verdict) => said.push(verdict),
+                Output::Probe { step, .. } => {
+                    check.handle(now, answer.clone());
+                    let next = check.next_deadline().expect("it rests");
+                    steps.push((step, (next - now).as_secs()));
+                    now = next;
+                }
+            }
+        }
+    }
+    (steps, said)
+}
+
+#[test]
+fn a_round_of_several_steps_goes_on_while_they_pass() {
+    let three = Settings { steps: 3, ..SETTINGS };
+    let passed = || Input::Passed;
+    let (probed, said) = steps(three, &[passed(), passed(), passed(), passed(), refused(), passed()]);
+    assert_eq!(probed, [(0, 6), (1, 6), (2, 6), (0, 6), (1, 1), (1, 6)]);
+    assert_eq!(
+        said,
+        [Verdict::Up],
+        "a step that passes forgets its failures, and nothing is known before all pass"
+    );
+    let (probed, said) = steps(three, &[passed(), refused(), passed()]);
+    assert_eq!(
+        (probed, said),
+        (vec![(0, 6), (1, 6), (0, 6)], vec![down()]),
+        "the first failure decides alone"
+    );
+    let answers =
+        [passed(), passed(), passed(), refused(), refused(), refused(), passed(), refused(), passed()];
+    let (probed, said) = steps(three, &answers);
+    let rests = [(0, 6), (1, 6), (2, 6), (0, 1), (0, 1), (0, 6), (0, 6), (1, 6), (0, 6)];
+    assert_eq!((probed.as_slice(), said), (&rests[..], vec![Verdict::Up, down()]), "down, it begins anew");
+}
+
+#[test]
+fn the_pace_between_steps_is_another_where_it_is_wanted() {
+    let two = |pace| Settings { steps: 2, pace, ..SETTINGS };
+    let passed = [Input::Passed, Input::Passed, Input::Passed, Input::Passed];
+    assert_eq!(steps(two(Pace::FastRecovery), &passed).0, [(0, 0), (1, 6), (0, 6), (1, 6)]);
+    assert_eq!(steps(two(Pace::AtOnce), &passed).0, [(0, 0), (1, 6), (0, 0), (1, 6)]);
+}
+
+#[test]
+fn with_alpha_a_server_is_down_until_it_has_passed() {
+    let alpha = Settings { alpha: true, ..SETTINGS };
+    let unchecked = Verdict::Down { reason: "not checked yet".into() };
+    let (_, said) = steps(alpha, &[refused(), Input::Passed]);
+    assert_eq!(said, [unchecked, Verdict::Up]);
+}
+
+#[test]
+fn another_weight_is_said_once_and_so_is_its_end() {
+    let weighs = |share| Input::PassedWith(share);
+    let answers =
+        [weighs(Share::To(7)), weighs(Share::To(7)), weighs(Share::By(-3)), Input::Passed, Input::Passed];
+    let (_, said) = steps(SETTINGS, &answers);
+    assert_eq!(said, [Verdict::UpWith(Share::To(7)), Verdict::UpWith(Share::By(-3)), Verdict::Up]);
 }
 
 #[derive(Debug, Clone)]
@@ -214,6 +288,7 @@ proptest! {
                         prop_assert_ne!(last.as_ref(), Some(&verdict), "verdicts alternate");
                         match &verdict {
                             Verdict::Up => prop_assert_eq!(failures, 0),
+                            Verdict::UpWith(_) => prop_assert!(false, "nobody wants another weight"),
                             Verdict::Down { .. } => prop_assert!(last.is_none() || failures > settings.retry),
                         }
                         last = Some(verdict);

@@ -15,6 +15,7 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 use tracing::error;
 
+use super::descriptors;
 use crate::config::model::vrrp::{Command, User, VrrpGlobals};
 
 mod identity;
@@ -311,6 +312,7 @@ impl Program {
         }
         command.envs(identity.environment());
         let prepare = move || {
+            descriptors::restore()?;
             identity.assume()?;
             // After the change of user, which would undo it.
             if dropped == Dropped::Killed {

@@ -25,6 +25,7 @@ use super::{
     check::Checks,
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
+    descriptors,
     effective::{Checklist, effective, leases, marks, owned, timeouts},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
@@ -173,6 +174,7 @@ struct Daemon {
 
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
+        descriptors::raise();
         let numbers = Numbers::default().assign(&options.config.vrrp);
         let (wanted, checklist) = effective(&options.config, &numbers, &Checklist::default());
         let mut interfaces = Vec::new();
@@ -208,7 +210,7 @@ impl Daemon {
             None
         };
         let (checks, verdicts) = Checks::start();
-        checks.set(checklist.specs().cloned().collect());
+        checks.set(checklist.specs().cloned().collect(), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;

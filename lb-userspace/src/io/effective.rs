@@ -5,7 +5,8 @@ mod checklist;
 mod limits;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use lb_common::{
     flow::{State, Timeouts},
@@ -16,13 +17,13 @@ use lb_common::{
 pub(super) use self::checklist::Checklist;
 use self::checklist::Probing;
 pub(super) use self::limits::exceeded;
-use super::check::Target;
 use crate::{
     config::model::{
-        self, Checker, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, TcpCheck, VirtualServer,
+        self, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, VirtualServer,
+        check::{CheckTiming, Checker, Probe},
         vrrp::{Family, VrrpInstance},
     },
-    health,
+    health::{self, Pace},
     plan::{ServiceKey, Wanted, WantedServer, mapped},
     vrrp::{Numbers, RouterId},
 };
@@ -174,11 +175,8 @@ fn wanted(
     };
     let flags = sched::Flags { port: service.hash_port, fallback: service.hash_fallback };
     let servers = service.pool().map(|server| {
-        let tcp = server.checkers.iter().filter_map(|checker| match checker {
-            Checker::Tcp(check) => Some(check),
-            Checker::Other { .. } => None,
-        });
-        let checks: Vec<_> = tcp.map(probing).collect();
+        let checkers = server.checkers.iter().filter(|checker| checker.probe.is_available());
+        let checks: Vec<_> = checkers.map(probing).collect();
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
@@ -196,17 +194,26 @@ fn lease(selector: Selector, config: &Config, numbers: &Numbers) -> u16 {
     config.owner(selector).and_then(|owner| numbers.of(&owner.name)).map_or(0, RouterId::lease_row)
 }
 
-fn probing(check: &TcpCheck) -> Probing {
-    let target =
-        Target { address: SocketAddr::new(check.connect_ip, check.connect_port), bind: check.bindto };
-    let settings = health::Settings {
-        delay_loop: check.delay_loop,
-        retry: check.retry,
-        delay_before_retry: check.delay_before_retry,
-        timeout: check.connect_timeout,
-        warmup: check.warmup,
+fn probing(checker: &Checker) -> Probing {
+    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, alpha } =
+        checker.timing;
+    let (steps, pace) = match &checker.probe {
+        Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery),
+        Probe::Http(http) => (http.urls.len(), Pace::Loop),
+        Probe::Smtp(smtp) => (smtp.hosts.len(), Pace::AtOnce),
+        _ => (1, Pace::Loop),
     };
-    (target, settings)
+    let settings = health::Settings {
+        delay_loop,
+        retry,
+        delay_before_retry,
+        timeout: connect_timeout,
+        warmup,
+        alpha,
+        steps: steps as u32,
+        pace,
+    };
+    (Arc::new(checker.probe.clone()), settings)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod collector;
 pub mod command;
 pub mod daemon;
 pub mod datapath;
+mod descriptors;
 mod effective;
 pub mod fifo;
 mod files;

@@ -173,7 +173,7 @@ fn server_status(
     status::RealServer {
         address: server.rip,
         port: 0,
-        weight: server.weight,
+        weight: server.wanted_weight(),
         upper_threshold: wanted.thresholds[0],
         lower_threshold: lower_threshold(wanted.thresholds),
         state: state_name(server, state),

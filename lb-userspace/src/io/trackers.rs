@@ -15,6 +15,8 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+pub(super) use file::number;
+
 /// Inputs that may wait for the reader. When it is full, scripts and files wait for room and processes are told of
 /// with their newest state; nothing is lost but changes that were undone meanwhile.
 const INPUTS: usize = 64;

@@ -2,16 +2,51 @@
 
 use super::{BlockKind, Body, Keyword, any, block, flag, maybe, named, one, some};
 
-/// What a virtual server, a real server and a checker all take; each inherits it from the one around it.
+/// What a virtual server and a real server take for the checkers in them; each inherits it from the one around it.
 #[rustfmt::skip]
 pub(super) const TIMING: &[Keyword] = &[
-    one("connect_timeout").now().seconds("0.000001", "4294.967295").is("5").around().means("How long one attempt may take."),
-    one("delay_before_retry").now().seconds("0", "4294967295").is("1").around().means("Time between a failed attempt and the next."),
-    one("delay_loop").now().seconds("0.000001", "4294967295").is("60").around().means("Time between two checks."),
-    one("retry").now().number(0, 4_294_967_295).is("1").around().means("How many attempts follow a failed one before the server is out."),
-    one("warmup").now().seconds("0", "4294967295").around().beside("delay_loop").means("The first check comes after a random time up to this."),
-    maybe("alpha").later().switch().means("A server is down until its first check."),
+    one("connect_timeout").now().seconds("0.000001", "4294.967295").is("5").around().means("How long one step of an attempt may take."),
+    one("delay_before_retry").now().seconds("0", "4294967295").or("that of the kind of check").around().means("Time between a failed attempt and the next."),
+    one("retry").now().number(0, 4_294_967_295).or("that of the kind of check").around().means("How many attempts follow a failed one before the server is out."),
 ];
+
+/// What a virtual server, a real server and most checkers take.
+#[rustfmt::skip]
+pub(super) const PACE: &[Keyword] = &[
+    one("delay_loop").now().seconds("0.000001", "4294967295").is("60").around().means("Time between two checks."),
+    one("warmup").now().seconds("0", "4294967295").around().beside("delay_loop").means("The first check comes after a random time up to this."),
+    maybe("alpha").now().switch().around().means("A server is down until its first check has passed."),
+];
+
+const CONNECT_TIMEOUT: Keyword = one("connect_timeout")
+    .now()
+    .seconds("0.000001", "4294.967295")
+    .is("5")
+    .around()
+    .means("How long one step of an attempt may take.");
+const DELAY_BEFORE_RETRY: Keyword = one("delay_before_retry")
+    .now()
+    .seconds("0", "4294967295")
+    .around()
+    .means("Time between a failed attempt and the next.");
+const RETRY: Keyword = one("retry")
+    .now()
+    .number(0, 4_294_967_295)
+    .around()
+    .means("How many attempts follow a failed one before the server is out.");
+
+/// How most checkers are repeated.
+pub(super) const TCP_RETRY: &[Keyword] = &[CONNECT_TIMEOUT, DELAY_BEFORE_RETRY.is("1"), RETRY.is("1")];
+
+/// How `HTTP_GET` and `SSL_GET` are repeated.
+pub(super) const HTTP_RETRY: &[Keyword] = &[CONNECT_TIMEOUT, DELAY_BEFORE_RETRY.is("3"), RETRY.is("1")];
+
+/// How `DNS_CHECK` is repeated.
+pub(super) const DNS_RETRY: &[Keyword] =
+    &[CONNECT_TIMEOUT, DELAY_BEFORE_RETRY.beside("delay_loop"), RETRY.is("3")];
+
+/// How `MISC_CHECK` is repeated.
+pub(super) const MISC_RETRY: &[Keyword] = &[DELAY_BEFORE_RETRY.is("1"), RETRY.is("0")];
 
 /// `fwmark_rules`, which keepalived does not know.
 #[rustfmt::skip]
@@ -63,7 +98,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     maybe("ha_suspend").later().switch().means("Checks rest while the virtual address is not here."),
     maybe("omega").later().switch().means("Down scripts run at the end."),
     maybe("smtp_alert").later().takes("[yes|no]").means("Mail when real servers change."),
-    one("virtualhost").takes("NAME").means("The host that HTTP checks ask for."),
+    one("virtualhost").now().takes("NAME").around().means("The host that HTTP checks ask for."),
     one("snmp_name").takes("NAME").means("Its name in SNMP."),
     one("ip_family").now().takes("inet or inet6").or("that of the address, or of the first real server").means("The family of a service by firewall mark."),
 ];
@@ -79,111 +114,119 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
     one("uthreshold").now().number(0, 4_294_967_295).is("0").means("With so many connections it gets no new ones; 0 for no limit."),
     one("lthreshold").now().number(0, 4_294_967_295).is("0").means("With fewer it gets new ones again; 0 for three quarters of the upper."),
     maybe("smtp_alert").later().takes("[yes|no]").means("Mail when it changes."),
-    one("virtualhost").takes("NAME").means("The host that HTTP checks ask for."),
+    one("virtualhost").now().takes("NAME").around().means("The host that HTTP checks ask for."),
     one("snmp_name").takes("NAME").means("Its name in SNMP."),
     block("TCP_CHECK", BlockKind::TcpCheck).now().means("It is up while a connection comes about."),
-    block("HTTP_GET", BlockKind::HttpGet).told().means("It is up while pages are as they should be.").differs("counts as passed, which is said"),
-    block("SSL_GET", BlockKind::SslGet).told().means("The same over TLS.").differs("counts as passed, which is said"),
-    block("SMTP_CHECK", BlockKind::SmtpCheck).told().means("It is up while it greets as a mail server.").differs("counts as passed, which is said"),
-    block("DNS_CHECK", BlockKind::DnsCheck).told().means("It is up while it answers a question of DNS.").differs("counts as passed, which is said"),
-    block("MISC_CHECK", BlockKind::MiscCheck).told().means("It is up while a command succeeds.").differs("counts as passed, which is said"),
-    block("UDP_CHECK", BlockKind::UdpCheck).told().means("It is up while its port is not unreachable.").differs("counts as passed, which is said"),
-    block("PING_CHECK", BlockKind::PingCheck).told().means("It is up while it answers an echo request.").differs("counts as passed, which is said"),
-    block("FILE_CHECK", BlockKind::FileCheck).told().means("A tracked file decides.").differs("counts as passed, which is said"),
+    block("HTTP_GET", BlockKind::HttpGet).now().means("It is up while pages are as they should be."),
+    block("SSL_GET", BlockKind::SslGet).now().means("The same over TLS.").differs("TLS 1.2 and 1.3 only; the certificate is not looked at, as in keepalived"),
+    block("SMTP_CHECK", BlockKind::SmtpCheck).now().means("It is up while it greets as a mail server."),
+    block("DNS_CHECK", BlockKind::DnsCheck).now().means("It is up while it answers a question of DNS."),
+    block("MISC_CHECK", BlockKind::MiscCheck).now().means("It is up while a command succeeds."),
+    block("UDP_CHECK", BlockKind::UdpCheck).now().means("It is up while its port is not unreachable."),
+    block("PING_CHECK", BlockKind::PingCheck).now().means("It is up while it answers an echo request."),
+    block("FILE_CHECK", BlockKind::FileCheck).now().means("The number in a tracked file decides.").differs("the file is read every second"),
     block("BFD_CHECK", BlockKind::BfdCheck).told().means("A BFD session decides.").differs("counts as passed, which is said"),
 ];
 
-/// `TCP_CHECK`.
+/// What `TCP_CHECK` takes besides, which keepalived does not know.
 #[rustfmt::skip]
 pub(super) const TCP_CHECK: &[Keyword] = &[
+    one("nb_get_retry").now().number(0, 4_294_967_295).alias("retry").means("Another word for `retry`.").differs("unknown to keepalived here; it belongs in `HTTP_GET`"),
+];
+
+/// Where to and from where a checker connects.
+#[rustfmt::skip]
+pub(super) const CONNECT: &[Keyword] = &[
     one("connect_ip").now().takes("ADDRESS").or("that of the real server").means("The address to connect to."),
     one("connect_port").now().number(1, 65_535).or("that of the real server").means("The port to connect to."),
     one("bindto").now().takes("ADDRESS").or("the system's choice").means("The address to connect from."),
-    one("nb_get_retry").now().number(0, 4_294_967_295).alias("retry").means("Another word for `retry`.").differs("unknown to keepalived here; it belongs in `HTTP_GET`"),
-    one("bind_if").later().takes("INTERFACE").means("The interface to connect from."),
-    one("bind_port").later().takes("PORT").means("The port to connect from."),
-    one("fwmark").later().takes("N").means("The mark of what is sent."),
+    one("bind_if").now().takes("INTERFACE").or("the system's choice").means("The interface to connect through."),
+    one("bind_port").now().number(1, 65_535).or("the system's choice").means("The port to connect from."),
+    one("fwmark").now().number(0, 4_294_967_295).is("0").means("The firewall mark of what is sent; 0 for none."),
     maybe("log_all_failures").takes("[yes|no]").means("Every failed check is logged.").differs("`--log debug` does"),
 ];
 
-/// Where to and from what address a checker connects; the checkers that take it do nothing yet.
+/// What a `host` has; it inherits it from the check around it.
 #[rustfmt::skip]
-pub(super) const CONNECT: &[Keyword] = &[
-    one("connect_ip").takes("ADDRESS").means("The address to connect to."),
-    one("connect_port").takes("PORT").means("The port to connect to."),
-    one("bindto").takes("ADDRESS").means("The address to connect from."),
-    one("bind_if").takes("INTERFACE").means("The interface to connect from."),
-    one("bind_port").takes("PORT").means("The port to connect from."),
-    one("fwmark").takes("N").means("The mark of what is sent."),
-    maybe("log_all_failures").takes("[yes|no]").means("Every failed check is logged."),
+pub(super) const SMTP_HOST: &[Keyword] = &[
+    one("connect_ip").now().takes("ADDRESS").or("that of the real server").around().means("The address to connect to."),
+    one("connect_port").now().number(1, 65_535).or("that of the real server").around().means("The port to connect to."),
+    one("bindto").now().takes("ADDRESS").or("the system's choice").around().means("The address to connect from."),
+    one("bind_if").now().takes("INTERFACE").or("the system's choice").around().means("The interface to connect through."),
+    one("bind_port").now().number(1, 65_535).or("the system's choice").around().means("The port to connect from."),
+    one("fwmark").now().number(0, 4_294_967_295).is("0").around().means("The firewall mark of what is sent; 0 for none."),
+    maybe("log_all_failures").takes("[yes|no]").means("Every failed check is logged.").differs("`--log debug` does"),
 ];
 
 /// `HTTP_GET`.
 #[rustfmt::skip]
 pub(super) const HTTP_GET: &[Keyword] = &[
-    block("url", BlockKind::Url).means("A page to ask for; all of several must pass."),
-    one("nb_get_retry").takes("N").alias("retry").means("Another word for `retry`."),
-    one("virtualhost").takes("NAME").means("The host to ask for."),
-    one("http_protocol").takes("1.0, 1.0c, 1.1 or 1.1c").means("The version of HTTP."),
-    maybe("fast_recovery").means("One page that passes is enough to come up."),
+    block("url", BlockKind::Url).now().means("A page to ask for; of several each is asked for in turn, `delay_loop` apart, and all must pass."),
+    one("nb_get_retry").now().number(0, 4_294_967_295).alias("retry").means("An older word for `retry`."),
+    one("virtualhost").now().takes("NAME").around().means("The host to ask for."),
+    one("http_protocol").now().takes("1.0, 1.0C, 1.1 or 1.1K").is("1.0").means("The version of HTTP; 1.0C and 1.1 say that the connection closes, 1.1K says nothing."),
+    maybe("fast_recovery").now().switch().means("No rest between two pages while the server is not up."),
 ];
 
-/// What `SSL_GET` has more.
+/// What `SSL_GET` has more, and `HTTP_GET` takes without a use for it.
 #[rustfmt::skip]
-pub(super) const SSL_GET: &[Keyword] = &[flag("enable_sni").means("The host's name is told in the handshake.")];
+pub(super) const SSL_GET: &[Keyword] = &[
+    flag("enable_sni").now().means("The virtual host is told in the handshake."),
+    flag("tls_compliant").now().means("A connection that ends without a word of TLS has failed."),
+];
 
 /// `url`.
 #[rustfmt::skip]
 pub(super) const URL: &[Keyword] = &[
-    one("path").takes("PATH").means("The page."),
-    one("digest").takes("MD5").means("The MD5 sum of what it holds."),
-    one("virtualhost").takes("NAME").means("The host to ask for."),
-    one("regex").takes("PATTERN").means("What must be in it."),
-    one("regex_min_offset").takes("N").means("How far from the start at least."),
-    one("regex_max_offset").takes("N").means("How far from the start at most."),
-    some("status_code").takes("N[-N] ...").or("200-299").means("The status codes that pass."),
-    some("regex_options").takes("WORD ...").means("How the pattern is meant."),
-    some("regex_stack").takes("N N").means("The stack of the pattern's machine."),
-    any("regex_no_match").means("The pattern must not be in it."),
+    one("path").now().takes("PATH").means("The page."),
+    one("virtualhost").now().takes("NAME").or("the address").around().means("The host to ask for."),
+    some("status_code").now().takes("N[-N] ...").or("200-299").means("The status codes that pass."),
+    one("digest").now().takes("MD5").means("The MD5 sum of what it holds."),
+    one("regex").now().takes("PATTERN").means("What must be in it, in the language of PCRE2; it is looked for in the first 256 KiB."),
+    any("regex_no_match").now().means("The pattern must not be in it."),
+    some("regex_options").now().takes("WORD ...").means("How the pattern is meant: caseless, dotall, dupnames, extended, multiline, no_auto_capture, no_auto_possess, no_dotstar_anchor, no_start_optimize, ucp, ungreedy, utf.").differs("keepalived knows more, which are warned of here"),
+    some("regex_stack").now().takes("START MAX").means("The stack of the pattern's machine, in bytes."),
+    one("regex_min_offset").now().number(0, 4_294_967_295).or("0").means("The pattern is looked for behind so many bytes; the 256 KiB begin there."),
+    one("regex_max_offset").now().number(0, 4_294_967_295).means("It begins behind so many bytes at the latest."),
 ];
 
 /// `SMTP_CHECK`.
 #[rustfmt::skip]
 pub(super) const SMTP_CHECK: &[Keyword] = &[
-    one("helo_name").takes("NAME").means("The name by which it is greeted."),
-    block("host", BlockKind::SmtpHost).means("A mail server to ask."),
+    one("helo_name").now().takes("NAME").is("smtpchecker.keepalived.org").means("The name that is said behind HELO."),
+    block("host", BlockKind::SmtpHost).now().means("A mail server to ask; of several all are asked, one after the other."),
 ];
 
 /// `DNS_CHECK`.
 #[rustfmt::skip]
 pub(super) const DNS_CHECK: &[Keyword] = &[
-    one("type").takes("TYPE").is("SOA").means("The type that is asked for."),
-    one("name").takes("NAME").is(".").means("The name that is asked for."),
+    one("type").now().takes("A, NS, CNAME, SOA, MX, TXT, AAAA, RRSIG or DNSKEY").is("SOA").means("The type that is asked for."),
+    one("name").now().takes("NAME").is(".").means("The name that is asked for."),
 ];
 
 /// `MISC_CHECK`.
 #[rustfmt::skip]
 pub(super) const MISC_CHECK: &[Keyword] = &[
-    some("misc_path").command().takes("COMMAND").means("The command."),
-    some("user").takes("USER [GROUP]").or("`script_user`").means("Who runs it."),
-    one("misc_timeout").takes("SECONDS").means("How long it may take."),
-    any("misc_dynamic").means("Exit codes from 2 set the weight."),
+    some("misc_path").command().now().takes("COMMAND").means("The command; its exit code 0 is success."),
+    some("user").now().takes("USER [GROUP]").or("`script_user`").means("Who runs it."),
+    one("misc_timeout").now().number(0, 4_294_967_295).beside("delay_loop").means("How many seconds it may take, after which its process group is ended; 0 for `delay_loop`."),
+    any("misc_dynamic").now().means("Exit codes from 2 on are success too, and set the weight to two less."),
 ];
 
 /// `UDP_CHECK`.
 #[rustfmt::skip]
 pub(super) const UDP_CHECK: &[Keyword] = &[
-    one("payload").takes("HEX").means("What is sent."),
-    one("min_reply_length").takes("N").means("How long an answer is at least."),
-    one("max_reply_length").takes("N").means("How long an answer is at most."),
-    maybe("require_reply").takes("[HEX]").means("There must be an answer."),
+    some("payload").now().takes("HEX ...").or("random bytes").means("What is sent."),
+    any("require_reply").now().takes("[HEX ...]").means("There must be an answer, which begins like this; x is any digit."),
+    one("min_reply_length").now().number(0, 65_535).is("0").means("How many bytes an answer has at least."),
+    one("max_reply_length").now().number(0, 65_535).is("255").means("How many bytes an answer has at most."),
 ];
 
 /// `FILE_CHECK`.
 #[rustfmt::skip]
 pub(super) const FILE_CHECK: &[Keyword] = &[
-    one("track_file").takes("NAME").means("The tracked file."),
-    some("weight").takes("N [reverse]").means("What its number is multiplied by."),
+    one("track_file").now().takes("NAME").means("The `track_file`."),
+    some("weight").now().takes("N [reverse]").or("that of the `track_file`").means("The weight of the server grows by the number in the file times this; with 0 any number but 0 is a failure."),
 ];
 
 /// `BFD_CHECK`.

@@ -1,6 +1,8 @@
 //! Owns what a configuration says, in types with units. Reads no text.
 
+pub mod check;
 mod mail;
+mod pattern;
 mod places;
 mod selection;
 pub mod vrrp;
@@ -11,6 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::source::Span;
+use check::Checker;
 use vrrp::{Vrrp, VrrpInstance};
 
 pub use mail::Mail;
@@ -201,43 +204,6 @@ impl Default for Weight {
 /// The length of the address prefix that makes clients one client, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Granularity(pub u8);
-
-/// A check of a real server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Checker {
-    /// `TCP_CHECK`: a connection must come about.
-    Tcp(TcpCheck),
-    /// A checker that this version does not run; it counts as passed.
-    Other {
-        /// Its keyword.
-        name: String,
-        /// Where it stands in the file.
-        span: Span,
-    },
-}
-
-/// A `TCP_CHECK` with everything it inherits filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpCheck {
-    /// The address to connect to.
-    pub connect_ip: IpAddr,
-    /// The port to connect to.
-    pub connect_port: u16,
-    /// The address to connect from, if not the system's choice.
-    pub bindto: Option<IpAddr>,
-    /// How long one attempt may take.
-    pub connect_timeout: Duration,
-    /// How many attempts follow a failed one before the server is out.
-    pub retry: u32,
-    /// Time between a failed attempt and the next.
-    pub delay_before_retry: Duration,
-    /// Time between two checks.
-    pub delay_loop: Duration,
-    /// The first check comes after a random time up to this.
-    pub warmup: Duration,
-    /// Where it stands in the file.
-    pub span: Span,
-}
 
 /// A transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,6 @@
 //! Where things stand in the file, which does not count when two configurations are compared. Reads no text.
 
-use super::{Checker, Config};
+use super::Config;
 use crate::config::source::Span;
 
 impl Config {
@@ -16,10 +16,8 @@ impl Config {
             for server in &mut service.real_servers {
                 server.span = nowhere;
                 for checker in &mut server.checkers {
-                    match checker {
-                        Checker::Tcp(check) => check.span = nowhere,
-                        Checker::Other { span, .. } => *span = nowhere,
-                    }
+                    checker.span = nowhere;
+                    checker.parts.fill(nowhere);
                 }
             }
         }

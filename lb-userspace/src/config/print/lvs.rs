@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Node, quote};
+use super::{Node, checks, quote};
 use crate::config::model::vrrp::{Family, FifoLines};
 use crate::config::model::{
-    Checker, Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, RealServer, Scheduler,
-    Selector, TcpCheck, VirtualServer,
+    Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, RealServer, Scheduler, Selector,
+    VirtualServer,
 };
 
 pub(super) fn globals(config: &Config) -> Vec<Node> {
@@ -204,12 +204,7 @@ fn real_server(server: &RealServer) -> Node {
         Node::one("uthreshold", server.upper_threshold),
         Node::one("lthreshold", server.lower_threshold),
     ];
-    body.extend(server.checkers.iter().map(|checker| match checker {
-        Checker::Tcp(check) => tcp_check(check),
-        Checker::Other { name, span } => {
-            Node::flag(name).at(*span).with(Vec::new()).remark(true, "not yet in effect")
-        }
-    }));
+    body.extend(server.checkers.iter().map(checks::checker));
     Node::new("real_server", [server.address.to_string(), server.port.to_string()])
         .at(server.span)
         .with(body)
@@ -218,18 +213,4 @@ fn real_server(server: &RealServer) -> Node {
 
 fn method(forwarding: Forwarding) -> Node {
     Node::one("lvs_method", forwarding.keyword())
-}
-
-fn tcp_check(check: &TcpCheck) -> Node {
-    let body = vec![
-        Node::one("connect_ip", check.connect_ip),
-        Node::one("connect_port", check.connect_port),
-        Node::maybe("bindto", check.bindto),
-        Node::seconds("connect_timeout", check.connect_timeout),
-        Node::one("retry", check.retry),
-        Node::seconds("delay_before_retry", check.delay_before_retry),
-        Node::seconds("delay_loop", check.delay_loop),
-        Node::seconds("warmup", check.warmup),
-    ];
-    Node::flag("TCP_CHECK").at(check.span).with(body)
 }

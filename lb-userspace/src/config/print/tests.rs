@@ -189,8 +189,8 @@ fn instances() -> impl Strategy<Value = String> {
 }
 
 fn services() -> impl Strategy<Value = String> {
-    let check = block("TCP_CHECK".to_owned(), BlockKind::TcpCheck, String::new());
-    let check = prop_oneof![Just("HTTP_GET {\n}".to_owned()), check];
+    let check = select(CHECKS.to_vec()).prop_flat_map(|(kind, inner)| check(kind, inner));
+    let check = prop_oneof![1 => Just("BFD_CHECK {\nname b\n}\n".to_owned()), 9 => check];
     let server = (select(vec!["10.0.0.5 80", "10.0.0.6", "10.0.0.7 8080"]), check)
         .prop_flat_map(|(name, check)| block(format!("real_server {name}"), BlockKind::RealServer, check));
     let names = ["10.0.0.1 80", "10.0.0.2", "fwmark 7", "10.0.0.1 443", "group A", "group B"];
@@ -201,6 +201,33 @@ fn services() -> impl Strategy<Value = String> {
             block(format!("virtual_server {name}"), BlockKind::VirtualServer, servers.concat())
         });
     prop::collection::vec(service, 0..3).prop_map(|all| groups.to_owned() + &all.concat())
+}
+
+/// What each kind of checker needs.
+const CHECKS: [(BlockKind, &str); 9] = [
+    (BlockKind::TcpCheck, ""),
+    (BlockKind::HttpGet, "@url"),
+    (BlockKind::SslGet, "@url"),
+    (BlockKind::SmtpCheck, "@host"),
+    (BlockKind::DnsCheck, ""),
+    (BlockKind::UdpCheck, ""),
+    (BlockKind::PingCheck, ""),
+    (BlockKind::MiscCheck, "misc_path /m"),
+    (BlockKind::FileCheck, "track_file f0"),
+];
+
+fn check(kind: BlockKind, inner: &'static str) -> impl Strategy<Value = String> {
+    let many = |name: &str, kind, inner: &str, least| {
+        prop::collection::vec(block(name.to_owned(), kind, inner.to_owned()), least..3)
+            .prop_map(|all| all.concat())
+            .boxed()
+    };
+    let inner = match inner {
+        "@url" => many("url", BlockKind::Url, "path /", 1),
+        "@host" => many("host", BlockKind::SmtpHost, "", 0),
+        other => Just(other.to_owned()).boxed(),
+    };
+    inner.prop_flat_map(move |inner| block(kind.to_string(), kind, inner))
 }
 
 /// A block with some of the settings that are in effect in it, and `inner` behind them.
@@ -259,7 +286,8 @@ fn samples(kind: BlockKind, name: &str) -> &'static [&'static str] {
         (_, "script_user" | "user") => &["root", "nobody nogroup", "u :g"],
         (_, "notify_fifo") => &["/run/a", "/run/b u g"],
         (_, "vrrp_notify_fifo") => &["/run/a", "/run/c u"],
-        (BlockKind::TrackFile, "weight") => &["3", "-1000", "2147483647 reverse"],
+        (BlockKind::FileCheck, "track_file") => &["f0"],
+        (BlockKind::TrackFile | BlockKind::FileCheck, "weight") => &["3", "-1000", "2147483647 reverse"],
         (_, "weight") => &["-253", "5 reverse", "0"],
         (_, "init_file") => &["", "5", "-3 overwrite"],
         (_, "process") => &["q", "/usr/bin/q -f x", "q \"a b\" ''"],
@@ -300,6 +328,21 @@ fn samples(kind: BlockKind, name: &str) -> &'static [&'static str] {
         (_, "lb_kind" | "lvs_method") => &["DR", "NAT", "TUN"],
         (_, "ip_family") => &["inet"],
         (_, "connect_ip" | "bindto") => &["10.0.0.99"],
+        (_, "bind_if") => &["eth0"],
+        (_, "virtualhost") => &["www.example.com", "a:81"],
+        (_, "http_protocol") => &["1.0", "1.0c", "1.1", "1.1K"],
+        (_, "path") => &["/a?b=c", "index.html"],
+        (_, "status_code") => &["200", "100-599 302", "404 200-299"],
+        (_, "digest") => &["9B3A0c85a887a256d6939da88aabd8cd"],
+        (_, "regex") => &["a+", "\"^a b$\"", "'\"'"],
+        (_, "regex_options") => &["caseless", "dotall ungreedy caseless", "utf"],
+        (_, "regex_stack") => &["1 2", "32768 65536"],
+        (_, "helo_name") => &["lvs.example.com"],
+        (_, "type") => &["A", "aaaa", "DNSKEY"],
+        (_, "name") => &["www.example.com", ".", "a.b."],
+        (_, "misc_path") => &["/m", "\"/m 'a b'\"", "/m a b"],
+        (_, "payload") => &["Ab12f 3 456", "\"00 1\""],
+        (_, "require_reply") => &["", "x1 2x 3", "\"aX\""],
         _ => &[],
     }
 }

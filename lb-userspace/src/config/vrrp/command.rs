@@ -13,7 +13,7 @@ const SHELL: &str = "/bin/sh";
 ///
 /// A line that begins with `</` is no program but asks whether a file, or behind `/dev/tcp` a port, can be opened: that a
 /// shell does, as under keepalived.
-pub(super) fn whole(words: &[Word], place: Span) -> Result<Command, Diagnostic> {
+pub(in crate::config) fn whole(words: &[Word], place: Span) -> Result<Command, Diagnostic> {
     let line = words.iter().map(|word| word.text.trim()).collect::<Vec<_>>().join(" ");
     if line.strip_prefix('<').is_some_and(|file| file.trim_start().starts_with('/')) {
         let words = vec![SHELL.to_owned(), "-c".to_owned(), line];
@@ -49,7 +49,7 @@ pub(super) fn with_user(setting: &Statement, problems: &mut Vec<Diagnostic>) -> 
 }
 
 /// `USER [[:]GROUP]`.
-pub(super) fn user(words: &[Word]) -> Option<User> {
+pub(in crate::config) fn user(words: &[Word]) -> Option<User> {
     let mut names =
         words.iter().map(|word| word.text.trim_start_matches(':')).filter(|name| !name.is_empty());
     Some(User { name: names.next()?.to_owned(), group: names.next().map(str::to_owned) })

@@ -3,7 +3,7 @@
 mod addresses;
 mod announcing;
 mod authentication;
-mod command;
+pub(super) mod command;
 mod conflicts;
 mod election;
 mod globals;
@@ -16,7 +16,7 @@ mod strict;
 #[cfg(test)]
 mod tests;
 mod trackers;
-mod tracking;
+pub(super) mod tracking;
 mod transport;
 mod weights;
 mod words;

@@ -12,14 +12,14 @@ use crate::config::values;
 
 /// What a tracker does to the priority where the instance says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Weight {
-    pub(super) weight: i32,
-    pub(super) reverse: bool,
+pub(in crate::config) struct Weight {
+    pub(in crate::config) weight: i32,
+    pub(in crate::config) reverse: bool,
 }
 
 impl Weight {
     /// `NUMBER [reverse]` of a defining block.
-    pub(super) fn read(words: &[Word], limit: i32) -> Result<Self, Diagnostic> {
+    pub(in crate::config) fn read(words: &[Word], limit: i32) -> Result<Self, Diagnostic> {
         let Some((number, rest)) = words.split_first() else { return Ok(Self::default()) };
         let weight = values::signed(number, "a weight", -limit..=limit)?;
         match rest.first() {

@@ -1,12 +1,13 @@
 //! Checks against real sockets on the loopback interface.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
+use crate::config::model::check::Endpoint;
 
 const FAST: Settings = Settings {
     delay_loop: Duration::from_millis(20),
@@ -14,10 +15,32 @@ const FAST: Settings = Settings {
     delay_before_retry: Duration::from_millis(10),
     timeout: Duration::from_secs(5),
     warmup: Duration::ZERO,
+    alpha: false,
+    steps: 1,
+    pace: crate::health::Pace::Loop,
 };
 
 fn spec(id: u32, address: SocketAddr) -> CheckSpec {
-    CheckSpec { id, target: Target { address, bind: None }, settings: FAST }
+    of(id, Probe::Tcp(endpoint(address)))
+}
+
+fn of(id: u32, probe: Probe) -> CheckSpec {
+    CheckSpec { id, probe: Arc::new(probe), settings: FAST }
+}
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint {
+        connect_ip: address.ip(),
+        connect_port: address.port(),
+        bindto: None,
+        bind_if: None,
+        bind_port: None,
+        fwmark: 0,
+    }
+}
+
+fn set(checks: &Checks, specs: Vec<CheckSpec>) {
+    checks.set(specs, &VrrpGlobals::default());
 }
 
 async fn next(verdicts: &mut Receiver<(u32, Verdict)>) -> (u32, Verdict) {
@@ -42,7 +65,7 @@ async fn accepted_is_up_and_refused_is_down() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (_closed, refused) = refusing();
     let (checks, mut verdicts) = Checks::start();
-    checks.set(vec![spec(1, listener.local_addr().unwrap()), spec(2, refused)]);
+    set(&checks, vec![spec(1, listener.local_addr().unwrap()), spec(2, refused)]);
     let mut said = [next(&mut verdicts).await, next(&mut verdicts).await];
     said.sort_by_key(|(id, _)| *id);
     assert_eq!(said, [(1, Verdict::Up), (2, down("connection refused"))]);
@@ -52,7 +75,7 @@ async fn accepted_is_up_and_refused_is_down() {
 async fn a_server_that_begins_to_listen_comes_back() {
     let (closed, address) = refusing();
     let (checks, mut verdicts) = Checks::start();
-    checks.set(vec![spec(7, address)]);
+    set(&checks, vec![spec(7, address)]);
     assert_eq!(next(&mut verdicts).await, (7, down("connection refused")));
     let listener = closed.listen(16).unwrap();
     assert_eq!(next(&mut verdicts).await, (7, Verdict::Up));
@@ -64,12 +87,12 @@ async fn a_server_that_begins_to_listen_comes_back() {
 async fn ipv6_and_a_local_address_to_bind_to() {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
     let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let mut bound = spec(2, v4.local_addr().unwrap());
-    bound.target.bind = Some(Ipv4Addr::new(127, 0, 0, 9).into());
-    let mut wrong = spec(3, v4.local_addr().unwrap());
-    wrong.target.bind = Some(Ipv4Addr::new(192, 0, 2, 1).into());
+    let to = endpoint(v4.local_addr().unwrap());
+    let from =
+        |last: [u8; 4]| Probe::Tcp(Endpoint { bindto: Some(Ipv4Addr::from(last).into()), ..to.clone() });
+    let (bound, wrong) = (of(2, from([127, 0, 0, 9])), of(3, from([192, 0, 2, 1])));
     let (checks, mut verdicts) = Checks::start();
-    checks.set(vec![spec(1, listener.local_addr().unwrap()), bound, wrong]);
+    set(&checks, vec![spec(1, listener.local_addr().unwrap()), bound, wrong]);
     let mut said = [next(&mut verdicts).await, next(&mut verdicts).await, next(&mut verdicts).await];
     said.sort_by_key(|(id, _)| *id);
     let nowhere = down("cannot bind to 192.0.2.1: no interface has this address");
@@ -100,7 +123,7 @@ async fn a_full_backlog_times_out() {
     let (checks, mut verdicts) = Checks::start();
     let mut slow = spec(4, address);
     slow.settings.timeout = Duration::from_millis(50);
-    checks.set(vec![slow]);
+    set(&checks, vec![slow]);
     assert_eq!(next(&mut verdicts).await, (4, down("timed out after 0.05 s")));
 }
 
@@ -110,18 +133,18 @@ async fn replacing_the_set_keeps_what_is_unchanged() {
     let (_closed, refused) = refusing();
     let up = listener.local_addr().unwrap();
     let (checks, mut verdicts) = Checks::start();
-    checks.set(vec![spec(1, up)]);
+    set(&checks, vec![spec(1, up)]);
     assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
     // Id 1 with other timing says nothing again; the new id speaks.
     let mut slower = spec(1, up);
     slower.settings.delay_loop = Duration::from_millis(30);
-    checks.set(vec![slower.clone(), spec(2, refused)]);
+    set(&checks, vec![slower.clone(), spec(2, refused)]);
     assert_eq!(next(&mut verdicts).await, (2, down("connection refused")));
     // Another target under the same id starts over, without retries.
-    checks.set(vec![spec(1, refused), spec(2, refused)]);
+    set(&checks, vec![spec(1, refused), spec(2, refused)]);
     assert_eq!(next(&mut verdicts).await, (1, down("connection refused")));
     // Without checks nothing is said, and dropping the handle ends the task.
-    checks.set(Vec::new());
+    set(&checks, Vec::new());
     drop(checks);
     let ended = tokio::time::timeout(Duration::from_secs(10), verdicts.recv()).await;
     assert_eq!(ended.expect("the task ends with its handle"), None);
@@ -137,9 +160,11 @@ async fn more_checks_than_probes_and_queue_places() {
         }
     });
     let (checks, mut verdicts) = Checks::start();
-    let count = MAX_PROBES as u32 + 500;
-    let settings = Settings { delay_loop: Duration::from_mins(1), ..FAST };
-    checks.set((0..count).map(|id| CheckSpec { settings, ..spec(id, address) }).collect());
+    let count = 2000;
+    // Each with another timing, so that none is another's.
+    let settings = |id| Settings { delay_loop: Duration::from_secs(60 + u64::from(id)), ..FAST };
+    let spec = |id| CheckSpec { settings: settings(id), ..spec(id, address) };
+    set(&checks, (0..count).map(spec).collect());
     let mut said = std::collections::BTreeSet::new();
     while said.len() < count as usize {
         let (id, verdict) = next(&mut verdicts).await;

@@ -123,8 +123,8 @@ impl Daemon {
         let [came, gone, other] = next.checklist.difference(&self.checklist);
         if [came, gone, other] != [0; 3] {
             reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
-            self.checks.set(next.checklist.specs().cloned().collect());
         }
+        self.checks.set(next.checklist.specs().cloned().collect(), &next.config.vrrp.globals);
         let was = self.datapath.timeouts();
         let is = timeouts(&next.config, was);
         if is != was {

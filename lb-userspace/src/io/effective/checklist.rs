@@ -1,15 +1,11 @@
 //! Owns the numbers of the checks. What a real server was checked by keeps its number, and so its state.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use crate::{
-    health::Settings,
-    io::check::{CheckSpec, Target},
-    plan::ServiceKey,
-};
+use crate::{config::model::check::Probe, health::Settings, io::check::CheckSpec, plan::ServiceKey};
 
 /// What is probed, and when.
-pub(super) type Probing = (Target, Settings);
+pub(super) type Probing = (Arc<Probe>, Settings);
 
 /// Every check of every real server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +32,11 @@ impl Checklist {
         let mut old: Vec<&CheckSpec> =
             before.by_server.get(&server).map_or_else(Vec::new, |old| old.iter().collect());
         let mut ids: Vec<Option<u32>> = vec![None; checks.len()];
-        let is_heir: [fn(&CheckSpec, &Probing) -> bool; 3] =
-            [|old, new| (old.target, old.settings) == *new, |old, new| old.target == new.0, |_, _| true];
+        let is_heir: [fn(&CheckSpec, &Probing) -> bool; 3] = [
+            |old, new| (&old.probe, old.settings) == (&new.0, new.1),
+            |old, new| old.probe == new.0,
+            |_, _| true,
+        ];
         for is_heir in is_heir {
             for (id, check) in ids.iter_mut().zip(checks).filter(|(id, _)| id.is_none()) {
                 if let Some(place) = old.iter().position(|old| is_heir(old, check)) {
@@ -52,8 +51,11 @@ impl Checklist {
         };
         let ids: Vec<u32> = ids.into_iter().map(|id| id.unwrap_or_else(&mut fresh)).collect();
         if !ids.is_empty() {
-            let specs =
-                ids.iter().zip(checks).map(|(&id, &(target, settings))| CheckSpec { id, target, settings });
+            let specs = ids.iter().zip(checks).map(|(&id, (probe, settings))| CheckSpec {
+                id,
+                probe: Arc::clone(probe),
+                settings: *settings,
+            });
             self.by_server.insert(server, specs.collect());
         }
         ids
@@ -82,6 +84,7 @@ mod tests {
     use lb_common::layout::Address;
 
     use super::*;
+    use crate::config::model::check::Endpoint;
 
     const SERVICE: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
 
@@ -91,8 +94,18 @@ mod tests {
 
     /// A check of a port with so many retries.
     fn check(port: u16, retry: u32) -> Probing {
-        let target = Target { address: (IpAddr::from([10, 0, 0, 1]), port).into(), bind: None };
-        (target, Settings { retry, delay_loop: Duration::from_secs(6), ..Settings::default() })
+        let endpoint = Endpoint {
+            connect_ip: IpAddr::from([10, 0, 0, 1]),
+            connect_port: port,
+            bindto: None,
+            bind_if: None,
+            bind_port: None,
+            fwmark: 0,
+        };
+        (
+            Arc::new(Probe::Tcp(endpoint)),
+            Settings { retry, delay_loop: Duration::from_secs(6), ..Settings::default() },
+        )
     }
 
     #[test]
@@ -109,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_changed_keeps_its_number_with_the_target_first() {
+    fn a_check_that_changed_keeps_its_number_with_what_is_probed_first() {
         let mut first = Checklist::default();
         first.note(&Checklist::default(), server(1), &[check(80, 1), check(81, 1), check(82, 1)]);
         let mut second = first.successor();

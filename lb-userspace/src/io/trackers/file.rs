@@ -234,7 +234,7 @@ fn interest() -> WatchMask {
 }
 
 /// The first word of a file. The error is for people.
-fn number(path: &Path) -> Result<i32, String> {
+pub(in crate::io) fn number(path: &Path) -> Result<i32, String> {
     let text = text(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let word = text.split_whitespace().next().unwrap_or_default();
     match word.parse::<i64>() {

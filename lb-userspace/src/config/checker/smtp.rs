@@ -1,0 +1,49 @@
+//! `SMTP_CHECK`.
+
+use super::{Around, endpoint};
+use crate::config::diagnostics::{Diagnostic, quoted};
+use crate::config::model::check::{Endpoint, SmtpProbe};
+use crate::config::tree::{Statement, Word};
+
+/// What keepalived says behind HELO.
+pub(super) const HELO_NAME: &str = "smtpchecker.keepalived.org";
+/// RFC 5321 section 4.5.3.1.2.
+const LONGEST_NAME: usize = 255;
+
+/// The check that `statement` describes; without one, `problems` says why.
+pub(super) fn read(
+    statement: &Statement,
+    around: &Around<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<SmtpProbe> {
+    let outer = endpoint::read(statement, around, problems);
+    let mut helo_name = HELO_NAME.to_owned();
+    for setting in statement.body() {
+        if let ("helo_name", Some(word)) = (setting.name(), setting.arguments.first()) {
+            match name(word) {
+                Ok(read) => helo_name = read,
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    let blocks = statement.body().iter().filter(|setting| setting.name() == "host");
+    let mut hosts: Vec<(&Statement, Endpoint)> =
+        blocks.map(|block| (block, endpoint::within(outer.clone(), block, problems))).collect();
+    if hosts.is_empty() {
+        hosts.push((statement, outer));
+    }
+    if let Some((block, _)) = hosts.iter().find(|(_, host)| host.connect_port == 0) {
+        endpoint::say_no_port(block.header(), problems);
+        return None;
+    }
+    Some(SmtpProbe { helo_name, hosts: hosts.into_iter().map(|(_, host)| host).collect() })
+}
+
+fn name(word: &Word) -> Result<String, Diagnostic> {
+    let text = &word.text;
+    if (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(|letter| letter.is_ascii_graphic()) {
+        return Ok(text.clone());
+    }
+    Err(Diagnostic::error(word.span, format!("{} is not the name of a host", quoted(text)))
+        .hint("write the name of this host, such as lvs1.example.com"))
+}

@@ -1,0 +1,28 @@
+//! `MISC_CHECK`: a program says whether the server is up, or what its weight is.
+
+use super::probe::{Failure, Seconds};
+use crate::config::model::check::MiscProbe;
+use crate::health::{Input, Share};
+use crate::io::command::{Dropped, End, Programs};
+
+/// What exit codes that are weights begin with, and how much they are larger.
+const FIRST_WEIGHT: i32 = 2;
+
+/// Runs the program to its end, or ends it and its process group.
+pub(super) async fn probe(misc: &MiscProbe, programs: &Programs) -> Result<Input, Failure> {
+    let Some(mut running) = programs.start("MISC_CHECK", &misc.command, &[], Dropped::Killed) else {
+        return Err("its program cannot be run".into());
+    };
+    let end = running.wait_for(misc.timeout).await.map_err(|error| Failure::of(&error))?;
+    let End::Exited(status) = end else {
+        running.end().await;
+        return Err(format!("its program ran longer than {}", Seconds(misc.timeout)).into());
+    };
+    match status.code() {
+        Some(0) => Ok(Input::Passed),
+        Some(code @ FIRST_WEIGHT..) if misc.is_dynamic => {
+            Ok(Input::PassedWith(Share::To((code - FIRST_WEIGHT) as u16)))
+        }
+        _ => Err(format!("its program ended with {status}").into()),
+    }
+}

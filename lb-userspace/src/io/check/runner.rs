@@ -1,0 +1,303 @@
+//! The machines of all checks, and the probes that they wait for. Checks of the same with the same settings share one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::debug;
+
+use super::CheckSpec;
+use super::probe::{self, Tools};
+use crate::config::model::check::Probe;
+use crate::health::{Check, Input, Output, Settings, Verdict};
+use crate::io::command::Programs;
+use crate::io::descriptors;
+
+/// Probes under way at one time, if there are descriptors for them; what is due beyond that waits its turn in order.
+const MAX_PROBES: usize = 4096;
+
+/// Programs under way at one time, which have a queue of their own: they may take long.
+const MAX_PROGRAMS: usize = 256;
+
+/// What is probed, and when: what is the same here is one.
+type Key = (Arc<Probe>, Settings);
+
+/// Checks that are one: their machine, and the probe under way.
+struct Shared {
+    key: Key,
+    machine: Check,
+    members: Vec<u32>,
+    tools: Arc<Tools>,
+    pending: Option<Pending>,
+}
+
+/// The probe that a machine waits for; `number` tells its answer from the answer to an older one.
+struct Pending {
+    number: u64,
+    abort: Option<AbortHandle>,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(abort) = &self.abort {
+            abort.abort();
+        }
+    }
+}
+
+/// The answer of a probe: of which machine, of which of its probes, and what. None from one that was aborted.
+pub(super) type Ended = Option<(u64, u64, Input)>;
+
+/// A probe that waits for its turn.
+struct Waiting {
+    shared: u64,
+    number: u64,
+    step: u32,
+    timeout: Duration,
+}
+
+/// Probes of one kind: those that wait, and how many more may be under way.
+struct Lane {
+    waiting: VecDeque<Waiting>,
+    room: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(most: usize) -> Self {
+        Self { waiting: VecDeque::new(), room: Arc::new(Semaphore::new(most)) }
+    }
+}
+
+pub(super) struct Runner {
+    shared: BTreeMap<u64, Shared>,
+    /// By the ids of the checks.
+    by_check: BTreeMap<u32, u64>,
+    /// Deadlines, with stale ones among them: a machine acts on a deadline only if it is due by its own account.
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// Of the network, and of programs.
+    lanes: [Lane; 2],
+    probes: JoinSet<(u64, u64, Input)>,
+    programs: Option<Programs>,
+    /// The next number of a machine or a probe.
+    next: u64,
+    /// What was said last of each check.
+    said: BTreeMap<u32, Verdict>,
+    unsent: BTreeMap<u32, Verdict>,
+    random: RandomState,
+}
+
+impl Runner {
+    pub(super) fn new() -> Self {
+        let network = descriptors::room().min(MAX_PROBES);
+        Self {
+            shared: BTreeMap::new(),
+            by_check: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            lanes: [Lane::new(network), Lane::new(MAX_PROGRAMS)],
+            probes: JoinSet::new(),
+            programs: None,
+            next: 0,
+            said: BTreeMap::new(),
+            unsent: BTreeMap::new(),
+            random: RandomState::new(),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn has_verdicts(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    pub(super) fn take_verdict(&mut self) -> Option<(u32, Verdict)> {
+        self.unsent.pop_first()
+    }
+
+    /// Waits for the end of a probe.
+    pub(super) async fn ended(&mut self) -> Ended {
+        match self.probes.join_next().await {
+            Some(ended) => ended.ok(),
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn set(&mut self, now: Instant, programs: Programs, specs: Vec<CheckSpec>) {
+        self.programs = Some(programs);
+        let by_id: BTreeMap<u32, CheckSpec> = specs.into_iter().map(|spec| (spec.id, spec)).collect();
+        let mut wanted: Vec<(Key, Vec<u32>)> = Vec::new();
+        let mut places: HashMap<Key, usize> = HashMap::new();
+        for (id, CheckSpec { probe, settings, .. }) in by_id {
+            let key = (probe, settings);
+            let place = *places.entry(key.clone()).or_insert(wanted.len());
+            match wanted.get_mut(place) {
+                Some((_, members)) => members.push(id),
+                None => wanted.push((key, vec![id])),
+            }
+        }
+        let before = std::mem::take(&mut self.by_check);
+        let mut old = std::mem::take(&mut self.shared);
+        let exact: HashMap<Key, u64> = old.iter().map(|(number, one)| (one.key.clone(), *number)).collect();
+        // What is as it was comes first, so that nobody else takes its machine.
+        wanted.sort_by_key(|(key, _)| !exact.contains_key(key));
+        for (key, members) in wanted {
+            let number = self.adopt(now, key, &members, &exact, &before, &mut old);
+            self.by_check.extend(members.iter().map(|id| (*id, number)));
+            if let Some(shared) = self.shared.get_mut(&number) {
+                shared.members = members;
+            }
+            self.repeat(number);
+            self.follow(number);
+        }
+        let by_check = &self.by_check;
+        self.said.retain(|id, _| by_check.contains_key(id));
+        self.unsent.retain(|id, _| by_check.contains_key(id));
+    }
+
+    /// The number of the machine for `key`: the one that it had, or that one of its members had for the same with other timing,
+    /// or a new one.
+    fn adopt(
+        &mut self,
+        now: Instant,
+        key: Key,
+        members: &[u32],
+        exact: &HashMap<Key, u64>,
+        before: &BTreeMap<u32, u64>,
+        old: &mut BTreeMap<u64, Shared>,
+    ) -> u64 {
+        if let Some((number, shared)) = exact.get(&key).and_then(|number| old.remove_entry(number)) {
+            self.shared.insert(number, shared);
+            return number;
+        }
+        let parents: BTreeSet<u64> = members.iter().filter_map(|id| before.get(id).copied()).collect();
+        let is_same = |shared: &Shared| shared.key.0 == key.0;
+        if let Some(number) = parents.iter().find(|number| old.get(number).is_some_and(is_same))
+            && let Some(mut shared) = old.remove(number)
+        {
+            shared.machine.retune(key.1);
+            shared.key = key;
+            self.shared.insert(*number, shared);
+            return *number;
+        }
+        let parent = parents.iter().find_map(|number| self.shared.get(number).filter(|one| is_same(one)));
+        let machine = if let Some(parent) = parent {
+            let mut machine = parent.machine.clone();
+            // The probe under way is the other's.
+            machine.handle(now, Input::Inconclusive);
+            machine.retune(key.1);
+            machine
+        } else {
+            for id in members {
+                self.said.remove(id);
+                self.unsent.remove(id);
+            }
+            let random = self.random.hash_one(self.next) as u32;
+            Check::new(now, key.1, random)
+        };
+        debug!(check = ?members, probe = %probe::name(&key.0), "check starts");
+        let tools = Arc::new(Tools::of(&key.0));
+        let number = self.number();
+        self.shared.insert(number, Shared { key, machine, members: Vec::new(), tools, pending: None });
+        number
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Says what is known to those members that have not heard it.
+    fn repeat(&mut self, number: u64) {
+        let Some(shared) = self.shared.get(&number) else { return };
+        let Some(verdict) = shared.machine.verdict() else { return };
+        for id in &shared.members {
+            if self.said.get(id) != Some(verdict) {
+                self.said.insert(*id, verdict.clone());
+                self.unsent.insert(*id, verdict.clone());
+            }
+        }
+    }
+
+    /// Lets every machine act whose deadline is over.
+    pub(super) fn deadline(&mut self, now: Instant) {
+        while let Some((at, number)) = self.deadlines.pop_first() {
+            if at > now {
+                self.deadlines.insert((at, number));
+                break;
+            }
+            if let Some(shared) = self.shared.get_mut(&number) {
+                shared.machine.handle_timeout(now);
+                self.follow(number);
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, now: Instant, ended: Ended) {
+        let Some((number, probe, input)) = ended else { return };
+        let Some(shared) = self.shared.get_mut(&number) else { return };
+        if shared.pending.as_ref().is_none_or(|pending| pending.number != probe) {
+            return;
+        }
+        shared.pending = None;
+        debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), result = ?input, "probe ended");
+        shared.machine.handle(now, input);
+        self.follow(number);
+    }
+
+    /// Does what the machine wants and notes its next deadline.
+    fn follow(&mut self, number: u64) {
+        let Some(shared) = self.shared.get_mut(&number) else { return };
+        let mut is_changed = false;
+        while let Some(output) = shared.machine.poll_output() {
+            match output {
+                Output::Verdict(verdict) => {
+                    debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), ?verdict, "check changed");
+                    is_changed = true;
+                }
+                Output::Probe { step, timeout } => {
+                    self.next += 1;
+                    let lane = usize::from(matches!(*shared.key.0, Probe::Misc(_)));
+                    shared.pending = Some(Pending { number: self.next, abort: None });
+                    let waiting = Waiting { shared: number, number: self.next, step, timeout };
+                    self.lanes[lane].waiting.push_back(waiting);
+                }
+            }
+        }
+        if let Some(at) = shared.machine.next_deadline() {
+            self.deadlines.insert((at, number));
+        }
+        if is_changed {
+            self.repeat(number);
+        }
+    }
+
+    /// Starts probes that are due while there is room for them.
+    pub(super) fn start_waiting(&mut self) {
+        let Some(programs) = &self.programs else { return };
+        for lane in &mut self.lanes {
+            while !lane.waiting.is_empty() {
+                let Ok(room) = Arc::clone(&lane.room).try_acquire_owned() else { break };
+                let Some(Waiting { shared: number, number: probe, step, timeout }) = lane.waiting.pop_front()
+                else {
+                    break;
+                };
+                let Some(shared) = self.shared.get_mut(&number) else { continue };
+                let Some(pending) = shared.pending.as_mut().filter(|pending| pending.number == probe) else {
+                    continue;
+                };
+                let (what, tools, programs) =
+                    (Arc::clone(&shared.key.0), Arc::clone(&shared.tools), programs.clone());
+                let work = async move {
+                    let input = probe::run(&what, step, timeout, &tools, &programs).await;
+                    drop(room);
+                    (number, probe, input)
+                };
+                pending.abort = Some(self.probes.spawn(work));
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! TLS for `SSL_GET`: any certificate will do, as for keepalived. A check asks whether a server answers, not who it is.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::probe::Failure;
+use crate::config::model::check::{HttpProbe, Tls, Url};
+
+/// How TLS is spoken without and with the name of the server.
+static CONFIGS: LazyLock<Result<[Arc<ClientConfig>; 2], Error>> =
+    LazyLock::new(|| Ok([Arc::new(config(false)?), Arc::new(config(true)?)]));
+
+/// The handshake of a check.
+pub(super) async fn connect(
+    stream: TcpStream,
+    http: &HttpProbe,
+    url: &Url,
+    tls: Tls,
+) -> Result<Closing, Failure> {
+    let configs = CONFIGS.as_ref().map_err(|error| Failure::Host(format!("no TLS: {error}")))?;
+    let host = url.virtualhost.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
+    let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
+    let name = name.unwrap_or_else(|| ServerName::from(http.endpoint.connect_ip));
+    let connector = TlsConnector::from(Arc::clone(&configs[usize::from(tls.sni)]));
+    let connected = connector.connect(name, stream).await;
+    let stream = connected.map_err(|error| Failure::from(format!("TLS handshake: {error}")))?;
+    Ok(Closing { stream, must_say_so: tls.compliant })
+}
+
+fn config(sni: bool) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Anyone(Arc::clone(&provider));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.enable_sni = sni;
+    // Each probe is a client of its own.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+/// Takes every certificate.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A stream whose end counts as one though TLS has not said so, which many servers do not.
+pub(super) struct Closing {
+    stream: TlsStream<TcpStream>,
+    must_say_so: bool,
+}
+
+impl AsyncRead for Closing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof && !self.must_say_so => {
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for Closing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
