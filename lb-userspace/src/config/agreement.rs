@@ -254,7 +254,7 @@ fn a_check_and_a_real_server_inherit_from_the_blocks_around_what_the_table_says(
         }
         count += 1;
     }
-    assert_eq!(count, 8);
+    assert_eq!(count, 9);
 }
 
 #[test]

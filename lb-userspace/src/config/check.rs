@@ -213,10 +213,8 @@ mod tests {
 
     #[test]
     fn known_words_without_effect_yet_are_warned_of() {
-        let text = service(&format!("quorum 2\n {SERVER}"));
-        says(&text, "t:5:2: warning: `quorum` is not yet in effect");
-        let text = service(&format!("sorry_server 10.0.0.9 80\n {SERVER}"));
-        says(&text, "t:5:2: warning: `sorry_server` is not yet in effect");
+        let text = service(&format!("persistence_engine sip\n {SERVER}"));
+        says(&text, "t:5:2: warning: `persistence_engine` is not yet in effect");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::service::{self, Weights};
 use super::timing::Timing;
 use super::tree::{Statement, Word};
 use super::values;
+use super::vrrp::command;
 
 /// What a real server takes from the virtual server around it.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +44,13 @@ pub(super) fn read(
         inhibit_on_failure: outer.inhibit_on_failure,
         upper_threshold: 0,
         lower_threshold: 0,
+        notify_up: None,
+        notify_down: None,
+        smtp_alert: None,
         span: statement.header(),
     };
     for setting in statement.body() {
-        if let Err(problem) = set(&mut server, setting, outer) {
+        if let Err(problem) = set(&mut server, setting, outer, problems) {
             problems.push(problem);
         }
     }
@@ -84,11 +88,23 @@ fn place(
     Ok((address, if port == 0 { outer.selector.port() } else { port }))
 }
 
-fn set(server: &mut RealServer, setting: &Statement, outer: &Outer) -> Result<(), Diagnostic> {
+fn set(
+    server: &mut RealServer,
+    setting: &Statement,
+    outer: &Outer<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<(), Diagnostic> {
     let value = setting.arguments.first();
     match (setting.name(), value) {
         ("weight", Some(word)) => server.weight = outer.weights.of(Some(service::weight(word)?)),
         ("inhibit_on_failure", value) => server.inhibit_on_failure = values::switch(value)?,
+        ("smtp_alert", value) => server.smtp_alert = Some(values::switch(value)?),
+        ("notify_up", Some(_)) => {
+            server.notify_up = Some(command::with_user(setting, problems)?);
+        }
+        ("notify_down", Some(_)) => {
+            server.notify_down = Some(command::with_user(setting, problems)?);
+        }
         ("uthreshold", Some(word)) => server.upper_threshold = connections(word)?,
         ("lthreshold", Some(word)) => server.lower_threshold = connections(word)?,
         ("lvs_method", Some(word)) => server.forwarding = service::forwarding(word)?,

@@ -1,6 +1,7 @@
 //! Owns the step from a `virtual_server` block to a [`VirtualServer`], and says why one cannot be served.
 
 mod groups;
+mod quorum;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,10 @@ pub(super) fn read(
         granularity: settings.granularity.filter(|_| persistence.is_some()),
         opening: Opening::default(),
         delay_loop: timing.delay_loop(),
+        quorum: quorum::read(statement, problems),
+        sorry: None,
+        omega: settings.omega,
+        ha_suspend: settings.ha_suspend.is_some(),
         real_servers: Vec::new(),
         span: statement.header(),
     };
@@ -77,7 +82,9 @@ pub(super) fn read(
         files,
     };
     read_real_servers(&mut service, statement, &outer, problems);
+    service.sorry = quorum::sorry(statement, &service, problems);
     if service.is_available() {
+        quorum::settle(&mut service, statement, problems);
         say_who_is_left_out(&service, problems);
     }
     // What follows from an error is not worth saying beside it.

@@ -4,6 +4,7 @@ pub mod check;
 mod mail;
 mod pattern;
 mod places;
+mod quorum;
 mod selection;
 pub mod vrrp;
 
@@ -14,9 +15,10 @@ use std::time::Duration;
 
 use super::source::Span;
 use check::Checker;
-use vrrp::{Vrrp, VrrpInstance};
+use vrrp::{Command, Vrrp, VrrpInstance};
 
 pub use mail::Mail;
+pub use quorum::{Quorum, SorryServer};
 pub use selection::{Group, MarkRule, Prefix, Selector};
 
 /// A whole configuration.
@@ -116,6 +118,14 @@ pub struct VirtualServer {
     pub opening: Opening,
     /// Time between two checks of a real server that says nothing else.
     pub delay_loop: Duration,
+    /// When it has enough real servers, and what happens when it has not.
+    pub quorum: Quorum,
+    /// Who gets the connections while there is no quorum.
+    pub sorry: Option<SorryServer>,
+    /// `omega`: the end of the daemon is told as the end of the real servers and the quorum.
+    pub omega: bool,
+    /// `ha_suspend`: the checks rest while the virtual address is not here.
+    pub ha_suspend: bool,
     /// The real servers, in the order of the file, no two of them with the same address and port.
     pub real_servers: Vec<RealServer>,
     /// Where it stands in the file.
@@ -187,6 +197,12 @@ pub struct RealServer {
     pub upper_threshold: u32,
     /// `lthreshold`: with fewer than so many it gets new ones again; 0 for three quarters of the upper threshold.
     pub lower_threshold: u32,
+    /// `notify_up`: run when it comes up.
+    pub notify_up: Option<Command>,
+    /// `notify_down`: run when it goes down.
+    pub notify_down: Option<Command>,
+    /// `smtp_alert`: whether mail tells of it.
+    pub smtp_alert: Option<bool>,
     /// Where it stands in the file.
     pub span: Span,
 }

@@ -13,6 +13,7 @@ impl Config {
         }
         for service in &mut self.virtual_servers {
             service.span = nowhere;
+            service.sorry.iter_mut().for_each(|sorry| sorry.span = nowhere);
             for server in &mut service.real_servers {
                 server.span = nowhere;
                 for checker in &mut server.checkers {

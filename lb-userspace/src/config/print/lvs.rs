@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::vrrp::command;
 use super::{Node, checks, quote};
 use crate::config::model::vrrp::{Family, FifoLines};
 use crate::config::model::{
-    Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, RealServer, Scheduler, Selector,
-    VirtualServer,
+    Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, Quorum, RealServer, Scheduler,
+    Selector, SorryServer, VirtualServer,
 };
 
 pub(super) fn globals(config: &Config) -> Vec<Node> {
@@ -166,8 +167,27 @@ fn virtual_server(service: &VirtualServer) -> Node {
     body.push(Node::switch("sloppy_tcp", sloppy));
     body.push(Node::switch("expire_quiescent_template", expire_quiescent));
     body.push(Node::seconds("delay_loop", *delay_loop));
+    body.extend(quorum(service));
     body.extend(service.real_servers.iter().map(real_server));
     node.at(service.span).with(body).remark(!service.is_available(), "left out")
+}
+
+fn quorum(service: &VirtualServer) -> Vec<Node> {
+    let Quorum { least, hysteresis, up, down, smtp_alert } = &service.quorum;
+    // Where nothing has a weight, none can be written.
+    let least = Node { is_unset: *least == 0, ..Node::one("quorum", least) };
+    let mut nodes = vec![least, Node::one("hysteresis", hysteresis)];
+    nodes.extend(command("quorum_up", up.as_ref()));
+    nodes.extend(command("quorum_down", down.as_ref()));
+    nodes.push(Node::maybe_switch("smtp_alert", *smtp_alert));
+    nodes.push(Node::switch("omega", service.omega));
+    nodes.push(Node::switch("ha_suspend", service.ha_suspend));
+    if let Some(SorryServer { address, port, forwarding, inhibit, span }) = &service.sorry {
+        nodes.push(Node::new("sorry_server", [address.to_string(), port.to_string()]).at(*span));
+        nodes.push(Node::one("sorry_server_lvs_method", forwarding.keyword()));
+        nodes.push(Node::maybe_flag("sorry_server_inhibit", *inhibit));
+    }
+    nodes
 }
 
 /// What sh and mh have of their own; where another scheduler has it written, it is kept by its number.
@@ -204,6 +224,9 @@ fn real_server(server: &RealServer) -> Node {
         Node::one("uthreshold", server.upper_threshold),
         Node::one("lthreshold", server.lower_threshold),
     ];
+    body.extend(command("notify_up", server.notify_up.as_ref()));
+    body.extend(command("notify_down", server.notify_down.as_ref()));
+    body.push(Node::maybe_switch("smtp_alert", server.smtp_alert));
     body.extend(server.checkers.iter().map(checks::checker));
     Node::new("real_server", [server.address.to_string(), server.port.to_string()])
         .at(server.span)

@@ -270,7 +270,7 @@ fn notify(notify: &Notify) -> impl Iterator<Item = Node> {
     commands.chain([Node::switch("notify_priority_changes", notify.priority_changes)])
 }
 
-fn command(keyword: &str, command: Option<&Command>) -> Option<Node> {
+pub(super) fn command(keyword: &str, command: Option<&Command>) -> Option<Node> {
     Some(Node::new(keyword, quote::command(command?)))
 }
 

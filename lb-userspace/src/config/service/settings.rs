@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) one_packet: Option<Span>,
     pub(super) sloppy: Option<Span>,
     pub(super) inhibit_on_failure: bool,
+    pub(super) omega: bool,
+    pub(super) ha_suspend: Option<Span>,
     /// `ip_family` that is not that of the address.
     other_family: Option<Span>,
 }
@@ -88,6 +90,8 @@ impl Settings {
             }
             ("sloppy_tcp", value) => self.sloppy = values::switch(value)?.then_some(span),
             ("inhibit_on_failure", value) => self.inhibit_on_failure = values::switch(value)?,
+            ("omega", value) => self.omega = values::switch(value)?,
+            ("ha_suspend", value) => self.ha_suspend = values::switch(value)?.then_some(span),
             ("ip_family", Some(word)) => {
                 self.other_family = (ip_family(word)? != family).then_some(span);
             }

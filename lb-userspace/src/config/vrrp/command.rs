@@ -30,7 +30,10 @@ pub(in crate::config) fn whole(words: &[Word], place: Span) -> Result<Command, D
 
 /// The command of a keyword such as `notify_master`: the program with its arguments is one word, and behind it stand
 /// the user and the group who run it.
-pub(super) fn with_user(setting: &Statement, problems: &mut Vec<Diagnostic>) -> Result<Command, Diagnostic> {
+pub(in crate::config) fn with_user(
+    setting: &Statement,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<Command, Diagnostic> {
     let (program, rest) = setting.arguments.split_at(1.min(setting.arguments.len()));
     let place = setting.header();
     if rest.is_empty() {

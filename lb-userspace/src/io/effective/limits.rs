@@ -17,7 +17,8 @@ pub(in crate::io) fn exceeded(config: &Config) -> Option<Diagnostic> {
         PlanError::Pool { service, .. } => services.iter().position(|wanted| wanted.key == *service),
         PlanError::Servers(_) => services.len().checked_sub(1),
     };
-    let place = first_too_many.and_then(|number| config.served().nth(number));
+    let mut selections = config.served().flat_map(|service| service.selectors().map(move |_| service));
+    let place = first_too_many.and_then(|number| selections.nth(number));
     let place = place.map(|service| service.span).unwrap_or_default();
     Some(Diagnostic::error(place, error.to_string()).hint("without that `xlvs run` does not start"))
 }
