@@ -168,7 +168,7 @@ impl RealServer {
             Share::By(more) => *more,
         });
         let wanted = more.fold(configured, i64::saturating_add);
-        wanted.clamp(0, u16::MAX.into()) as u16
+        u16::try_from(wanted.max(0)).unwrap_or(u16::MAX)
     }
 
     /// Takes what a check says.

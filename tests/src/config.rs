@@ -27,7 +27,7 @@ pub struct VirtualServer {
 struct RealServer {
     address: IpAddr,
     weight: u32,
-    checked: bool,
+    check: Option<String>,
 }
 
 impl VirtualServer {
@@ -48,13 +48,19 @@ impl VirtualServer {
     /// Adds a real server that a `TCP_CHECK` watches.
     #[must_use]
     pub fn checked(self, address: impl Into<IpAddr>, weight: u32) -> Self {
-        self.with(RealServer { address: address.into(), weight, checked: true })
+        self.checked_by(address, weight, "TCP_CHECK {\n connect_timeout 1\n }")
+    }
+
+    /// Adds a real server that this checker watches.
+    #[must_use]
+    pub fn checked_by(self, address: impl Into<IpAddr>, weight: u32, check: &str) -> Self {
+        self.with(RealServer { address: address.into(), weight, check: Some(check.to_owned()) })
     }
 
     /// Adds a real server without a checker.
     #[must_use]
     pub fn unchecked(self, address: impl Into<IpAddr>, weight: u32) -> Self {
-        self.with(RealServer { address: address.into(), weight, checked: false })
+        self.with(RealServer { address: address.into(), weight, check: None })
     }
 
     fn with(mut self, server: RealServer) -> Self {
@@ -84,8 +90,8 @@ impl fmt::Display for VirtualServer {
                 "    real_server {} {} {{\n        weight {}",
                 server.address, self.port, server.weight
             )?;
-            if server.checked {
-                writeln!(out, "        TCP_CHECK {{\n            connect_timeout 1\n        }}")?;
+            if let Some(check) = &server.check {
+                writeln!(out, "        {check}")?;
             }
             writeln!(out, "    }}")?;
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::http;
 use crate::netns::Netns;
-use crate::process::Running;
+use crate::process::{self, Running};
 use crate::wait;
 
 /// Where uploads go, in its directory and to clients.
@@ -36,6 +36,34 @@ impl Nginx {
         fs::create_dir_all(dir.join(UPLOADS)).with_context(|| dir.display().to_string())?;
         fs::write(dir.join("nginx.conf"), configuration(name, dir, big))?;
         Ok(Self { name: name.to_owned(), dir: dir.to_owned(), running: None })
+    }
+
+    /// Lets it speak TLS on port 443 from its next start on, with a certificate of its own making.
+    ///
+    /// # Errors
+    /// When openssl makes none.
+    pub fn offer_tls(&self) -> Result<()> {
+        let [key, certificate] = ["tls.key", "tls.pem"].map(|file| self.dir.join(file));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+        openssl
+            .args(["-subj", "/CN=nobody", "-days", "1", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate);
+        process::output(&mut openssl)?;
+        let (dir, key, certificate) = (self.dir.display(), key.display(), certificate.display());
+        let server = format!(
+            "server {{
+    listen 443 ssl;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    location /{UPLOADS}/ {{ root {dir}; }}
+}}
+"
+        );
+        let path = self.dir.join("tls.server");
+        fs::write(&path, server).with_context(|| path.display().to_string())
     }
 
     /// Starts it inside `netns` and waits until it accepts connections.
@@ -117,6 +145,7 @@ http {{
     scgi_temp_path {dir}/scgi;
     default_type text/plain;
     keepalive_timeout 0;
+    include {dir}/*.server;
     server {{
         listen 80 backlog=4096;{listen}
         location = / {{ return 200 \"{name}\\n\"; }}

@@ -53,8 +53,8 @@ impl Timing {
 
     /// What counts for a checker of kind `kind`.
     pub(super) fn of(&self, kind: BlockKind) -> CheckTiming {
-        // The file itself is looked at, as often as it takes to be told at once, and it takes none of this.
-        if kind == BlockKind::FileCheck {
+        // These take nothing of it. A file is looked at as often as it takes to be told at once.
+        if matches!(kind, BlockKind::FileCheck | BlockKind::BfdCheck) {
             return CheckTiming {
                 connect_timeout: DEFAULT_CONNECT_TIMEOUT,
                 retry: 0,
@@ -72,7 +72,11 @@ impl Timing {
             _ => (1, Duration::from_secs(1)),
         };
         CheckTiming {
-            connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            // A program has a time limit of its own.
+            connect_timeout: self
+                .connect_timeout
+                .filter(|_| kind != BlockKind::MiscCheck)
+                .unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             retry: self.retry.unwrap_or(retry),
             delay_before_retry: self.delay_before_retry.unwrap_or(delay_before_retry),
             delay_loop,

@@ -8,13 +8,14 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("ping", "iputils-ping"),
     ("tcpdump", "tcpdump"),
     ("wrk", "wrk"),

@@ -1,7 +1,8 @@
 //! Whether the programs that a configuration names can be run, and are safe to be run.
 
-use crate::config::model::vrrp::{Command, FifoLines, Notify, Vrrp};
-use crate::config::{Diagnostic, Parsed, Span};
+use crate::config::model::check::Probe;
+use crate::config::model::vrrp::{Command, FifoLines, Notify};
+use crate::config::{Config, Diagnostic, Parsed, Span};
 use crate::io::command::{Error, Programs};
 
 /// What was found.
@@ -16,7 +17,7 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
     let Some(config) = &parsed.config else { return found };
     let globals = &config.vrrp.globals;
     let programs = Programs::new(globals);
-    let commands = commands(&config.vrrp, parsed);
+    let commands = commands(config, parsed);
     let mut runs = None;
     // Of these keepalived says it when it tests a file, and of others when it runs them.
     let is_tracked = |place| config.vrrp.scripts.iter().any(|script| script.span == place);
@@ -57,7 +58,8 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
 }
 
 /// Every command, with the place of its block or its keyword.
-fn commands<'a>(vrrp: &'a Vrrp, parsed: &Parsed) -> Vec<(Span, &'a Command)> {
+fn commands<'a>(config: &'a Config, parsed: &Parsed) -> Vec<(Span, &'a Command)> {
+    let vrrp = &config.vrrp;
     let scripts = vrrp.scripts.iter().map(|script| (script.span, &script.command));
     let notify = |place: Span, notify: &'a Notify| {
         let Notify { master, backup, fault, stop, any, lower_priority, .. } = notify;
@@ -73,5 +75,10 @@ fn commands<'a>(vrrp: &'a Vrrp, parsed: &Parsed) -> Vec<(Span, &'a Command)> {
         };
         Some((parsed.place_of_global(keyword)?, fifo.script.as_ref()?))
     });
-    fifos.chain(scripts).chain(instances).chain(groups).collect()
+    let servers = config.virtual_servers.iter().flat_map(|service| &service.real_servers);
+    let checks = servers.flat_map(|server| &server.checkers).filter_map(|checker| match &checker.probe {
+        Probe::Misc(misc) => Some((checker.span, &misc.command)),
+        _ => None,
+    });
+    fifos.chain(scripts).chain(instances).chain(groups).chain(checks).collect()
 }

@@ -42,8 +42,7 @@ pub(super) fn read(
         problems.extend(result.err());
     }
     let blocks = statement.body().iter().filter(|setting| setting.name() == "url");
-    let urls: Vec<_> =
-        blocks.filter_map(|block| url::read(block, virtualhost.as_deref(), problems)).collect();
+    let urls: Vec<_> = blocks.map(|block| url::read(block, virtualhost.as_deref(), problems)).collect();
     if urls.is_empty() {
         let message = format!("{} has no page to ask for", quoted(statement.name()));
         let hint = "write `url { path / }` in it";

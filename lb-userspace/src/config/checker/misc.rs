@@ -9,13 +9,9 @@ use crate::config::tree::Statement;
 use crate::config::values;
 use crate::config::vrrp::command;
 
-/// The check that `statement` describes, which may run as long as `delay_loop` if nothing is said; without one,
-/// `problems` has gained an error.
-pub(super) fn read(
-    statement: &Statement,
-    delay_loop: Duration,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<MiscProbe> {
+/// The check that `statement` describes, which may run as long as `delay_loop` if nothing is said; only to be used when
+/// `problems` has no error.
+pub(super) fn read(statement: &Statement, delay_loop: Duration, problems: &mut Vec<Diagnostic>) -> MiscProbe {
     let (mut words, mut user, mut timeout, mut is_dynamic) = (Vec::new(), None, Duration::ZERO, false);
     for setting in statement.body() {
         let result = match (setting.name(), setting.arguments.first()) {
@@ -43,5 +39,5 @@ pub(super) fn read(
         problems.push(problem.hint("write the command that is to be run"));
     }
     let timeout = if timeout.is_zero() { delay_loop } else { timeout };
-    Some(MiscProbe { command: Command { words, user }, timeout, is_dynamic })
+    MiscProbe { command: Command { words, user }, timeout, is_dynamic }
 }

@@ -54,7 +54,7 @@ pub(super) fn read(
         BlockKind::DnsCheck => Probe::Dns(dns::read(statement, around, problems)?),
         BlockKind::UdpCheck => Probe::Udp(udp::read(statement, around, problems)?),
         BlockKind::PingCheck => Probe::Ping(endpoint::read(statement, around, problems)),
-        BlockKind::MiscCheck => Probe::Misc(misc::read(statement, timing.delay_loop(), problems)?),
+        BlockKind::MiscCheck => Probe::Misc(misc::read(statement, timing.delay_loop(), problems)),
         BlockKind::FileCheck => Probe::File(file::read(statement, around.files, problems)?),
         BlockKind::BfdCheck => {
             let message = "`BFD_CHECK` is not yet in effect; it counts as passed";

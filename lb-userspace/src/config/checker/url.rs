@@ -13,12 +13,9 @@ const STATUS_CODES: RangeInclusive<u16> = 100..=599;
 /// The most bytes that a pattern is looked for behind.
 const OFFSETS: RangeInclusive<u32> = 0..=u32::MAX;
 
-/// The page that `block` describes, of `virtualhost` if it names no other; without one, `problems` has gained an error.
-pub(super) fn read(
-    block: &Statement,
-    virtualhost: Option<&str>,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Url> {
+/// The page that `block` describes, of `virtualhost` if it names no other; only to be used when `problems`
+/// has no error.
+pub(super) fn read(block: &Statement, virtualhost: Option<&str>, problems: &mut Vec<Diagnostic>) -> Url {
     let mut url = Url {
         path: String::new(),
         virtualhost: virtualhost.map(str::to_owned),
@@ -37,7 +34,7 @@ pub(super) fn read(
         let problem = Diagnostic::error(block.header(), "`url` has no `path`");
         problems.push(problem.hint("write `path /`"));
     }
-    Some(url)
+    url
 }
 
 fn set(url: &mut Url, setting: &Statement, problems: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {

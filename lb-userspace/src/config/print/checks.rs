@@ -157,10 +157,10 @@ fn hex(bytes: &[HexByte]) -> String {
     let mut text = String::new();
     for HexByte { value, mask } in bytes {
         for shift in [4, 0] {
-            if mask >> shift & 0xf == 0 {
-                text.push('x');
-            } else {
-                let _ = write!(text, "{:x}", value >> shift & 0xf);
+            let half = |byte: u8| byte >> shift & 0xf;
+            match half(*mask) {
+                0 => text.push('x'),
+                _ => drop(write!(text, "{:x}", half(*value))),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `HTTP_GET` and `SSL_GET`: a page has the status, the sum and the words that it should have.
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::pin::pin;
@@ -143,19 +144,21 @@ fn status(url: &Url, got: u16) -> Result<(), Failure> {
     Err(format!("HTTP status {got}, wanted {}", wanted.join(" ")).into())
 }
 
+const CUT: &str = "the connection was closed in the middle of the answer";
+
 /// What hyper says, down to its cause.
 fn failure(error: &hyper::Error) -> Failure {
     if error.is_parse_too_large() {
         return format!("the headers are longer than {MOST_HEADERS} bytes").into();
     }
     if let Some(cause) = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
-        return Failure::of(cause);
+        return if cause.kind() == ErrorKind::UnexpectedEof { CUT.into() } else { Failure::of(cause) };
     }
     if error.is_parse() {
         return format!("the answer is not HTTP: {error}").into();
     }
     if error.is_incomplete_message() {
-        return "the connection was closed in the middle of the answer".into();
+        return CUT.into();
     }
     format!("the answer cannot be read: {error}").into()
 }

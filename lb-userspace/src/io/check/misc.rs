@@ -21,7 +21,8 @@ pub(super) async fn probe(misc: &MiscProbe, programs: &Programs) -> Result<Input
     match status.code() {
         Some(0) => Ok(Input::Passed),
         Some(code @ FIRST_WEIGHT..) if misc.is_dynamic => {
-            Ok(Input::PassedWith(Share::To((code - FIRST_WEIGHT) as u16)))
+            let weight = u16::try_from(code - FIRST_WEIGHT).unwrap_or(u16::MAX);
+            Ok(Input::PassedWith(Share::To(weight)))
         }
         _ => Err(format!("its program ended with {status}").into()),
     }

@@ -1,5 +1,12 @@
 //! Checks against real sockets on the loopback interface.
 
+mod http;
+mod http_tls;
+mod names;
+mod programs;
+mod sharing;
+mod words;
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 

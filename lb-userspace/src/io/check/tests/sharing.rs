@@ -1,0 +1,93 @@
+//! Equal checks are one, and stay what they are when the others change.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::config::model::check::SmtpProbe;
+use crate::health::Pace;
+
+/// A server that counts its connections.
+async fn counting() -> (SocketAddr, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (counted, count) = mpsc::channel(1024);
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            if counted.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    (address, count)
+}
+
+fn slow(id: u32, address: SocketAddr) -> CheckSpec {
+    CheckSpec { settings: Settings { delay_loop: Duration::from_mins(10), ..FAST }, ..spec(id, address) }
+}
+
+#[tokio::test]
+async fn equal_checks_are_made_once_and_all_hear_of_it() {
+    let (address, mut count) = counting().await;
+    let (checks, mut verdicts) = Checks::start();
+    set(&checks, (0..300).map(|id| slow(id, address)).collect());
+    let mut said = std::collections::BTreeSet::new();
+    while said.len() < 300 {
+        let (id, verdict) = next(&mut verdicts).await;
+        assert_eq!(verdict, Verdict::Up);
+        assert!(said.insert(id), "check {id} spoke twice");
+    }
+    // One that comes hears what the others know, and nobody is asked again.
+    set(&checks, (0..301).map(|id| slow(id, address)).collect());
+    assert_eq!(next(&mut verdicts).await, (300, Verdict::Up));
+    count.recv().await.unwrap();
+    assert!(count.try_recv().is_err(), "there were more connections than one");
+}
+
+#[tokio::test]
+async fn a_check_that_leaves_the_others_keeps_what_is_known() {
+    let (closed, address) = refusing();
+    let (checks, mut verdicts) = Checks::start();
+    set(&checks, vec![slow(1, address), slow(2, address)]);
+    let both = [next(&mut verdicts).await, next(&mut verdicts).await];
+    assert_eq!(both, [1, 2].map(|id| (id, down("connection refused"))));
+    let _listener = closed.listen(16).unwrap();
+    // With another timing it is asked again soon, and speaks because something changed.
+    set(&checks, vec![slow(1, address), spec(2, address)]);
+    assert_eq!(next(&mut verdicts).await, (2, Verdict::Up));
+    // When it is as the others again it hears what they know.
+    set(&checks, vec![slow(1, address), slow(2, address)]);
+    assert_eq!(next(&mut verdicts).await, (2, down("connection refused")));
+}
+
+#[tokio::test]
+async fn with_alpha_a_check_says_first_that_nothing_is_known() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (checks, mut verdicts) = Checks::start();
+    let spec = spec(1, listener.local_addr().unwrap());
+    set(&checks, vec![CheckSpec { settings: Settings { alpha: true, ..FAST }, ..spec }]);
+    assert_eq!(next(&mut verdicts).await, (1, down("not checked yet")));
+    assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
+}
+
+#[tokio::test]
+async fn a_check_of_several_steps_takes_one_after_the_other() {
+    let (greeted, mut count) = mpsc::channel(16);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let first = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"220 a\r\n250 b\r\n221 c\r\n").await.unwrap();
+            greeted.send(()).await.unwrap();
+            let mut rest = Vec::new();
+            let _reset = stream.read_to_end(&mut rest).await;
+        }
+    });
+    let (_closed, second) = refusing();
+    let hosts = vec![endpoint(first), endpoint(second)];
+    let smtp = Probe::Smtp(SmtpProbe { helo_name: "x".to_owned(), hosts });
+    let (checks, mut verdicts) = Checks::start();
+    let settings = Settings { steps: 2, pace: Pace::AtOnce, ..FAST };
+    set(&checks, vec![CheckSpec { settings, ..of(1, smtp) }]);
+    assert_eq!(next(&mut verdicts).await, (1, down("127.0.0.1: connection refused")));
+    assert_eq!(count.recv().await, Some(()), "the first was asked before");
+}
