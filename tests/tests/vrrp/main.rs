@@ -12,6 +12,7 @@ mod interop;
 mod leaving;
 mod marks;
 mod pair;
+mod refusals;
 mod reload;
 mod seeds;
 mod site;

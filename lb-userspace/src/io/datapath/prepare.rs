@@ -209,7 +209,7 @@ impl Prepared {
             Ok(()) => {
                 match &self.forgotten {
                     Some(forgotten) => {
-                        warn!("took over from an earlier run, {}: {forgotten}", pins.display())
+                        warn!("took over from an earlier run, {}: {forgotten}", pins.display());
                     }
                     None if took_over => {
                         info!("took over the connections of an earlier run from {}", pins.display());
