@@ -287,8 +287,8 @@ mod tests {
             let wanted: Vec<_> = (0..count).map(|port| service(port as u16, &[1])).collect();
             let more: Vec<_> = (0..count + 64).map(|port| service(port as u16, &[1])).collect();
             let allocation = Allocation::default().assign(&more).expect("small");
-            let fits = |mut random: &mut dyn FnMut() -> Keys| {
-                let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, &mut random);
+            let fits = |random: &mut dyn FnMut() -> Keys| {
+                let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, random);
                 table.moves(&more, &BTreeMap::new(), &allocation).is_some()
             };
             let mut random = random();
