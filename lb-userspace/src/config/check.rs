@@ -1,7 +1,7 @@
 //! Owns the comparison of a tree with the keyword table: unknown and misplaced keywords, missing and surplus values,
 //! blocks where none belong, keywords that stand twice, and what is known but does nothing yet. Reads no values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use super::diagnostics::{Diagnostic, Say, quoted};
@@ -13,7 +13,8 @@ use super::tree::{Statement, Word};
 /// Everything there is to say about the keywords of `statements`, of which those are taken away that an earlier one
 /// makes void.
 pub(super) fn check(statements: &mut Vec<Statement>, problems: &mut Vec<Diagnostic>) {
-    Checker { problems, globals: BTreeMap::new() }.level(statements, BlockKind::Root);
+    Checker { problems, globals: BTreeMap::new(), unknown: BTreeSet::new() }
+        .level(statements, BlockKind::Root);
 }
 
 /// The place of each keyword that counts so far of those that a block has one of.
@@ -23,6 +24,8 @@ struct Checker<'a> {
     problems: &'a mut Vec<Diagnostic>,
     /// All blocks of `global_defs` are one.
     globals: Given,
+    /// What was said to be unknown, and where: a line may be read very often.
+    unknown: BTreeSet<(String, BlockKind, (u32, usize, usize))>,
 }
 
 impl Checker<'_> {
@@ -44,7 +47,9 @@ impl Checker<'_> {
             return true;
         }
         let Some(keyword) = keywords::lookup(kind, statement.name()) else {
-            self.problems.push(unknown(statement, kind));
+            if self.unknown.insert((statement.name().to_owned(), kind, statement.header().place())) {
+                self.problems.push(unknown(statement, kind));
+            }
             return true;
         };
         arguments(statement, keyword, self.problems);

@@ -95,9 +95,10 @@ fn outside(text: &str) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-/// The length of the `$` or `${name}` that `text` begins with; builtin names have words behind them.
+/// The length of the `$` or `${name}` that `text` begins with; builtin names have words behind them, and no name has a
+/// quotation.
 fn variable(text: &str) -> usize {
-    let ends: &[char] = if text.starts_with("${_") { &['}'] } else { &['}', ' ', '\t'] };
+    let ends: &[char] = if text.starts_with("${_") { &['}', '"'] } else { &['}', '"', ' ', '\t'] };
     let end = text.starts_with("${").then(|| text.find(ends)).flatten();
     end.filter(|end| text[*end..].starts_with('}')).map_or(1, |end| end + 1)
 }

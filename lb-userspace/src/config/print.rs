@@ -15,15 +15,14 @@ use super::keywords;
 use super::model::Config;
 use super::source::{Sources, Span};
 use super::tree::Statement;
+use quote::Dollar;
 
 /// Where comments begin, if the line is not longer.
 const COMMENTS: usize = 44;
 
 /// `config` as text that gives it when it is read.
 pub(super) fn text(config: &Config) -> String {
-    let mut text = String::new();
-    write(&nodes(config), 0, &mut text);
-    text
+    written(&nodes(config))
 }
 
 /// The same with a comment behind each line that says where it comes from; `statements` are what `config` was read
@@ -31,9 +30,7 @@ pub(super) fn text(config: &Config) -> String {
 pub(super) fn explained(config: &Config, statements: &[Statement], sources: &Sources) -> String {
     let mut nodes = nodes(config);
     explain::annotate(&mut nodes, statements, sources);
-    let mut text = String::new();
-    write(&nodes, 0, &mut text);
-    text
+    written(&nodes)
 }
 
 /// A statement that is in effect.
@@ -132,7 +129,27 @@ fn seconds(time: Duration) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn write(nodes: &[Node], depth: usize, text: &mut String) {
+fn written(nodes: &[Node]) -> String {
+    let mut all = Vec::new();
+    words(nodes, &mut all);
+    let dollar = Dollar::of(all.into_iter());
+    let mut text = String::new();
+    if dollar == Dollar::Variable {
+        text.push_str(Dollar::DEFINITION);
+    }
+    write(nodes, 0, dollar, &mut text);
+    text
+}
+
+fn words<'a>(nodes: &'a [Node], all: &mut Vec<&'a str>) {
+    for node in nodes {
+        all.push(&node.keyword);
+        all.extend(node.arguments.iter().map(String::as_str));
+        words(node.body.as_deref().unwrap_or_default(), all);
+    }
+}
+
+fn write(nodes: &[Node], depth: usize, dollar: Dollar, text: &mut String) {
     for node in nodes {
         let mut line = "    ".repeat(depth);
         if node.is_unset {
@@ -142,10 +159,10 @@ fn write(nodes: &[Node], depth: usize, text: &mut String) {
             line.push_str("# ");
         }
         let is_command = keywords::takes_command(&node.keyword);
-        line.push_str(&quote::word(&node.keyword, false));
+        line.push_str(&quote::word(&node.keyword, false, dollar));
         for argument in &node.arguments {
             line.push(' ');
-            line.push_str(&quote::word(argument, is_command));
+            line.push_str(&quote::word(argument, is_command, dollar));
         }
         if node.body.is_some() {
             line.push_str(" {");
@@ -159,7 +176,7 @@ fn write(nodes: &[Node], depth: usize, text: &mut String) {
         text.push_str(&line);
         text.push('\n');
         if let Some(body) = &node.body {
-            write(body, depth + 1, text);
+            write(body, depth + 1, dollar, text);
             text.push_str(&"    ".repeat(depth));
             text.push_str("}\n");
             if depth == 0 {

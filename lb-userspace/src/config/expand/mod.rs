@@ -14,7 +14,7 @@ mod series;
 mod tests;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rand::SeedableRng as _;
@@ -60,6 +60,7 @@ fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Ex
         variables: Variables::default(),
         random: StdRng::seed_from_u64(world.seed),
         budget,
+        left: BTreeSet::new(),
         secret: false,
         tokens: Vec::new(),
         problems: Vec::new(),
@@ -93,6 +94,8 @@ struct Reader<'a> {
     variables: Variables,
     random: StdRng,
     budget: Budget,
+    /// What is left as it is, and where: it is said once however often the line is read.
+    left: BTreeSet<(String, (u32, usize, usize))>,
     /// Whether the line that is being read has a value that must not be shown.
     secret: bool,
     tokens: Vec<Token>,

@@ -319,6 +319,9 @@ impl Reader<'_> {
     }
 
     fn warn_unused(&mut self, place: Span, shown: &str, why: &str, hint: &str) {
+        if !self.left.insert((shown.to_owned(), place.place())) {
+            return;
+        }
         let name = if self.secret { "a variable here".to_owned() } else { quoted(shown) };
         let message = format!("{name} stays as it is: {why}");
         self.problems.push(Diagnostic::warning(place, message).hint(hint));

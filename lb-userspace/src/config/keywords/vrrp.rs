@@ -5,7 +5,7 @@ use super::{BlockKind, Body, Keyword, any, block, flag, lines, maybe, one, some}
 /// `vrrp_script`.
 #[rustfmt::skip]
 pub(super) const SCRIPT: &[Keyword] = &[
-    Keyword::new("script", 0, usize::MAX, Body::MaybeLines).command().now().takes("COMMAND").means("What is run, without a shell; exit code 0 is a success."),
+    Keyword::new("script", 0, usize::MAX, Body::MaybeLines).command().now().takes("COMMAND").means("What is run, without a shell unless it begins with `</`, which asks whether a file or behind `/dev/tcp` a port can be opened; exit code 0 is a success."),
     Keyword::new("weight", 1, 2, Body::None).now().takes("N [reverse]").is("0").means("Added to the priority while it succeeds, or taken off while it fails; 0: fault, from -253 to 253."),
     Keyword::new("user", 1, 2, Body::None).now().takes("USER [GROUP]").or("`script_user`").means("Who runs it."),
     one("interval").now().seconds("0.001", "86400").is("1").means("From one start to the next."),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::Node;
 use crate::config::keywords::{self, Absent, BlockKind, Body, Heritage, Keyword};
-use crate::config::source::{SourceId, Sources, Span};
+use crate::config::source::{Sources, Span};
 use crate::config::tree::{Statement, Word};
 use crate::config::vrrp::definition;
 
@@ -213,7 +213,7 @@ impl<'a> Explainer<'a> {
 
     /// The line, and the file if it is not the first.
     fn place(&self, span: Span) -> String {
-        if span.source == SourceId::default() {
+        if span.is_beside(Span::default()) {
             return format!("line {}", span.line);
         }
         let name = self.sources.get(span.source).map_or("?", |source| &source.name);

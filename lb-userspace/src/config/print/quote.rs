@@ -2,8 +2,36 @@
 
 use crate::config::model::vrrp::{Command, User};
 
+/// How a `$` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dollar {
+    /// As it is: no variable is defined, and none that is there without a definition is named.
+    Plain,
+    /// As a variable of that name.
+    Variable,
+}
+
+impl Dollar {
+    /// The definition of the variable.
+    pub(super) const DEFINITION: &str = "$DOLLAR=$\n";
+
+    /// How it is written where `words` are.
+    pub(super) fn of<'a>(mut words: impl Iterator<Item = &'a str>) -> Self {
+        let is_builtin = |word: &str| word.contains("$_") || word.contains("${_");
+        if words.any(is_builtin) { Self::Variable } else { Self::Plain }
+    }
+}
+
 /// `word`, in quotes if it would not be one word without. Only where it `is_command` do escapes mean something.
-pub(super) fn word(word: &str, is_command: bool) -> String {
+pub(super) fn word(word: &str, is_command: bool, dollar: Dollar) -> String {
+    let written = quoted(word, is_command);
+    match dollar {
+        Dollar::Plain => written,
+        Dollar::Variable => written.replace('$', "${DOLLAR}"),
+    }
+}
+
+fn quoted(word: &str, is_command: bool) -> String {
     let is_plain = |letter: char| !letter.is_whitespace() && !"{}#!\"'\\$".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('\u{feff}') {
         return word.to_owned();

@@ -51,6 +51,28 @@ fn words_are_quoted_where_they_need_it() {
 }
 
 #[test]
+fn what_is_left_of_variables_is_none_when_it_is_read_again() {
+    for word in
+        ["$${A}", "$${B}", "\"$${A} $${B} ${DOLLAR} $DOLLAR $x\"", "\"${x$${A}}\"", "$$${A}", "${DOLLAR}"]
+    {
+        let text = format!("$A={{_PWD}}\n$B=_PWD\nglobal_defs {{\n router_id {word}\n}}\n");
+        survives(&text);
+    }
+    survives(&format!("$A={{_PWD}}\n{}", instance("notify /n$${A}")));
+    survives(&format!("$B=_X\n{}", instance("track_interface {\n $$B\n }")));
+    let said = said("global_defs {\n router_id ${a\"b}\n}\n");
+    assert!(said.iter().any(|line| line.contains("this \" is not closed")), "{said:#?}");
+}
+
+#[test]
+fn what_is_read_through_a_variable_is_in_the_first_file_too() {
+    let text = "$N=5\n".to_owned() + &instance("priority ${N}");
+    let explained = explain(&parse("t", &text)).expect("it loads");
+    let line = explained.lines().find(|line| line.trim().starts_with("priority")).expect("it is printed");
+    assert!(line.ends_with("# line 5"), "{line}");
+}
+
+#[test]
 fn what_follows_from_several_settings_stays() {
     for text in [
         // No interface, because it does not run.
