@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits, reads a clock or touches a map. The loop in `io` executes the actions in their order.
 
+mod news;
+mod quorum;
 mod reload;
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -11,6 +13,7 @@ use lb_common::{
     sched::Method,
 };
 
+pub use self::{news::News, quorum::Quorum};
 use crate::{
     health::{Share, Verdict},
     plan::{Allocation, Row, ServiceKey, Wanted, WantedServer, mapped},
@@ -98,6 +101,10 @@ pub struct RealServer {
     /// The weight configured.
     pub weight: u16,
     inhibit_on_failure: bool,
+    is_sorry: bool,
+    /// It is its turn to get connections: a real server's while there is a quorum or no sorry server, and the sorry server's
+    /// while there is none.
+    is_called: bool,
     /// Its failed checks and why.
     failures: BTreeMap<u32, String>,
     /// What checks want its weight to be.
@@ -118,7 +125,13 @@ impl RealServer {
             row: allocation.servers[&(service, mapped(wanted.rip))],
             weight: wanted.weight,
             inhibit_on_failure: wanted.inhibit_on_failure,
-            failures: BTreeMap::new(),
+            is_sorry: wanted.is_sorry,
+            is_called: !wanted.is_sorry,
+            failures: wanted
+                .alpha
+                .iter()
+                .map(|check| (*check, "it was not checked yet".to_owned()))
+                .collect(),
             shares: BTreeMap::new(),
             way: ways.get(&wanted.rip).cloned().unwrap_or_else(unknown),
         }
@@ -150,14 +163,19 @@ impl RealServer {
         !self.failures.is_empty()
     }
 
-    /// In the list, or taken out of it by its check?
+    /// Is it the sorry server?
+    pub const fn is_sorry(&self) -> bool {
+        self.is_sorry
+    }
+
+    /// In the list, or taken out of it by its check or for want of a quorum?
     fn is_listed(&self) -> bool {
-        self.inhibit_on_failure || self.failures.is_empty()
+        self.inhibit_on_failure || (self.failures.is_empty() && self.is_called)
     }
 
     fn effective_weight(&self) -> u16 {
         let reachable = !matches!(self.way, Way::None(_));
-        if reachable && self.failures.is_empty() { self.wanted_weight() } else { 0 }
+        if reachable && self.failures.is_empty() && self.is_called { self.wanted_weight() } else { 0 }
     }
 
     /// The weight configured, with what its checks add to it.
@@ -194,6 +212,8 @@ pub struct VirtualService {
     pub id: u16,
     /// Its real servers in the order of the configuration.
     pub servers: Vec<RealServer>,
+    /// Whether enough of them are up.
+    pub quorum: Quorum,
     /// Places in `servers`, as IPVS lists them: what was added last comes first.
     list: Vec<usize>,
 }
@@ -203,6 +223,8 @@ pub struct VirtualService {
 pub struct Director {
     /// By their keys.
     pub services: BTreeMap<ServiceKey, VirtualService>,
+    /// What people were not told of yet.
+    news: Vec<News>,
 }
 
 impl Director {
@@ -210,7 +232,8 @@ impl Director {
     pub fn new(wanted: &[Wanted], allocation: &Allocation) -> Self {
         let ways = BTreeMap::new();
         let service = |service| VirtualService::new(service, allocation, &ways);
-        Self { services: wanted.iter().map(|wanted| (wanted.key, service(wanted))).collect() }
+        let services = wanted.iter().map(|wanted| (wanted.key, service(wanted))).collect();
+        Self { services, news: Vec::new() }
     }
 
     /// Every row and every pool, for maps that are empty.
@@ -225,51 +248,91 @@ impl Director {
     pub fn handle(&mut self, event: &Event) -> Vec<Action> {
         let mut actions = Vec::new();
         for service in self.services.values_mut() {
-            for place in 0..service.servers.len() {
-                service.server_event(place, event, &mut actions);
-            }
+            service.handle(event, &mut actions, &mut self.news);
         }
         actions
+    }
+
+    /// What changed since the last call that people are told of.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 }
 
 impl VirtualService {
-    /// All of its real servers stand in its list; the ways are those that are known.
+    /// All of its real servers stand in its list, except those whose checks count as failed yet; the ways are those that
+    /// are known.
     fn new(wanted: &Wanted, allocation: &Allocation, ways: &BTreeMap<IpAddr, Way>) -> Self {
         let server = |server| RealServer::new(server, wanted.key, allocation, ways);
         let servers: Vec<RealServer> = wanted.servers.iter().map(server).collect();
-        let list = (0..servers.len()).rev().collect();
-        Self { wanted: wanted.clone(), id: allocation.services[&wanted.key], servers, list }
+        let quorum = Quorum::default();
+        let id = allocation.services[&wanted.key];
+        let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
+        service.call();
+        service.list =
+            (0..service.servers.len()).rev().filter(|&place| service.servers[place].is_listed()).collect();
+        service
     }
 
-    fn server_event(&mut self, place: usize, event: &Event, actions: &mut Vec<Action>) {
-        let server = &mut self.servers[place];
-        let (was_listed, weight) = (server.is_listed(), server.effective_weight());
-        let before = server_action(self.id, server);
-        match event {
-            Event::Way(rip, way) if *rip == server.rip => server.way = way.clone(),
-            Event::Check(check, verdict) if self.wanted.servers[place].checks.contains(check) => {
-                server.judge(*check, verdict);
-            }
-            Event::Way(..) | Event::Check(..) => return,
-        }
-        let is_quiescent = server.effective_weight() == 0;
-        let row = Some(server_action(self.id, server)).filter(|row| *row != before);
-        let pool = match (was_listed, server.is_listed()) {
-            (true, false) => {
-                self.list.retain(|&listed| listed != place);
-                Some(self.pool_action())
-            }
-            (false, true) => {
-                self.list.insert(0, place);
-                Some(self.pool_action())
-            }
-            (true, true) if weight != server.effective_weight() => Some(self.pool_action()),
-            (true, true) | (false, false) => None,
+    fn handle(&mut self, event: &Event, actions: &mut Vec<Action>, news: &mut Vec<News>) {
+        let wanted = &self.wanted.servers;
+        let concerns = |(place, server): (usize, &RealServer)| match event {
+            Event::Way(rip, _) => *rip == server.rip,
+            Event::Check(check, _) => wanted[place].checks.contains(check),
         };
-        // Nobody is to be picked whose row says that he must not be.
-        let in_order = if is_quiescent { [pool, row] } else { [row, pool] };
-        actions.extend(in_order.into_iter().flatten());
+        let concerned: Vec<usize> =
+            self.servers.iter().enumerate().filter(|of| concerns(*of)).map(|(place, _)| place).collect();
+        if concerned.is_empty() {
+            return;
+        }
+        let (rows, published) = (self.rows(), self.published());
+        for place in concerned {
+            let server = &mut self.servers[place];
+            match event {
+                Event::Way(_, way) => server.way = way.clone(),
+                Event::Check(check, verdict) => {
+                    let before = news::Health::of(server, *check);
+                    server.judge(*check, verdict);
+                    news.extend(before.change(server, *check, self.wanted.key));
+                }
+            }
+        }
+        news.extend(self.call());
+        self.relist();
+        self.change(&rows, &published, actions);
+    }
+
+    fn rows(&self) -> Vec<Action> {
+        self.servers.iter().map(|server| server_action(self.id, server)).collect()
+    }
+
+    /// Takes out of the list who is not to be in it any more; who comes, comes at its head.
+    fn relist(&mut self) {
+        let servers = &self.servers;
+        self.list.retain(|&place| servers[place].is_listed());
+        for place in 0..servers.len() {
+            if servers[place].is_listed() && !self.list.contains(&place) {
+                self.list.insert(0, place);
+            }
+        }
+    }
+
+    /// What makes `rows` and the list of before those of now: nobody is to be picked whose row says that he must not be.
+    fn change(&self, rows: &[Action], published: &[(u16, u16, u16)], actions: &mut Vec<Action>) {
+        let changed = self.servers.iter().zip(rows).filter_map(|(server, before)| {
+            let row = server_action(self.id, server);
+            (row != *before).then_some((server.effective_weight() == 0, row))
+        });
+        let (quiescent, eligible): (Vec<_>, Vec<_>) = changed.partition(|(is_quiescent, _)| *is_quiescent);
+        let pool = (self.published() != published).then(|| self.pool_action());
+        let row = |(_, row)| row;
+        actions.extend(eligible.into_iter().map(row).chain(pool).chain(quiescent.into_iter().map(row)));
+    }
+
+    /// What its list and its ring are made of: rows, weights of this moment, weights configured.
+    fn published(&self) -> Vec<(u16, u16, u16)> {
+        let servers = self.list.iter().map(|&place| &self.servers[place]);
+        servers.map(|server| (server.row.row, server.effective_weight(), server.weight)).collect()
     }
 
     fn pool_action(&self) -> Action {
@@ -296,10 +359,7 @@ fn server_action(service: u16, server: &RealServer) -> Action {
 
 #[cfg(test)]
 mod tests {
-    use lb_common::{
-        layout::{Address, Policy},
-        sched::Scheduler,
-    };
+    use lb_common::{layout::Address, sched::Scheduler};
 
     use super::*;
     use crate::plan::WantedServer;
@@ -312,20 +372,12 @@ mod tests {
 
     fn director(inhibit_on_failure: bool) -> Director {
         let server = |last: u8| WantedServer {
-            rip: rip(last),
-            weight: u16::from(last),
-            thresholds: [0; 2],
             inhibit_on_failure,
             checks: vec![u32::from(last)],
+            ..WantedServer::new(rip(last), last.into())
         };
         let servers = (1..=3).map(server).collect();
-        let wanted = [Wanted {
-            key: KEY,
-            method: Scheduler::Wrr.into(),
-            lease: 0,
-            policy: Policy::default(),
-            servers,
-        }];
+        let wanted = [Wanted::new(KEY, Scheduler::Wrr.into(), servers)];
         let allocation = Allocation::default().assign(&wanted).expect("small");
         let mut director = Director::new(&wanted, &allocation);
         for last in 1..=3 {

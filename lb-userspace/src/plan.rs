@@ -85,7 +85,11 @@ pub struct Wanted {
     pub lease: u16,
     /// What its new connections depend on besides.
     pub policy: Policy,
-    /// Its real servers in the order of the configuration.
+    /// The sum of weights that must be up.
+    pub quorum: u32,
+    /// How far beyond the quorum the sum must go for a change.
+    pub hysteresis: u32,
+    /// Its real servers in the order of the configuration, and behind them the sorry server, if it has one.
     pub servers: Vec<WantedServer>,
 }
 
@@ -102,6 +106,32 @@ pub struct WantedServer {
     pub inhibit_on_failure: bool,
     /// The numbers of its health checks.
     pub checks: Vec<u32>,
+    /// Those of them that count as failed until they pass.
+    pub alpha: Vec<u32>,
+    /// It is the sorry server: it gets connections while there is no quorum, and only then.
+    pub is_sorry: bool,
+}
+
+impl Wanted {
+    /// One that nobody in particular owns, with no more than this said of it.
+    pub fn new(key: ServiceKey, method: Method, servers: Vec<WantedServer>) -> Self {
+        Self { key, method, lease: 0, policy: Policy::default(), quorum: 1, hysteresis: 0, servers }
+    }
+}
+
+impl WantedServer {
+    /// One without limits and checks.
+    pub const fn new(rip: IpAddr, weight: u16) -> Self {
+        Self {
+            rip,
+            weight,
+            thresholds: [0; 2],
+            inhibit_on_failure: false,
+            checks: Vec::new(),
+            alpha: Vec::new(),
+            is_sorry: false,
+        }
+    }
 }
 
 /// An address as the maps hold it.
@@ -277,21 +307,9 @@ mod testing {
     }
 
     pub(super) fn service(port: u16, servers: &[u8]) -> Wanted {
-        let server = |last: &u8| WantedServer {
-            rip: IpAddr::from([10, 0, 0, *last]),
-            weight: 1,
-            thresholds: [0; 2],
-            inhibit_on_failure: false,
-            checks: Vec::new(),
-        };
+        let server = |last: &u8| WantedServer::new(IpAddr::from([10, 0, 0, *last]), 1);
         let servers = servers.iter().map(server).collect();
-        Wanted {
-            key: key(port),
-            method: Scheduler::Rr.into(),
-            lease: port,
-            policy: Policy::default(),
-            servers,
-        }
+        Wanted { lease: port, ..Wanted::new(key(port), Scheduler::Rr.into(), servers) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Action, Director, RealServer, VirtualService, Way, server_action};
+use super::{Action, Director, News, RealServer, VirtualService, Way, server_action};
 use crate::plan::{Allocation, Wanted};
 
 /// What a reload has to do so far.
@@ -18,6 +18,8 @@ struct Steps {
     actions: Vec<Action>,
     /// Rows nobody has any more.
     vacated: Vec<u16>,
+    /// What people are to be told of.
+    news: Vec<News>,
 }
 
 impl Director {
@@ -42,7 +44,8 @@ impl Director {
         let gone = before.into_values().flat_map(|service| service.servers);
         steps.vacated.extend(gone.map(|server| server.row.row));
         let taken: BTreeSet<u16> = allocation.servers.values().map(|row| row.row).collect();
-        let Steps { mut actions, vacated } = steps;
+        let Steps { mut actions, vacated, news } = steps;
+        self.news.extend(news);
         let vacated = vacated.into_iter().filter(|row| !taken.contains(row));
         actions.extend(vacated.map(|row| Action::Vacate { row, generation: allocation.vacant }));
         actions
@@ -75,39 +78,47 @@ impl VirtualService {
         if self.wanted == *wanted {
             return self;
         }
-        let (id, key) = (self.id, wanted.key);
+        let (id, key, quorum) = (self.id, wanted.key, self.quorum);
         let before = self.published();
         let order: Vec<IpAddr> = self.list.iter().map(|&place| self.servers[place].rip).collect();
         let thresholds = self.wanted.servers.iter().map(|server| server.thresholds);
         let mut old: BTreeMap<IpAddr, (RealServer, [u32; 2])> =
             self.servers.into_iter().zip(thresholds).map(|old| (old.0.rip, old)).collect();
         let mut servers = Vec::with_capacity(wanted.servers.len());
+        let mut rows = BTreeMap::new();
         for wanted in &wanted.servers {
             let server = if let Some((mut server, thresholds)) = old.remove(&wanted.rip) {
-                let row = server_action(id, &server);
+                rows.insert(server.rip, server_action(id, &server));
                 server.weight = wanted.weight;
                 server.inhibit_on_failure = wanted.inhibit_on_failure;
+                server.is_sorry = wanted.is_sorry;
                 server.failures.retain(|check, _| wanted.checks.contains(check));
                 server.shares.retain(|check, _| wanted.checks.contains(check));
                 if thresholds != wanted.thresholds {
                     let (row, thresholds) = (server.row.row, wanted.thresholds);
                     steps.actions.push(Action::Limits { row, thresholds });
                 }
-                let now = server_action(id, &server);
-                if now != row {
-                    steps.actions.push(now);
-                }
                 server
             } else {
-                let server = RealServer::new(wanted, key, allocation, ways);
-                steps.occupy(id, &server, wanted.thresholds);
-                server
+                RealServer::new(wanted, key, allocation, ways)
             };
             servers.push(server);
         }
         steps.vacated.extend(old.into_values().map(|(server, _)| server.row.row));
-        let list = list(&order, &servers);
-        let service = Self { wanted: wanted.clone(), id, servers, list };
+        let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
+        steps.news.extend(service.call());
+        service.list = list(&order, &service.servers);
+        // Nobody is to be picked whose row says that he must not be.
+        let mut quiescent = Vec::new();
+        for (server, wanted) in service.servers.iter().zip(&wanted.servers) {
+            let row = server_action(id, server);
+            match rows.get(&server.rip) {
+                None => steps.occupy(id, server, wanted.thresholds),
+                Some(before) if *before == row => {}
+                Some(_) if server.effective_weight() == 0 => quiescent.push(row),
+                Some(_) => steps.actions.push(row),
+            }
+        }
         let Wanted { method, lease, policy, .. } = *wanted;
         if (method, lease, policy) != (self.wanted.method, self.wanted.lease, self.wanted.policy) {
             steps.actions.push(Action::Service { key, method, lease, policy });
@@ -115,13 +126,8 @@ impl VirtualService {
         if service.published() != before {
             steps.actions.push(service.pool_action());
         }
+        steps.actions.extend(quiescent);
         service
-    }
-
-    /// What its list and its ring are made of: rows, weights of this moment, weights configured.
-    fn published(&self) -> Vec<(u16, u16, u16)> {
-        let servers = self.list.iter().map(|&place| &self.servers[place]);
-        servers.map(|server| (server.row.row, server.effective_weight(), server.weight)).collect()
     }
 }
 

@@ -104,7 +104,10 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
                 }
             },
             Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
-            Some((check, verdict)) = inputs.verdicts.recv() => daemon.event(&Event::Check(check, verdict)),
+            Some((check, verdict)) = inputs.verdicts.recv() => {
+                daemon.event(&Event::Check(check, verdict));
+                inputs.teller.services_changed(daemon.director.take_news());
+            }
             Some(change) = inputs.links.recv() => if let Err(error) = daemon.link(&change) {
                 error!("stopping, so that another node takes over: {error:#}");
                 failure.get_or_insert(error);
@@ -113,6 +116,7 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
             Some(ask) = inputs.asks.recv() => daemon.answer(ask, &mut inputs).await,
         }
     }
+    inputs.teller.services_end(&daemon.director);
     inputs.roles.finish(inputs.teller).await;
     daemon.stop();
     info!("stopped");

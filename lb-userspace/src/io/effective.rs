@@ -19,7 +19,7 @@ use self::checklist::Probing;
 pub(super) use self::limits::exceeded;
 use crate::{
     config::model::{
-        self, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, VirtualServer,
+        self, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, SorryServer, VirtualServer, Weight,
         check::{CheckTiming, Checker, Probe},
         vrrp::{Family, VrrpInstance},
     },
@@ -145,18 +145,23 @@ fn policy(service: &VirtualServer) -> Policy {
     }
 }
 
+/// How the maps name what a selection selects.
+pub(super) fn key(selector: Selector) -> ServiceKey {
+    match selector {
+        Selector::Address { address, port, protocol } => {
+            ServiceKey { vip: mapped(address), protocol: number(protocol), port }
+        }
+        Selector::Mark { mark, family } => ServiceKey::of_mark(family == Family::V6, mark),
+    }
+}
+
 fn wanted(
     service: &VirtualServer,
     selector: Selector,
     lease: u16,
     mut note: impl FnMut((ServiceKey, IpAddr), &[Probing]) -> Vec<u32>,
 ) -> Wanted {
-    let key = match selector {
-        Selector::Address { address, port, protocol } => {
-            ServiceKey { vip: mapped(address), protocol: number(protocol), port }
-        }
-        Selector::Mark { mark, family } => ServiceKey::of_mark(family == Family::V6, mark),
-    };
+    let key = key(selector);
     let scheduler = match service.scheduler {
         Scheduler::Rr => sched::Scheduler::Rr,
         Scheduler::Wrr => sched::Scheduler::Wrr,
@@ -177,16 +182,37 @@ fn wanted(
     let servers = service.pool().map(|server| {
         let checkers = server.checkers.iter().filter(|checker| checker.probe.is_available());
         let checks: Vec<_> = checkers.map(probing).collect();
+        let numbers = note((key, server.address), &checks);
+        let is_alpha = |(check, number): (&Probing, &u32)| check.1.alpha.then_some(*number);
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
             thresholds: [server.upper_threshold, server.lower_threshold],
             inhibit_on_failure: server.inhibit_on_failure,
-            checks: note((key, server.address), &checks),
+            alpha: checks.iter().zip(&numbers).filter_map(is_alpha).collect(),
+            checks: numbers,
+            is_sorry: false,
         }
     });
-    let servers = servers.collect();
-    Wanted { key, method: sched::Method { scheduler, flags }, lease, policy: policy(service), servers }
+    let servers = servers.chain(service.sorry.as_ref().map(sorry)).collect();
+    Wanted {
+        key,
+        method: sched::Method { scheduler, flags },
+        lease,
+        policy: policy(service),
+        quorum: service.quorum.least,
+        hysteresis: service.quorum.hysteresis,
+        servers,
+    }
+}
+
+/// A sorry server has the usual weight, no limits and no checks.
+fn sorry(server: &SorryServer) -> WantedServer {
+    WantedServer {
+        inhibit_on_failure: server.inhibit,
+        is_sorry: true,
+        ..WantedServer::new(server.address, Weight::default().0)
+    }
 }
 
 /// The row of `leases` of the virtual router that owns the selection's address; 0 when none does.

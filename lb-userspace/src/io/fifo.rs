@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use super::command::{Dropped, End, Programs};
-use crate::config::model::vrrp::{Command, Fifo};
+use crate::config::model::vrrp::{Command, Fifo, FifoLines};
 
 #[cfg(test)]
 mod tests;
@@ -60,9 +60,10 @@ impl Fifos {
         }
     }
 
-    /// Writes a line, which ends in a newline, to each. Never blocks.
-    pub fn write(&self, line: &str) {
-        self.0.iter().for_each(|fifo| fifo.write(line));
+    /// Writes a line, which ends in a newline, to each that is for all lines or for those of this kind. Never blocks.
+    pub fn write(&self, kind: FifoLines, line: &str) {
+        let for_it = |writer: &&Writer| [FifoLines::All, kind].contains(&writer.fifo.lines);
+        self.0.iter().filter(for_it).for_each(|fifo| fifo.write(line));
     }
 
     /// Lets the readers read what is left and ends them, in bounded time.

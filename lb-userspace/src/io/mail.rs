@@ -110,6 +110,20 @@ impl Mailer {
         }
     }
 
+    /// Tells that a real server with this `smtp_alert` came up or went down, or one of its checks: `is_whole` says which.
+    pub fn server_changed(&self, alert: impl FnOnce() -> Alert, own: Option<bool>, is_whole: bool) {
+        if self.asks(|mail| mail.tells_of_server(own) && (is_whole || mail.checks)) {
+            self.send(alert());
+        }
+    }
+
+    /// Tells that the quorum of a virtual server with this `smtp_alert` was gained or lost.
+    pub fn quorum_changed(&self, alert: impl FnOnce() -> Alert, own: Option<bool>) {
+        if self.asks(|mail| mail.tells_of_quorum(own)) {
+            self.send(alert());
+        }
+    }
+
     fn asks<T>(&self, what: impl FnOnce(&Mail) -> T) -> T {
         what(&self.queue.borrow().mail)
     }

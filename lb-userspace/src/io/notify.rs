@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::command::{Dropped, End, Programs};
 use super::fifo::Fifos;
-use crate::config::model::vrrp::{Command, Notify, VrrpGlobals};
+use crate::config::model::vrrp::{Command, FifoLines, Notify, VrrpGlobals};
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,8 @@ pub enum Subject {
     Instance,
     /// A `vrrp_sync_group`.
     Group,
+    /// A virtual server and its real servers.
+    Service,
 }
 
 impl fmt::Display for Subject {
@@ -35,6 +37,7 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Instance => "INSTANCE",
             Self::Group => "GROUP",
+            Self::Service => "VS",
         })
     }
 }
@@ -133,11 +136,27 @@ impl Notifier {
         }
         let Notification { subject, name, state, priority } = &notification;
         debug!("notifying {subject} {name} {state} {priority}");
-        self.fifos.write(&format!("{subject} \"{name}\" {state} {priority}\n"));
+        self.fifos.write(FifoLines::Vrrp, &format!("{subject} \"{name}\" {state} {priority}\n"));
         let jobs = jobs(&notification, scripts);
         if !jobs.is_empty() {
             self.queue((notification.subject, notification.name), jobs);
         }
+    }
+
+    /// Writes a line about a virtual server or one of its real servers, and has `command` run, which is that to it:
+    /// `notify_up of [192.0.2.11]:tcp:80`.
+    pub fn service_changed(&self, service: &str, line: &str, role: String, command: Option<&Command>) {
+        debug!("notifying {line}");
+        self.fifos.write(FifoLines::Lvs, &format!("{line}\n"));
+        if let Some(command) = command {
+            let job = Job { role, command: command.clone(), arguments: Vec::new() };
+            self.queue((Subject::Service, service.to_owned()), vec![job]);
+        }
+    }
+
+    /// Logs if a program cannot be run that is `role` to its configuration.
+    pub fn check_command(&self, role: &str, command: &Command) {
+        self.programs.check(role, command);
     }
 
     /// Waits for the scripts that run and wait, and lets the readers of FIFOs read what is left, in bounded time.

@@ -1,9 +1,12 @@
 //! Owns whom the outside is told of a change: scripts and FIFOs, and mail. Refuses to decide what a change is.
 
+mod services;
+
 use crate::alert::Router;
 use crate::config::Config;
 use crate::config::model::vrrp::{SyncGroup, VrrpInstance};
 
+use self::services::Services;
 use super::mail::Mailer;
 use super::notify::{Notification, Notifier, Subject};
 
@@ -12,6 +15,7 @@ use super::notify::{Notification, Notifier, Subject};
 pub(super) struct Teller {
     notifier: Notifier,
     mailer: Mailer,
+    services: Services,
 }
 
 impl Teller {
@@ -21,8 +25,8 @@ impl Teller {
     /// # Errors
     /// Outside of a runtime.
     pub(super) fn start(config: &Config) -> anyhow::Result<Self> {
-        let teller =
-            Self { notifier: Notifier::start(&config.vrrp.globals)?, mailer: Mailer::start(config)? };
+        let notifier = Notifier::start(&config.vrrp.globals)?;
+        let teller = Self { notifier, mailer: Mailer::start(config)?, services: Services::new(config) };
         teller.check(config);
         Ok(teller)
     }
@@ -31,6 +35,7 @@ impl Teller {
     pub(super) fn change(&mut self, config: &Config) {
         self.notifier.change(&config.vrrp.globals);
         self.mailer.change(config);
+        self.services = Services::new(config);
         self.check(config);
     }
 
@@ -59,5 +64,8 @@ impl Teller {
         let vrrp = &config.vrrp;
         vrrp.instances.iter().for_each(|instance| self.notifier.check(&instance.name, &instance.notify));
         vrrp.sync_groups.iter().for_each(|group| self.notifier.check(&group.name, &group.notify));
+        for (role, command) in self.services.commands() {
+            self.notifier.check_command(&role, command);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, net::IpAddr};
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::{
-    layout::{Limit, Load, MAX_POOL, Policy},
+    layout::{Limit, Load, MAX_POOL},
     sched::{
         self, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, rebase,
     },
@@ -141,15 +141,13 @@ impl Model {
 /// A service with the servers of a pool, `10.1.x.y` or `2001:db8:1::xy`, whose MAC addresses say which they are.
 fn service(port: u16, method: Method, pool: Pool, random: &mut Random) -> Wanted {
     let Pool { family, count, thresholds: limits } = pool;
-    let servers = (0..count as u16).map(|row| WantedServer {
-        rip: rip(family, row),
-        weight: [0, 1, 3, random.below(10) as u16, random.below(300) as u16][random.below(5) as usize],
-        thresholds: if limits == Thresholds::With { thresholds(random) } else { [0; 2] },
-        inhibit_on_failure: false,
-        checks: Vec::new(),
+    let servers = (0..count as u16).map(|row| {
+        let weight = [0, 1, 3, random.below(10) as u16, random.below(300) as u16][random.below(5) as usize];
+        let thresholds = if limits == Thresholds::With { thresholds(random) } else { [0; 2] };
+        WantedServer { thresholds, ..WantedServer::new(rip(family, row), weight) }
     });
     let key = ServiceKey { vip: mapped(family.vip()), protocol: TCP, port };
-    Wanted { key, method, lease: 0, policy: Policy::default(), servers: servers.collect() }
+    Wanted::new(key, method, servers.collect())
 }
 
 /// None, or an upper one with or without a lower one.

@@ -73,13 +73,7 @@ impl Run {
         };
         let weights = words.iter().find(|word| word.contains('/')).expect("weights");
         let weights: Vec<u16> = weights.split('/').map(|weight| weight.parse().expect("a weight")).collect();
-        let server = |(number, &weight): (u8, &u16)| WantedServer {
-            rip: rip(is_v6, number),
-            weight,
-            thresholds: [0; 2],
-            inhibit_on_failure: false,
-            checks: Vec::new(),
-        };
+        let server = |(number, &weight): (u8, &u16)| WantedServer::new(rip(is_v6, number), weight);
         let after = |option: &str| words.iter().position(|word| *word == option).map(|at| words[at + 1]);
         let mask = after("-M").map_or(Address::mask(128), |mask| {
             let mask: std::net::Ipv4Addr = mask.parse().expect("a mask");
@@ -91,7 +85,7 @@ impl Run {
         let mut list: Vec<(u8, u16)> = (1..).zip(weights).collect();
         list.reverse();
         Self {
-            wanted: Wanted { key, method, lease: 0, policy, servers },
+            wanted: Wanted { policy, ..Wanted::new(key, method, servers) },
             port,
             vip: own_vip.then_some(vip),
             list,

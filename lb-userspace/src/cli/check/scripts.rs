@@ -1,7 +1,7 @@
 //! Whether the programs that a configuration names can be run, and are safe to be run.
 
 use crate::config::model::check::Probe;
-use crate::config::model::vrrp::{Command, FifoLines, Notify};
+use crate::config::model::vrrp::{Command, Notify};
 use crate::config::{Config, Diagnostic, Parsed, Span};
 use crate::io::command::{Error, Programs};
 
@@ -69,16 +69,22 @@ fn commands<'a>(config: &'a Config, parsed: &Parsed) -> Vec<(Span, &'a Command)>
     let instances = vrrp.instances.iter().flat_map(|instance| notify(instance.span, &instance.notify));
     let groups = vrrp.sync_groups.iter().flat_map(|group| notify(group.span, &group.notify));
     let fifos = vrrp.globals.fifos.iter().filter_map(|fifo| {
-        let keyword = match fifo.lines {
-            FifoLines::All => "notify_fifo_script",
-            FifoLines::Vrrp => "vrrp_notify_fifo_script",
-        };
-        Some((parsed.place_of_global(keyword)?, fifo.script.as_ref()?))
+        let keyword = format!("{}_script", fifo.lines.keyword());
+        Some((parsed.place_of_global(&keyword)?, fifo.script.as_ref()?))
     });
     let servers = config.virtual_servers.iter().flat_map(|service| &service.real_servers);
     let checks = servers.flat_map(|server| &server.checkers).filter_map(|checker| match &checker.probe {
         Probe::Misc(misc) => Some((checker.span, &misc.command)),
         _ => None,
     });
-    fifos.chain(scripts).chain(instances).chain(groups).chain(checks).collect()
+    let services = config.virtual_servers.iter().flat_map(|service| {
+        let quorum = [&service.quorum.up, &service.quorum.down].map(|command| (service.span, command));
+        let servers = service.real_servers.iter();
+        let servers = servers.flat_map(|server| {
+            [&server.notify_up, &server.notify_down].map(|command| (server.span, command))
+        });
+        quorum.into_iter().chain(servers)
+    });
+    let services = services.filter_map(|(place, command)| Some((place, command.as_ref()?)));
+    fifos.chain(scripts).chain(instances).chain(groups).chain(checks).chain(services).collect()
 }

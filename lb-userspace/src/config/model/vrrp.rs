@@ -83,6 +83,22 @@ pub enum FifoLines {
     All,
     /// Those of instances and groups: `vrrp_notify_fifo`.
     Vrrp,
+    /// Those of virtual and real servers: `lvs_notify_fifo`.
+    Lvs,
+}
+
+impl FifoLines {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::All, Self::Vrrp, Self::Lvs];
+
+    /// What stands for such a FIFO in the file; behind `_script` stands its reader.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::All => "notify_fifo",
+            Self::Vrrp => "vrrp_notify_fifo",
+            Self::Lvs => "lvs_notify_fifo",
+        }
+    }
 }
 
 /// A program to run, without a shell.

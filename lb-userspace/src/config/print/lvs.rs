@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::vrrp::command;
 use super::{Node, checks, quote};
-use crate::config::model::vrrp::{Family, FifoLines};
+use crate::config::model::vrrp::Family;
 use crate::config::model::{
     Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, Quorum, RealServer, Scheduler,
     Selector, SorryServer, VirtualServer,
@@ -22,10 +22,7 @@ pub(super) fn globals(config: &Config) -> Vec<Node> {
         Node::maybe_flag("enable_script_security", globals.script_security),
     ];
     for fifo in &globals.fifos {
-        let keyword = match fifo.lines {
-            FifoLines::All => "notify_fifo",
-            FifoLines::Vrrp => "vrrp_notify_fifo",
-        };
+        let keyword = fifo.lines.keyword();
         let path = fifo.path.to_string_lossy().into_owned();
         nodes.push(Node::new(keyword, [path].into_iter().chain(fifo.owner.iter().flat_map(quote::user))));
         if let Some(script) = &fifo.script {

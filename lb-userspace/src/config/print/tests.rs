@@ -310,6 +310,7 @@ fn samples(kind: BlockKind, name: &str) -> &'static [&'static str] {
         (_, "lvs_timeouts") => &["tcp 5", "udp 3 tcp 4", "tcpfin 0"],
         (_, "script_user" | "user") => &["root", "nobody nogroup", "u :g"],
         (_, "notify_fifo") => &["/run/a", "/run/b u g"],
+        (_, "lvs_notify_fifo") => &["/run/l"],
         (_, "vrrp_notify_fifo") => &["/run/a", "/run/c u"],
         (BlockKind::FileCheck, "track_file") => &["f0"],
         (BlockKind::TrackFile | BlockKind::FileCheck, "weight") => &["3", "-1000", "2147483647 reverse"],

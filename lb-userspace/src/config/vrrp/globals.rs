@@ -75,11 +75,11 @@ pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> 
             problems.push(problem);
         }
     }
-    for (lines, name, script) in [
-        (FifoLines::All, "notify_fifo", "notify_fifo_script"),
-        (FifoLines::Vrrp, "vrrp_notify_fifo", "vrrp_notify_fifo_script"),
-    ] {
-        let last = |name| settings.iter().rfind(|setting| setting.name() == name).copied();
+    for lines in FifoLines::ALL {
+        let name = lines.keyword();
+        let script = format!("{name}_script");
+        let script = script.as_str();
+        let last = |name: &str| settings.iter().rfind(|setting| setting.name() == name).copied();
         let Some(fifo) = fifo(lines, last(name), last(script), problems) else { continue };
         if globals.all.fifos.iter().any(|other| other.path == fifo.path) {
             let message = format!("{} names the FIFO of `notify_fifo`; it is ignored", quoted(name));

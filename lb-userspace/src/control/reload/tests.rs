@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lb_common::{
-    layout::{Address, NextHop, Policy, ServerState},
+    layout::{Address, NextHop, ServerState},
     sched::Scheduler,
 };
 use proptest::prelude::*;
@@ -30,17 +30,12 @@ fn check(port: u16, last: u8) -> u32 {
 
 fn server(port: u16, last: u8, weight: u16) -> WantedServer {
     let checks = vec![check(port, last)];
-    WantedServer { rip: rip(last), weight, thresholds: [0; 2], inhibit_on_failure: false, checks }
+    WantedServer { checks, ..WantedServer::new(rip(last), weight) }
 }
 
 fn service(port: u16, servers: &[(u8, u16)]) -> Wanted {
-    Wanted {
-        key: key(port),
-        method: Scheduler::Wrr.into(),
-        lease: 0,
-        policy: Policy::default(),
-        servers: servers.iter().map(|&(last, weight)| server(port, last, weight)).collect(),
-    }
+    let servers = servers.iter().map(|&(last, weight)| server(port, last, weight)).collect();
+    Wanted::new(key(port), Scheduler::Wrr.into(), servers)
 }
 
 fn way(last: u8) -> Event {

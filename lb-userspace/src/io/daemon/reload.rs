@@ -138,6 +138,7 @@ impl Daemon {
         }
         self.checklist = next.checklist;
         inputs.teller.change(&next.config);
+        inputs.teller.services_changed(self.director.take_news());
         // Last, so that an address that comes finds its service.
         match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
             Ok(later) => reload.warnings.extend(later),

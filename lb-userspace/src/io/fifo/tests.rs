@@ -15,8 +15,8 @@ async fn a_fifo_is_made_and_takes_lines_before_anybody_reads() {
     let made = fs::metadata(place.path("fifo")).unwrap();
     assert!(made.file_type().is_fifo());
     assert_eq!(made.permissions().mode() & 0o777, 0o600);
-    fifos.write("INSTANCE \"VI_1\" MASTER 100\n");
-    fifos.write("GROUP \"VG_1\" MASTER 0\n");
+    fifos.write(FifoLines::Vrrp, "INSTANCE \"VI_1\" MASTER 100\n");
+    fifos.write(FifoLines::Vrrp, "GROUP \"VG_1\" MASTER 0\n");
     let mut reader = fs::File::open(place.path("fifo")).unwrap();
     fifos.finish().await;
     let mut text = String::new();
@@ -31,7 +31,7 @@ async fn a_full_fifo_loses_whole_lines_and_blocks_nobody() {
     let fifos = open(place.path("fifo"), None);
     let line = "INSTANCE \"VI_1\" BACKUP 100\n";
     for _ in 0..10_000 {
-        fifos.write(line);
+        fifos.write(FifoLines::Vrrp, line);
     }
     let mut reader = fs::File::open(place.path("fifo")).unwrap();
     fifos.finish().await;
@@ -49,8 +49,8 @@ async fn its_script_gets_the_path_last_and_every_line_before_it_ends() {
     script.words.push("own".to_owned());
     let fifos = open(place.path("fifo"), Some(script));
     place.lines("args", 1).await;
-    fifos.write("INSTANCE \"VI_1\" BACKUP 100\n");
-    fifos.write("INSTANCE \"VI_1\" STOP 100\n");
+    fifos.write(FifoLines::Vrrp, "INSTANCE \"VI_1\" BACKUP 100\n");
+    fifos.write(FifoLines::Vrrp, "INSTANCE \"VI_1\" STOP 100\n");
     fifos.finish().await;
     assert_eq!(place.read("args"), format!("own {}\n", place.path("fifo").display()));
     assert_eq!(place.read("out"), "INSTANCE \"VI_1\" BACKUP 100\nINSTANCE \"VI_1\" STOP 100\n");
@@ -106,7 +106,7 @@ async fn what_is_no_fifo_is_left_alone() {
     let place = Place::new();
     fs::write(place.path("file"), "precious").unwrap();
     let fifos = open(place.path("file"), None);
-    fifos.write("INSTANCE \"VI_1\" MASTER 100\n");
+    fifos.write(FifoLines::Vrrp, "INSTANCE \"VI_1\" MASTER 100\n");
     fifos.finish().await;
     assert_eq!(place.read("file"), "precious");
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lb_common::{layout::Policy, sched::Method};
+use lb_common::sched::Method;
 use xlvs::plan::{ServiceKey, Wanted, WantedServer, mapped};
 
 /// The VIP of the services in IPv4.
@@ -28,14 +28,11 @@ pub(crate) fn service_of(
     servers: &[(u8, u16)],
 ) -> Wanted {
     let server = |&(last, weight): &(u8, u16)| WantedServer {
-        rip: if vip.is_ipv4() { rip(last) } else { rip6(last) },
-        weight,
-        thresholds: [0; 2],
-        inhibit_on_failure: false,
         checks: vec![u32::from(last)],
+        ..WantedServer::new(if vip.is_ipv4() { rip(last) } else { rip6(last) }, weight)
     };
     let servers = servers.iter().map(server).collect();
-    Wanted { key: key(vip, protocol, port), method, lease: 0, policy: Policy::default(), servers }
+    Wanted::new(key(vip, protocol, port), method, servers)
 }
 
 /// The key of a service.

@@ -1,0 +1,57 @@
+//! What people are told of: real servers that come up and go down, and quorums that are gained and lost.
+
+use std::net::IpAddr;
+
+use super::RealServer;
+use crate::plan::ServiceKey;
+
+/// Something that people are told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A check of a real server passed for the first time after it had failed, or the other way round.
+    Check {
+        /// Of which service.
+        service: ServiceKey,
+        /// The RIP.
+        server: IpAddr,
+        /// It passed.
+        is_up: bool,
+        /// Why it failed, for people; empty where it passed.
+        reason: String,
+        /// With it the server as a whole came up or went down.
+        is_whole: bool,
+    },
+    /// A service gained or lost its quorum.
+    Quorum {
+        /// Which.
+        service: ServiceKey,
+        /// Gained.
+        is_up: bool,
+        /// The numbers that decided, as keepalived writes them: `quorum+hysteresis=sum <= weight`.
+        rule: String,
+    },
+}
+
+/// How a server and one of its checks stand.
+pub(super) struct Health {
+    is_up: bool,
+    has_passed: bool,
+}
+
+impl Health {
+    pub(super) fn of(server: &RealServer, check: u32) -> Self {
+        Self { is_up: server.failures.is_empty(), has_passed: !server.failures.contains_key(&check) }
+    }
+
+    /// What is to be told if this was before and `server` is now.
+    pub(super) fn change(&self, server: &RealServer, check: u32, service: ServiceKey) -> Option<News> {
+        let now = Self::of(server, check);
+        (now.has_passed != self.has_passed).then(|| News::Check {
+            service,
+            server: server.rip,
+            is_up: now.has_passed,
+            reason: server.failures.get(&check).cloned().unwrap_or_default(),
+            is_whole: now.is_up != self.is_up,
+        })
+    }
+}

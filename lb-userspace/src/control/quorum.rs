@@ -1,0 +1,194 @@
+//! Whether enough real servers of a service are up, and whose turn it is where they are not.
+
+use super::{News, VirtualService};
+
+/// Whether there is a quorum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quorum {
+    /// Nothing was counted yet.
+    #[default]
+    Unknown,
+    /// There is.
+    Held,
+    /// There is none.
+    Lost,
+}
+
+impl Quorum {
+    /// After the weights that are up were counted: lost at 0 and below `least - hysteresis`, gained at
+    /// `least + hysteresis`; in the beginning held at `least`.
+    #[must_use]
+    pub fn after(self, weight: u32, least: u32, hysteresis: u32) -> Self {
+        let threshold = match self {
+            Self::Unknown => least,
+            Self::Held => least.saturating_sub(hysteresis),
+            Self::Lost => least.saturating_add(hysteresis),
+        };
+        if weight >= threshold.max(1) { Self::Held } else { Self::Lost }
+    }
+}
+
+impl VirtualService {
+    /// Counts who is up, and calls the real servers or the sorry server; gives what is to be told of that.
+    pub(super) fn call(&mut self) -> Option<News> {
+        let (least, hysteresis) = (self.wanted.quorum, self.wanted.hysteresis);
+        let servers = self.servers.iter().filter(|server| !server.is_sorry && server.failures.is_empty());
+        let weight = servers.map(|server| u32::from(server.wanted_weight())).sum();
+        let before = self.quorum;
+        self.quorum = before.after(weight, least, hysteresis);
+        let has_sorry = self.servers.iter().any(|server| server.is_sorry);
+        let is_held = self.quorum == Quorum::Held;
+        for server in &mut self.servers {
+            server.is_called = if server.is_sorry { !is_held } else { is_held || !has_sorry };
+        }
+        let is_news = before != Quorum::Unknown && before != self.quorum;
+        is_news.then(|| News::Quorum {
+            service: self.wanted.key,
+            is_up: is_held,
+            rule: rule(is_held, least, hysteresis, weight),
+        })
+    }
+}
+
+fn rule(is_held: bool, least: u32, hysteresis: u32, weight: u32) -> String {
+    let (least, hysteresis) = (i64::from(least), i64::from(hysteresis));
+    if is_held {
+        format!("{least}+{hysteresis}={} <= {weight}", least + hysteresis)
+    } else {
+        format!("{least}-{hysteresis}={} > {weight}", least - hysteresis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use lb_common::layout::{Address, NextHop, ServerState};
+    use lb_common::sched::Scheduler;
+
+    use super::*;
+    use crate::control::{Action, Director, Event, Way};
+    use crate::health::Verdict;
+    use crate::plan::{Allocation, ServiceKey, Wanted, WantedServer};
+
+    const KEY: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
+
+    #[test]
+    fn a_quorum_is_lost_below_and_gained_above() {
+        let walk = |least, hysteresis, weights: &[u32]| {
+            let mut quorum = Quorum::default();
+            let mut step = |weight: &u32| {
+                quorum = quorum.after(*weight, least, hysteresis);
+                quorum == Quorum::Held
+            };
+            weights.iter().map(&mut step).collect::<Vec<_>>()
+        };
+        assert_eq!(walk(1, 0, &[2, 1, 0, 1]), [true, true, false, true]);
+        assert_eq!(walk(4, 1, &[4, 3, 2, 3, 4, 5, 4]), [true, true, false, false, false, true, true]);
+        assert_eq!(walk(4, 1, &[3, 4, 5]), [false, false, true]);
+        assert_eq!(walk(0, 0, &[0, 1, 0]), [false, true, false], "nobody is nobody");
+    }
+
+    fn rip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// Real servers 1 and 2 of weight 2 each and the sorry server 9.
+    fn wanted(inhibit: bool, alpha: bool) -> [Wanted; 1] {
+        let server = |last: u8| WantedServer {
+            inhibit_on_failure: inhibit,
+            checks: if last == 9 { Vec::new() } else { vec![u32::from(last)] },
+            alpha: if alpha && last != 9 { vec![u32::from(last)] } else { Vec::new() },
+            is_sorry: last == 9,
+            ..WantedServer::new(rip(last), 2)
+        };
+        let servers = [1, 2, 9].map(server).to_vec();
+        [Wanted { quorum: 3, ..Wanted::new(KEY, Scheduler::Wrr.into(), servers) }]
+    }
+
+    fn director(wanted: &[Wanted]) -> Director {
+        let allocation = Allocation::default().assign(wanted).expect("small");
+        let mut director = Director::new(wanted, &allocation);
+        for last in [1, 2, 9] {
+            let hop = NextHop { mac: [2, 0, 0, 0, 0, last], port: 0 };
+            director.handle(&Event::Way(rip(last), Way::Through(hop)));
+        }
+        director
+    }
+
+    fn failed(check: u32) -> Event {
+        Event::Check(check, Verdict::Down { reason: "connection refused".to_owned() })
+    }
+
+    fn pool(actions: &[Action]) -> Option<&[(u16, u16)]> {
+        actions.iter().find_map(|action| match action {
+            Action::Pool(_, list) => Some(list.as_slice()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn the_sorry_server_takes_the_place_of_all() {
+        let mut director = director(&wanted(false, false));
+        assert_eq!(pool(&director.everything()), Some(&[(1, 2), (0, 2)][..]));
+        let actions = director.handle(&failed(1));
+        let kinds: Vec<_> = actions
+            .iter()
+            .map(|action| match action {
+                Action::Server { row, info, .. } => (Some(*row), info.state, info.quiescent),
+                _ => (None, 0, 0),
+            })
+            .collect();
+        let (ready, down) = (ServerState::Ready as u8, ServerState::Down as u8);
+        let in_order = [(Some(2), ready, 0), (None, 0, 0), (Some(0), down, 1), (Some(1), ready, 1)];
+        assert_eq!(kinds, in_order, "who is up keeps its flows");
+        assert_eq!(pool(&actions), Some(&[(2, 2)][..]));
+        let actions = director.handle(&Event::Check(1, Verdict::Up));
+        assert_eq!(pool(&actions), Some(&[(1, 2), (0, 2)][..]));
+        assert_eq!(director.handle(&Event::Check(1, Verdict::Up)), []);
+    }
+
+    #[test]
+    fn who_is_inhibited_stays_in_the_list_with_weight_0() {
+        let mut director = director(&wanted(true, false));
+        assert_eq!(pool(&director.everything()), Some(&[(2, 0), (1, 2), (0, 2)][..]));
+        assert_eq!(pool(&director.handle(&failed(1))), Some(&[(2, 2), (1, 0), (0, 0)][..]));
+        let actions = director.handle(&Event::Check(1, Verdict::Up));
+        assert_eq!(pool(&actions), Some(&[(2, 0), (1, 2), (0, 2)][..]));
+    }
+
+    #[test]
+    fn with_alpha_all_are_down_until_they_have_passed_and_nobody_is_told_that() {
+        let mut director = director(&wanted(false, true));
+        assert_eq!(pool(&director.everything()), Some(&[(2, 2)][..]));
+        director.handle(&failed(1));
+        director.handle(&failed(2));
+        assert_eq!(director.take_news(), []);
+        director.handle(&Event::Check(1, Verdict::Up));
+        let told = |server| News::Check {
+            service: KEY,
+            server: rip(server),
+            is_up: true,
+            reason: String::new(),
+            is_whole: true,
+        };
+        assert_eq!(director.take_news(), [told(1)]);
+        let actions = director.handle(&Event::Check(2, Verdict::Up));
+        assert_eq!(pool(&actions), Some(&[(1, 2), (0, 2)][..]));
+        let gained = News::Quorum { service: KEY, is_up: true, rule: "3+0=3 <= 4".to_owned() };
+        assert_eq!(director.take_news(), [told(2), gained]);
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let mut director = director(&wanted(false, false));
+        for _ in 0..2 {
+            director.handle(&failed(2));
+        }
+        let reason = "connection refused".to_owned();
+        let down = News::Check { service: KEY, server: rip(2), is_up: false, reason, is_whole: true };
+        let lost = News::Quorum { service: KEY, is_up: false, rule: "3-0=3 > 2".to_owned() };
+        assert_eq!(director.take_news(), [down, lost]);
+        assert_eq!(director.take_news(), []);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the configuration wants told of virtual and real servers. Of a group only its first selection speaks, for all have
+//! the same servers and checks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::Teller;
+use crate::alert::{Alert, Name};
+use crate::config::Config;
+use crate::config::model::vrrp::Command;
+use crate::config::model::{Quorum, RealServer, VirtualServer};
+use crate::control::{Director, News, Quorum as Standing};
+use crate::io::effective;
+use crate::plan::ServiceKey;
+
+/// Every virtual server that runs, by its first selection.
+#[derive(Debug, Default)]
+pub(super) struct Services(BTreeMap<ServiceKey, VirtualServer>);
+
+impl Services {
+    pub(super) fn new(config: &Config) -> Self {
+        Self(config.served().map(|service| (effective::key(service.selector), service.clone())).collect())
+    }
+
+    /// Every command with what it is to its configuration.
+    pub(super) fn commands(&self) -> impl Iterator<Item = (String, &Command)> {
+        self.0.values().flat_map(|service| {
+            let Quorum { up, down, .. } = &service.quorum;
+            let quorum = [("quorum_up", up), ("quorum_down", down)];
+            let quorum =
+                quorum.map(|(keyword, command)| (format!("{keyword} of {service}"), command.as_ref()));
+            let servers = service.real_servers.iter().flat_map(|server| {
+                let both = [("notify_up", &server.notify_up), ("notify_down", &server.notify_down)];
+                both.map(|(keyword, command)| (format!("{keyword} of {}", server.address), command.as_ref()))
+            });
+            quorum.into_iter().chain(servers).filter_map(|(role, command)| Some((role, command?)))
+        })
+    }
+
+    fn find(&self, key: ServiceKey) -> Option<(Name<'_>, &VirtualServer)> {
+        let service = self.0.get(&key)?;
+        Some((Name { key, group: service.group.as_ref().map(|group| group.name.as_str()) }, service))
+    }
+}
+
+fn find(service: &VirtualServer, server: IpAddr) -> Option<&RealServer> {
+    service.real_servers.iter().find(|known| known.address == server)
+}
+
+impl Teller {
+    /// That real servers or quorums changed.
+    pub(in crate::io) fn services_changed(&self, news: Vec<News>) {
+        for news in news {
+            match news {
+                News::Check { service, server, is_up, reason, is_whole } => {
+                    let why = if is_up {
+                        "CHECK succeed on service".to_owned()
+                    } else {
+                        format!("CHECK failed on service : {reason}")
+                    };
+                    self.server_changed(service, server, is_up, &why, is_whole);
+                }
+                News::Quorum { service, is_up, rule } => self.quorum_changed(service, is_up, &rule),
+            }
+        }
+    }
+
+    /// That everything ends, where the configuration wants that told as the end of servers and quorums.
+    pub(in crate::io) fn services_end(&self, director: &Director) {
+        for (key, service) in &director.services {
+            if !self.services.0.get(key).is_some_and(|service| service.omega) {
+                continue;
+            }
+            for server in service.servers.iter().filter(|server| !server.is_sorry() && !server.is_failed()) {
+                self.server_changed(*key, server.rip, false, "Shutting down", true);
+            }
+            if service.quorum == Standing::Held {
+                self.quorum_changed(*key, false, "by shutting down");
+            }
+        }
+    }
+
+    fn server_changed(&self, key: ServiceKey, address: IpAddr, is_up: bool, why: &str, is_whole: bool) {
+        let Some((name, service)) = self.services.find(key) else { return };
+        let Some(server) = find(service, address) else { return };
+        let alert = || Alert::of_server(address, &name, is_up, why);
+        self.mailer.server_changed(alert, server.smtp_alert, is_whole);
+        if is_whole {
+            let (state, keyword, command) = if is_up {
+                ("UP", "notify_up", &server.notify_up)
+            } else {
+                ("DOWN", "notify_down", &server.notify_down)
+            };
+            let line = format!("RS {} {name} {state}", name.at(address));
+            let role = format!("{keyword} of {}", name.at(address));
+            self.notifier.service_changed(&name.to_string(), &line, role, command.as_ref());
+        }
+    }
+
+    fn quorum_changed(&self, key: ServiceKey, is_up: bool, rule: &str) {
+        let Some((name, service)) = self.services.find(key) else { return };
+        let quorum = &service.quorum;
+        let alert = || Alert::of_quorum(&name, is_up, rule);
+        self.mailer.quorum_changed(alert, quorum.smtp_alert);
+        let (state, keyword, command) =
+            if is_up { ("UP", "quorum_up", &quorum.up) } else { ("DOWN", "quorum_down", &quorum.down) };
+        let role = format!("{keyword} of {name}");
+        self.notifier.service_changed(
+            &name.to_string(),
+            &format!("VS {name} {state}"),
+            role,
+            command.as_ref(),
+        );
+    }
+}
