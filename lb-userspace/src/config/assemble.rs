@@ -40,6 +40,7 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
         find_unowned(&config, problems);
         find_undecided(&config, problems);
     }
+    find_sleepless(&config, problems);
     find_unmatched(&config, problems);
     config
 }
@@ -132,6 +133,19 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
         {
             warn(address, rule.span);
         }
+    }
+}
+
+/// Services whose checks would rest while their addresses are elsewhere, and that have none which come and go.
+fn find_sleepless(config: &Config, problems: &mut Vec<Diagnostic>) {
+    let is_owned = |selector| config.owners(selector).next().is_some();
+    let services = config.virtual_servers.iter().filter(|service| service.ha_suspend);
+    for service in services.filter(|service| !service.selectors().any(is_owned)) {
+        let message = "`ha_suspend` has no effect: no vrrp_instance owns the virtual address";
+        problems.push(
+            Diagnostic::ours(service.span, message)
+                .hint("remove it, or add the address to a `virtual_ipaddress`"),
+        );
     }
 }
 

@@ -210,7 +210,7 @@ mod tests {
                      track_script track_interface reverse use_vmac authentication auth_pass vrrp_script script \
                      vrrp_sync_group group notify_master vrrp_track_process process advert_int default max_ttl $A=1 $A= $A=${B} $B=$A ${A}${B} ${A}.1 @main @^main \\ \
                      ~SEQ(A,1,3) ~SEQx(B,10) ~SEQ(A ~LST(A,1,{2}) ~LST({A,B},{1,2},{x}) ${_RANDOM ${_RANDOM} 5} ${_PWD} ${_X} \
-                     ${${A}} include_check +match random_seed misc_path \\x41";
+                     ${${A}} include_check +match random_seed misc_path HTTP_GET SSL_GET url path regex ( [a regex_min_offset status_code 1-2 digest payload require_reply xx UDP_CHECK DNS_CHECK type MISC_CHECK FILE_CHECK SMTP_CHECK host virtualhost \\x41";
         let breaks = ["\n", "\n", "\n", "\\\n", "\t", "\r", "\u{1b}[2J"];
         let words: Vec<_> = words.split_whitespace().chain(breaks).collect();
         prop::collection::vec(prop::sample::select(words), 0..60).prop_map(|words| words.join(" "))

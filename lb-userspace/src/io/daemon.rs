@@ -26,7 +26,7 @@ use super::{
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
     descriptors,
-    effective::{Checklist, effective, leases, marks, owned, timeouts},
+    effective::{Checklist, effective, leases, marks, owned, resting, timeouts},
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution},
     parking::EarlyFragments,
@@ -96,7 +96,7 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
             () = any(&mut asked) => info!("what this signal asks for tells `xlvs status`, or `xlvs status --json`"),
             _ = hangup.recv() => drop(daemon.reload(&mut inputs).await),
             news = inputs.roles.next() => match inputs.roles.handle(news, &inputs.teller).await {
-                Ok(Turn::Running) => {}
+                Ok(Turn::Running) => daemon.rest_checks(&inputs.roles),
                 Ok(Turn::Stopped) => break,
                 Err(error) => {
                     failure.get_or_insert(error);
@@ -168,6 +168,8 @@ struct Daemon {
     resolutions: BTreeMap<IpAddr, Resolution>,
     checks: Checks,
     checklist: Checklist,
+    /// The services whose checks rest.
+    resting: BTreeSet<ServiceKey>,
     /// None while the program's place is taken by another, and should that fail.
     collector: Option<Collector>,
     /// Likewise.
@@ -214,7 +216,8 @@ impl Daemon {
             None
         };
         let (checks, verdicts) = Checks::start();
-        checks.set(checklist.specs().cloned().collect(), &options.config.vrrp.globals);
+        let resting = resting(&options.config, &numbers, |_| false);
+        checks.set(checklist.specs_but_of(&resting), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
@@ -238,6 +241,7 @@ impl Daemon {
             resolutions,
             checks,
             checklist,
+            resting,
             collector: Some(collector),
             early_fragments: Some(early_fragments),
             log,
@@ -257,6 +261,15 @@ impl Daemon {
 
     fn names(&self) -> Vec<&str> {
         self.interfaces.iter().map(|link| link.name.as_str()).collect()
+    }
+
+    /// Has the checks rest or go on of services whose addresses come and go with a mastership.
+    fn rest_checks(&mut self, roles: &Roles) {
+        let resting = resting(&self.config, &self.numbers, |router| roles.is_master(router));
+        if resting != self.resting {
+            self.checks.set(self.checklist.specs_but_of(&resting), &self.config.vrrp.globals);
+            self.resting = resting;
+        }
     }
 
     fn way(&mut self, address: IpAddr, resolution: Resolution) {

@@ -4,7 +4,7 @@
 mod checklist;
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -27,6 +27,20 @@ use crate::{
     plan::{ServiceKey, Wanted, WantedServer, mapped},
     vrrp::{Numbers, RouterId},
 };
+
+/// The services whose checks rest, because `ha_suspend` says so and none of their addresses is here.
+pub(super) fn resting(
+    config: &Config,
+    numbers: &Numbers,
+    is_master: impl Fn(RouterId) -> bool,
+) -> BTreeSet<ServiceKey> {
+    let services = config.served().filter(|service| service.ha_suspend);
+    let rests = |selector: &Selector| {
+        let mut owners = config.owners(*selector).filter_map(|owner| numbers.of(&owner.name)).peekable();
+        owners.peek().is_some() && !owners.any(&is_master)
+    };
+    services.flat_map(VirtualServer::selectors).filter(rests).map(key).collect()
+}
 
 /// The services that can run, and their checks, which keep the numbers that they had in `before`.
 pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Checklist) -> (Vec<Wanted>, Checklist) {

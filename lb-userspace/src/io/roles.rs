@@ -158,6 +158,11 @@ impl Roles {
         carriers.remove_all().await;
     }
 
+    /// Whether a router was master when it last changed.
+    pub(super) fn is_master(&self, router: RouterId) -> bool {
+        self.standing.get(&router).is_some_and(|(state, _)| *state == State::Master)
+    }
+
     /// How every router stands.
     pub(super) async fn report(&self) -> Vec<RouterReport> {
         self.thread.report().await

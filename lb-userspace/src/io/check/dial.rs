@@ -45,7 +45,7 @@ pub(super) fn open(endpoint: &Endpoint, kind: Type, protocol: Protocol) -> Resul
 }
 
 /// Binds a socket as the check says, and marks what it sends.
-pub(super) fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Failure> {
+fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Failure> {
     if endpoint.fwmark != 0 {
         let marked = socket.set_mark(endpoint.fwmark);
         marked.map_err(|error| Failure::Host(format!("cannot mark packets: {}", text(&error))))?;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use md5::{Digest as _, Md5};
 use pcre2::bytes::Regex;
+use tokio::sync::Semaphore;
 
 use super::probe::Failure;
 use crate::config::model::check::{PagePattern, Url};
@@ -14,6 +15,9 @@ const WINDOW: usize = 256 * 1024;
 const BEFORE: usize = 256;
 /// A page that nobody looks into is read so far.
 const UNREAD: usize = 1024 * 1024;
+
+/// Searches at one time, each on a thread.
+static SEARCHES: Semaphore = Semaphore::const_new(4);
 
 /// A page that comes.
 pub(super) struct Page<'a> {
@@ -63,8 +67,13 @@ impl<'a> Page<'a> {
             return Err(Failure::Host("the pattern cannot be used".to_owned()));
         };
         let (window, pattern) = (self.window, pattern.clone());
-        // A pattern may take long, though not without end: PCRE2 limits the steps of one search.
-        let search = tokio::task::spawn_blocking(move || search(&window, &regex, &pattern));
+        // A search may take long, though not without end: PCRE2 limits its steps.
+        let place = SEARCHES.acquire().await.map_err(|error| Failure::Host(error.to_string()))?;
+        let search = tokio::task::spawn_blocking(move || {
+            let found = search(&window, &regex, &pattern);
+            drop(place);
+            found
+        });
         search.await.unwrap_or_else(|error| Err(Failure::Host(error.to_string())))
     }
 }

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Checklist, Daemon, Inputs, addresses, bpf_log, effective, first_resolutions, leases, links, marks, names,
-    owned, timeouts, way,
+    owned, resting, timeouts, way,
 };
 use crate::{
     config::Config,
@@ -124,7 +124,9 @@ impl Daemon {
         if [came, gone, other] != [0; 3] {
             reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
         }
-        self.checks.set(next.checklist.specs().cloned().collect(), &next.config.vrrp.globals);
+        let resting = resting(&next.config, &next.numbers, |router| inputs.roles.is_master(router));
+        self.checks.set(next.checklist.specs_but_of(&resting), &next.config.vrrp.globals);
+        self.resting = resting;
         let was = self.datapath.timeouts();
         let is = timeouts(&next.config, was);
         if is != was {

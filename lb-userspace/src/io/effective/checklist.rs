@@ -1,6 +1,10 @@
 //! Owns the numbers of the checks. What a real server was checked by keeps its number, and so its state.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use crate::{config::model::check::Probe, health::Settings, io::check::CheckSpec, plan::ServiceKey};
 
@@ -64,6 +68,12 @@ impl Checklist {
     /// All of them.
     pub(crate) fn specs(&self) -> impl Iterator<Item = &CheckSpec> {
         self.by_server.values().flatten()
+    }
+
+    /// Those of services that are not `resting`.
+    pub(crate) fn specs_but_of(&self, resting: &BTreeSet<ServiceKey>) -> Vec<CheckSpec> {
+        let run = self.by_server.iter().filter(|((service, _), _)| !resting.contains(service));
+        run.flat_map(|(_, specs)| specs).cloned().collect()
     }
 
     /// How many are not in `before`, are no longer in `self`, and are there with another target or timing.
