@@ -1,0 +1,62 @@
+//! What is run and who is told when an instance, a group or a tracker changes. Reads no text.
+
+use std::path::PathBuf;
+
+/// What is run on transitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `notify_master`.
+    pub master: Option<Command>,
+    /// `notify_backup`.
+    pub backup: Option<Command>,
+    /// `notify_fault`.
+    pub fault: Option<Command>,
+    /// `notify_stop`.
+    pub stop: Option<Command>,
+    /// `notify`: run on every transition with kind, name, state and priority.
+    pub any: Option<Command>,
+    /// `notify_master_rx_lower_pri`: run when a master hears a lower priority.
+    pub lower_priority: Option<Command>,
+    /// `notify_priority_changes`: a change of priority alone is notified too.
+    pub priority_changes: bool,
+}
+
+/// A FIFO that gets a line for every transition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fifo {
+    /// Which transitions it is for.
+    pub lines: FifoLines,
+    /// Made if it is not there.
+    pub path: PathBuf,
+    /// Whose it is when it is made; that of the user of [`Self::script`], or of scripts, without one.
+    pub owner: Option<User>,
+    /// Started with the FIFO's path as its last argument.
+    pub script: Option<Command>,
+}
+
+/// Which transitions a FIFO is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FifoLines {
+    /// All there are: `notify_fifo`.
+    All,
+    /// Those of instances and groups: `vrrp_notify_fifo`.
+    Vrrp,
+}
+
+/// A program to run, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Command {
+    /// The program and its arguments; never empty.
+    pub words: Vec<String>,
+    /// Who runs it, if not the default.
+    pub user: Option<User>,
+}
+
+/// A user and perhaps a group, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct User {
+    /// The user's name.
+    pub name: String,
+    /// The group's name; the user's own without one.
+    pub group: Option<String>,
+}
