@@ -55,7 +55,6 @@ fn what_keepalived_would_correct_too_is_4() {
 #[test]
 fn what_only_xlvs_says_is_0() {
     for text in [
-        format!("{INSTANCE} smtp_alert\n}}\n"),
         format!("{INSTANCE} priority 90\n priority 91\n}}\n"),
         format!("{INSTANCE} state MASTER\n}}\n"),
         "virtual_server 10.0.0.1 80 {\n lb_algo rr\n lb_kind NAT\n protocol TCP\n real_server 10.0.0.2 80 {\n }\n}\n"
