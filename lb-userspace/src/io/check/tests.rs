@@ -159,7 +159,10 @@ async fn replacing_the_set_keeps_what_is_unchanged() {
 
 #[tokio::test]
 async fn more_checks_than_probes_and_queue_places() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    // Room for all that are under way at once.
+    let listener = socket.listen(4096).unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -169,9 +172,12 @@ async fn more_checks_than_probes_and_queue_places() {
     let (checks, mut verdicts) = Checks::start();
     let count = 10_000;
     // Each with another timing, so that none is another's.
-    let delay_loop = |id| Duration::from_secs(60 + u64::from(id));
     // A machine that is busy may need long for so many connections.
-    let settings = |id| Settings { delay_loop: delay_loop(id), timeout: Duration::from_mins(2), ..FAST };
+    let settings = |id| Settings {
+        delay_loop: Duration::from_secs(600 + u64::from(id)),
+        timeout: Duration::from_mins(2),
+        ..FAST
+    };
     let spec = |id| CheckSpec { settings: settings(id), ..spec(id, address) };
     set(&checks, (0..count).map(spec).collect());
     let mut said = std::collections::BTreeSet::new();
