@@ -85,6 +85,7 @@ pub struct Instance {
 }
 
 /// A virtual service.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// The VIP; of a service by firewall mark, the unspecified address of its family.

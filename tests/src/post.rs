@@ -1,4 +1,4 @@
-//! The mail server of a host: OpenSMTPD with a configuration and directories of its own, which keeps every letter.
+//! The mail server of a host: `smtpd` of OpenBSD with a configuration and directories of its own, which keeps every letter.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpStream};

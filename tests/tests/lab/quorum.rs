@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::client::tally;
 use lb_tests::config::{Protocol, VirtualServer};
-use lb_tests::lab::BIG_MEGABYTES;
+use lb_tests::lab::{BIG_MEGABYTES, DIRECTOR};
+use lb_tests::nginx::Nginx;
 use lb_tests::post::Post;
 use lb_tests::record::Record;
 use lb_tests::{Lab, Plan, process, with_lab};
@@ -236,6 +237,28 @@ fn with_omega_the_end_is_told_as_the_end_of_all_servers() -> Result<()> {
         let expected =
             [format!("RS [{server}]:tcp:80 [{vip}]:tcp:80 DOWN"), format!("VS [{vip}]:tcp:80 DOWN")];
         assert_eq!(lines, expected);
+        Ok(())
+    })
+}
+
+#[test]
+fn the_sorry_server_may_be_the_director_itself() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        let mut own = Nginx::prepare("director", &lab.dir().join("own"), &lab.dir().join("none"))?;
+        own.start(lab.director.netns())?;
+        let config = lab.http_on_all("rr").line(&format!("sorry_server {DIRECTOR} 80"));
+        lab.balance(&config, 1)?;
+        assert_eq!(lab.client().sequence(lab.service(), 3)?, ["rs1"; 3]);
+        lab.servers[0].stop()?;
+        lab.director.wait_status("the director to serve", BOUND, |status| {
+            status.server(DIRECTOR).is_ok_and(|server| server.eligible && server.local && server.sorry)
+        })?;
+        assert_eq!(lab.client().sequence(lab.service(), 3)?, ["director"; 3]);
+        lab.servers[0].start()?;
+        lab.director.wait_status("the real server to serve", BOUND, |status| {
+            status.server(DIRECTOR).is_ok_and(|server| !server.eligible)
+        })?;
+        assert_eq!(lab.client().sequence(lab.service(), 3)?, ["rs1"; 3]);
         Ok(())
     })
 }
