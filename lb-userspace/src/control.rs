@@ -312,8 +312,8 @@ impl VirtualService {
     fn relist(&mut self) {
         let servers = &self.servers;
         self.list.retain(|&place| servers[place].is_listed());
-        for place in 0..servers.len() {
-            if servers[place].is_listed() && !self.list.contains(&place) {
+        for (place, server) in servers.iter().enumerate() {
+            if server.is_listed() && !self.list.contains(&place) {
                 self.list.insert(0, place);
             }
         }

@@ -105,7 +105,7 @@ fn say_what_is_missing(mail: &Mail, settings: &[&Statement], problems: &mut Vec<
         setting.map(|setting| setting.header())
     };
     let mut say = |span, message: &str, hint: &str| {
-        problems.push(Diagnostic::ours(span, message.to_owned()).hint(hint))
+        problems.push(Diagnostic::ours(span, message.to_owned()).hint(hint));
     };
     if let (Some(span), None) = (place(&["notification_email"]), &mail.server) {
         say(span, "nobody is told by mail: there is no `smtp_server`", "write `smtp_server` and its address");

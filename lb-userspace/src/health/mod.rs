@@ -111,14 +111,16 @@ pub enum Output {
 
 /// The check of one real server.
 ///
-/// Without a verdict the server counts as up, but the first probe that fails decides alone: it is not retried. After a
-/// verdict that it is down, a round begins with its first step.
+/// Without a verdict the server counts as up, but the first probe that fails decides alone: it is not retried. A step that
+/// has brought it down is probed until it passes; then all steps must, from the first on, as in keepalived.
 #[derive(Debug, Clone)]
 pub struct Check {
     settings: Settings,
     standing: Standing,
     phase: Phase,
     step: u32,
+    /// The present step has brought the server down.
+    is_suspect: bool,
     share: Option<Share>,
     said: Option<Verdict>,
     verdict: Option<Verdict>,
@@ -147,6 +149,7 @@ impl Check {
             standing: Standing::Unknown,
             phase: Phase::Resting { since: now, until },
             step: 0,
+            is_suspect: false,
             share: None,
             said: None,
             verdict: None,
@@ -220,7 +223,8 @@ impl Check {
         if was_up {
             self.standing = Standing::Up { failures: 0 };
         }
-        self.step += 1;
+        let was_suspect = std::mem::take(&mut self.is_suspect);
+        self.step = if was_suspect && self.settings.steps > 1 { 0 } else { self.step + 1 };
         if self.step < self.settings.steps {
             return match self.settings.pace {
                 Pace::AtOnce => Duration::ZERO,
@@ -233,6 +237,15 @@ impl Check {
             self.standing = Standing::Up { failures: 0 };
             self.share = share;
             self.say(share.map_or(Verdict::Up, Verdict::UpWith));
+        }
+        self.settings.delay_loop
+    }
+
+    /// Where steps follow each other at once, they all do again.
+    fn rest_after_failure(&mut self) -> Duration {
+        match self.settings.pace {
+            Pace::AtOnce => self.step = 0,
+            Pace::Loop | Pace::FastRecovery => self.is_suspect = true,
         }
         self.settings.delay_loop
     }
@@ -250,14 +263,10 @@ impl Check {
             }
             Standing::Unknown | Standing::Up { .. } => {
                 self.standing = Standing::Down;
-                self.step = 0;
                 self.say(Verdict::Down { reason });
-                self.settings.delay_loop
+                self.rest_after_failure()
             }
-            Standing::Down => {
-                self.step = 0;
-                self.settings.delay_loop
-            }
+            Standing::Down => self.rest_after_failure(),
         }
     }
 }

@@ -199,14 +199,29 @@ fn a_round_of_several_steps_goes_on_while_they_pass() {
     let (probed, said) = steps(three, &[passed(), refused(), passed()]);
     assert_eq!(
         (probed, said),
-        (vec![(0, 6), (1, 6), (0, 6)], vec![down()]),
+        (vec![(0, 6), (1, 6), (1, 6)], vec![down()]),
         "the first failure decides alone"
     );
     let answers =
         [passed(), passed(), passed(), refused(), refused(), refused(), passed(), refused(), passed()];
     let (probed, said) = steps(three, &answers);
-    let rests = [(0, 6), (1, 6), (2, 6), (0, 1), (0, 1), (0, 6), (0, 6), (1, 6), (0, 6)];
+    let rests = [(0, 6), (1, 6), (2, 6), (0, 1), (0, 1), (0, 6), (0, 6), (0, 6), (0, 6)];
     assert_eq!((probed.as_slice(), said), (&rests[..], vec![Verdict::Up, down()]), "down, it begins anew");
+}
+
+#[test]
+fn a_step_that_failed_must_pass_before_all_do() {
+    let two = |pace| Settings { steps: 2, pace, retry: 0, ..SETTINGS };
+    let passed = || Input::Passed;
+    let answers = [passed(), refused(), refused(), passed(), passed(), passed()];
+    let (probed, said) = steps(two(Pace::Loop), &answers);
+    assert_eq!(probed, [(0, 6), (1, 6), (1, 6), (1, 6), (0, 6), (1, 6)]);
+    assert_eq!(said, [down(), Verdict::Up]);
+    let (probed, said) = steps(two(Pace::FastRecovery), &answers);
+    assert_eq!(probed, [(0, 0), (1, 6), (1, 6), (1, 0), (0, 0), (1, 6)]);
+    assert_eq!(said, [down(), Verdict::Up]);
+    let (probed, said) = steps(two(Pace::AtOnce), &[passed(), refused(), passed(), passed()]);
+    assert_eq!((probed, said), (vec![(0, 0), (1, 6), (0, 0), (1, 6)], vec![down(), Verdict::Up]));
 }
 
 #[test]

@@ -196,13 +196,11 @@ async fn deliver(mut route: Route, alert: &Alert, queue: &watch::Sender<Queue>, 
             sleep(pause).await;
             pause = (pause * 2).min(longest_pause);
         }
-        match &queue.borrow().route {
-            Some(other) => route = other.clone(),
-            None => {
-                info!("the mail {subject:?} is not sent: the configuration names no server any more");
-                return;
-            }
-        }
+        let Some(other) = queue.borrow().route.clone() else {
+            info!("the mail {subject:?} is not sent: the configuration names no server any more");
+            return;
+        };
+        route = other;
     }
     warn!("the mail {subject:?} is not sent: {attempts} attempts failed");
 }

@@ -96,6 +96,7 @@ pub struct LvsTimeouts {
 }
 
 /// One `virtual_server`: which packets it is for, and the real servers behind it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of its own, and any may go with any")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualServer {
     /// Which packets it is for; of a group the first.

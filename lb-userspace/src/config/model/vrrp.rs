@@ -1,17 +1,18 @@
 //! What a configuration says of VRRP: instances, groups of them, and what they track. Reads no text.
 
 mod held;
+mod notify;
 mod tracking;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::source::Span;
 
 pub use held::{Broadcast, RouteKind, Scope, VirtualAddress, VirtualRoute, VirtualRule};
+pub use notify::{Command, Fifo, FifoLines, Notify, User};
 pub use tracking::{Overwrite, ParamMatch, Track, TrackFile, TrackProcess, Tracks, VrrpScript};
 
 /// Everything about VRRP.
@@ -61,62 +62,6 @@ pub struct VrrpGlobals {
     pub startup_delay: Duration,
     /// `vrrp_rt_priority`: the real-time priority of the thread, 1 to 99.
     pub rt_priority: Option<u8>,
-}
-
-/// A FIFO that gets a line for every transition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fifo {
-    /// Which transitions it is for.
-    pub lines: FifoLines,
-    /// Made if it is not there.
-    pub path: PathBuf,
-    /// Whose it is when it is made; that of the user of [`Self::script`], or of scripts, without one.
-    pub owner: Option<User>,
-    /// Started with the FIFO's path as its last argument.
-    pub script: Option<Command>,
-}
-
-/// Which transitions a FIFO is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FifoLines {
-    /// All there are: `notify_fifo`.
-    All,
-    /// Those of instances and groups: `vrrp_notify_fifo`.
-    Vrrp,
-    /// Those of virtual and real servers: `lvs_notify_fifo`.
-    Lvs,
-}
-
-impl FifoLines {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::All, Self::Vrrp, Self::Lvs];
-
-    /// What stands for such a FIFO in the file; behind `_script` stands its reader.
-    pub const fn keyword(self) -> &'static str {
-        match self {
-            Self::All => "notify_fifo",
-            Self::Vrrp => "vrrp_notify_fifo",
-            Self::Lvs => "lvs_notify_fifo",
-        }
-    }
-}
-
-/// A program to run, without a shell.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Command {
-    /// The program and its arguments; never empty.
-    pub words: Vec<String>,
-    /// Who runs it, if not the default.
-    pub user: Option<User>,
-}
-
-/// A user and perhaps a group, by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct User {
-    /// The user's name.
-    pub name: String,
-    /// The group's name; the user's own without one.
-    pub group: Option<String>,
 }
 
 /// A version of the protocol.
@@ -398,25 +343,6 @@ impl VrrpInstance {
 pub const MULTICAST_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// The same for IPv6, RFC 5798 section 5.1.2.2.
 pub const MULTICAST_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
-
-/// What is run on transitions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notify {
-    /// `notify_master`.
-    pub master: Option<Command>,
-    /// `notify_backup`.
-    pub backup: Option<Command>,
-    /// `notify_fault`.
-    pub fault: Option<Command>,
-    /// `notify_stop`.
-    pub stop: Option<Command>,
-    /// `notify`: run on every transition with kind, name, state and priority.
-    pub any: Option<Command>,
-    /// `notify_master_rx_lower_pri`: run when a master hears a lower priority.
-    pub lower_priority: Option<Command>,
-    /// `notify_priority_changes`: a change of priority alone is notified too.
-    pub priority_changes: bool,
-}
 
 /// A `vrrp_sync_group`: its instances change state together.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -137,7 +137,7 @@ mod tests {
     fn everything_can_be_said() {
         let inner = "quorum 3\n hysteresis 1\n quorum_up \"/up a\"\n quorum_down \"/down b\" nobody\n smtp_alert\n omega\n \
                      ha_suspend\n sorry_server 10.0.0.9 80\n sorry_server_inhibit\n sorry_server_lvs_method DR";
-        assert_eq!(said(&text(inner)), Vec::<String>::new());
+        says(&text(inner), "t:1:1: warning: `ha_suspend` has no effect: no vrrp_instance owns");
         let service = read(inner);
         let Quorum { least, hysteresis, up, down, smtp_alert } = service.quorum;
         assert_eq!((least, hysteresis, smtp_alert), (3, 1, Some(true)));

@@ -162,7 +162,7 @@ fn a_server_without_the_check_that_failed_is_up_and_one_inhibited_is_back_in_the
     let actions = running.reload(&wanted);
     assert_eq!(
         (kinds(&actions), pool(&actions)),
-        (vec![("server", 1), ("pool", 80)], Some([(1, 0), (0, 1)].as_slice()))
+        (vec![("pool", 80), ("server", 1)], Some([(1, 0), (0, 1)].as_slice()))
     );
     wanted[0].servers[1].checks.clear();
     assert_eq!(pool(&running.reload(&wanted)), Some([(1, 2), (0, 1)].as_slice()));

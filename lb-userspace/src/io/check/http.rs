@@ -22,6 +22,8 @@ use crate::config::model::check::{HttpProbe, HttpProtocol, Url};
 
 /// The most bytes of headers, and of one piece of a page.
 const MOST_HEADERS: usize = 64 * 1024;
+/// A page takes as long as so many steps at most, though each piece may take as long as one.
+const PIECES: u32 = 8;
 /// The name of keepalived's checks, by which servers' logs and rules know them.
 const AGENT: &str = "KeepAliveClient";
 /// What passes where nothing is said.
@@ -68,7 +70,7 @@ async fn ask<'a>(
     let exchange = async {
         let response = within(timeout, "the answer", send(&mut sender, request)).await?;
         status(url, response.status().as_u16())?;
-        within(timeout, "the page", read(response, url)).await
+        within(timeout * PIECES, "the page", read(response, url, timeout)).await
     };
     let (mut connection, mut exchange) = (pin!(connection), pin!(exchange));
     tokio::select! {
@@ -86,10 +88,13 @@ async fn send(
     sender.send_request(request).await.map_err(|error| failure(&error))
 }
 
-async fn read(mut response: Response<Incoming>, url: &Url) -> Result<Page<'_>, Failure> {
+async fn read(mut response: Response<Incoming>, url: &Url, timeout: Duration) -> Result<Page<'_>, Failure> {
     let mut page = Page::new(url);
-    while let Some(frame) = response.frame().await {
-        let frame = frame.map_err(|error| failure(&error))?;
+    let failed = |error: hyper::Error| failure(&error);
+    while let Some(frame) =
+        within(timeout, "more of the page", async { response.frame().await.transpose().map_err(failed) })
+            .await?
+    {
         if let Some(bytes) = frame.data_ref()
             && !page.take(bytes)
         {

@@ -167,7 +167,7 @@ async fn more_checks_than_probes_and_queue_places() {
         }
     });
     let (checks, mut verdicts) = Checks::start();
-    let count = 2000;
+    let count = 10_000;
     // Each with another timing, so that none is another's.
     let settings = |id| Settings { delay_loop: Duration::from_secs(60 + u64::from(id)), ..FAST };
     let spec = |id| CheckSpec { settings: settings(id), ..spec(id, address) };

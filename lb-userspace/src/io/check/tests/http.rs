@@ -1,6 +1,6 @@
 //! HTTP probes against servers that say exactly what a test wants, and worse.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,7 +33,15 @@ async fn serving(
     first: impl Into<Vec<u8>>,
     endless: &'static [u8],
 ) -> (SocketAddr, tokio::task::JoinHandle<String>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    serving_at(Ipv4Addr::LOCALHOST.into(), first, endless).await
+}
+
+async fn serving_at(
+    host: IpAddr,
+    first: impl Into<Vec<u8>>,
+    endless: &'static [u8],
+) -> (SocketAddr, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind((host, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let first = first.into();
     let served = tokio::spawn(async move {
@@ -102,6 +110,14 @@ async fn the_request_is_what_keepalived_asks() {
 }
 
 #[tokio::test]
+async fn an_ipv6_address_is_a_host_in_brackets() {
+    let (address, served) = serving_at(Ipv6Addr::LOCALHOST.into(), ok(""), b"").await;
+    assert_eq!(ask(&of(address, page()), LONG).await, Ok(()));
+    let request = served.await.unwrap();
+    assert!(request.contains(&format!("\r\nhost: [::1]:{}\r\n", address.port())), "{request}");
+}
+
+#[tokio::test]
 async fn the_status_decides() {
     let answer = "HTTP/1.0 503 Busy\r\n\r\n";
     let said = judged(page(), answer, b"", LONG).await;
@@ -159,7 +175,7 @@ async fn what_never_ends_ends_here() {
     assert_eq!(said, Ok(()), "nobody looks at it");
     let url = Url { digest: Some([0; 16]), ..page() };
     let said = judged(url, open, &[b'a'; 4096], SHORT).await;
-    assert_eq!(said, Err("the page timed out after 0.2 s".into()));
+    assert_eq!(said, Err("the page timed out after 1.6 s".into()));
     assert_eq!(
         judged(page(), open, b"", LONG).await,
         Err("the connection was closed in the middle of the answer".into())
@@ -171,6 +187,15 @@ async fn what_is_silent_is_waited_for_so_long() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let said = ask(&of(listener.local_addr().unwrap(), page()), SHORT).await;
     assert_eq!(said, Err("the answer timed out after 0.2 s".into()));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let http = of(listener.local_addr().unwrap(), page());
+    let begin = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nthe beginning").await.unwrap();
+        stream
+    };
+    let (said, _open) = tokio::join!(ask(&http, SHORT), begin);
+    assert_eq!(said, Err("more of the page timed out after 0.2 s".into()));
 }
 
 #[tokio::test]
