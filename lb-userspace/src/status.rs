@@ -85,6 +85,7 @@ pub struct Instance {
 }
 
 /// A virtual service.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// The VIP; of a service by firewall mark, the unspecified address of its family.
@@ -111,6 +112,12 @@ pub struct Service {
     pub instance: Option<String>,
     /// Are packets to it forwarded here, or is another node master of that instance?
     pub active: bool,
+    /// The weight of real servers that must be up (`quorum`).
+    #[serde(default)]
+    pub quorum: u32,
+    /// Is less up, so that it is the turn of the sorry server if there is one?
+    #[serde(default)]
+    pub quorum_lost: bool,
     /// Connections scheduled.
     pub connections: u64,
     /// Connections there are now in an active state, as IPVS counts.
@@ -121,7 +128,7 @@ pub struct Service {
     pub packets: u64,
     /// Their bytes from the IP header on.
     pub bytes: u64,
-    /// Its real servers in the order of the configuration.
+    /// Its real servers in the order of the configuration, and then its sorry server.
     pub servers: Vec<RealServer>,
 }
 
@@ -159,6 +166,9 @@ pub struct RealServer {
     pub eligible: bool,
     /// Is it this host?
     pub local: bool,
+    /// Is it the sorry server (`sorry_server`)?
+    #[serde(default)]
+    pub sorry: bool,
     /// Its or its gateway's MAC address.
     pub mac: Option<String>,
     /// The interface towards it.
@@ -287,9 +297,11 @@ impl Service {
             Some(instance) => format!(", not master of {instance}"),
             None => String::new(),
         };
+        let quorum =
+            if self.quorum_lost { format!(", without its quorum of {}", self.quorum) } else { String::new() };
         let _infallible = writeln!(
             text,
-            "\n{protocol} {at} {scheduler}{flags}{owner}: {active_connections} active, {inactive_connections} inactive, \
+            "\n{protocol} {at} {scheduler}{flags}{owner}{quorum}: {active_connections} active, {inactive_connections} inactive, \
              {connections} connections, {packets} packets, {bytes} bytes"
         );
         for server in &self.servers {
@@ -344,6 +356,9 @@ impl RealServer {
     /// What is said of it only if there is something to say.
     fn remarks(&self) -> String {
         let mut remarks = String::new();
+        if self.sorry {
+            remarks.push_str("  sorry server");
+        }
         if self.upper_threshold > 0 {
             let Self { upper_threshold, lower_threshold, .. } = self;
             let _infallible =

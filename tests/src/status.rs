@@ -106,6 +106,10 @@ pub struct Service {
     pub instance: Option<String>,
     /// Whether this node forwards for it.
     pub active: bool,
+    /// The weight of real servers that must be up.
+    pub quorum: u32,
+    /// Whether less is up.
+    pub quorum_lost: bool,
     /// Connections scheduled.
     pub connections: u64,
     /// Active ones there are now.
@@ -137,6 +141,8 @@ pub struct Server {
     pub eligible: bool,
     /// Whether it is the director itself.
     pub local: bool,
+    /// Whether it is the sorry server.
+    pub sorry: bool,
     /// Its link-layer address.
     pub mac: Option<String>,
     /// The interface it is reached through.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::model::vrrp::VrrpInstance,
-    control::{Director, RealServer, VirtualService, Way},
+    control::{Director, Quorum, RealServer, VirtualService, Way},
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
     status::{self, Configuration, Persistence, ServerState, Status},
     vrrp::{Numbers, RouterReport},
@@ -112,6 +112,8 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         sloppy: service.wanted.policy.has(Policy::SLOPPY),
         instance: numbers.owner_of_row(lease).map(str::to_owned),
         active: datapath.leases().is_alive(lease),
+        quorum: service.wanted.quorum,
+        quorum_lost: service.quorum == Quorum::Lost,
         connections: total.connections,
         active_connections: total_load.active,
         inactive_connections: total_load.inactive,
@@ -180,6 +182,7 @@ fn server_status(
         reason: reason.map(str::to_owned),
         eligible: server.is_eligible(),
         local: matches!(server.way(), Way::Local),
+        sorry: server.is_sorry(),
         mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
         interface: interface.map(|link| link.name.clone()),
         connections: stats.connections,

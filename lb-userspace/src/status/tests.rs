@@ -69,14 +69,27 @@ fn a_service_is_shown_as_ipvsadm_shows_it() {
 }
 
 #[test]
+fn a_lost_quorum_and_the_sorry_server_are_shown() {
+    let text = |quorum_lost, sorry| {
+        let mut service = Service { quorum: 2, quorum_lost, instance: None, ..status().services.remove(0) };
+        service.servers[0].sorry = sorry;
+        Status { services: vec![service], ..status() }.to_text()
+    };
+    let (lost, held) = (text(true, true), text(false, false));
+    assert!(lost.contains("TCP 10.0.0.100:80 rr, without its quorum of 2: 17 active"), "{lost}");
+    assert!(lost.contains("on eth1  sorry server  at most 100"), "{lost}");
+    assert!(!held.contains("quorum") && !held.contains("sorry"), "{held}");
+}
+
+#[test]
 fn what_a_daemon_of_an_earlier_version_tells_is_shown() {
     let mut json = serde_json::to_value(status()).expect("serialises");
     let service = json["services"][0].as_object_mut().expect("a service");
-    for name in ["fwmark", "persistence", "one_packet", "sloppy"] {
+    for name in ["fwmark", "persistence", "one_packet", "sloppy", "quorum", "quorum_lost"] {
         assert!(service.remove(name).is_some(), "{name}");
     }
     let server = service["servers"][0].as_object_mut().expect("a server");
-    for name in ["upper_threshold", "lower_threshold"] {
+    for name in ["upper_threshold", "lower_threshold", "sorry"] {
         assert!(server.remove(name).is_some(), "{name}");
     }
     assert!(serde_json::from_value::<Status>(json).is_ok());
@@ -93,6 +106,7 @@ fn status() -> Status {
         reason: Some("connection refused".into()),
         eligible: false,
         local: false,
+        sorry: false,
         mac: Some("02:00:00:00:00:01".into()),
         interface: Some("eth1".into()),
         connections: 3,
@@ -137,6 +151,8 @@ fn status() -> Status {
             sloppy: false,
             instance: Some("VI_1".into()),
             active: false,
+            quorum: 1,
+            quorum_lost: false,
             connections: 3,
             active_connections: 17,
             inactive_connections: 41,

@@ -3,6 +3,7 @@
 mod answers;
 mod balancing;
 mod fragments;
+mod groups;
 mod health;
 mod inspection;
 mod ipv6;
@@ -12,6 +13,7 @@ mod loads;
 mod path_mtu;
 mod paths;
 mod persistence;
+mod quorum;
 mod refusals;
 mod reload;
 mod situations;

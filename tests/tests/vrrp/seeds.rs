@@ -31,7 +31,7 @@ macro_rules! seed {
 }
 
 /// Waits until the last twenty requests were answered by exactly these servers.
-fn wait_served_by(requests: &Requests, names: &[&str]) -> Result<()> {
+pub(crate) fn wait_served_by(requests: &Requests, names: &[&str]) -> Result<()> {
     wait::until(&format!("only {names:?} to answer"), CHECKED, || {
         let answers = requests.answers();
         let last = &answers[answers.len().saturating_sub(20)..];

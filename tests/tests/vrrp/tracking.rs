@@ -15,8 +15,8 @@ use lb_tests::{Site, wait, with_site};
 
 use crate::pair::Program::{self, Keepalived, Xlvs};
 
-const VIP: [u8; 4] = [192, 168, 7, 120];
-const CONFIGS: [&str; 2] = [
+pub(crate) const VIP: [u8; 4] = [192, 168, 7, 120];
+pub(crate) const CONFIGS: [&str; 2] = [
     include_str!("../../../lb-userspace/tests/fixtures/seeds/003-dr1.conf"),
     include_str!("../../../lb-userspace/tests/fixtures/seeds/003-dr2.conf"),
 ];
@@ -26,7 +26,7 @@ const NOTIFY: &str = "#!/bin/bash\necho $1 >> /etc/keepalived/states\n";
 const USER: &str = "keepalived_script";
 
 /// The two directors with what their configuration wants to find on the machine, and two real servers.
-fn directors(site: &mut Site) -> Result<[Arc<Node>; 2]> {
+pub(crate) fn directors(site: &mut Site) -> Result<[Arc<Node>; 2]> {
     let nodes = [
         site.director("dr1", "ens39", &["192.168.7.110/24"])?,
         site.director("dr2", "ens39", &["192.168.7.111/24"])?,

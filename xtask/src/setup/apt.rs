@@ -15,7 +15,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_MARK: &str = "# written by `cargo xtask setup` while it installs packages";
 
 /// Packages that bring a service of the same name.
-const SERVICES: [&str; 2] = ["nginx", "keepalived"];
+const SERVICES: [&str; 3] = ["nginx", "keepalived", "opensmtpd"];
 
 /// The package manager; refreshes its lists once, and only when something must be installed.
 #[derive(Default)]
@@ -45,7 +45,9 @@ impl Apt {
             self.refreshed = true;
         }
         let policy = ServicePolicy::forbid_starting()?;
-        command::output(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
+        // Two mail servers exclude each other: the one that the machine has is not to go for ours.
+        let install = ["install", "-y", "--no-remove", "--no-install-recommends"];
+        command::output(apt_get().args(install).args(packages))
             .with_context(|| format!("{purpose} is not installed; by hand: `sudo {by_hand}`"))?;
         drop(policy);
         disable_services(packages)

@@ -8,7 +8,7 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("ping", "iputils-ping"),
+    ("smtpd", "opensmtpd"),
     ("tcpdump", "tcpdump"),
     ("wrk", "wrk"),
 ];
