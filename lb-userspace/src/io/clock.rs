@@ -1,9 +1,14 @@
-//! The clock that the XDP program reads.
+//! The clocks that others read: the XDP program, and whoever counts from the boot on.
 
 use std::time::Duration;
 
 use lb_common::flow::TICK_SHIFT;
 use nix::time::ClockId;
+
+/// How long the host runs, sleep and all; nothing where it cannot tell.
+pub(super) fn uptime() -> Duration {
+    ClockId::CLOCK_BOOTTIME.now().map_or(Duration::ZERO, Duration::from)
+}
 
 /// The tick of so long ago.
 pub(super) fn tick_before(ago: Duration) -> u32 {

@@ -65,8 +65,10 @@ enum End {
 impl Routers {
     /// The routers of a configuration. An instance without an interface is left out.
     ///
-    /// Each starts when nothing is in its way, or in fault when something still is after a second.
-    pub fn new(config: &Vrrp, numbers: &Numbers, now: Instant) -> Self {
+    /// Each starts when nothing is in its way, or in fault when something still is after a second. `uptime` is how long the
+    /// host runs.
+    pub fn new(config: &Vrrp, numbers: &Numbers, now: Instant, uptime: Duration) -> Self {
+        let globals = &config.globals;
         let mut routers = Self {
             all: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -75,7 +77,7 @@ impl Routers {
             announcements: 0,
             outbox: Outbox::default(),
             now,
-            begin: now + config.globals.startup_delay,
+            begin: now + globals.startup_delay.max(globals.delay_after_boot.saturating_sub(uptime)),
             end: End::Ahead,
         };
         routers.adopt(config, numbers);

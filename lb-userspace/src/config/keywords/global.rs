@@ -75,7 +75,7 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
     one("process_monitor_rcv_bufs").takes("BYTES").means("Receive buffer of process events."),
     one("vrrp_rx_bufs_multiplier").takes("N").means("How many adverts the receive buffers hold."),
     one("vrrp_startup_delay").now().seconds("0", "86400").is("0").means("How long nothing is sent or heard at the start."),
-    one("vrrp_delay_after_boot").later().takes("SECONDS").means("How long after boot VRRP begins."),
+    one("vrrp_delay_after_boot").now().seconds("0", "86400").is("0").means("How long the host must run before anything is sent or heard."),
     one("vmac_prefix").first().now().takes("NAME").is("vrrp").means("What names of virtual MAC interfaces begin with, up to 8 characters."),
     one("vmac_addr_prefix").later().takes("NAME").means("What names of further virtual MAC interfaces begin with."),
     one("random_seed").takes("N").means("Makes random choices repeatable, for tests."),

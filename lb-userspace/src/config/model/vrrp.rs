@@ -60,6 +60,8 @@ pub struct VrrpGlobals {
     pub script_security: bool,
     /// `vrrp_startup_delay`: nothing is sent or heard before.
     pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: nor before the host runs so long.
+    pub delay_after_boot: Duration,
     /// `vrrp_rt_priority`: the real-time priority of the thread, 1 to 99.
     pub rt_priority: Option<u8>,
 }

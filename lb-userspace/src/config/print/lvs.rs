@@ -31,6 +31,7 @@ pub(super) fn globals(config: &Config) -> Vec<Node> {
     }
     nodes.extend(mail(&config.mail));
     nodes.push(Node::seconds("vrrp_startup_delay", globals.startup_delay));
+    nodes.push(Node::seconds("vrrp_delay_after_boot", globals.delay_after_boot));
     nodes.push(Node::maybe("vrrp_rt_priority", globals.rt_priority));
     // What counts for all instances is in each of them.
     if let Some(first) = config.vrrp.instances.first() {

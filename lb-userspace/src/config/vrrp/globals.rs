@@ -128,6 +128,7 @@ impl Globals {
             "default_interface" => self.default_interface = Some(values::interface(word)?),
             "vmac_prefix" => self.vmac_prefix = vmac_prefix(word)?,
             "vrrp_startup_delay" => self.all.startup_delay = values::seconds(word, STARTUP_DELAYS)?,
+            "vrrp_delay_after_boot" => self.all.delay_after_boot = values::seconds(word, STARTUP_DELAYS)?,
             "vrrp_rt_priority" => {
                 self.all.rt_priority = Some(values::number(word, "a real-time priority", 1..=99)?);
             }
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn what_counts_for_all_is_read() {
         let text = globals(
-            "script_user nobody nogroup\n enable_script_security\n vrrp_startup_delay 5.5\n vrrp_rt_priority 50\n \
+            "script_user nobody nogroup\n enable_script_security\n vrrp_startup_delay 5.5\n vrrp_delay_after_boot 60\n vrrp_rt_priority 50\n \
              notify_fifo /run/a\n notify_fifo_script \"/bin/a b\" root\n vrrp_notify_fifo /run/b nobody nogroup",
         );
         assert_eq!(said(&text), Vec::<String>::new());
@@ -198,6 +199,7 @@ mod tests {
         assert_eq!((user.name.as_str(), user.group.as_deref()), ("nobody", Some("nogroup")));
         assert!(read.script_security);
         assert_eq!((read.startup_delay.as_millis(), read.rt_priority), (5500, Some(50)));
+        assert_eq!(read.delay_after_boot.as_secs(), 60);
         let fifos: Vec<_> = read.fifos.iter().map(|fifo| fifo.path.to_str().unwrap()).collect();
         assert_eq!(fifos, ["/run/a", "/run/b"]);
         let script = read.fifos[0].script.as_ref().unwrap();

@@ -68,6 +68,9 @@ pub(super) fn is_tracked(config: &Config, input: &Input) -> bool {
 fn at_the_next_start(before: &Config, now: &Config) -> Vec<String> {
     let (before, now) = (&before.globals, &now.globals);
     let mut later = Vec::new();
+    if before.delay_after_boot != now.delay_after_boot {
+        later.push("`vrrp_delay_after_boot` takes effect at the next start".to_owned());
+    }
     if before.startup_delay != now.startup_delay {
         later.push("`vrrp_startup_delay` takes effect at the next start".to_owned());
     }

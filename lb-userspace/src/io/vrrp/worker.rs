@@ -25,6 +25,7 @@ use super::sockets::Sockets;
 use super::station::Station;
 use super::{Command, Event, Means, Whom};
 use crate::config::model::vrrp::{Checksum, Family, SyncGroup, Vrrp as Config};
+use crate::io::clock;
 use crate::vrrp::{GroupId, Input, Numbers, Output, RouterId, Routers};
 
 /// Packets taken from one socket before the clock is looked at again: more than the buffer of a socket holds, so that no
@@ -73,7 +74,7 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let now = Instant::now();
         let mut worker = Self {
-            routers: Routers::new(config, numbers, now),
+            routers: Routers::new(config, numbers, now, clock::uptime()),
             stations: BTreeMap::new(),
             heirs: BTreeMap::new(),
             groups: BTreeMap::new(),

@@ -31,6 +31,22 @@ fn nothing_is_sent_or_heard_before_the_startup_delay_is_over() {
 }
 
 #[test]
+fn nothing_is_sent_or_heard_before_the_host_runs_long_enough() {
+    let begins_after = |startup: u32, boot: u32| {
+        let mut config = single();
+        config.globals.startup_delay = startup * SECOND;
+        config.globals.delay_after_boot = boot * SECOND;
+        let mut node = Node::new(config);
+        node.bring_up();
+        (0..20).find(|_| !changes(&node.run(SECOND)).is_empty())
+    };
+    assert_eq!(begins_after(0, 36), begins_after(6, 0), "it runs for 30 seconds");
+    assert_eq!(begins_after(6, 33), begins_after(6, 0), "the later of both");
+    assert_eq!(begins_after(0, 30), begins_after(0, 0));
+    assert_ne!(begins_after(0, 36), begins_after(0, 0));
+}
+
+#[test]
 fn an_owner_is_master_at_once() {
     let mut config = single();
     config.instances[0].priority = 255;

@@ -100,6 +100,9 @@ struct Node {
     now: Instant,
 }
 
+/// How long the host of every node runs.
+const UPTIME: Duration = Duration::from_secs(30);
+
 impl Node {
     /// Nothing is known of its host.
     fn new(config: Vrrp) -> Self {
@@ -108,7 +111,7 @@ impl Node {
 
     fn booted(config: Vrrp, now: Instant) -> Self {
         let numbers = Numbers::default().assign(&config);
-        Self { routers: Routers::new(&config, &numbers, now), config, numbers, now }
+        Self { routers: Routers::new(&config, &numbers, now, UPTIME), config, numbers, now }
     }
 
     /// Every interface is up and has an address.
