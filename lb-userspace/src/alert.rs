@@ -52,13 +52,9 @@ impl Alert {
         Self { subject, body: format!("=> {why} <=") }
     }
 
-    /// That the quorum of `service` was gained or lost, with the rule that decided: `1+0=1 <= 3`.
-    pub fn of_quorum(service: &Name<'_>, is_up: bool, rule: &str) -> Self {
-        let what = if is_up { "Gained" } else { "Lost" };
-        Self {
-            subject: format!("Virtualserver {service} - {}", state(is_up)),
-            body: format!("=> {what} quorum {rule} <="),
-        }
+    /// That the quorum of `service` was gained or lost, and by which numbers: `Gained quorum 1+0=1 <= 3`.
+    pub fn of_quorum(service: &Name<'_>, is_up: bool, why: &str) -> Self {
+        Self { subject: format!("Virtualserver {service} - {}", state(is_up)), body: format!("=> {why} <=") }
     }
 }
 

@@ -233,9 +233,10 @@ impl Director {
     /// A director whose real servers all stand in their lists and of whose ways nothing is known yet.
     pub fn new(wanted: &[Wanted], allocation: &Allocation) -> Self {
         let ways = BTreeMap::new();
-        let service = |service| VirtualService::new(service, allocation, &ways);
+        let mut news = Vec::new();
+        let mut service = |service| VirtualService::new(service, allocation, &ways, &mut news);
         let services = wanted.iter().map(|wanted| (wanted.key, service(wanted))).collect();
-        Self { services, news: Vec::new() }
+        Self { services, news }
     }
 
     /// Every row and every pool, for maps that are empty.
@@ -264,13 +265,18 @@ impl Director {
 impl VirtualService {
     /// All of its real servers stand in its list, except those whose checks count as failed yet; the ways are those that
     /// are known.
-    fn new(wanted: &Wanted, allocation: &Allocation, ways: &BTreeMap<IpAddr, Way>) -> Self {
+    fn new(
+        wanted: &Wanted,
+        allocation: &Allocation,
+        ways: &BTreeMap<IpAddr, Way>,
+        news: &mut Vec<News>,
+    ) -> Self {
         let server = |server| RealServer::new(server, wanted.key, allocation, ways);
         let servers: Vec<RealServer> = wanted.servers.iter().map(server).collect();
         let quorum = Quorum::default();
         let id = allocation.services[&wanted.key];
         let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
-        service.call();
+        news.extend(service.call());
         service.list =
             (0..service.servers.len()).rev().filter(|&place| service.servers[place].is_listed()).collect();
         service

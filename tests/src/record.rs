@@ -47,9 +47,11 @@ impl Record {
         format!("script_user root\n lvs_notify_fifo {fifo}\n lvs_notify_fifo_script \"{reader}\"\n")
     }
 
-    /// The words that scripts were run with, in order.
+    /// The words that scripts were run with, sorted: scripts of different servers run at the same time.
     pub fn words(&self) -> Vec<String> {
-        self.read("words")
+        let mut words = self.read("words");
+        words.sort();
+        words
     }
 
     /// The lines that the FIFO brought, in order.

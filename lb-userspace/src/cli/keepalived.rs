@@ -4,6 +4,7 @@
 use std::{
     fs,
     fs::File,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -34,7 +35,7 @@ pub(super) enum Called {
 
 /// LVS and keepalived on XDP, under keepalived's name: it goes to the background.
 #[derive(Debug, Parser)]
-#[command(name = "keepalived", disable_version_flag = true)]
+#[command(name = "keepalived", disable_version_flag = true, args_override_self = true)]
 pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) arguments: run::Arguments,
@@ -167,9 +168,14 @@ impl Options {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub(super) fn tests(&self) -> anyhow::Result<bool> {
+    pub(super) fn tests(&self, tested: &Path) -> anyhow::Result<bool> {
         if let Some(Some(path)) = &self.config_test {
-            let file = File::create(path);
+            let is_tested =
+                path.canonicalize().is_ok_and(|path| tested.canonicalize().is_ok_and(|t| t == path));
+            if is_tested {
+                bail!("{}: this is the configuration to be tested; write `-t -f FILE`", path.display());
+            }
+            let file = File::options().create(true).append(true).custom_flags(libc::O_NOFOLLOW).open(path);
             let file = file.with_context(|| format!("{}: it cannot be written", path.display()))?;
             unistd::dup2_stderr(file)?;
         }
@@ -294,7 +300,10 @@ impl PidFiles {
 
 impl Drop for PidFiles {
     fn drop(&mut self) {
-        self.0.iter().for_each(|path| remove(path));
+        // Another director may have written its own there meanwhile.
+        let own = std::process::id().to_string();
+        let is_own = |path: &&PathBuf| fs::read_to_string(path).is_ok_and(|text| text.trim() == own);
+        self.0.iter().filter(is_own).for_each(|path| remove(path));
     }
 }
 

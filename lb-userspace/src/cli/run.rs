@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
     check,
@@ -74,7 +73,7 @@ pub(super) fn run(mut arguments: Arguments, called: Called) -> anyhow::Result<Ex
         super::write_out(&format!("{}\n", keepalived::Options::signal_number(what)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if keepalived.tests()? {
+    if keepalived.tests(&arguments.file)? {
         return check::run(&check::Arguments::of(arguments.file, arguments.node, keepalived.all_config));
     }
     let usual = if keepalived.log_detail { "debug" } else { "info" };
@@ -123,7 +122,6 @@ fn direct(
     pids: &[PathBuf],
     start: Start,
 ) -> anyhow::Result<()> {
-    raise_descriptor_limit();
     let state_dir = arguments.state.state_dir;
     let _lock = lock(&state_dir)?;
     let _pids = PidFiles::write(pids)?;
@@ -138,16 +136,11 @@ fn direct(
         debug_bpf: arguments.debug_bpf,
         start,
     };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(daemon::run(options))
-}
-
-/// Every probe under way has a descriptor, and the usual limit of 1024 is there for the sake of `select`.
-fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        warn!("the limit of open files stays as it is: {error}");
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(daemon::run(options));
+    // A name that is being looked up must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Keeps a second daemon out of the state directory for as long as the file is open.

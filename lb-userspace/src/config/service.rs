@@ -84,6 +84,7 @@ pub(super) fn read(
     read_real_servers(&mut service, statement, &outer, problems);
     service.sorry = quorum::sorry(statement, &service, problems);
     if service.is_available() {
+        outer.weights.scale(&mut service.quorum);
         quorum::settle(&mut service, statement, problems);
         say_who_is_left_out(&service, problems);
     }

@@ -27,9 +27,32 @@ pub enum News {
         service: ServiceKey,
         /// Gained.
         is_up: bool,
+        /// It was so from the beginning.
+        is_first: bool,
         /// The numbers that decided, as keepalived writes them: `quorum+hysteresis=sum <= weight`.
         rule: String,
     },
+}
+
+/// Why a server is down that is not in the configuration any more.
+const REMOVED: &str = "it was removed";
+
+impl News {
+    /// What is told of a server of `service` that a reload takes away, if it was up.
+    pub(super) fn removed(server: &RealServer, service: ServiceKey) -> Option<Self> {
+        (!server.is_sorry && !server.is_failed()).then(|| Self::Check {
+            service,
+            server: server.rip,
+            is_up: false,
+            reason: REMOVED.to_owned(),
+            is_whole: true,
+        })
+    }
+
+    /// Whether it is of what the configuration of before has only.
+    pub fn is_of_before(&self) -> bool {
+        matches!(self, Self::Check { reason, .. } if reason == REMOVED)
+    }
 }
 
 /// How a server and one of its checks stand.

@@ -15,14 +15,13 @@ pub enum Quorum {
 }
 
 impl Quorum {
-    /// After the weights that are up were counted: lost at 0 and below `least - hysteresis`, gained at
-    /// `least + hysteresis`; in the beginning held at `least`.
+    /// After the weights that are up were counted: lost at 0 and below `least - hysteresis`, gained, also in the beginning,
+    /// at `least + hysteresis`.
     #[must_use]
     pub fn after(self, weight: u32, least: u32, hysteresis: u32) -> Self {
         let threshold = match self {
-            Self::Unknown => least,
             Self::Held => least.saturating_sub(hysteresis),
-            Self::Lost => least.saturating_add(hysteresis),
+            Self::Unknown | Self::Lost => least.saturating_add(hysteresis),
         };
         if weight >= threshold.max(1) { Self::Held } else { Self::Lost }
     }
@@ -41,10 +40,13 @@ impl VirtualService {
         for server in &mut self.servers {
             server.is_called = if server.is_sorry { !is_held } else { is_held || !has_sorry };
         }
-        let is_news = before != Quorum::Unknown && before != self.quorum;
+        // In the beginning a loss is told only where it has a consequence.
+        let is_first = before == Quorum::Unknown;
+        let is_news = before != self.quorum && (!is_first || is_held || has_sorry);
         is_news.then(|| News::Quorum {
             service: self.wanted.key,
             is_up: is_held,
+            is_first,
             rule: rule(is_held, least, hysteresis, weight),
         })
     }
@@ -84,7 +86,7 @@ mod tests {
             weights.iter().map(&mut step).collect::<Vec<_>>()
         };
         assert_eq!(walk(1, 0, &[2, 1, 0, 1]), [true, true, false, true]);
-        assert_eq!(walk(4, 1, &[4, 3, 2, 3, 4, 5, 4]), [true, true, false, false, false, true, true]);
+        assert_eq!(walk(4, 1, &[5, 3, 2, 3, 4, 5, 4]), [true, true, false, false, false, true, true]);
         assert_eq!(walk(4, 1, &[3, 4, 5]), [false, false, true]);
         assert_eq!(walk(0, 0, &[0, 1, 0]), [false, true, false], "nobody is nobody");
     }
@@ -161,6 +163,8 @@ mod tests {
     fn with_alpha_all_are_down_until_they_have_passed_and_nobody_is_told_that() {
         let mut director = director(&wanted(false, true));
         assert_eq!(pool(&director.everything()), Some(&[(2, 2)][..]));
+        let rule = "3-0=3 > 0".to_owned();
+        assert_eq!(director.take_news(), [News::Quorum { service: KEY, is_up: false, is_first: true, rule }]);
         director.handle(&failed(1));
         director.handle(&failed(2));
         assert_eq!(director.take_news(), []);
@@ -175,19 +179,22 @@ mod tests {
         assert_eq!(director.take_news(), [told(1)]);
         let actions = director.handle(&Event::Check(2, Verdict::Up));
         assert_eq!(pool(&actions), Some(&[(1, 2), (0, 2)][..]));
-        let gained = News::Quorum { service: KEY, is_up: true, rule: "3+0=3 <= 4".to_owned() };
+        let gained =
+            News::Quorum { service: KEY, is_up: true, is_first: false, rule: "3+0=3 <= 4".to_owned() };
         assert_eq!(director.take_news(), [told(2), gained]);
     }
 
     #[test]
     fn each_change_is_told_once() {
         let mut director = director(&wanted(false, false));
+        let rule = "3+0=3 <= 4".to_owned();
+        assert_eq!(director.take_news(), [News::Quorum { service: KEY, is_up: true, is_first: true, rule }]);
         for _ in 0..2 {
             director.handle(&failed(2));
         }
         let reason = "connection refused".to_owned();
         let down = News::Check { service: KEY, server: rip(2), is_up: false, reason, is_whole: true };
-        let lost = News::Quorum { service: KEY, is_up: false, rule: "3-0=3 > 2".to_owned() };
+        let lost = News::Quorum { service: KEY, is_up: false, is_first: false, rule: "3-0=3 > 2".to_owned() };
         assert_eq!(director.take_news(), [down, lost]);
         assert_eq!(director.take_news(), []);
     }

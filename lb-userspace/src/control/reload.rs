@@ -41,6 +41,9 @@ impl Director {
             self.services.insert(wanted.key, service);
         }
         steps.actions.extend(before.keys().map(|key| Action::Withdraw(*key)));
+        for (key, service) in &before {
+            steps.news.extend(service.servers.iter().filter_map(|server| News::removed(server, *key)));
+        }
         let gone = before.into_values().flat_map(|service| service.servers);
         steps.vacated.extend(gone.map(|server| server.row.row));
         let taken: BTreeSet<u16> = allocation.servers.values().map(|row| row.row).collect();
@@ -59,7 +62,7 @@ impl VirtualService {
         ways: &BTreeMap<IpAddr, Way>,
         steps: &mut Steps,
     ) -> Self {
-        let service = Self::new(wanted, allocation, ways);
+        let service = Self::new(wanted, allocation, ways, &mut steps.news);
         for (server, wanted) in service.servers.iter().zip(&wanted.servers) {
             steps.occupy(service.id, server, wanted.thresholds);
         }
@@ -104,7 +107,10 @@ impl VirtualService {
             };
             servers.push(server);
         }
-        steps.vacated.extend(old.into_values().map(|(server, _)| server.row.row));
+        for (server, _) in old.into_values() {
+            steps.news.extend(News::removed(&server, key));
+            steps.vacated.push(server.row.row);
+        }
         let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
         steps.news.extend(service.call());
         service.list = list(&order, &service.servers);

@@ -144,7 +144,7 @@ impl Check {
     /// A check whose first probe is `random / 2^32` of the warm-up away.
     pub fn new(now: Instant, settings: Settings, random: u32) -> Self {
         let until = now + fraction(settings.warmup, random);
-        let mut check = Self {
+        Self {
             settings,
             standing: Standing::Unknown,
             phase: Phase::Resting { since: now, until },
@@ -154,12 +154,7 @@ impl Check {
             said: None,
             verdict: None,
             probe: None,
-        };
-        if settings.alpha {
-            check.standing = Standing::Down;
-            check.say(Verdict::Down { reason: "not checked yet".into() });
         }
-        check
     }
 
     /// What was said last.

@@ -233,11 +233,10 @@ fn the_pace_between_steps_is_another_where_it_is_wanted() {
 }
 
 #[test]
-fn with_alpha_a_server_is_down_until_it_has_passed() {
+fn with_alpha_a_check_says_nothing_before_it_knows() {
     let alpha = Settings { alpha: true, ..SETTINGS };
-    let unchecked = Verdict::Down { reason: "not checked yet".into() };
     let (_, said) = steps(alpha, &[refused(), Input::Passed]);
-    assert_eq!(said, [unchecked, Verdict::Up]);
+    assert_eq!(said, [Verdict::Down { reason: "connection refused".into() }, Verdict::Up]);
 }
 
 #[test]

@@ -88,6 +88,7 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
     let (mut daemon, mut inputs) = Daemon::start(options).await?;
     info!(interfaces = ?daemon.names(), mode = %daemon.mode, services = daemon.director.services.len(), "ready");
     start.tell();
+    inputs.teller.services_changed(daemon.director.take_news());
     let mut failure = None;
     loop {
         tokio::select! {

@@ -39,7 +39,8 @@ pub(super) fn resting(
         let mut owners = config.owners(*selector).filter_map(|owner| numbers.of(&owner.name)).peekable();
         owners.peek().is_some() && !owners.any(&is_master)
     };
-    services.flat_map(VirtualServer::selectors).filter(rests).map(key).collect()
+    let services = services.filter(|service| service.selectors().all(|selector| rests(&selector)));
+    services.flat_map(VirtualServer::selectors).map(key).collect()
 }
 
 /// The services that can run, and their checks, which keep the numbers that they had in `before`.

@@ -11,7 +11,7 @@ use lettre::{Address, Message};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use self::stream::Bounded;
@@ -22,6 +22,9 @@ use crate::config::model::Mail;
 mod stream;
 #[cfg(test)]
 mod tests;
+
+/// How long a server that has taken a letter may take to say good-bye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 const LIMITS: Limits = Limits {
     waiting: 256,
@@ -61,6 +64,8 @@ struct Queue {
     waiting: VecDeque<Alert>,
     /// A task sends; it ends when nothing waits.
     is_working: bool,
+    /// It does not rest any more after a failure.
+    is_ending: bool,
 }
 
 /// How letters go, by the configuration.
@@ -96,6 +101,9 @@ impl Mailer {
         self.queue.send_modify(|queue| {
             queue.mail = config.mail.clone();
             queue.route = Route::new(config);
+            if queue.route.is_none() {
+                queue.waiting.clear();
+            }
         });
     }
 
@@ -152,6 +160,7 @@ impl Mailer {
     /// Waits for the letters there are, in bounded time.
     pub async fn finish(self) {
         let mut queue = self.queue.subscribe();
+        self.queue.send_modify(|queue| queue.is_ending = true);
         if timeout(self.limits.finish, queue.wait_for(|queue| !queue.is_working)).await.is_err() {
             let left = queue.borrow().waiting.len() + 1;
             warn!("mail could not be sent before the end: {left} letters are lost");
@@ -193,7 +202,13 @@ async fn deliver(mut route: Route, alert: &Alert, queue: &watch::Sender<Queue>, 
             Err(Failure::Passing(error)) => debug!("the mail {subject:?} is tried again: {error}"),
         }
         if attempt < attempts {
-            sleep(pause).await;
+            if queue.borrow().is_ending {
+                warn!("the mail {subject:?} is not sent: the director ends");
+                return;
+            }
+            let mut ends = queue.subscribe();
+            // At the end it is tried once more, at once.
+            drop(timeout(pause, ends.wait_for(|queue| queue.is_ending)).await);
             pause = (pause * 2).min(longest_pause);
         }
         let Some(other) = queue.borrow().route.clone() else {
@@ -237,13 +252,16 @@ impl Route {
     /// The server has so long for the connection, and three times as long for all.
     async fn send(&self, alert: &Alert) -> Result<(), Failure> {
         let letter = self.letter(alert).map_err(|error| Failure::Final(error.to_string()))?;
-        match timeout(self.timeout * 3, self.hand_over(&letter)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::Passing(format!("no end after {:?}", self.timeout * 3))),
-        }
+        let mut server = match timeout(self.timeout * 3, self.hand_over(&letter)).await {
+            Ok(taken) => taken?,
+            Err(_) => return Err(Failure::Passing(format!("no end after {:?}", self.timeout * 3))),
+        };
+        // It has taken the letter, whatever it says now.
+        let _rude = timeout(GOODBYE.min(self.timeout), server.quit()).await;
+        Ok(())
     }
 
-    async fn hand_over(&self, letter: &Message) -> Result<(), Failure> {
+    async fn hand_over(&self, letter: &Message) -> Result<AsyncSmtpConnection, Failure> {
         let connected = timeout(self.timeout, TcpStream::connect((self.host.as_str(), self.port))).await;
         let stream = match connected {
             Ok(connected) => connected.map_err(|error| Failure::Passing(error.to_string()))?,
@@ -260,9 +278,7 @@ impl Route {
         let stream = Box::new(Bounded::new(stream));
         let mut server = AsyncSmtpConnection::connect_with_transport(stream, &name).await.map_err(judge)?;
         server.send(letter.envelope(), &letter.formatted()).await.map_err(judge)?;
-        // It has taken the letter, whatever it says now.
-        let _rude = server.quit().await;
-        Ok(())
+        Ok(server)
     }
 
     fn letter(&self, alert: &Alert) -> Result<Message, lettre::error::Error> {

@@ -74,19 +74,21 @@ fn all_addresses_and_the_mark_have_the_same_servers_and_one_voice() -> Result<()
         for address in &addresses {
             assert_eq!(lab.client().sequence(SocketAddrV4::new(*address, HTTP), 3)?, ["rs1"; 3], "{address}");
         }
-        let letters = post.wait(2, BOUND)?;
+        let letters = post.wait(3, BOUND)?;
         let mut subjects: Vec<_> = letters.iter().map(|letter| letter.subject.as_str()).collect();
         subjects.sort_unstable();
         let down = format!("[LAB1] Realserver [{gone}]:tcp:80 of virtual server [G1]:tcp:80 - DOWN");
-        assert_eq!(subjects, [&down, "[LAB1] Virtualserver [G1]:tcp:80 - DOWN"]);
-        let (words, lines) = record.wait(2, 2, BOUND)?;
+        let [lost, held] = ["DOWN", "UP"].map(|state| format!("[LAB1] Virtualserver [G1]:tcp:80 - {state}"));
+        assert_eq!(subjects, [&down, &lost, &held]);
+        let (words, lines) = record.wait(2, 3, BOUND)?;
         assert_eq!(words, ["down rs2", "quorum_down"]);
-        assert_eq!(lines, [format!("RS [{gone}]:tcp:80 [G1]:tcp:80 DOWN"), "VS [G1]:tcp:80 DOWN".to_owned()]);
+        let down = format!("RS [{gone}]:tcp:80 [G1]:tcp:80 DOWN");
+        assert_eq!(lines, ["VS [G1]:tcp:80 UP", &down, "VS [G1]:tcp:80 DOWN"]);
         // Time in which a second voice would speak.
         lab.servers[1].start()?;
         lab.wait_eligible(8)?;
-        let letters = post.wait(4, BOUND)?;
-        ensure!(letters[2..].iter().all(|letter| letter.subject.ends_with("- UP")), "{letters:#?}");
+        let letters = post.wait(5, BOUND)?;
+        ensure!(letters[3..].iter().all(|letter| letter.subject.ends_with("- UP")), "{letters:#?}");
         assert_eq!(record.words().len(), 2);
         Ok(())
     })

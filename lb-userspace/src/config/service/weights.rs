@@ -2,7 +2,7 @@
 //! holds in 16.
 
 use crate::config::diagnostics::Diagnostic;
-use crate::config::model::Weight;
+use crate::config::model::{Quorum, Weight};
 use crate::config::tree::{Statement, Word};
 use crate::config::values;
 
@@ -36,6 +36,12 @@ impl Weights {
             problems.push(Diagnostic::ours(service.header(), message).hint("write weights up to 65535"));
         }
         Self { usual, divisor }
+    }
+
+    /// A quorum is a sum of these.
+    pub(super) fn scale(self, quorum: &mut Quorum) {
+        quorum.least = quorum.least.div_ceil(self.divisor);
+        quorum.hysteresis /= self.divisor;
     }
 
     /// That of a real server with this in its block; nothing but 0 becomes 0.

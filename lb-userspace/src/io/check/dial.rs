@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -63,6 +64,10 @@ fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Failure> {
         if endpoint.bind_port.is_some() {
             // Connections that have just been closed keep the port for a minute.
             socket.set_reuse_address(true).map_err(|error| Failure::of(&error))?;
+            if socket.r#type().is_ok_and(|kind| kind == Type::STREAM) {
+                // Closed with a reset: the same port to the same server would be refused for a minute.
+                socket.set_linger(Some(Duration::ZERO)).map_err(|error| Failure::of(&error))?;
+            }
         }
         let from = scoped(endpoint, local, endpoint.bind_port.unwrap_or(0))?;
         socket.bind(&from.into()).map_err(|error| cannot_bind(&local.to_string(), &error))?;
@@ -70,13 +75,13 @@ fn prepare(socket: &Socket, endpoint: &Endpoint) -> Result<(), Failure> {
     Ok(())
 }
 
-/// That an address is not here is a fault of the configuration, and is seen on the server.
+/// As under keepalived this says nothing of the server: the address may be with another node, or its ports are used up.
 fn cannot_bind(what: &str, error: &io::Error) -> Failure {
     let reason = match error.raw_os_error() {
         Some(libc::ENODEV) => "there is no such interface".to_owned(),
         _ => text(error),
     };
-    Failure::Server(format!("cannot bind to {what}: {reason}"))
+    Failure::Host(format!("cannot bind to {what}: {reason}"))
 }
 
 fn scoped(endpoint: &Endpoint, address: IpAddr, port: u16) -> Result<SocketAddr, Failure> {

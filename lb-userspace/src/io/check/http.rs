@@ -22,6 +22,7 @@ use crate::config::model::check::{HttpProbe, HttpProtocol, Url};
 
 /// The most bytes of headers, and of one piece of a page.
 const MOST_HEADERS: usize = 64 * 1024;
+const MOST_HEADER_LINES: usize = 1024;
 /// A page takes as long as so many steps at most, though each piece may take as long as one.
 const PIECES: u32 = 8;
 /// The name of keepalived's checks, by which servers' logs and rules know them.
@@ -64,7 +65,13 @@ async fn ask<'a>(
 ) -> Result<Page<'a>, Failure> {
     let request = request(http, url)?;
     let mut builder = Builder::new();
-    builder.max_buf_size(MOST_HEADERS);
+    builder
+        .max_buf_size(MOST_HEADERS)
+        .max_headers(MOST_HEADER_LINES)
+        // What is wrong with headers that nobody looks at does not matter.
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
     let connected = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
     let (mut sender, connection) = connected.map_err(|error| failure(&error))?;
     let exchange = async {

@@ -1,17 +1,20 @@
 //! `MISC_CHECK`: a program says whether the server is up, or what its weight is.
 
-use super::probe::{Failure, Seconds};
+use super::probe::{Failure, Seconds, is_ours};
 use crate::config::model::check::MiscProbe;
 use crate::health::{Input, Share};
-use crate::io::command::{Dropped, End, Programs};
+use crate::io::command::{Dropped, End, Error, Programs};
 
 /// What exit codes that are weights begin with, and how much they are larger.
 const FIRST_WEIGHT: i32 = 2;
 
 /// Runs the program to its end, or ends it and its process group.
 pub(super) async fn probe(misc: &MiscProbe, programs: &Programs) -> Result<Input, Failure> {
-    let Some(mut running) = programs.start("MISC_CHECK", &misc.command, &[], Dropped::Killed) else {
-        return Err("its program cannot be run".into());
+    let started = programs.find(&misc.command).and_then(|program| program.start(&[], Dropped::Killed));
+    let mut running = match started {
+        Ok(running) => running,
+        Err(Error::System { error, .. }) if is_ours(&error) => return Err(Failure::of(&error)),
+        Err(error) => return Err(error.to_string().into()),
     };
     let end = running.wait_for(misc.timeout).await.map_err(|error| Failure::of(&error))?;
     let End::Exited(status) = end else {

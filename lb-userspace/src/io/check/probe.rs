@@ -123,7 +123,7 @@ pub(super) async fn within<T>(
 }
 
 /// Out of descriptors, memory or local ports: all servers would go down for a fault of this host.
-fn is_ours(error: &io::Error) -> bool {
+pub(super) fn is_ours(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL | libc::EAGAIN)

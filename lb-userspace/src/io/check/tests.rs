@@ -100,10 +100,13 @@ async fn ipv6_and_a_local_address_to_bind_to() {
     let (bound, wrong) = (of(2, from([127, 0, 0, 9])), of(3, from([192, 0, 2, 1])));
     let (checks, mut verdicts) = Checks::start();
     set(&checks, vec![spec(1, listener.local_addr().unwrap()), bound, wrong]);
-    let mut said = [next(&mut verdicts).await, next(&mut verdicts).await, next(&mut verdicts).await];
+    let mut said = [next(&mut verdicts).await, next(&mut verdicts).await];
     said.sort_by_key(|(id, _)| *id);
-    let nowhere = down("cannot bind to 192.0.2.1: no interface has this address");
-    assert_eq!(said, [(1, Verdict::Up), (2, Verdict::Up), (3, nowhere)]);
+    assert_eq!(
+        said,
+        [(1, Verdict::Up), (2, Verdict::Up)],
+        "an address that is elsewhere says nothing of a server"
+    );
     loop {
         let (_stream, peer) = v4.accept().await.unwrap();
         if peer.ip() == Ipv4Addr::new(127, 0, 0, 9) {

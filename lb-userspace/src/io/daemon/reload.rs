@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    control::{Director, Event, Way},
+    control::{Director, Event, News, RealServer, Way},
     io::{
         collector::Collector,
         datapath::{Prepared, Settings},
@@ -139,8 +139,10 @@ impl Daemon {
             self.gone.clear();
         }
         self.checklist = next.checklist;
+        let (before, now) = self.director.take_news().into_iter().partition(News::is_of_before);
+        inputs.teller.services_changed(before);
         inputs.teller.change(&next.config);
-        inputs.teller.services_changed(self.director.take_news());
+        inputs.teller.services_changed(now);
         // Last, so that an address that comes finds its service.
         match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
             Ok(later) => reload.warnings.extend(later),
@@ -243,8 +245,9 @@ impl Daemon {
         retired.retain(|key, _| next.services.contains_key(key));
         for (key, service) in &self.director.services {
             let Some(next) = next.services.get(key) else { continue };
-            let stay: BTreeSet<u16> = next.servers.iter().map(|server| server.row.row).collect();
-            for server in service.servers.iter().filter(|server| !stay.contains(&server.row.row)) {
+            let id = |server: &RealServer| (server.row.row, server.row.generation);
+            let stay: BTreeSet<(u16, u16)> = next.servers.iter().map(id).collect();
+            for server in service.servers.iter().filter(|server| !stay.contains(&id(server))) {
                 let sum = retired.entry(*key).or_default();
                 *sum = sum.plus(report::stats(&self.datapath, server));
             }

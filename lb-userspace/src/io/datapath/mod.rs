@@ -171,7 +171,14 @@ impl Datapath {
     ) -> Result<(), &'static str> {
         let is_needed = needs::features(wanted, &settings.marks);
         let buckets = self.constants.flow_masks.map(|mask| mask as usize + 1);
+        let had: BTreeMap<u16, u16> =
+            self.allocation.servers.values().map(|row| (row.row, row.generation)).collect();
+        let is_handed_on = allocation
+            .servers
+            .values()
+            .any(|row| had.get(&row.row).is_some_and(|generation| *generation != row.generation));
         let reasons = [
+            (is_handed_on, "rows of real servers go to others at once"),
             (settings.interfaces != self.settings.interfaces, "the interfaces are others"),
             (settings.marks != self.settings.marks, "the rules for firewall marks are others"),
             (

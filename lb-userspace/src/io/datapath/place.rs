@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, mem::offset_of};
 
 use lb_common::layout::{Address, CursorRow, PRESENCE, Service, ServiceInfo};
 
-use super::publish::{Published, Publisher, capacity, slot_at};
+use super::needs::list_room;
+use super::publish::{Published, Publisher, slot_at};
 use crate::plan::{Allocation, Moves, Place, Regions, ServiceKey, Wanted};
 
 /// What services get that come, and those whose lists outgrow their regions.
@@ -53,10 +54,12 @@ impl Publisher {
             // A pick that began under another scheduler finds the ring of that.
             let ring = service.method.scheduler.ring_len();
             let more = pool.map_or(0, |pool| pool.ring_len.saturating_sub(ring));
-            if pool.is_some_and(|pool| service.servers.len() + ring + more <= pool.capacity) {
+            // The list of before is published once more, under the scheduler that comes.
+            let servers = pool.map_or(0, |pool| pool.list.len()).max(service.servers.len());
+            if pool.is_some_and(|pool| servers + ring + more <= pool.capacity) {
                 continue;
             }
-            let capacity = capacity(service) + more;
+            let capacity = list_room(servers) + ring + more;
             lists.push((at, capacity, regions.take(2 * capacity as u32).ok_or(TOO_SMALL)?));
         }
         Ok(Placement { entries, lists, regions })

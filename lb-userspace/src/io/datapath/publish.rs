@@ -61,7 +61,7 @@ pub(super) struct Published {
     /// Rows of half a region.
     pub(super) capacity: usize,
     epoch: u16,
-    list: Vec<(u16, u16)>,
+    pub(super) list: Vec<(u16, u16)>,
 }
 
 /// Rows that `members` must have.

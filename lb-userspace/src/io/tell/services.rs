@@ -60,7 +60,15 @@ impl Teller {
                     };
                     self.server_changed(service, server, is_up, &why, is_whole);
                 }
-                News::Quorum { service, is_up, rule } => self.quorum_changed(service, is_up, &rule),
+                News::Quorum { service, is_up, is_first, rule } => {
+                    let what = match (is_first, is_up) {
+                        (true, true) => "Starting with quorum up",
+                        (true, false) => "Starting with quorum down",
+                        (false, true) => "Gained quorum",
+                        (false, false) => "Lost quorum",
+                    };
+                    self.quorum_changed(service, is_up, &format!("{what} {rule}"));
+                }
             }
         }
     }
@@ -75,7 +83,7 @@ impl Teller {
                 self.server_changed(*key, server.rip, false, "Shutting down", true);
             }
             if service.quorum == Standing::Held {
-                self.quorum_changed(*key, false, "by shutting down");
+                self.quorum_changed(*key, false, "Shutting down");
             }
         }
     }
@@ -93,14 +101,16 @@ impl Teller {
             };
             let line = format!("RS {} {name} {state}", name.at(address));
             let role = format!("{keyword} of {}", name.at(address));
-            self.notifier.service_changed(&name.to_string(), &line, role, command.as_ref());
+            // What runs for one server does not wait for what runs for another.
+            let whose = format!("{} of {name}", name.at(address));
+            self.notifier.service_changed(&whose, &line, role, command.as_ref());
         }
     }
 
-    fn quorum_changed(&self, key: ServiceKey, is_up: bool, rule: &str) {
+    fn quorum_changed(&self, key: ServiceKey, is_up: bool, why: &str) {
         let Some((name, service)) = self.services.find(key) else { return };
         let quorum = &service.quorum;
-        let alert = || Alert::of_quorum(&name, is_up, rule);
+        let alert = || Alert::of_quorum(&name, is_up, why);
         self.mailer.quorum_changed(alert, quorum.smtp_alert);
         let (state, keyword, command) =
             if is_up { ("UP", "quorum_up", &quorum.up) } else { ("DOWN", "quorum_down", &quorum.down) };

@@ -60,16 +60,6 @@ async fn a_check_that_leaves_the_others_keeps_what_is_known() {
 }
 
 #[tokio::test]
-async fn with_alpha_a_check_says_first_that_nothing_is_known() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let (checks, mut verdicts) = Checks::start();
-    let spec = spec(1, listener.local_addr().unwrap());
-    set(&checks, vec![CheckSpec { settings: Settings { alpha: true, ..FAST }, ..spec }]);
-    assert_eq!(next(&mut verdicts).await, (1, down("not checked yet")));
-    assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
-}
-
-#[tokio::test]
 async fn a_check_of_several_steps_takes_one_after_the_other() {
     let (greeted, mut count) = mpsc::channel(16);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
