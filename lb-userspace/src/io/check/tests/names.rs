@@ -65,7 +65,7 @@ async fn a_dns_server_answers_without_an_error() {
     let cut = answering(|question| vec![question[..5].to_vec()]).await;
     assert_eq!(ask(cut, LONG).await, Err("the answer is malformed".into()));
     let mirror = answering(|question| vec![question.to_vec()]).await;
-    assert_eq!(ask(mirror, LONG).await, Err("the answer is a question".into()));
+    assert_eq!(ask(mirror, SHORT).await, Err("no answer within 0.2 s".into()), "a question is no answer");
     let silent = answering(|_| Vec::new()).await;
     assert_eq!(ask(silent, SHORT).await, Err("no answer within 0.2 s".into()));
     let (_kept, nobody) = unused().await;
@@ -128,5 +128,6 @@ async fn this_host_answers_echo_requests() {
     assert!(matches!(said, Err(Failure::Server(_))), "{said:?}");
     let absent = Endpoint { bind_if: Some("no-such-link".to_owned()), ..nobody };
     let said = ping::probe(&absent, SHORT).await;
-    assert_eq!(said, Err("cannot bind to no-such-link: there is no such interface".into()));
+    let nowhere = "cannot bind to no-such-link: there is no such interface".to_owned();
+    assert_eq!(said, Err(Failure::Host(nowhere)));
 }

@@ -43,7 +43,7 @@ async fn what_is_not_there_is_a_failure() {
     let programs = Programs::new(&VrrpGlobals::default());
     let command = Command { words: vec!["/no/such/program".to_owned()], user: Some(myself()) };
     let misc = MiscProbe { command, timeout: Duration::from_secs(1), is_dynamic: false };
-    assert_eq!(probe(&misc, &programs).await, Err("its program cannot be run".into()));
+    assert_eq!(probe(&misc, &programs).await, Err("/no/such/program does not exist".into()));
 }
 
 #[tokio::test]
