@@ -9,7 +9,9 @@ mod lvs;
 mod row;
 mod vrrp;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::LazyLock;
 
 pub(super) use row::{Absent, Body, Effect, Form, Heritage, Keyword, Repeat};
 use row::{any, block, flag, lines, maybe, named, one, some};
@@ -149,8 +151,12 @@ const SECRET: [&str; 3] = ["auth_pass", "auth_hmac", "password"];
 
 /// Whether a command stands behind this keyword.
 pub(super) fn takes_command(name: &str) -> bool {
-    let mut keywords = TABLE.iter().flat_map(|(_, keywords)| keywords.iter());
-    keywords.any(|keyword| keyword.is_command && keyword.name == name)
+    // It is asked for every line.
+    static COMMANDS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+        let keywords = TABLE.iter().flat_map(|(_, keywords)| keywords.iter());
+        keywords.filter(|keyword| keyword.is_command).map(|keyword| keyword.name).collect()
+    });
+    COMMANDS.contains(name)
 }
 
 /// Every kind of block, in the order of the table.
@@ -216,8 +222,6 @@ pub(super) fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
