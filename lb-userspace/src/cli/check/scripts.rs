@@ -40,11 +40,12 @@ pub(super) fn look_at(parsed: &Parsed) -> Found {
                 found.is_secure = false;
                 "do that, or name another `script_user`"
             }
-            Error::Missing { .. }
-            | Error::NotExecutable { .. }
-            | Error::NoUser { .. }
-            | Error::NoGroup { .. }
-            | Error::System { .. } => "put it there before the director runs, or name another one",
+            Error::NoUser { .. } | Error::NoGroup { .. } => {
+                "add it before the director runs, or name another one"
+            }
+            Error::Missing { .. } | Error::NotExecutable { .. } | Error::System { .. } => {
+                "put it there before the director runs, or name another one"
+            }
         };
         found.problems.push(say(*place, error.to_string()).hint(hint));
     }
