@@ -134,6 +134,27 @@ impl WantedServer {
     }
 }
 
+/// Whether one director holds these services with so many real servers each.
+///
+/// # Errors
+/// [`PlanError`] when it does not.
+pub fn within_limits(services: impl Iterator<Item = (ServiceKey, usize)>) -> Result<(), PlanError> {
+    let (mut count, mut rows, mut longest) = (0, 0, None);
+    for (service, servers) in services {
+        count += 1;
+        rows += servers;
+        if servers > MAX_POOL {
+            longest = longest.or(Some(PlanError::Pool { service, count: servers }));
+        }
+    }
+    match longest {
+        _ if count > MAX_SERVICES => Err(PlanError::Services(count)),
+        Some(error) => Err(error),
+        None if rows > MAX_SERVERS => Err(PlanError::Servers(rows)),
+        None => Ok(()),
+    }
+}
+
 /// An address as the maps hold it.
 pub fn mapped(address: IpAddr) -> Address {
     match address {
@@ -231,17 +252,8 @@ impl Allocation {
     /// Nobody gets a row that another has in `avoided`.
     fn assign_without(&self, wanted: &[Wanted], avoided: &Self) -> Result<Self, PlanError> {
         let mut next = Self { next_generation: self.next_generation, vacant: self.vacant, ..Self::default() };
-        if wanted.len() > MAX_SERVICES {
-            return Err(PlanError::Services(wanted.len()));
-        }
-        if let Some(service) = wanted.iter().find(|service| service.servers.len() > MAX_POOL) {
-            return Err(PlanError::Pool { service: service.key, count: service.servers.len() });
-        }
         // So that row numbers last, those that are kept or avoided besides.
-        let servers: usize = wanted.iter().map(|service| service.servers.len()).sum();
-        if servers > MAX_SERVERS {
-            return Err(PlanError::Servers(servers));
-        }
+        within_limits(wanted.iter().map(|service| (service.key, service.servers.len())))?;
         let kept = wanted.iter().filter_map(|service| self.services.get(&service.key));
         let mut service_rows = Free::without(kept.chain(avoided.services.values()).copied());
         let keys = || wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));

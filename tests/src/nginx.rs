@@ -2,18 +2,16 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
 use crate::http;
 use crate::netns::Netns;
 use crate::process::{self, Running};
-use crate::wait;
 
 /// Where uploads go, in its directory and to clients.
 const UPLOADS: &str = "uploads";
@@ -77,17 +75,8 @@ impl Nginx {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let running = self.running.insert(Running::start(&self.name, &mut command)?);
         let own = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
-        let what = format!("nginx of {} to answer", self.name);
-        wait::until(&what, BOUND, || {
-            if let Some(status) = running.exited()? {
-                bail!("nginx ended with {status}");
-            }
-            Ok(match netns.enter(|| http::get(own.into(), "/health")) {
-                Ok(_) => ControlFlow::Break(()),
-                Err(error) => ControlFlow::Continue(format!("{error:#}")),
-            })
-        })
-        .with_context(|| self.log())
+        let get = || netns.enter(|| http::get(own.into(), "/health"));
+        running.ready(BOUND, get).with_context(|| self.log())
     }
 
     /// Stops it at once, open connections included.

@@ -87,17 +87,8 @@ impl Post {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let running = Running::start("smtpd", &mut command).context("install it by `cargo xtask setup`")?;
         let running = self.running.insert(running);
-        wait::until("smtpd to answer", BOUND, || {
-            if let Some(status) = running.exited()? {
-                bail!("smtpd ended with {status}");
-            }
-            let connected = netns.enter(|| Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, 25))?));
-            Ok(match connected {
-                Ok(_) => ControlFlow::Break(()),
-                Err(error) => ControlFlow::Continue(format!("{error:#}")),
-            })
-        })
-        .with_context(|| self.log())
+        let connect = || netns.enter(|| Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, 25))?));
+        running.ready(BOUND, connect).with_context(|| self.log())
     }
 
     /// Stops it; what it has delivered stays.

@@ -74,6 +74,22 @@ impl Running {
         })
     }
 
+    /// Waits until `probe` succeeds.
+    ///
+    /// # Errors
+    /// When it fails until `bound`, or the process ends before.
+    pub fn ready<T>(&mut self, bound: Duration, probe: impl Fn() -> Result<T>) -> Result<()> {
+        wait::until(&format!("{} to answer", self.what), bound, || {
+            if let Some(status) = self.exited()? {
+                bail!("{} ended with {status}", self.what);
+            }
+            Ok(match probe() {
+                Ok(_) => ControlFlow::Break(()),
+                Err(error) => ControlFlow::Continue(format!("{error:#}")),
+            })
+        })
+    }
+
     /// Its children and theirs that run now.
     pub fn descendants(&self) -> Vec<Pid> {
         let mut found = vec![self.raw_pid()];

@@ -21,6 +21,13 @@ pub enum News {
         /// With it the server as a whole came up or went down.
         is_whole: bool,
     },
+    /// A reload took a real server away that was up.
+    Removed {
+        /// From which service.
+        service: ServiceKey,
+        /// The RIP.
+        server: IpAddr,
+    },
     /// A service gained or lost its quorum.
     Quorum {
         /// Which.
@@ -34,24 +41,10 @@ pub enum News {
     },
 }
 
-/// Why a server is down that is not in the configuration any more.
-const REMOVED: &str = "it was removed";
-
 impl News {
     /// What is told of a server of `service` that a reload takes away, if it was up.
     pub(super) fn removed(server: &RealServer, service: ServiceKey) -> Option<Self> {
-        (!server.is_sorry && !server.is_failed()).then(|| Self::Check {
-            service,
-            server: server.rip,
-            is_up: false,
-            reason: REMOVED.to_owned(),
-            is_whole: true,
-        })
-    }
-
-    /// Whether it is of what the configuration of before has only.
-    pub fn is_of_before(&self) -> bool {
-        matches!(self, Self::Check { reason, .. } if reason == REMOVED)
+        (!server.is_sorry && !server.is_failed()).then_some(Self::Removed { service, server: server.rip })
     }
 }
 

@@ -19,8 +19,6 @@ pub struct Settings {
     pub timeout: Duration,
     /// The first probe comes after a random part of this.
     pub warmup: Duration,
-    /// The server is down until all steps have passed.
-    pub alpha: bool,
     /// How many probes make one round of the check; at least one. Each has its own retries, and all must pass for a server to
     /// come up.
     pub steps: u32,
@@ -49,7 +47,6 @@ impl Default for Settings {
             delay_before_retry: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
             warmup: Duration::from_mins(1),
-            alpha: false,
             steps: 1,
             pace: Pace::Loop,
         }

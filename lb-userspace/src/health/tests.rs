@@ -12,7 +12,6 @@ const SETTINGS: Settings = Settings {
     delay_before_retry: Duration::from_secs(1),
     timeout: Duration::from_secs(3),
     warmup: Duration::from_secs(6),
-    alpha: false,
     steps: 1,
     pace: Pace::Loop,
 };
@@ -230,13 +229,6 @@ fn the_pace_between_steps_is_another_where_it_is_wanted() {
     let passed = [Input::Passed, Input::Passed, Input::Passed, Input::Passed];
     assert_eq!(steps(two(Pace::FastRecovery), &passed).0, [(0, 0), (1, 6), (0, 6), (1, 6)]);
     assert_eq!(steps(two(Pace::AtOnce), &passed).0, [(0, 0), (1, 6), (0, 0), (1, 6)]);
-}
-
-#[test]
-fn with_alpha_a_check_says_nothing_before_it_knows() {
-    let alpha = Settings { alpha: true, ..SETTINGS };
-    let (_, said) = steps(alpha, &[refused(), Input::Passed]);
-    assert_eq!(said, [Verdict::Down { reason: "connection refused".into() }, Verdict::Up]);
 }
 
 #[test]

@@ -1,24 +1,27 @@
 //! The director's loop: waits for netlink, checks, questions and signals, and lets `control` decide.
 
 mod reload;
+mod ways;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context as _;
-use lb_common::layout::{NextHop, Stats};
+use lb_common::layout::Stats;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    time::timeout_at,
 };
 use tracing::{error, info, warn};
 
-use self::reload::InForce;
+use self::{
+    reload::InForce,
+    ways::{addresses, first_resolutions, way},
+};
 use super::{
     background::Start,
     bpf_log::{self, Forwarding},
@@ -38,13 +41,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    control::{Action, Director, Event, Way},
-    plan::{ServiceKey, Wanted},
+    control::{Action, Director, Event},
+    plan::ServiceKey,
     vrrp::Numbers,
 };
-
-/// How long a start waits for the real servers' MAC addresses.
-const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
 
 /// What a director is started with.
 #[derive(Debug)]
@@ -354,23 +354,6 @@ impl Daemon {
     }
 }
 
-/// Waits until every address is resolved, or long enough: a daemon that takes over must not begin by dropping.
-async fn first_resolutions(
-    ways: &mut mpsc::Receiver<(IpAddr, Resolution)>,
-    mut missing: BTreeSet<IpAddr>,
-) -> Vec<(IpAddr, Resolution)> {
-    let deadline = tokio::time::Instant::now() + FIRST_RESOLUTION;
-    let mut known = Vec::new();
-    while !missing.is_empty() {
-        let Ok(Some((address, resolution))) = timeout_at(deadline, ways.recv()).await else { break };
-        if !matches!(resolution, Resolution::Unresolved { .. }) {
-            missing.remove(&address);
-        }
-        known.push((address, resolution));
-    }
-    known
-}
-
 /// The interfaces to forward through, each once and in order.
 fn names(source: &Source, named: &[String], config: &Config) -> anyhow::Result<BTreeSet<String>> {
     let names: BTreeSet<String> = if named.is_empty() {
@@ -384,32 +367,4 @@ fn names(source: &Source, named: &[String], config: &Config) -> anyhow::Result<B
         "{file} has no vrrp_instance that names an interface: name one with --iface"
     );
     Ok(names)
-}
-
-/// The addresses of all real servers.
-fn addresses(wanted: &[Wanted]) -> BTreeSet<IpAddr> {
-    wanted.iter().flat_map(|service| service.servers.iter().map(|server| server.rip)).collect()
-}
-
-/// The way to a real server through the interfaces there are.
-fn way(interfaces: &[Link], resolution: &Resolution) -> Way {
-    match resolution {
-        Resolution::Local => Way::Local,
-        Resolution::Resolved { mac, ifindex } => {
-            match interfaces.iter().position(|link| link.index == *ifindex) {
-                Some(port) => Way::Through(NextHop { mac: *mac, port: port as u16 }),
-                None => Way::None(format!(
-                    "it is reached through {}, which xlvs does not run on: name it with --iface",
-                    interface(*ifindex)
-                )),
-            }
-        }
-        Resolution::Unresolved { reason } => Way::None(reason.clone()),
-    }
-}
-
-/// An interface that xlvs does not run on, for people.
-fn interface(index: u32) -> String {
-    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| format!("interface {index}"))
 }

@@ -195,16 +195,16 @@ fn wanted(
     };
     let flags = sched::Flags { port: service.hash_port, fallback: service.hash_fallback };
     let servers = service.pool().map(|server| {
-        let checkers = server.checkers.iter().filter(|checker| checker.probe.is_available());
-        let checks: Vec<_> = checkers.map(probing).collect();
+        let checkers = || server.checkers.iter().filter(|checker| checker.probe.is_available());
+        let checks: Vec<_> = checkers().map(probing).collect();
         let numbers = note((key, server.address), &checks);
-        let is_alpha = |(check, number): (&Probing, &u32)| check.1.alpha.then_some(*number);
+        let is_alpha = |(checker, number): (&Checker, &u32)| checker.timing.alpha.then_some(*number);
         WantedServer {
             rip: server.address,
             weight: server.weight.0,
             thresholds: [server.upper_threshold, server.lower_threshold],
             inhibit_on_failure: server.inhibit_on_failure,
-            alpha: checks.iter().zip(&numbers).filter_map(is_alpha).collect(),
+            alpha: checkers().zip(&numbers).filter_map(is_alpha).collect(),
             checks: numbers,
             is_sorry: false,
         }
@@ -236,8 +236,7 @@ fn lease(selector: Selector, config: &Config, numbers: &Numbers) -> u16 {
 }
 
 fn probing(checker: &Checker) -> Probing {
-    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, alpha } =
-        checker.timing;
+    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, .. } = checker.timing;
     let (steps, pace) = match &checker.probe {
         Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery),
         Probe::Http(http) => (http.urls.len(), Pace::Loop),
@@ -250,7 +249,6 @@ fn probing(checker: &Checker) -> Probing {
         delay_before_retry,
         timeout: connect_timeout,
         warmup,
-        alpha,
         steps: steps as u32,
         pace,
     };

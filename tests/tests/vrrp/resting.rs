@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
 use lb_tests::capture::Capture;
@@ -15,8 +15,8 @@ use crate::pair::Program::Xlvs;
 use crate::pair::{INTERFACE, Pair, VIP, router};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
-/// Several loops of the checker.
-const A_WHILE: Duration = Duration::from_secs(4);
+/// Packets of several checks: connections to one server are opened and closed at least three times in the meantime.
+const SEVERAL: usize = 20;
 
 /// How many packets of a check `node` has sent since then.
 fn checks(capture: &Capture, node: &Node, since: SystemTime) -> Result<usize> {
@@ -28,10 +28,10 @@ fn checks(capture: &Capture, node: &Node, since: SystemTime) -> Result<usize> {
     Ok(sent.filter(|frame| frame.packet().is_some_and(is_check)).count())
 }
 
-fn wait_checks(capture: &Capture, node: &Node, since: SystemTime) -> Result<()> {
+fn wait_checks(capture: &Capture, node: &Node, since: SystemTime, packets: usize) -> Result<()> {
     wait::until(&format!("checks by {}", node.name()), TAKEOVER, || {
         Ok(match checks(capture, node, since)? {
-            0 => ControlFlow::Continue("no packet came".into()),
+            sent if sent < packets => ControlFlow::Continue(format!("{sent} of {packets} packets came")),
             _ => ControlFlow::Break(()),
         })
     })
@@ -47,23 +47,22 @@ fn a_backup_sends_no_checks_before_it_is_master() -> Result<()> {
         let config = |priority| format!("{}{service}", router(priority));
         let mut first = Xlvs.start(&pair.first, &config(100))?;
         pair.first.wait_held(VIP)?;
-        wait_checks(&capture, &pair.first, SystemTime::UNIX_EPOCH)?;
         let _second = Xlvs.start(&pair.second, &config(90))?;
-        std::thread::sleep(A_WHILE);
+        // Both would check as often.
+        wait_checks(&capture, &pair.first, SystemTime::now(), SEVERAL)?;
         ensure!(checks(&capture, &pair.second, SystemTime::UNIX_EPOCH)? == 0, "the backup checks");
 
         let stopped = SystemTime::now();
         first.stop_clean()?;
         pair.second.wait_held(VIP)?;
-        wait_checks(&capture, &pair.second, stopped)?;
+        wait_checks(&capture, &pair.second, stopped, 1)?;
 
         first.restart()?;
         pair.second.wait_released(VIP)?;
-        wait_checks(&capture, &pair.first, stopped)?;
-        // One that had begun may end.
-        std::thread::sleep(Duration::from_secs(2));
+        // A check of the other one that had begun may end meanwhile.
+        wait_checks(&capture, &pair.first, stopped, SEVERAL)?;
         let resting = SystemTime::now();
-        std::thread::sleep(A_WHILE);
+        wait_checks(&capture, &pair.first, resting, SEVERAL)?;
         ensure!(checks(&capture, &pair.second, resting)? == 0, "the backup checks again");
         Ok(())
     })

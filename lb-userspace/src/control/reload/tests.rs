@@ -214,6 +214,19 @@ fn wanted(shape: &Shape, turn: usize) -> Vec<Wanted> {
     shape.iter().map(of).collect()
 }
 
+#[test]
+fn who_was_up_and_is_taken_away_is_told_of() {
+    let mut running = two_ready();
+    running.director.take_news();
+    running.handle(&down(80, 2));
+    running.director.take_news();
+    let gone = |port, last| News::Removed { service: key(port), server: rip(last) };
+    running.reload(&[service(80, &[(1, 1)]), service(81, &[(1, 1)])]);
+    assert_eq!(running.director.take_news(), [], "of the second it was told when it failed");
+    running.reload(&[service(80, &[(1, 1)])]);
+    assert_eq!(running.director.take_news(), [gone(81, 1)]);
+}
+
 #[derive(Clone, Debug)]
 enum Happening {
     Event(Event),

@@ -22,7 +22,6 @@ const FAST: Settings = Settings {
     delay_before_retry: Duration::from_millis(10),
     timeout: Duration::from_secs(5),
     warmup: Duration::ZERO,
-    alpha: false,
     steps: 1,
     pace: crate::health::Pace::Loop,
 };

@@ -139,7 +139,9 @@ impl Daemon {
             self.gone.clear();
         }
         self.checklist = next.checklist;
-        let (before, now) = self.director.take_news().into_iter().partition(News::is_of_before);
+        let (before, now) =
+            self.director.take_news().into_iter().partition(|news| matches!(news, News::Removed { .. }));
+        // Who is gone stands in the configuration of before only.
         inputs.teller.services_changed(before);
         inputs.teller.change(&next.config);
         inputs.teller.services_changed(now);

@@ -1,43 +1,33 @@
 //! Owns whether one director holds all that a configuration asks for. What it holds, `plan` knows.
 
-use lb_common::layout::{MAX_POOL, MAX_SERVERS, MAX_SERVICES};
+use lb_common::layout::MAX_SERVICES;
 
-use super::{Checklist, effective};
+use super::key;
 use crate::config::model::VirtualServer;
 use crate::config::{Config, Diagnostic};
-use crate::plan::{Allocation, PlanError};
-use crate::vrrp::Numbers;
+use crate::plan::{PlanError, ServiceKey, within_limits};
 
 /// What is too much of a configuration, and where.
 pub(in crate::io) fn exceeded(config: &Config) -> Option<Diagnostic> {
-    if fits(config) {
-        return None;
-    }
-    let numbers = Numbers::default().assign(&config.vrrp);
-    let (services, _) = effective(config, &numbers, &Checklist::default());
-    let error = Allocation::default().assign(&services).err()?;
-    let first_too_many = match &error {
-        PlanError::Services(_) => Some(MAX_SERVICES),
-        PlanError::Pool { service, .. } => services.iter().position(|wanted| wanted.key == *service),
-        PlanError::Servers(_) => services.len().checked_sub(1),
+    let error = within_limits(services(config).map(|(key, service)| (key, rows(service)))).err()?;
+    let mut services = services(config);
+    let place = match &error {
+        PlanError::Services(_) => services.nth(MAX_SERVICES),
+        PlanError::Pool { service, .. } => services.find(|(key, _)| key == service),
+        PlanError::Servers(_) => services.last(),
     };
-    let mut selections = config.served().flat_map(|service| service.selectors().map(move |_| service));
-    let place = first_too_many.and_then(|number| selections.nth(number));
-    let place = place.map(|service| service.span).unwrap_or_default();
+    let place = place.map(|(_, service)| service.span).unwrap_or_default();
     Some(Diagnostic::error(place, error.to_string()).hint("without that `xlvs run` does not start"))
 }
 
-/// Whether so much can be counted without finding a place for each.
-fn fits(config: &Config) -> bool {
-    let servers = |service: &VirtualServer| service.pool().count() + usize::from(service.sorry.is_some());
-    let (mut services, mut rows, mut is_small) = (0, 0, true);
-    for service in config.served() {
-        let (count, servers) = (service.selectors().count(), servers(service));
-        services += count;
-        rows += count * servers;
-        is_small &= servers <= MAX_POOL;
-    }
-    is_small && services <= MAX_SERVICES && rows <= MAX_SERVERS
+/// What runs, one for each selection.
+fn services(config: &Config) -> impl Iterator<Item = (ServiceKey, &VirtualServer)> {
+    config.served().flat_map(|service| service.selectors().map(move |selector| (key(selector), service)))
+}
+
+/// A sorry server has one too.
+fn rows(service: &VirtualServer) -> usize {
+    service.pool().count() + usize::from(service.sorry.is_some())
 }
 
 #[cfg(test)]

@@ -60,6 +60,9 @@ impl Teller {
                     };
                     self.server_changed(service, server, is_up, &why, is_whole);
                 }
+                News::Removed { service, server } => {
+                    self.server_changed(service, server, false, "Removing", true);
+                }
                 News::Quorum { service, is_up, is_first, rule } => {
                     let what = match (is_first, is_up) {
                         (true, true) => "Starting with quorum up",

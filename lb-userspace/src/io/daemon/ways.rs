@@ -1,0 +1,60 @@
+//! The ways to real servers: what is found out of them, as the maps hold it.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use lb_common::layout::NextHop;
+use tokio::{sync::mpsc, time::timeout_at};
+
+use crate::{
+    control::Way,
+    io::{links::Link, nexthop::Resolution},
+    plan::Wanted,
+};
+
+/// How long a start waits for the real servers' MAC addresses.
+const FIRST_RESOLUTION: Duration = Duration::from_secs(1);
+
+/// Waits until every address is resolved, or long enough: a daemon that takes over must not begin by dropping.
+pub(super) async fn first_resolutions(
+    ways: &mut mpsc::Receiver<(IpAddr, Resolution)>,
+    mut missing: BTreeSet<IpAddr>,
+) -> Vec<(IpAddr, Resolution)> {
+    let deadline = tokio::time::Instant::now() + FIRST_RESOLUTION;
+    let mut known = Vec::new();
+    while !missing.is_empty() {
+        let Ok(Some((address, resolution))) = timeout_at(deadline, ways.recv()).await else { break };
+        if !matches!(resolution, Resolution::Unresolved { .. }) {
+            missing.remove(&address);
+        }
+        known.push((address, resolution));
+    }
+    known
+}
+
+/// The addresses of all real servers.
+pub(super) fn addresses(wanted: &[Wanted]) -> BTreeSet<IpAddr> {
+    wanted.iter().flat_map(|service| service.servers.iter().map(|server| server.rip)).collect()
+}
+
+/// The way to a real server through the interfaces there are.
+pub(super) fn way(interfaces: &[Link], resolution: &Resolution) -> Way {
+    match resolution {
+        Resolution::Local => Way::Local,
+        Resolution::Resolved { mac, ifindex } => {
+            match interfaces.iter().position(|link| link.index == *ifindex) {
+                Some(port) => Way::Through(NextHop { mac: *mac, port: port as u16 }),
+                None => Way::None(format!(
+                    "it is reached through {}, which xlvs does not run on: name it with --iface",
+                    interface(*ifindex)
+                )),
+            }
+        }
+        Resolution::Unresolved { reason } => Way::None(reason.clone()),
+    }
+}
+
+/// An interface that xlvs does not run on, for people.
+fn interface(index: u32) -> String {
+    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| format!("interface {index}"))
+}
