@@ -305,3 +305,27 @@ fn packets_on_another_cpu_never_see_one_service_as_another() {
     assert!(served.iter().all(|&count| count > ROUNDS), "{served:?}");
     running.stop();
 }
+
+/// A list of nine is published once more under the hash that comes with a list of two, and the region is large enough for that:
+/// behind it lies a service that must not notice, whichever half of its region each of the two is in.
+#[test]
+fn a_list_that_shrinks_under_another_scheduler_stays_in_its_region() {
+    for (turns, neighbours_turns) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let of = |scheduler, servers: &[u8], weight| {
+            let servers: Vec<_> = servers.iter().map(|&last| (last, weight)).collect();
+            service(6, 80, scheduler, &servers)
+        };
+        let neighbour = |weight| service(17, 54, Scheduler::Rr, &[(8, weight), (9, weight)]);
+        let mut running = Running::start(&[of(Scheduler::Rr, &SERVERS, 1)], &[]);
+        // The neighbour is placed behind a region for two servers and a ring, which is free again then.
+        let before = service(17, 53, Scheduler::Sh, &[(1, 1), (2, 1)]);
+        running.change(&[of(Scheduler::Rr, &SERVERS, 1), before, neighbour(1)]);
+        running.change(&[of(Scheduler::Rr, &SERVERS, 1), neighbour(1)]);
+        running.change(&[of(Scheduler::Rr, &SERVERS, 1 + turns), neighbour(1 + neighbours_turns)]);
+        running.change(&[of(Scheduler::Sh, &[1, 2], 1 + turns), neighbour(1 + neighbours_turns)]);
+        let mut to: Vec<_> = (1..=8).map(|client| running.to(&udp_to(54, client))).collect();
+        to.sort_unstable();
+        assert_eq!(to, [[Some(8); 4], [Some(9); 4]].concat(), "{turns}, {neighbours_turns}");
+        running.stop();
+    }
+}
