@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, reads a clock or touches a map. The loop in `io` executes the actions in their order.
 
+mod index;
 mod news;
 mod quorum;
 mod reload;
@@ -15,6 +16,7 @@ use lb_common::{
     sched::Method,
 };
 
+use self::index::Index;
 pub use self::{news::News, quorum::Quorum};
 use crate::{
     health::{Share, Verdict},
@@ -225,6 +227,8 @@ pub struct VirtualService {
 pub struct Director {
     /// By their keys.
     pub services: BTreeMap<ServiceKey, VirtualService>,
+    /// Which of them an event concerns.
+    index: Index,
     /// What people were not told of yet.
     news: Vec<News>,
 }
@@ -236,7 +240,7 @@ impl Director {
         let mut news = Vec::new();
         let mut service = |service| VirtualService::new(service, allocation, &ways, &mut news);
         let services = wanted.iter().map(|wanted| (wanted.key, service(wanted))).collect();
-        Self { services, news }
+        Self { index: Index::of(&services), services, news }
     }
 
     /// Every row and every pool, for maps that are empty.
@@ -250,10 +254,17 @@ impl Director {
     /// Takes an event in; says what to change.
     pub fn handle(&mut self, event: &Event) -> Vec<Action> {
         let mut actions = Vec::new();
-        for service in self.services.values_mut() {
-            service.handle(event, &mut actions, &mut self.news);
+        for key in self.index.concerned(event) {
+            if let Some(service) = self.services.get_mut(key) {
+                service.handle(event, &mut actions, &mut self.news);
+            }
         }
         actions
+    }
+
+    /// The services that an event concerns.
+    pub fn concerned(&self, event: &Event) -> impl Iterator<Item = &VirtualService> {
+        self.index.concerned(event).iter().filter_map(|key| self.services.get(key))
     }
 
     /// What changed since the last call that people are told of.

@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Action, Director, News, RealServer, VirtualService, Way, server_action};
+use super::{Action, Director, Index, News, RealServer, VirtualService, Way, server_action};
 use crate::plan::{Allocation, Wanted};
 
 /// What a reload has to do so far.
@@ -40,6 +40,7 @@ impl Director {
             };
             self.services.insert(wanted.key, service);
         }
+        self.index = Index::of(&self.services);
         steps.actions.extend(before.keys().map(|key| Action::Withdraw(*key)));
         for (key, service) in &before {
             steps.news.extend(service.servers.iter().filter_map(|server| News::removed(server, *key)));

@@ -288,7 +288,7 @@ impl Daemon {
             }
         }
         if !changed.is_empty() {
-            report::servers_changed(&self.director, &changed);
+            report::servers_changed(self.director.concerned(event), &changed);
         }
     }
 

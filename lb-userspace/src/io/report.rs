@@ -201,9 +201,9 @@ fn state_name(server: &RealServer, state: RowState) -> ServerState {
     }
 }
 
-/// One line about every real server in one of these rows.
-pub(super) fn servers_changed(director: &Director, rows: &BTreeSet<u16>) {
-    for service in director.services.values() {
+/// One line about every real server of `services` in one of these rows.
+pub(super) fn servers_changed<'a>(services: impl Iterator<Item = &'a VirtualService>, rows: &BTreeSet<u16>) {
+    for service in services {
         let key = service.wanted.key;
         for server in service.servers.iter().filter(|server| rows.contains(&server.row.row)) {
             let (rip, (state, reason)) = (server.rip, server.state());
