@@ -1,5 +1,6 @@
 //! What `xlvs status` tells: the document that the daemon sends and the command prints.
 
+mod checks;
 mod configuration;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use lb_common::counters::Counter;
 use serde::{Deserialize, Serialize};
 
+pub use self::checks::{Checks, Delay};
 pub use self::configuration::{Configuration, Failure, Reload};
 use crate::vrrp::wire::Refusal;
 
@@ -34,6 +36,9 @@ pub struct Status {
     pub instances: Vec<Instance>,
     /// The virtual services.
     pub services: Vec<Service>,
+    /// The checks of real servers.
+    #[serde(default)]
+    pub checks: Checks,
     /// Packets by the way they left the program.
     pub counters: BTreeMap<String, u64>,
 }
@@ -223,6 +228,7 @@ impl Status {
         for service in &self.services {
             service.write_text(&mut text);
         }
+        text.push_str(&self.checks.to_text());
         text.push_str("\nPackets\n");
         for counter in Counter::ALL {
             if let Some(count @ 1..) = self.counters.get(counter.name()) {

@@ -23,6 +23,8 @@ pub struct Status {
     pub instances: Vec<Instance>,
     /// Virtual servers.
     pub services: Vec<Service>,
+    /// The checks of real servers.
+    pub checks: Checks,
     /// Data-plane counters by name.
     pub counters: BTreeMap<String, u64>,
 }
@@ -43,6 +45,28 @@ pub struct Configuration {
 pub struct Failure {
     /// Why.
     pub reason: String,
+}
+
+/// The checks of real servers.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Checks {
+    /// How many are made.
+    pub count: usize,
+    /// As how many.
+    pub distinct: usize,
+    /// How long after their moment the probes began.
+    pub lateness: Vec<Delay>,
+    /// How long after a verdict the data plane was as it wants.
+    pub effect: Vec<Delay>,
+}
+
+/// How often something took so long.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Delay {
+    /// Milliseconds that it took at most, unless it is above all bounds.
+    pub within: Option<u32>,
+    /// How often.
+    pub count: u64,
 }
 
 /// One interface with the program.

@@ -5,6 +5,7 @@
 //! counts what arrives as it should. Every round measures every program, in turns, so that a slow minute of the
 //! machine is shared by all; what is compared is the ratio to the floor within a round.
 
+mod checks;
 mod config;
 mod cps;
 mod established;
@@ -48,6 +49,8 @@ enum Instead {
     /// and every new connection takes the place of one that never went on, as in a flood. The bare LRU table (2 M) is
     /// always full.
     Cps(cps::Arguments),
+    /// What 10 000 checks every 2 s cost the daemon, how late they begin, and when dead servers are out (needs root)
+    Checks(checks::Arguments),
     /// What a reload costs the daemon with 100, 1000 and 10 000 real servers (needs root)
     Config(config::Arguments),
     /// For how long a virtual address is not answered when its master dies or stops, beside keepalived (needs root)
@@ -63,6 +66,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         None => established::main(&arguments.established),
         Some(Instead::Schedulers(arguments)) => established::schedulers(arguments),
         Some(Instead::Cps(arguments)) => cps::main(arguments),
+        Some(Instead::Checks(arguments)) => checks::main(arguments),
         Some(Instead::Config(arguments)) => config::main(arguments),
         Some(Instead::Failover(arguments)) => failover::main(arguments),
     }

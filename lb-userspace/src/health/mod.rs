@@ -1,10 +1,13 @@
 //! Owns when a real server is probed and when enough probes have passed or failed to call it up or down.
 //! Refuses sockets, clocks and randomness: time and random numbers are parameters, probes are outputs.
 
-use std::time::{Duration, Instant};
-
+mod delays;
 #[cfg(test)]
 mod tests;
+
+use std::time::{Duration, Instant};
+
+pub use self::delays::Delays;
 
 /// The timing of one check; every duration may be zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,15 +18,18 @@ mod tls;
 mod udp;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use self::runner::Runner;
 use super::command::Programs;
 use crate::config::model::check::Probe;
 use crate::config::model::vrrp::VrrpGlobals;
-use crate::health::{Settings, Verdict};
+use crate::health::{Delays, Settings, Verdict};
 
 /// Verdicts that may wait for the reader. When it is full, the newest verdict of each check is kept and older ones
 /// of the same check are dropped.
@@ -43,38 +46,107 @@ pub struct CheckSpec {
     pub settings: Settings,
 }
 
-/// The running checks; they end when this is dropped.
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// The id of the check.
+    pub check: u32,
+    /// What it says of its server.
+    pub verdict: Verdict,
+    /// Since when.
+    pub at: Instant,
+}
+
+/// What is counted of the checks.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// How many are run.
+    checks: AtomicUsize,
+    /// As how many machines.
+    machines: AtomicUsize,
+    /// How long after their moment the probes began.
+    lateness: Delays,
+}
+
+impl Account {
+    /// How many checks are run.
+    pub fn checks(&self) -> usize {
+        self.checks.load(Ordering::Relaxed)
+    }
+
+    /// As how many they are made: what is the same is made once.
+    pub fn machines(&self) -> usize {
+        self.machines.load(Ordering::Relaxed)
+    }
+
+    /// How long after their moment the probes began.
+    pub const fn lateness(&self) -> &Delays {
+        &self.lateness
+    }
+}
+
+/// The running checks, on a thread of their own, so that no reload and no question delays a probe; they end when this is
+/// dropped.
 #[derive(Debug)]
 pub struct Checks {
-    wanted: watch::Sender<(Programs, Vec<CheckSpec>)>,
+    wanted: Option<watch::Sender<(Programs, Vec<CheckSpec>)>>,
+    account: Arc<Account>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Checks {
-    /// Starts without any check. Each verdict comes with the id of its check, and only when it changed or is the
-    /// first. Needs a Tokio runtime with time and I/O; sockets belong to the network namespace of its thread.
-    pub fn start() -> (Self, mpsc::Receiver<(u32, Verdict)>) {
+    /// Starts without any check. A ruling comes only when it changed or is the first of its check. Sockets belong to the
+    /// network namespace of the caller.
+    ///
+    /// # Errors
+    /// Without another thread or its descriptors.
+    pub fn start() -> anyhow::Result<(Self, mpsc::Receiver<Ruling>)> {
         let (wanted, changes) = watch::channel((Programs::new(&VrrpGlobals::default()), Vec::new()));
-        let (verdicts, reader) = mpsc::channel(VERDICT_QUEUE);
-        tokio::spawn(run(changes, verdicts));
-        (Self { wanted }, reader)
+        let (rulings, reader) = mpsc::channel(VERDICT_QUEUE);
+        let what = "starting the thread that checks real servers";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(what)?;
+        let account = Arc::new(Account::default());
+        let runner = Runner::new(Arc::clone(&account));
+        let work = move || {
+            runtime.block_on(run(runner, changes, rulings));
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("checks".to_owned()).spawn(work).context(what)?;
+        Ok((Self { wanted: Some(wanted), account, thread: Some(thread) }, reader))
     }
 
     /// Replaces the set of checks. An id that is there already keeps its state and takes the new timing, unless what is
     /// probed changed, in which case it starts over. If two have one id the last wins. Nothing more is said about
     /// an id that is gone, except what is in the channel already. Programs are run as `globals` says.
     pub fn set(&self, specs: Vec<CheckSpec>, globals: &VrrpGlobals) {
-        let programs = self.wanted.borrow().0.changed(globals);
-        self.wanted.send_replace((programs, specs));
+        let Some(wanted) = &self.wanted else { return };
+        let programs = wanted.borrow().0.changed(globals);
+        wanted.send_replace((programs, specs));
+    }
+
+    /// What is counted of them.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        drop(self.wanted.take());
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so on stderr.
+            let _panicked = thread.join();
+        }
     }
 }
 
 async fn run(
+    mut runner: Runner,
     mut wanted: watch::Receiver<(Programs, Vec<CheckSpec>)>,
-    verdicts: mpsc::Sender<(u32, Verdict)>,
+    rulings: mpsc::Sender<Ruling>,
 ) {
-    let mut runner = Runner::new();
     loop {
-        runner.start_waiting();
+        runner.start_waiting(Instant::now());
         let deadline = runner.next_deadline();
         tokio::select! {
             changed = wanted.changed() => {
@@ -84,10 +156,10 @@ async fn run(
                 let (programs, specs) = wanted.borrow_and_update().clone();
                 runner.set(Instant::now(), programs, specs);
             }
-            permit = verdicts.reserve(), if runner.has_verdicts() => {
+            permit = rulings.reserve(), if runner.has_rulings() => {
                 let Ok(permit) = permit else { return };
-                if let Some(verdict) = runner.take_verdict() {
-                    permit.send(verdict);
+                if let Some(ruling) = runner.take_ruling() {
+                    permit.send(ruling);
                 }
             }
             ended = runner.ended() => runner.answered(Instant::now(), ended),

@@ -25,7 +25,7 @@ use self::{
 use super::{
     background::Start,
     bpf_log::{self, Forwarding},
-    check::Checks,
+    check::{Checks, Ruling},
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
     descriptors,
@@ -42,6 +42,7 @@ use super::{
 use crate::{
     config::Config,
     control::{Action, Director, Event},
+    health::Delays,
     plan::ServiceKey,
     vrrp::Numbers,
 };
@@ -105,8 +106,9 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
                 }
             },
             Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
-            Some((check, verdict)) = inputs.verdicts.recv() => {
+            Some(Ruling { check, verdict, at }) = inputs.rulings.recv() => {
                 daemon.event(&Event::Check(check, verdict));
+                daemon.effect.note(at.elapsed());
                 inputs.teller.services_changed(daemon.director.take_news());
             }
             Some(change) = inputs.links.recv() => if let Err(error) = daemon.link(&change) {
@@ -138,7 +140,7 @@ async fn any(signals: &mut [Signal; 4]) {
 /// Everything the loop waits for. Each channel is bounded; what happens when it is full stands at its sender.
 struct Inputs {
     ways: mpsc::Receiver<(IpAddr, Resolution)>,
-    verdicts: mpsc::Receiver<(u32, crate::health::Verdict)>,
+    rulings: mpsc::Receiver<Ruling>,
     links: mpsc::Receiver<LinkChange>,
     asks: mpsc::Receiver<Ask>,
     roles: Roles,
@@ -169,6 +171,8 @@ struct Daemon {
     resolutions: BTreeMap<IpAddr, Resolution>,
     checks: Checks,
     checklist: Checklist,
+    /// How long after a ruling the maps were as it wants.
+    effect: Delays,
     /// The services whose checks rest.
     resting: BTreeSet<ServiceKey>,
     /// None while the program's place is taken by another, and should that fail.
@@ -216,7 +220,7 @@ impl Daemon {
         } else {
             None
         };
-        let (checks, verdicts) = Checks::start();
+        let (checks, rulings) = Checks::start().inspect_err(|_| datapath.stop())?;
         let resting = resting(&options.config, &numbers, |_| false);
         checks.set(checklist.specs_but_of(&resting), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
@@ -242,6 +246,7 @@ impl Daemon {
             resolutions,
             checks,
             checklist,
+            effect: Delays::default(),
             resting,
             collector: Some(collector),
             early_fragments: Some(early_fragments),
@@ -252,7 +257,7 @@ impl Daemon {
             Ok((roles, teller))
         });
         match started {
-            Ok((roles, teller)) => Ok((daemon, Inputs { ways, verdicts, links, asks, roles, teller })),
+            Ok((roles, teller)) => Ok((daemon, Inputs { ways, rulings, links, asks, roles, teller })),
             Err(error) => {
                 daemon.stop();
                 Err(error)
@@ -334,6 +339,8 @@ impl Daemon {
                     instances: &self.config.vrrp.instances,
                     numbers: &self.numbers,
                     configuration: self.in_force.configuration(&self.source),
+                    checks: self.checks.account(),
+                    effect: &self.effect,
                     routers: &inputs.roles.report().await,
                     mode: self.mode,
                     since: self.since,

@@ -13,12 +13,14 @@ use lb_common::{
 use tracing::{info, warn};
 
 use super::{
+    check::Account,
     datapath::{Datapath, Mode},
     links::Link,
 };
 use crate::{
     config::model::vrrp::VrrpInstance,
     control::{Director, Quorum, RealServer, VirtualService, Way},
+    health::Delays,
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
     status::{self, Configuration, Persistence, ServerState, Status},
     vrrp::{Numbers, RouterReport},
@@ -34,6 +36,9 @@ pub(super) struct Subjects<'a> {
     pub(super) instances: &'a [VrrpInstance],
     pub(super) numbers: &'a Numbers,
     pub(super) configuration: Configuration,
+    pub(super) checks: &'a Account,
+    /// How long after a check's ruling the maps were as it wants.
+    pub(super) effect: &'a Delays,
     pub(super) routers: &'a [RouterReport],
     pub(super) mode: Mode,
     pub(super) since: Instant,
@@ -58,10 +63,21 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
             .collect(),
         instances: instances.iter().filter_map(|instance| instance_status(instance, routers)).collect(),
         services: director.services.values().map(|service| service_status(service, subjects)).collect(),
+        checks: checks_status(subjects.checks, subjects.effect),
         counters: Counter::ALL
             .iter()
             .map(|counter| (counter.name().to_owned(), counter.of(&counters)))
             .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn checks_status(account: &Account, effect: &Delays) -> status::Checks {
+    let delays = |of: &Delays| of.counts().map(|(within, count)| status::Delay { within, count }).collect();
+    status::Checks {
+        count: account.checks(),
+        distinct: account.machines(),
+        lateness: delays(account.lateness()),
+        effect: delays(effect),
     }
 }
 

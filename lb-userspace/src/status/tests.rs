@@ -160,6 +160,7 @@ fn status() -> Status {
             bytes: 900,
             servers: vec![server],
         }],
+        checks: Checks::default(),
         counters: BTreeMap::from([("forwarded_tx".into(), 12), ("answer_ttl".into(), 0)]),
     }
 }

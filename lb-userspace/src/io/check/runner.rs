@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
-use super::CheckSpec;
 use super::probe::{self, Tools};
+use super::{Account, CheckSpec, Ruling};
 use crate::config::model::check::Probe;
 use crate::health::{Check, Input, Output, Settings, Verdict};
 use crate::io::command::Programs;
@@ -55,6 +56,8 @@ pub(super) type Ended = Option<(u64, u64, Input)>;
 struct Waiting {
     shared: u64,
     number: u64,
+    /// Since when.
+    due: Instant,
     step: u32,
     timeout: Duration,
 }
@@ -85,12 +88,13 @@ pub(super) struct Runner {
     next: u64,
     /// What was said last of each check.
     said: BTreeMap<u32, Verdict>,
-    unsent: BTreeMap<u32, Verdict>,
+    unsent: BTreeMap<u32, (Verdict, Instant)>,
+    account: Arc<Account>,
     random: RandomState,
 }
 
 impl Runner {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(account: Arc<Account>) -> Self {
         let network = descriptors::room().min(MAX_PROBES);
         Self {
             shared: BTreeMap::new(),
@@ -102,6 +106,7 @@ impl Runner {
             next: 0,
             said: BTreeMap::new(),
             unsent: BTreeMap::new(),
+            account,
             random: RandomState::new(),
         }
     }
@@ -110,12 +115,13 @@ impl Runner {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    pub(super) fn has_verdicts(&self) -> bool {
+    pub(super) fn has_rulings(&self) -> bool {
         !self.unsent.is_empty()
     }
 
-    pub(super) fn take_verdict(&mut self) -> Option<(u32, Verdict)> {
-        self.unsent.pop_first()
+    pub(super) fn take_ruling(&mut self) -> Option<Ruling> {
+        let (check, (verdict, at)) = self.unsent.pop_first()?;
+        Some(Ruling { check, verdict, at })
     }
 
     /// Waits for the end of a probe.
@@ -150,9 +156,11 @@ impl Runner {
             if let Some(shared) = self.shared.get_mut(&number) {
                 shared.members = members;
             }
-            self.repeat(number);
-            self.follow(number);
+            self.repeat(now, number);
+            self.follow(now, number);
         }
+        self.account.checks.store(self.by_check.len(), Ordering::Relaxed);
+        self.account.machines.store(self.shared.len(), Ordering::Relaxed);
         let by_check = &self.by_check;
         self.said.retain(|id, _| by_check.contains_key(id));
         self.unsent.retain(|id, _| by_check.contains_key(id));
@@ -210,14 +218,14 @@ impl Runner {
         self.next
     }
 
-    /// Says what is known to those members that have not heard it.
-    fn repeat(&mut self, number: u64) {
+    /// Says what is known since `at` to those members that have not heard it.
+    fn repeat(&mut self, at: Instant, number: u64) {
         let Some(shared) = self.shared.get(&number) else { return };
         let Some(verdict) = shared.machine.verdict() else { return };
         for id in &shared.members {
             if self.said.get(id) != Some(verdict) {
                 self.said.insert(*id, verdict.clone());
-                self.unsent.insert(*id, verdict.clone());
+                self.unsent.insert(*id, (verdict.clone(), at));
             }
         }
     }
@@ -231,7 +239,7 @@ impl Runner {
             }
             if let Some(shared) = self.shared.get_mut(&number) {
                 shared.machine.handle_timeout(now);
-                self.follow(number);
+                self.follow(at, number);
             }
         }
     }
@@ -245,11 +253,11 @@ impl Runner {
         shared.pending = None;
         debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), result = ?input, "probe ended");
         shared.machine.handle(now, input);
-        self.follow(number);
+        self.follow(now, number);
     }
 
-    /// Does what the machine wants and notes its next deadline.
-    fn follow(&mut self, number: u64) {
+    /// Does what the machine wants since `at`, and notes its next deadline.
+    fn follow(&mut self, at: Instant, number: u64) {
         let Some(shared) = self.shared.get_mut(&number) else { return };
         let mut is_changed = false;
         while let Some(output) = shared.machine.poll_output() {
@@ -262,7 +270,7 @@ impl Runner {
                     self.next += 1;
                     let lane = usize::from(matches!(*shared.key.0, Probe::Misc(_)));
                     shared.pending = Some(Pending { number: self.next, abort: None });
-                    let waiting = Waiting { shared: number, number: self.next, step, timeout };
+                    let waiting = Waiting { shared: number, number: self.next, due: at, step, timeout };
                     self.lanes[lane].waiting.push_back(waiting);
                 }
             }
@@ -271,17 +279,18 @@ impl Runner {
             self.deadlines.insert((at, number));
         }
         if is_changed {
-            self.repeat(number);
+            self.repeat(at, number);
         }
     }
 
     /// Starts probes that are due while there is room for them.
-    pub(super) fn start_waiting(&mut self) {
+    pub(super) fn start_waiting(&mut self, now: Instant) {
         let Some(programs) = &self.programs else { return };
         for lane in &mut self.lanes {
             while !lane.waiting.is_empty() {
                 let Ok(room) = Arc::clone(&lane.room).try_acquire_owned() else { break };
-                let Some(Waiting { shared: number, number: probe, step, timeout }) = lane.waiting.pop_front()
+                let Some(Waiting { shared: number, number: probe, due, step, timeout }) =
+                    lane.waiting.pop_front()
                 else {
                     break;
                 };
@@ -289,6 +298,7 @@ impl Runner {
                 let Some(pending) = shared.pending.as_mut().filter(|pending| pending.number == probe) else {
                     continue;
                 };
+                self.account.lateness.note(now.saturating_duration_since(due));
                 let (what, tools, programs) =
                     (Arc::clone(&shared.key.0), Arc::clone(&shared.tools), programs.clone());
                 let work = async move {
