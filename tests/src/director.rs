@@ -1,6 +1,7 @@
 //! The director: its namespace, and the `xlvs` daemon started, asked, stopped and killed in it.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -293,6 +294,18 @@ impl Director {
     /// What the daemon has logged since the lab was built.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The same from this byte on, without reading what is before it.
+    ///
+    /// # Errors
+    /// When there is no log.
+    pub fn log_from(&self, offset: u64) -> Result<String> {
+        let mut log = File::open(self.log_path())?;
+        log.seek(SeekFrom::Start(offset))?;
+        let mut text = Vec::new();
+        log.read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// The command line that asks for the status.

@@ -108,7 +108,10 @@ impl Checks {
         let account = Arc::new(Account::default());
         let runner = Runner::new(Arc::clone(&account));
         let work = move || {
-            runtime.block_on(run(runner, changes, rulings));
+            // As a task of its own it is woken by the tasks of the probes without a system call.
+            let running = runtime.spawn(run(runner, changes, rulings));
+            // One that panicked has said so on stderr.
+            let _panicked = runtime.block_on(running);
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("checks".to_owned()).spawn(work).context(what)?;

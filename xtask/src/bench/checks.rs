@@ -119,14 +119,17 @@ fn measure(lab: &Lab, servers: usize, span: Duration) -> Result<Figures> {
 
 /// Has some addresses swallow what comes; says when each was taken out.
 fn die(lab: &Lab) -> Result<Vec<Duration>> {
-    let gone = |lab: &Lab| lab.director.log().matches("real server is down").count();
-    let before = gone(lab);
+    let mut told = lab.director.log().len() as u64;
     let start = Instant::now();
     lab.servers[0].netns().ip("route add blackhole 10.128.0.0/24 table local")?;
     let mut left = Vec::new();
     while left.len() < DYING && start.elapsed() < latest() + SECOND * 5 {
         sleep(LOOK);
-        left.resize(gone(lab) - before, start.elapsed());
+        let more = lab.director.log_from(told)?;
+        let whole = more.rfind('\n').map_or(0, |end| end + 1);
+        told += whole as u64;
+        let gone = more[..whole].matches("real server is down").count();
+        left.extend(std::iter::repeat_n(start.elapsed(), gone));
     }
     Ok(left)
 }

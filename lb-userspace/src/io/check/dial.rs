@@ -39,8 +39,8 @@ pub(super) fn address(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
 /// A socket that does not block, bound as the check says.
 pub(super) fn open(endpoint: &Endpoint, kind: Type, protocol: Protocol) -> Result<Socket, Failure> {
     let domain = if endpoint.connect_ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-    let socket = Socket::new(domain, kind, Some(protocol)).map_err(|error| Failure::of(&error))?;
-    socket.set_nonblocking(true).map_err(|error| Failure::of(&error))?;
+    let socket =
+        Socket::new(domain, kind.nonblocking(), Some(protocol)).map_err(|error| Failure::of(&error))?;
     prepare(&socket, endpoint)?;
     Ok(socket)
 }
