@@ -287,6 +287,7 @@ impl VirtualService {
         let quorum = Quorum::default();
         let id = allocation.services[&wanted.key];
         let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
+        news.extend(service.servers.iter().filter_map(|server| News::added(server, wanted.key)));
         news.extend(service.call());
         service.list =
             (0..service.servers.len()).rev().filter(|&place| service.servers[place].is_listed()).collect();

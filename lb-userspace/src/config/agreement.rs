@@ -119,7 +119,8 @@ fn switches_are_switches() {
 }
 
 /// What an instance, a real server or a check has in place of a keyword that counts for it.
-const ELSEWHERE: [(BlockKind, &str); 27] = [
+const ELSEWHERE: [(BlockKind, &str); 28] = [
+    (BlockKind::GlobalDefs, "checker_log_all_failures"),
     (BlockKind::VirtualServer, "weight"),
     (BlockKind::GlobalDefs, "vrrp_mcast_group6"),
     (BlockKind::GlobalDefs, "vmac_prefix"),

@@ -8,6 +8,7 @@ use super::model::vrrp::{Family, VrrpInstance};
 use super::model::{Config, LvsTimeouts, Selector, VirtualServer};
 use super::service::Groups;
 use super::source::Span;
+use super::timing::Timing;
 use super::tree::Statement;
 use super::{mail, marks, service, values, vrrp};
 
@@ -21,6 +22,7 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     let mut config =
         Config { vrrp, mail, mark_rules: marks::read(statements, problems), ..Config::default() };
     let groups = Groups::read(statements, problems);
+    let timing = Timing::outermost(statements, problems);
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config, problems),
@@ -29,6 +31,7 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
                     statement,
                     &groups,
                     &config.vrrp.files,
+                    timing,
                     problems,
                 ));
             }
@@ -49,6 +52,7 @@ fn global_defs(statement: &Statement, config: &mut Config, problems: &mut Vec<Di
     for setting in statement.body() {
         match setting.name() {
             "router_id" => config.router_id = setting.arguments.first().map(|word| word.text.clone()),
+            "rs_init_notifies" => config.rs_init_notifies = true,
             "lvs_timeouts" => lvs_timeouts(setting, &mut config.timeouts, problems),
             _ => {}
         }

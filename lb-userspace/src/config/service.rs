@@ -26,11 +26,12 @@ use settings::Settings;
 pub(super) use weights::{Weights, number as weight};
 
 /// The virtual server that `statement` describes; without one, it is of a form that is not served, or wrong, and
-/// `problems` says so. The checks know the `track_file`s among `files`.
+/// `problems` says so. The checks know the `track_file`s among `files`, and `timing` is what counts around it.
 pub(super) fn read(
     statement: &Statement,
     groups: &Groups,
     files: &[TrackFile],
+    timing: Timing,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<VirtualServer> {
     let form = Form::read(statement, statement.arguments.first()?, groups, problems);
@@ -41,7 +42,7 @@ pub(super) fn read(
             problems.push(problem);
         }
     }
-    let timing = Timing::default().inside(BlockKind::VirtualServer, statement.body(), problems);
+    let timing = timing.inside(BlockKind::VirtualServer, statement.body(), problems);
     let protocol = settings.protocol.map_or(Protocol::Udp, |(protocol, _)| protocol);
     let selection = form.select(groups, protocol, problems).map_err(|problem| problems.push(problem));
     let (selector, group) = selection.ok()?;

@@ -28,9 +28,18 @@ pub(super) struct Timing {
     delay_loop: Option<Duration>,
     warmup: Option<Duration>,
     alpha: Option<bool>,
+    log_all_failures: Option<bool>,
 }
 
 impl Timing {
+    /// What counts outside of all virtual servers.
+    pub(super) fn outermost(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Self {
+        let globals = statements.iter().filter(|statement| statement.name() == "global_defs");
+        globals.fold(Self::default(), |timing, globals| {
+            timing.inside(BlockKind::GlobalDefs, globals.body(), problems)
+        })
+    }
+
     /// What counts inside a block of kind `kind` with these statements, which stands in one where `self` counts.
     #[must_use]
     pub(super) fn inside(
@@ -62,6 +71,7 @@ impl Timing {
                 delay_loop: FILE_INTERVAL,
                 warmup: Duration::ZERO,
                 alpha: false,
+                log_all_failures: false,
             };
         }
         let delay_loop = self.delay_loop();
@@ -82,12 +92,16 @@ impl Timing {
             delay_loop,
             warmup: self.warmup.unwrap_or(delay_loop),
             alpha: self.alpha.unwrap_or(false),
+            log_all_failures: self.log_all_failures.unwrap_or(false),
         }
     }
 
     fn take(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
-        if statement.name() == "alpha" {
-            self.alpha = Some(values::switch(statement.arguments.first())?);
+        let switch = || values::switch(statement.arguments.first());
+        match statement.name() {
+            "alpha" => self.alpha = Some(switch()?),
+            "log_all_failures" | "checker_log_all_failures" => self.log_all_failures = Some(switch()?),
+            _ => {}
         }
         let Some(word) = statement.arguments.first() else { return Ok(()) };
         match statement.name() {
@@ -130,6 +144,20 @@ mod tests {
     fn a_warmup_of_nothing_is_not_the_default() {
         let check = timings(&service("real_server 10.0.0.2 80 {\n TCP_CHECK {\n warmup 0\n }\n }\n"))[0];
         assert!(check.warmup.is_zero());
+    }
+
+    #[test]
+    fn failures_are_logged_where_the_check_or_else_the_globals_say_so() {
+        let services = service(
+            "real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n TCP_CHECK {\n log_all_failures no\n }\n }\n",
+        );
+        let logged =
+            |text: &str| -> Vec<bool> { timings(text).iter().map(|check| check.log_all_failures).collect() };
+        assert_eq!(logged(&services), [false, false]);
+        assert_eq!(
+            logged(&format!("{services}global_defs {{\n checker_log_all_failures\n}}\n")),
+            [true, false]
+        );
     }
 
     #[test]

@@ -21,6 +21,13 @@ pub enum News {
         /// With it the server as a whole came up or went down.
         is_whole: bool,
     },
+    /// A real server came with the configuration and is up.
+    Added {
+        /// To which service.
+        service: ServiceKey,
+        /// The RIP.
+        server: IpAddr,
+    },
     /// A reload took a real server away that was up.
     Removed {
         /// From which service.
@@ -42,10 +49,20 @@ pub enum News {
 }
 
 impl News {
+    /// What is told of a server of `service` that comes with a configuration, if it is up.
+    pub(super) fn added(server: &RealServer, service: ServiceKey) -> Option<Self> {
+        is_up(server).then_some(Self::Added { service, server: server.rip })
+    }
+
     /// What is told of a server of `service` that a reload takes away, if it was up.
     pub(super) fn removed(server: &RealServer, service: ServiceKey) -> Option<Self> {
-        (!server.is_sorry && !server.is_failed()).then_some(Self::Removed { service, server: server.rip })
+        is_up(server).then_some(Self::Removed { service, server: server.rip })
     }
+}
+
+/// Of a sorry server nobody is told.
+fn is_up(server: &RealServer) -> bool {
+    !server.is_sorry && !server.is_failed()
 }
 
 /// How a server and one of its checks stand.

@@ -188,7 +188,9 @@ mod tests {
     fn each_change_is_told_once() {
         let mut director = director(&wanted(false, false));
         let rule = "3+0=3 <= 4".to_owned();
-        assert_eq!(director.take_news(), [News::Quorum { service: KEY, is_up: true, is_first: true, rule }]);
+        let added = |last| News::Added { service: KEY, server: rip(last) };
+        let held = News::Quorum { service: KEY, is_up: true, is_first: true, rule };
+        assert_eq!(director.take_news(), [added(1), added(2), held]);
         for _ in 0..2 {
             director.handle(&failed(2));
         }

@@ -104,7 +104,9 @@ impl VirtualService {
                 }
                 server
             } else {
-                RealServer::new(wanted, key, allocation, ways)
+                let server = RealServer::new(wanted, key, allocation, ways);
+                steps.news.extend(News::added(&server, key));
+                server
             };
             servers.push(server);
         }

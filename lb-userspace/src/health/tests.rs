@@ -14,6 +14,7 @@ const SETTINGS: Settings = Settings {
     warmup: Duration::from_secs(6),
     steps: 1,
     pace: Pace::Loop,
+    log_all_failures: false,
 };
 
 fn refused() -> Input {

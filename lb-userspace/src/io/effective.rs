@@ -236,7 +236,8 @@ fn lease(selector: Selector, config: &Config, numbers: &Numbers) -> u16 {
 }
 
 fn probing(checker: &Checker) -> Probing {
-    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, .. } = checker.timing;
+    let timing = checker.timing;
+    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, .. } = timing;
     let (steps, pace) = match &checker.probe {
         Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery),
         Probe::Http(http) => (http.urls.len(), Pace::Loop),
@@ -251,6 +252,7 @@ fn probing(checker: &Checker) -> Probing {
         warmup,
         steps: steps as u32,
         pace,
+        log_all_failures: timing.log_all_failures,
     };
     (Arc::new(checker.probe.clone()), settings)
 }

@@ -42,7 +42,12 @@ pub(super) fn read(
     around: &Around<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Checker> {
-    let timing = around.timing.inside(kind, statement.body(), problems);
+    let mut timing = around.timing.inside(kind, statement.body(), problems);
+    if kind == BlockKind::SmtpCheck {
+        let hosts = statement.body().iter().filter(|inner| inner.name() == "host");
+        // What a host says of its check is all that it says of timing.
+        timing = hosts.fold(timing, |timing, host| timing.inside(BlockKind::SmtpHost, host.body(), problems));
+    }
     let probe = match kind {
         BlockKind::TcpCheck => Probe::Tcp(tcp(statement, around, problems)?),
         BlockKind::HttpGet => Probe::Http(http::read(statement, None, around, problems)?),

@@ -35,6 +35,12 @@ const RETRY: Keyword = one("retry")
     .around()
     .means("How many attempts follow a failed one before the server is out.");
 
+const LOG_ALL_FAILURES: Keyword = maybe("log_all_failures")
+    .now()
+    .switch()
+    .or("what `checker_log_all_failures` says")
+    .means("Every failed attempt is logged while the server is up.");
+
 /// How most checkers are repeated.
 pub(super) const TCP_RETRY: &[Keyword] = &[CONNECT_TIMEOUT, DELAY_BEFORE_RETRY.is("1"), RETRY.is("1")];
 
@@ -143,7 +149,7 @@ pub(super) const CONNECT: &[Keyword] = &[
     one("bind_if").now().takes("INTERFACE").or("the system's choice").means("The interface to connect through."),
     one("bind_port").now().number(1, 65_535).or("the system's choice").means("The port to connect from."),
     one("fwmark").now().number(0, 4_294_967_295).is("0").means("The firewall mark of what is sent; 0 for none."),
-    maybe("log_all_failures").takes("[yes|no]").means("Every failed check is logged.").differs("`--log debug` does"),
+    LOG_ALL_FAILURES,
 ];
 
 /// What a `host` has; it inherits it from the check around it.
@@ -155,7 +161,7 @@ pub(super) const SMTP_HOST: &[Keyword] = &[
     one("bind_if").now().takes("INTERFACE").or("the system's choice").around().means("The interface to connect through."),
     one("bind_port").now().number(1, 65_535).or("the system's choice").around().means("The port to connect from."),
     one("fwmark").now().number(0, 4_294_967_295).is("0").around().means("The firewall mark of what is sent; 0 for none."),
-    maybe("log_all_failures").takes("[yes|no]").means("Every failed check is logged.").differs("`--log debug` does"),
+    LOG_ALL_FAILURES.around(),
 ];
 
 /// `HTTP_GET`.
@@ -210,6 +216,7 @@ pub(super) const MISC_CHECK: &[Keyword] = &[
     some("misc_path").command().now().takes("COMMAND").means("The command; its exit code 0 is success."),
     some("user").now().takes("USER [GROUP]").or("`script_user`").means("Who runs it."),
     one("misc_timeout").now().number(0, 4_294_967_295).beside("delay_loop").means("How many seconds it may take, after which its process group is ended; 0 for `delay_loop`."),
+    LOG_ALL_FAILURES,
     any("misc_dynamic").now().means("Exit codes from 2 on are success too, and set the weight to two less."),
 ];
 

@@ -36,6 +36,8 @@ pub struct CheckTiming {
     pub warmup: Duration,
     /// The server is down until the check has passed.
     pub alpha: bool,
+    /// Every failed attempt is logged while the server is up.
+    pub log_all_failures: bool,
 }
 
 /// What one check does, by its kind.

@@ -32,6 +32,8 @@ pub struct Config {
     pub mark_rules: Vec<MarkRule>,
     /// `lvs_timeouts` of `global_defs`.
     pub timeouts: LvsTimeouts,
+    /// Scripts and FIFOs are told of real servers that are up from the start.
+    pub rs_init_notifies: bool,
     /// Who is told by mail.
     pub mail: Mail,
     /// Who holds the virtual addresses.

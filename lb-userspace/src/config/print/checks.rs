@@ -31,6 +31,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
             Node::seconds("delay_loop", timing.delay_loop),
             Node::seconds("warmup", timing.warmup),
             Node::switch("alpha", timing.alpha),
+            Node::switch("log_all_failures", timing.log_all_failures),
         ]);
     }
     Node::flag(checker.probe.keyword())

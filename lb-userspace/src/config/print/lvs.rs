@@ -29,6 +29,7 @@ pub(super) fn globals(config: &Config) -> Vec<Node> {
             nodes.push(Node::new(format!("{keyword}_script"), quote::command(script)));
         }
     }
+    nodes.push(Node::maybe_flag("rs_init_notifies", config.rs_init_notifies));
     nodes.extend(mail(&config.mail));
     nodes.push(Node::seconds("vrrp_startup_delay", globals.startup_delay));
     nodes.push(Node::seconds("vrrp_delay_after_boot", globals.delay_after_boot));

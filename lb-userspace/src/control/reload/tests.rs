@@ -225,6 +225,8 @@ fn who_was_up_and_is_taken_away_is_told_of() {
     assert_eq!(running.director.take_news(), [], "of the second it was told when it failed");
     running.reload(&[service(80, &[(1, 1)])]);
     assert_eq!(running.director.take_news(), [gone(81, 1)]);
+    running.reload(&[service(80, &[(1, 1), (3, 1)])]);
+    assert_eq!(running.director.take_news(), [News::Added { service: key(80), server: rip(3) }]);
 }
 
 #[derive(Clone, Debug)]

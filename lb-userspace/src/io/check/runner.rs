@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::probe::{self, Tools};
 use super::{Account, CheckSpec, Ruling};
@@ -252,6 +252,12 @@ impl Runner {
         }
         shared.pending = None;
         debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), result = ?input, "probe ended");
+        if let Input::Failed { reason } = &input
+            && shared.key.1.log_all_failures
+            && !matches!(shared.machine.verdict(), Some(Verdict::Down { .. }))
+        {
+            info!(probe = %probe::name(&shared.key.0), reason, "a check failed");
+        }
         shared.machine.handle(now, input);
         self.follow(now, number);
     }

@@ -15,16 +15,21 @@ use crate::plan::ServiceKey;
 
 /// Every virtual server that runs, by its first selection.
 #[derive(Debug, Default)]
-pub(super) struct Services(BTreeMap<ServiceKey, VirtualServer>);
+pub(super) struct Services {
+    by_key: BTreeMap<ServiceKey, VirtualServer>,
+    /// Scripts and FIFOs are told of servers that are up from the start.
+    init_notifies: bool,
+}
 
 impl Services {
     pub(super) fn new(config: &Config) -> Self {
-        Self(config.served().map(|service| (effective::key(service.selector), service.clone())).collect())
+        let served = config.served().map(|service| (effective::key(service.selector), service.clone()));
+        Self { by_key: served.collect(), init_notifies: config.rs_init_notifies }
     }
 
     /// Every command with what it is to its configuration.
     pub(super) fn commands(&self) -> impl Iterator<Item = (String, &Command)> {
-        self.0.values().flat_map(|service| {
+        self.by_key.values().flat_map(|service| {
             let Quorum { up, down, .. } = &service.quorum;
             let quorum = [("quorum_up", up), ("quorum_down", down)];
             let quorum =
@@ -38,7 +43,7 @@ impl Services {
     }
 
     fn find(&self, key: ServiceKey) -> Option<(Name<'_>, &VirtualServer)> {
-        let service = self.0.get(&key)?;
+        let service = self.by_key.get(&key)?;
         Some((Name { key, group: service.group.as_ref().map(|group| group.name.as_str()) }, service))
     }
 }
@@ -60,6 +65,11 @@ impl Teller {
                     };
                     self.server_changed(service, server, is_up, &why, is_whole);
                 }
+                News::Added { service, server } => {
+                    if self.services.init_notifies {
+                        self.notify_of_server(service, server, true);
+                    }
+                }
                 News::Removed { service, server } => {
                     self.server_changed(service, server, false, "Removing", true);
                 }
@@ -79,7 +89,7 @@ impl Teller {
     /// That everything ends, where the configuration wants that told as the end of servers and quorums.
     pub(in crate::io) fn services_end(&self, director: &Director) {
         for (key, service) in &director.services {
-            if !self.services.0.get(key).is_some_and(|service| service.omega) {
+            if !self.services.by_key.get(key).is_some_and(|service| service.omega) {
                 continue;
             }
             for server in service.servers.iter().filter(|server| !server.is_sorry() && !server.is_failed()) {
@@ -97,17 +107,23 @@ impl Teller {
         let alert = || Alert::of_server(address, &name, is_up, why);
         self.mailer.server_changed(alert, server.smtp_alert, is_whole);
         if is_whole {
-            let (state, keyword, command) = if is_up {
-                ("UP", "notify_up", &server.notify_up)
-            } else {
-                ("DOWN", "notify_down", &server.notify_down)
-            };
-            let line = format!("RS {} {name} {state}", name.at(address));
-            let role = format!("{keyword} of {}", name.at(address));
-            // What runs for one server does not wait for what runs for another.
-            let whose = format!("{} of {name}", name.at(address));
-            self.notifier.service_changed(&whose, &line, role, command.as_ref());
+            self.notify_of_server(key, address, is_up);
         }
+    }
+
+    fn notify_of_server(&self, key: ServiceKey, address: IpAddr, is_up: bool) {
+        let Some((name, service)) = self.services.find(key) else { return };
+        let Some(server) = find(service, address) else { return };
+        let (state, keyword, command) = if is_up {
+            ("UP", "notify_up", &server.notify_up)
+        } else {
+            ("DOWN", "notify_down", &server.notify_down)
+        };
+        let line = format!("RS {} {name} {state}", name.at(address));
+        let role = format!("{keyword} of {}", name.at(address));
+        // What runs for one server does not wait for what runs for another.
+        let whose = format!("{} of {name}", name.at(address));
+        self.notifier.service_changed(&whose, &line, role, command.as_ref());
     }
 
     fn quorum_changed(&self, key: ServiceKey, is_up: bool, why: &str) {
