@@ -43,8 +43,13 @@ impl Record {
 
     /// What `global_defs` has to say so that lines about virtual servers are written down.
     pub fn globals(&self) -> String {
-        let [fifo, reader] = ["fifo", "reader"].map(|name| self.dir.join(name).display().to_string());
-        format!("script_user root\n lvs_notify_fifo {fifo}\n lvs_notify_fifo_script \"{reader}\"\n")
+        self.globals_by("lvs_notify_fifo")
+    }
+
+    /// The same by another FIFO, which is told of more.
+    pub fn globals_by(&self, fifo: &str) -> String {
+        let [path, reader] = ["fifo", "reader"].map(|name| self.dir.join(name).display().to_string());
+        format!("script_user root\n {fifo} {path}\n {fifo}_script \"{reader}\"\n")
     }
 
     /// The words that scripts were run with, sorted: scripts of different servers run at the same time.

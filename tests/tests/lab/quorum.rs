@@ -153,6 +153,68 @@ fn without_a_quorum_the_sorry_server_answers_and_what_runs_goes_on() -> Result<(
     })
 }
 
+/// Stops or starts a server and waits until it is known.
+fn set(lab: &mut Lab, number: usize, is_up: bool) -> Result<()> {
+    if is_up {
+        lab.servers[number].start()?;
+    } else {
+        lab.servers[number].stop()?;
+    }
+    let (server, state) = (lab.servers[number].address, if is_up { "up" } else { "down" });
+    lab.director.wait_status(&format!("{server} to be {state}"), BOUND, |status| {
+        status.server(server).is_ok_and(|server| server.state == state)
+    })?;
+    Ok(())
+}
+
+#[test]
+fn with_a_hysteresis_a_quorum_is_lost_late_and_gained_late() -> Result<()> {
+    with_lab(&Plan::servers(4), |lab| {
+        let record = Record::new(lab.dir())?;
+        let config = service(lab, &record, tcp).line("quorum 2").line("hysteresis 1");
+        lab.balance(&format!("global_defs {{\n {}}}\n{config}", record.globals()), 3)?;
+        for (down, left) in [(0, 2), (1, 1)] {
+            set(lab, down, false)?;
+            assert_eq!(tally(&lab.client().sequence(lab.service(), 4)?).len(), left, "still a quorum");
+        }
+        set(lab, 2, false)?;
+        wait_sorry(lab)?;
+        assert_eq!(lab.client().sequence(lab.service(), 2)?, ["rs4"; 2]);
+        for up in [0, 1] {
+            set(lab, up, true)?;
+            assert_eq!(lab.client().sequence(lab.service(), 2)?, ["rs4"; 2], "{} of 3 are up", up + 1);
+        }
+        set(lab, 2, true)?;
+        lab.wait_eligible(3)?;
+        assert_eq!(tally(&lab.client().sequence(lab.service(), 6)?).len(), 3);
+        let lines = record.wait(9, 9, BOUND)?.1;
+        let quorums: Vec<_> = lines.iter().filter(|line| line.starts_with("VS ")).collect();
+        assert_eq!(quorums.len(), 3, "up, down, up: {lines:#?}");
+        assert!(lines[4].ends_with(" DOWN") && lines[8].ends_with(" UP"), "{lines:#?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_common_fifo_tells_of_servers_too_and_of_the_first_where_it_is_asked_to() -> Result<()> {
+    with_lab(&Plan::servers(3), |lab| {
+        let record = Record::new(lab.dir())?;
+        let config = service(lab, &record, tcp);
+        let globals = record.globals_by("notify_fifo");
+        lab.balance(&format!("global_defs {{\n {globals}rs_init_notifies\n}}\n{config}"), 2)?;
+        let (words, lines) = record.wait(3, 3, BOUND)?;
+        assert_eq!(words, ["quorum_up", "up rs1", "up rs2"]);
+        let vip = format!("[{}]:tcp:80", lab.vip());
+        let of = |lab: &Lab, number: usize, state: &str| {
+            format!("RS [{}]:tcp:80 {vip} {state}", lab.servers[number].address)
+        };
+        assert_eq!(lines, [of(lab, 0, "UP"), of(lab, 1, "UP"), format!("VS {vip} UP")]);
+        set(lab, 0, false)?;
+        assert_eq!(record.wait(4, 4, BOUND)?.1[3..], [of(lab, 0, "DOWN")]);
+        Ok(())
+    })
+}
+
 #[test]
 fn who_is_inhibited_keeps_the_connections_that_it_has() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {
