@@ -116,3 +116,40 @@ fn reserve(own: IpAddr) -> io::Result<(Socket, u16)> {
     let port = socket.local_addr()?.as_socket().map(|address| address.port());
     port.map(|port| (socket, port)).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_is_nobody_elses() {
+        let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (_socket, port) = reserve(own).unwrap();
+        let (_other, another) = reserve(own).unwrap();
+        assert_ne!(port, another);
+        assert!(std::net::TcpListener::bind((own, port)).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_do() {
+        let said = |target: VipTarget, answer| match judge(&target, answer, Duration::from_secs(2)) {
+            Err(Failure::Server(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        let web = VipTarget { address: [10, 0, 0, 100].into(), port: Some(80) };
+        let six = VipTarget { address: "fd00::100".parse().unwrap(), port: None };
+        let by = IpAddr::from([10, 0, 0, 11]);
+        assert_eq!(
+            said(web, None),
+            "it does not answer for 10.0.0.100 port 80 within 2 s: is the address on its lo? (ip addr add 10.0.0.100/32 dev lo)"
+        );
+        assert_eq!(
+            said(six, None),
+            "it does not answer for fd00::100 within 2 s: is the address on its lo? (ip addr add fd00::100/128 dev lo)"
+        );
+        assert_eq!(said(web, Some(Answer::Refused)), "connection refused on 10.0.0.100 port 80");
+        assert!(said(web, Some(Answer::PassedOn { by })).starts_with("10.0.0.11 passes on what goes to 10.0.0.100: "));
+        assert!(said(web, Some(Answer::Unreachable { by })).starts_with("10.0.0.11 says that 10.0.0.100 port 80 is"));
+        assert_eq!(judge(&web, Some(Answer::Serves), Duration::ZERO), Ok(Input::Passed));
+    }
+}
