@@ -27,16 +27,18 @@ fn address_of(lab: &Lab, server: usize, family: Family, what: &str) -> Result<()
     lab.servers[server].netns().ip(&format!("addr {what} {vip}/{bits} dev lo {option}")).map(drop)
 }
 
-/// Waits until a server is down for a reason that says all of this; returns the reason.
-fn wait_down(lab: &Lab, server: IpAddr, says: &[&str]) -> Result<String> {
-    let what = format!("{server} to be down: {says:?}");
-    let is_so = |reason: &str| says.iter().all(|word| reason.contains(word));
-    let status = lab.director.wait_status(&what, BOUND, |status| {
-        status.server(server).is_ok_and(|server| {
-            server.state == "down" && !server.eligible && server.reason.as_deref().is_some_and(is_so)
-        })
-    })?;
-    status.server(server)?.reason.clone().context("a server that is down says why")
+/// Waits until a server of the services on `port` is down for a reason that says all of this; returns the reason.
+fn wait_down(lab: &Lab, server: impl Into<IpAddr>, port: u16, says: &[&str]) -> Result<String> {
+    let server = server.into();
+    wait::until(&format!("{server} to be down: {says:?}"), BOUND, || {
+        let status = lab.director.status()?;
+        let services = status.services.iter().filter(|service| service.port == port);
+        let mut servers = services.flat_map(|service| &service.servers);
+        let found = servers.find(|known| known.address == server).context("it is not in the status")?;
+        let reason = found.reason.clone().unwrap_or_default();
+        let is_so = found.state == "down" && !found.eligible && says.iter().all(|word| reason.contains(word));
+        Ok(if is_so { ControlFlow::Break(reason) } else { ControlFlow::Continue(format!("{found:?}")) })
+    })
 }
 
 /// Whose requests for `service` are answered: those of the servers from this one on.
@@ -66,7 +68,7 @@ fn a_server_that_forgot_the_address_is_named_and_comes_back() -> Result<()> {
         assert_eq!(answers(lab, service)?, ["rs1", "rs2"]);
 
         address_of(lab, 0, Family::V4, "del")?;
-        let reason = wait_down(lab, rip.into(), &["10.77.0.100 port 80", "lo"])?;
+        let reason = wait_down(lab, rip, HTTP, &["10.77.0.100 port 80", "lo"])?;
         assert!(reason.contains("ip addr add 10.77.0.100/32 dev lo"), "{reason}");
         // What a check of its own address sees is a server in good health.
         lab.director.netns().enter(|| http::get((rip, HTTP).into(), "/health"))?;
@@ -87,7 +89,7 @@ fn a_director_without_the_address_sees_the_same() -> Result<()> {
         lab.balance(&lab.http_on_all("rr").line(CHECK), 2)?;
         address_of(lab, 1, Family::V4, "del")?;
         let rip = lab.servers[1].address;
-        wait_down(lab, rip.into(), &["it does not answer for 10.77.0.100 port 80 within 1 s"])?;
+        wait_down(lab, rip, HTTP, &["it does not answer for 10.77.0.100 port 80 within 1 s"])?;
         address_of(lab, 1, Family::V4, "add")?;
         lab.wait_eligible(2).map(drop)
     })
@@ -101,7 +103,7 @@ fn the_answer_of_another_server_does_not_count() -> Result<()> {
         lab.servers[0].netns().sysctl("ipv4/ip_forward", "1")?;
         address_of(lab, 0, Family::V4, "del")?;
         let rip = lab.servers[0].address;
-        wait_down(lab, rip.into(), &["10.77.0.11 passes on what goes to 10.77.0.100"])?;
+        wait_down(lab, rip, HTTP, &["10.77.0.11 passes on what goes to 10.77.0.100"])?;
         assert_eq!(answers(lab, lab.service_in(Family::V4))?, ["rs2"]);
         Ok(())
     })
@@ -114,7 +116,7 @@ fn a_port_where_nothing_listens_is_refused() -> Result<()> {
         let service = servers.iter().fold(lab.http("rr").line(CHECK), |all, rip| all.unchecked(*rip, 1));
         lab.balance(&service, 2)?;
         lab.servers[0].stop()?;
-        wait_down(lab, servers[0].into(), &["connection refused on 10.77.0.100 port 80"])?;
+        wait_down(lab, servers[0], HTTP, &["connection refused on 10.77.0.100 port 80"])?;
         assert_eq!(answers(lab, lab.service_in(Family::V4))?, ["rs2"]);
         lab.servers[0].start()?;
         lab.wait_eligible(2).map(drop)
@@ -133,7 +135,7 @@ fn a_udp_service_is_asked_for_echoes() -> Result<()> {
         lab.balance(&lab.udp_in(Family::V4, UDP, "rr").line(CHECK), 2)?;
         address_of(lab, 0, Family::V4, "del")?;
         let rip = lab.servers[0].address;
-        let reason = wait_down(lab, rip.into(), &["it does not answer for 10.77.0.100 within 1 s"])?;
+        let reason = wait_down(lab, rip, UDP, &["it does not answer for 10.77.0.100 within 1 s"])?;
         assert!(!reason.contains("port"), "{reason}");
         address_of(lab, 0, Family::V4, "add")?;
         lab.wait_eligible(2).map(drop)
@@ -148,18 +150,9 @@ fn ipv6_services_are_asked_likewise() -> Result<()> {
         lab.balance(&format!("{web}{udp}"), 4)?;
         address_of(lab, 0, Family::V6, "del")?;
         let rip = lab.servers[0].address_in(Family::V6);
-        let is_said = |port: u16, what: &str| {
-            let what = format!("{port} to be down: {what}");
-            lab.director.wait_status(&what, BOUND, |status| {
-                let service = status.services.iter().find(|service| service.port == port);
-                let servers = service.map(|service| &service.servers[..]).unwrap_or_default();
-                servers.iter().any(|server| server.address == rip && server.state == "down")
-            })
-        };
-        let status = is_said(HTTP, "no connection")?;
-        let reason = status.services[0].servers[0].reason.clone().unwrap_or_default();
-        assert!(reason.contains("(ip addr add fd77::100/128 dev lo)"), "{reason}");
-        is_said(UDP, "no echo")?;
+        let advice = "(ip addr add fd77::100/128 dev lo)";
+        wait_down(lab, rip, HTTP, &["it does not answer for fd77::100 port 80 within 1 s", advice])?;
+        wait_down(lab, rip, UDP, &["it does not answer for fd77::100 within 1 s", advice])?;
         assert_eq!(answers(lab, lab.service_in(Family::V6))?, ["rs2"]);
 
         address_of(lab, 0, Family::V6, "add")?;
@@ -167,7 +160,8 @@ fn ipv6_services_are_asked_likewise() -> Result<()> {
         assert_eq!(answers(lab, lab.service_in(Family::V6))?, ["rs1", "rs2"]);
         lab.servers[0].netns().sysctl("ipv6/conf/all/forwarding", "1")?;
         address_of(lab, 0, Family::V6, "del")?;
-        wait_down(lab, rip, &["fd77::11 passes on what goes to fd77::100"]).map(drop)
+        wait_down(lab, rip, HTTP, &["fd77::11 passes on what goes to fd77::100"])?;
+        wait_down(lab, rip, UDP, &["fd77::11 passes on what goes to fd77::100"]).map(drop)
     })
 }
 
@@ -186,7 +180,7 @@ fn a_virtual_router_may_hold_the_address_on_an_interface_of_its_own() -> Result<
         })?;
         assert_eq!(answers(lab, lab.service_in(Family::V4))?, ["rs1", "rs2"]);
         address_of(lab, 0, Family::V4, "del")?;
-        wait_down(lab, lab.servers[0].address.into(), &["it does not answer for 10.77.0.100 port 80"])?;
+        wait_down(lab, lab.servers[0].address, HTTP, &["it does not answer for 10.77.0.100 port 80"])?;
         assert_eq!(answers(lab, lab.service_in(Family::V4))?, ["rs2"]);
         address_of(lab, 0, Family::V4, "add")?;
         lab.wait_eligible(2).map(drop)
