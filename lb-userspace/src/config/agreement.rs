@@ -40,8 +40,8 @@ fn samples(keyword: &Keyword) -> [&'static str; 2] {
         ("mcast_dst_ip", _) => ["224.0.0.33", "224.0.0.34"],
         ("lvs_method", _) => ["DR", "TUN"],
         ("vip_check", _) => [
-            "connect_timeout 2 retry 7 delay_before_retry 3 delay_loop 6 warmup 0 alpha yes",
-            "connect_timeout 2 retry 9 delay_before_retry 3 delay_loop 6 warmup 0 alpha no",
+            "connect_timeout 2 retry 7 delay_before_retry 3 delay_loop 6 warmup 0 alpha yes log_all_failures no",
+            "connect_timeout 2 retry 9 delay_before_retry 3 delay_loop 6 warmup 0 alpha no log_all_failures yes",
         ],
         (name, form) => panic!("no sample for {name} {form:?}"),
     }

@@ -24,7 +24,7 @@ fn timing(text: &str) -> CheckTiming {
 }
 
 fn in_seconds(timing: CheckTiming) -> (f64, u32, f64, f64, f64, bool) {
-    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, alpha } = timing;
+    let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, alpha, .. } = timing;
     let [timeout, before, every, warmup] =
         [connect_timeout, delay_before_retry, delay_loop, warmup].map(|time| time.as_secs_f64());
     (timeout, retry, before, every, warmup, alpha)
@@ -48,6 +48,8 @@ fn what_it_does_not_say_comes_from_the_blocks_around() {
         "delay_loop 7\n retry 4\n vip_check retry 9\n real_server 10.0.0.2 80 {\n connect_timeout 2\n warmup 0\n alpha\n }\n",
     );
     assert_eq!(in_seconds(timing(&text)), (2.0, 9, 1.0, 7.0, 0.0, true));
+    let [on, off] = ["vip_check log_all_failures on", "vip_check log_all_failures no"];
+    assert_eq!([on, off].map(|text| timing(&server(text)).log_all_failures), [true, false]);
     let all = "vip_check connect_timeout 0.5 retry 0 delay_before_retry 0.25 delay_loop 3 warmup 1 alpha on";
     assert_eq!(in_seconds(timing(&server(all))), (0.5, 0, 0.25, 3.0, 1.0, true));
 }
@@ -146,7 +148,7 @@ fn it_is_explained_whole() {
     assert_eq!(
         lines,
         [
-            "vip_check connect_timeout 5 retry 2 delay_before_retry 1 delay_loop 60 warmup 60 alpha no # inherited from \
+            "vip_check connect_timeout 5 retry 2 delay_before_retry 1 delay_loop 60 warmup 60 alpha no log_all_failures no # inherited from \
              virtual_server, line 5, written as vip_check retry 2",
             "# vip_check                         # line 9, without effect",
         ]
