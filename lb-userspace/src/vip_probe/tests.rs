@@ -8,11 +8,8 @@ use super::*;
 const NUMBER: u32 = 0x1234_5678;
 
 fn addresses(is_v4: bool) -> [IpAddr; 3] {
-    let all = if is_v4 {
-        ["10.77.0.2", "10.77.0.100", "10.77.0.11"]
-    } else {
-        ["fd77::2", "fd77::100", "fd77::11"]
-    };
+    let all =
+        if is_v4 { ["10.77.0.2", "10.77.0.100", "10.77.0.11"] } else { ["fd77::2", "fd77::100", "fd77::11"] };
     all.map(|address| address.parse().unwrap())
 }
 
@@ -95,7 +92,10 @@ fn a_farewell_resets_what_the_syn_began() {
     let packet = Question { number: u32::MAX, ..question(true, SYN) }.farewell().unwrap().unwrap();
     let segment = TcpSlice::from_slice(&packet[20..]).unwrap();
     assert_eq!((segment.source_port(), segment.destination_port()), (40_000, 80));
-    assert_eq!((segment.sequence_number(), segment.rst(), segment.ack(), segment.syn()), (0, true, false, false));
+    assert_eq!(
+        (segment.sequence_number(), segment.rst(), segment.ack(), segment.syn()),
+        (0, true, false, false)
+    );
 }
 
 fn network(from: IpAddr, to: IpAddr) -> PacketBuilderStep<etherparse::IpHeaders> {

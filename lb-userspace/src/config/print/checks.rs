@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Node, quote, seconds};
 use crate::config::model::check::{
-    Checker, DnsProbe, Endpoint, FileProbe, HexByte, HttpProbe, MiscProbe, PagePattern, PatternOption, Probe,
-    CheckTiming, SmtpProbe, Tls, UdpProbe, Url,
+    CheckTiming, Checker, DnsProbe, Endpoint, FileProbe, HexByte, HttpProbe, MiscProbe, PagePattern,
+    PatternOption, Probe, SmtpProbe, Tls, UdpProbe, Url,
 };
 use crate::config::source::Span;
 

@@ -96,7 +96,9 @@ fn what_follows_from_several_settings_stays() {
         "track_file f {\n file /f\n weight 1000 reverse\n}\n".to_owned()
             + &instance("track_file {\n f noreverse\n }"),
         service("nat_mask 255.255.0.0\n real_server 10.0.0.2 80 {\n }\n"),
-        service("vip_check retry 2\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check off\n }\n"),
+        service(
+            "vip_check retry 2\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check off\n }\n",
+        ),
         "virtual_server_group G {\n 10.0.0.5-7 80\n fwmark 3\n}\n".to_owned()
             + &service("vip_check delay_loop 0.5 alpha\n real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n")
                 .replace("10.0.0.1 80", "group G")

@@ -67,7 +67,8 @@ pub(super) async fn probe(
     let host = |error: io::Error| Failure::Host(text(&error));
     let own = own_address(vip.server).map_err(host)?;
     if own == target.address {
-        let reason = format!("the way to {} has no address of this host but {own}, the virtual one", vip.server);
+        let reason =
+            format!("the way to {} has no address of this host but {own}, the virtual one", vip.server);
         return Err(Failure::Host(reason));
     }
     // Until the end no connection of this host gets the port.
@@ -148,8 +149,14 @@ mod tests {
             "it does not answer for fd00::100 within 2 s: is the address on its lo? (ip addr add fd00::100/128 dev lo)"
         );
         assert_eq!(said(web, Some(Answer::Refused)), "connection refused on 10.0.0.100 port 80");
-        assert!(said(web, Some(Answer::PassedOn { by })).starts_with("10.0.0.11 passes on what goes to 10.0.0.100: "));
-        assert!(said(web, Some(Answer::Unreachable { by })).starts_with("10.0.0.11 says that 10.0.0.100 port 80 is"));
+        assert!(
+            said(web, Some(Answer::PassedOn { by }))
+                .starts_with("10.0.0.11 passes on what goes to 10.0.0.100: ")
+        );
+        assert!(
+            said(web, Some(Answer::Unreachable { by }))
+                .starts_with("10.0.0.11 says that 10.0.0.100 port 80 is")
+        );
         assert_eq!(judge(&web, Some(Answer::Serves), Duration::ZERO), Ok(Input::Passed));
     }
 }

@@ -61,13 +61,16 @@ fn a_real_server_may_have_another_one_or_none() {
          real_server 10.0.0.4 80 {\n vip_check off\n }\n",
     );
     let of = |checker: &Checker| match &checker.probe {
-        Probe::Vip(vip) => (vip.server.to_string(), checker.timing.retry, checker.timing.connect_timeout.as_secs()),
+        Probe::Vip(vip) => {
+            (vip.server.to_string(), checker.timing.retry, checker.timing.connect_timeout.as_secs())
+        }
         other => panic!("{other:?}"),
     };
     let found: Vec<_> = vips(&text).iter().map(of).collect();
     assert_eq!(found, [("10.0.0.2".to_owned(), 2, 3), ("10.0.0.3".to_owned(), 5, 5)]);
     assert_eq!(said(&text), Vec::<String>::new());
-    let off = service("vip_check no\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check\n }\n");
+    let off =
+        service("vip_check no\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check\n }\n");
     assert_eq!(vips(&off).len(), 1);
 }
 
@@ -126,7 +129,10 @@ fn what_it_does_not_understand_is_an_error() {
     wrong("off retry 3", "t:6:16: error: nothing stands behind `vip_check off`");
     wrong("retry 1 retry 2", "t:6:20: error: `retry` stands here twice");
     says(&server("vip_check {\n retry 1\n }"), "t:6:12: error: `vip_check` takes no block");
-    says(&server("vip_check retry 1\n vip_check off"), "t:7:2: warning: `vip_check` was given in line 6 already");
+    says(
+        &server("vip_check retry 1\n vip_check off"),
+        "t:7:2: warning: `vip_check` was given in line 6 already",
+    );
     // Once, however many servers take it.
     let servers = "real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n }\n";
     says(&service(&format!("vip_check foo 1\n {servers}")), "t:5:12: error: `foo` is no setting");
@@ -134,15 +140,20 @@ fn what_it_does_not_understand_is_an_error() {
 
 #[test]
 fn a_server_that_is_left_out_is_not_asked() {
-    let text = service("vip_check\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 81 {\n lvs_method TUN\n }\n");
+    let text = service(
+        "vip_check\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 81 {\n lvs_method TUN\n }\n",
+    );
     let service = &config(&text).virtual_servers[0];
-    let asked: Vec<_> = service.pool().map(|server| (server.address.to_string(), server.checkers.len())).collect();
+    let asked: Vec<_> =
+        service.pool().map(|server| (server.address.to_string(), server.checkers.len())).collect();
     assert_eq!(asked, [("10.0.0.2".to_owned(), 1)]);
 }
 
 #[test]
 fn it_is_explained_whole() {
-    let text = service("vip_check retry 2\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check off\n }\n");
+    let text = service(
+        "vip_check retry 2\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check off\n }\n",
+    );
     let explained = explain(&parse("t", &text)).expect("it loads");
     let lines: Vec<_> = explained.lines().map(str::trim).filter(|line| line.contains("vip_check")).collect();
     assert_eq!(

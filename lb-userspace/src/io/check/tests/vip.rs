@@ -44,7 +44,9 @@ async fn a_way_that_becomes_known_counts_from_the_next_probe_on() {
     let (ways, known) = watch::channel(Resolutions::new());
     let (checks, mut verdicts) = Checks::start(known).unwrap();
     set(&checks, vec![of(1, Probe::Vip(of_vip([10, 0, 0, 100].into())))]);
-    tokio::time::timeout(Duration::from_millis(100), verdicts.recv()).await.expect_err("a verdict without a way");
+    tokio::time::timeout(Duration::from_millis(100), verdicts.recv())
+        .await
+        .expect_err("a verdict without a way");
     ways.send_modify(|known| drop(known.insert(SERVER, Resolution::Local)));
     assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
 }
