@@ -37,10 +37,10 @@ impl FrameSocket {
 
     /// Sends a frame by the interface with this index.
     pub(super) fn send(&self, link: u32, frame: &[u8]) -> io::Result<()> {
-        let Some(&[a, b, c, d, e, f, .., high, low]) = frame.first_chunk::<14>() else {
+        let Some((mac, [_, _, _, _, _, _, high, low, ..])) = frame.split_first_chunk::<6>() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let to = place(link, u16::from_be_bytes([high, low]), [a, b, c, d, e, f]);
+        let to = place(link, u16::from_be_bytes([*high, *low]), *mac);
         self.0.send_to(frame, &to)?;
         Ok(())
     }
