@@ -11,4 +11,5 @@ pub mod io;
 pub mod parking;
 pub mod plan;
 pub mod status;
+pub mod vip_probe;
 pub mod vrrp;

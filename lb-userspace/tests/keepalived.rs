@@ -95,6 +95,17 @@ fn every_file_has_the_verdict_of_keepalived_or_a_reason_not_to() {
     assert!(wrong.is_empty(), "beside {version}, docs/differences.md is wrong of\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_line_of_xlvs_alone_is_passed_over() {
+    let host = netns::Pair::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keepalived/both_vip_check.conf");
+    let said = netns::enter(&host.director, || run("keepalived", &["-t", "-f"], Some(&file)));
+    let said = text(&said.stderr);
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines.iter().all(|line| line.ends_with("Unknown keyword 'vip_check'")), "{said}");
+}
+
 /// Every file, in order; each says in its first line what it shows.
 fn files() -> Vec<PathBuf> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keepalived");

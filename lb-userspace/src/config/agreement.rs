@@ -39,6 +39,10 @@ fn samples(keyword: &Keyword) -> [&'static str; 2] {
         ("version", _) => ["3", "2"],
         ("mcast_dst_ip", _) => ["224.0.0.33", "224.0.0.34"],
         ("lvs_method", _) => ["DR", "TUN"],
+        ("vip_check", _) => [
+            "connect_timeout 2 retry 7 delay_before_retry 3 delay_loop 6 warmup 0 alpha yes log_all_failures no",
+            "connect_timeout 2 retry 9 delay_before_retry 3 delay_loop 6 warmup 0 alpha no log_all_failures yes",
+        ],
         (name, form) => panic!("no sample for {name} {form:?}"),
     }
 }
@@ -255,7 +259,7 @@ fn a_check_and_a_real_server_inherit_from_the_blocks_around_what_the_table_says(
         }
         count += 1;
     }
-    assert_eq!(count, 9);
+    assert_eq!(count, 10);
 }
 
 #[test]

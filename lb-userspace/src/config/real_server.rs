@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::checker::{self, Around};
+use super::checker::{self, Around, vip};
 use super::diagnostics::Diagnostic;
 use super::keywords::{self, BlockKind};
 use super::model::vrrp::{Family, TrackFile};
@@ -17,6 +17,8 @@ use super::vrrp::command;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outer<'a> {
     pub(super) selector: Selector,
+    /// Everything that the virtual server is for.
+    pub(super) selectors: &'a [Selector],
     pub(super) forwarding: Forwarding,
     pub(super) inhibit_on_failure: bool,
     pub(super) timing: Timing,
@@ -25,6 +27,8 @@ pub(super) struct Outer<'a> {
     pub(super) virtualhost: Option<&'a str>,
     /// Every `track_file` there is.
     pub(super) files: &'a [TrackFile],
+    /// The `vip_check` of real servers that have none.
+    pub(super) vip_check: Option<vip::Line>,
 }
 
 /// The real server that `statement` describes; without one, `problems` says why.
@@ -67,6 +71,9 @@ pub(super) fn read(
             server.checkers.extend(checker::read(kind, inner, &around, problems));
         }
     }
+    // Behind the others: a server that does not answer at all is down for their reason.
+    let line = vip::line(statement, outer.selectors, problems).or(outer.vip_check);
+    server.checkers.extend(line.and_then(|line| line.check(server.address, around.timing, outer.selectors)));
     reconcile(&mut server, outer, statement, problems);
     Some(server)
 }

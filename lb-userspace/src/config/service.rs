@@ -10,7 +10,7 @@ mod weights;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::checker;
+use super::checker::{self, vip};
 use super::diagnostics::{Diagnostic, Severity, quoted};
 use super::keywords::BlockKind;
 use super::marks;
@@ -73,14 +73,17 @@ pub(super) fn read(
         sloppy: settings.sloppy.is_some() && protocol != Some(Protocol::Udp),
     };
     let virtualhost = checker::virtualhost(statement, problems);
+    let selectors: Vec<_> = service.selectors().collect();
     let outer = Outer {
         selector,
+        selectors: &selectors,
         forwarding: service.forwarding,
         inhibit_on_failure: settings.inhibit_on_failure,
         timing,
         weights: Weights::read(statement, problems),
         virtualhost: virtualhost.as_deref(),
         files,
+        vip_check: vip::line(statement, &selectors, problems),
     };
     read_real_servers(&mut service, statement, &outer, problems);
     service.sorry = quorum::sorry(statement, &service, problems);

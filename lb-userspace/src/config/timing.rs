@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::diagnostics::Diagnostic;
 use super::keywords::{self, BlockKind};
 use super::model::check::CheckTiming;
-use super::tree::Statement;
+use super::tree::{Statement, Word};
 use super::values;
 
 const DEFAULT_DELAY_LOOP: Duration = Duration::from_mins(1);
@@ -60,6 +60,20 @@ impl Timing {
         self.delay_loop.unwrap_or(DEFAULT_DELAY_LOOP)
     }
 
+    /// What counts where `self` says it, and otherwise what `around` says.
+    #[must_use]
+    pub(super) fn within(self, around: Self) -> Self {
+        Self {
+            connect_timeout: self.connect_timeout.or(around.connect_timeout),
+            retry: self.retry.or(around.retry),
+            delay_before_retry: self.delay_before_retry.or(around.delay_before_retry),
+            delay_loop: self.delay_loop.or(around.delay_loop),
+            warmup: self.warmup.or(around.warmup),
+            alpha: self.alpha.or(around.alpha),
+            log_all_failures: self.log_all_failures.or(around.log_all_failures),
+        }
+    }
+
     /// What counts for a checker of kind `kind`.
     pub(super) fn of(&self, kind: BlockKind) -> CheckTiming {
         // These take nothing of it. A file is looked at as often as it takes to be told at once.
@@ -97,14 +111,19 @@ impl Timing {
     }
 
     fn take(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
-        let switch = || values::switch(statement.arguments.first());
-        match statement.name() {
+        self.set(statement.name(), statement.arguments.first())
+    }
+
+    /// Takes one setting; one that is no matter of timing is passed over.
+    pub(super) fn set(&mut self, name: &str, value: Option<&Word>) -> Result<(), Diagnostic> {
+        let switch = || values::switch(value);
+        match name {
             "alpha" => self.alpha = Some(switch()?),
             "log_all_failures" | "checker_log_all_failures" => self.log_all_failures = Some(switch()?),
             _ => {}
         }
-        let Some(word) = statement.arguments.first() else { return Ok(()) };
-        match statement.name() {
+        let Some(word) = value else { return Ok(()) };
+        match name {
             "connect_timeout" => self.connect_timeout = Some(values::seconds(word, CONNECT_TIMEOUTS)?),
             "delay_before_retry" => self.delay_before_retry = Some(values::seconds(word, DELAYS)?),
             "delay_loop" => self.delay_loop = Some(values::seconds(word, INTERVALS)?),

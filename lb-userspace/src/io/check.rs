@@ -16,6 +16,7 @@ mod tcp;
 mod tests;
 mod tls;
 mod udp;
+mod vip;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +27,9 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use self::runner::Runner;
+use self::vip::Direct;
 use super::command::Programs;
+use super::nexthop::Resolutions;
 use crate::config::model::check::Probe;
 use crate::config::model::vrrp::VrrpGlobals;
 use crate::health::{Delays, Settings, Verdict};
@@ -95,18 +98,18 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Starts without any check. A ruling comes only when it changed or is the first of its check. Sockets belong to the
-    /// network namespace of the caller.
+    /// Starts without any check; `ways` are those to real servers. A ruling comes only when it changed or is the first of its
+    /// check. Sockets belong to the network namespace of the caller.
     ///
     /// # Errors
     /// Without another thread or its descriptors.
-    pub fn start() -> anyhow::Result<(Self, mpsc::Receiver<Ruling>)> {
+    pub fn start(ways: watch::Receiver<Resolutions>) -> anyhow::Result<(Self, mpsc::Receiver<Ruling>)> {
         let (wanted, changes) = watch::channel((Programs::new(&VrrpGlobals::default()), Vec::new()));
         let (rulings, reader) = mpsc::channel(VERDICT_QUEUE);
         let what = "starting the thread that checks real servers";
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(what)?;
         let account = Arc::new(Account::default());
-        let runner = Runner::new(Arc::clone(&account));
+        let runner = Runner::new(Arc::clone(&account), Direct::new(ways));
         let work = move || {
             // As a task of its own it is woken by the tasks of the probes without a system call.
             let running = runtime.spawn(run(runner, changes, rulings));

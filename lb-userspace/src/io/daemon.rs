@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use lb_common::layout::Stats;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 use tracing::{error, info, warn};
 
@@ -31,7 +31,7 @@ use super::{
     descriptors,
     effective::{Checklist, effective, leases, marks, owned, resting, timeouts},
     links::{self, Link, LinkChange},
-    nexthop::{NextHops, Resolution},
+    nexthop::{NextHops, Resolution, Resolutions},
     parking::EarlyFragments,
     report::{self, Subjects},
     roles::{Roles, Turn},
@@ -167,8 +167,8 @@ struct Daemon {
     since: Instant,
     socket: PathBuf,
     next_hops: NextHops,
-    /// What is known of the real servers' addresses.
-    resolutions: BTreeMap<IpAddr, Resolution>,
+    /// What is known of the real servers' addresses; the checks see it too.
+    resolutions: watch::Sender<Resolutions>,
     checks: Checks,
     checklist: Checklist,
     /// How long after a ruling the maps were as it wants.
@@ -208,7 +208,7 @@ impl Daemon {
         };
         let mut prepared = Prepared::new(settings, &wanted)?;
         let mut director = Director::new(&wanted, &prepared.allocation);
-        let resolutions: BTreeMap<_, _> = first_resolutions(&mut ways, addresses).await.into_iter().collect();
+        let resolutions: Resolutions = first_resolutions(&mut ways, addresses).await.into_iter().collect();
         for (address, resolution) in &resolutions {
             director.handle(&Event::Way(*address, way(&interfaces, resolution)));
         }
@@ -220,7 +220,8 @@ impl Daemon {
         } else {
             None
         };
-        let (checks, rulings) = Checks::start().inspect_err(|_| datapath.stop())?;
+        let (resolutions, known) = watch::channel(resolutions);
+        let (checks, rulings) = Checks::start(known).inspect_err(|_| datapath.stop())?;
         let resting = resting(&options.config, &numbers, |_| false);
         checks.set(checklist.specs_but_of(&resting), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
@@ -280,7 +281,7 @@ impl Daemon {
 
     fn way(&mut self, address: IpAddr, resolution: Resolution) {
         let way = way(&self.interfaces, &resolution);
-        self.resolutions.insert(address, resolution);
+        self.resolutions.send_modify(|known| drop(known.insert(address, resolution)));
         self.event(&Event::Way(address, way));
     }
 

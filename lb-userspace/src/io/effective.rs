@@ -242,6 +242,7 @@ fn probing(checker: &Checker) -> Probing {
         Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery),
         Probe::Http(http) => (http.urls.len(), Pace::Loop),
         Probe::Smtp(smtp) => (smtp.hosts.len(), Pace::AtOnce),
+        Probe::Vip(vip) => (vip.targets.len(), Pace::AtOnce),
         _ => (1, Pace::Loop),
     };
     let settings = health::Settings {

@@ -1,9 +1,29 @@
-//! A socket through which whole Ethernet frames are sent.
+//! Packet sockets: where they send and what they receive, and one through which whole Ethernet frames are sent.
 
-use std::{io, os::fd::AsRawFd as _};
+use std::io;
 
-use nix::errno::Errno;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
+
+/// A place of packet sockets: an interface by its index, 0 for any, the protocol of packets, and an Ethernet address.
+pub(super) fn place(link: u32, protocol: u16, mac: [u8; 6]) -> SockAddr {
+    let mut octets = [0; 8];
+    octets[..6].copy_from_slice(&mac);
+    let place = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: link as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: octets,
+    };
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: it is an address of a socket of Linux, and the length is its own.
+    unsafe {
+        *storage.view_as::<libc::sockaddr_ll>() = place;
+        SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as u32)
+    }
+}
 
 /// It sends by any interface and receives nothing.
 #[derive(Debug)]
@@ -17,32 +37,11 @@ impl FrameSocket {
 
     /// Sends a frame by the interface with this index.
     pub(super) fn send(&self, link: u32, frame: &[u8]) -> io::Result<()> {
-        let Some(header) = frame.first_chunk::<14>() else {
+        let Some((mac, [_, _, _, _, _, _, high, low, ..])) = frame.split_first_chunk::<6>() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let mut mac = [0; 8];
-        mac[..6].copy_from_slice(&header[..6]);
-        let to = libc::sockaddr_ll {
-            sll_family: libc::AF_PACKET as u16,
-            sll_protocol: u16::from_be_bytes([header[12], header[13]]).to_be(),
-            sll_ifindex: link as i32,
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 6,
-            sll_addr: mac,
-        };
-        // SAFETY: both pointers are to live values of the lengths given, which the kernel only reads.
-        let sent = unsafe {
-            libc::sendto(
-                self.0.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const to).cast(),
-                size_of_val(&to) as u32,
-            )
-        };
-        Errno::result(sent)?;
+        let to = place(link, u16::from_be_bytes([*high, *low]), *mac);
+        self.0.send_to(frame, &to)?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Owns where frames to each real server go: the MAC address and the link, kept current by netlink.
 //! Refuses to decide what an unresolved server means for forwarding, and writes no map.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,9 @@ pub enum Resolution {
         reason: String,
     },
 }
+
+/// What is known of several addresses.
+pub type Resolutions = BTreeMap<IpAddr, Resolution>;
 
 /// The resolutions that are kept current; ends when this or the receiver is dropped.
 #[derive(Debug)]

@@ -20,3 +20,4 @@ mod situations;
 mod syn_flood;
 mod tagged;
 mod transfers;
+mod vip_check;

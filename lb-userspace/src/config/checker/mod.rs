@@ -10,6 +10,7 @@ mod smtp;
 mod tests;
 mod udp;
 mod url;
+pub(super) mod vip;
 
 use std::net::IpAddr;
 

@@ -1,5 +1,7 @@
 //! Every kind of checker: what it says, what it takes from around, and what is wrong with it.
 
+mod vip;
+
 use std::time::Duration;
 
 use crate::config::model::check::{

@@ -106,6 +106,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
     maybe("smtp_alert").now().switch().or("what `smtp_alert_checker` or `smtp_alert` say, or no").means("Mail when the quorum is gained or lost."),
     one("virtualhost").now().takes("NAME").around().means("The host that HTTP checks ask for."),
     one("snmp_name").takes("NAME").means("Its name in SNMP."),
+    any("vip_check").now().takes("[off] or [SETTING VALUE ...]").or("off").means("The `vip_check` of real servers that have none.").differs("not known to keepalived, which passes over the line"),
     one("ip_family").now().takes("inet or inet6").or("that of the address, or of the first real server").means("The family of a service by firewall mark."),
 ];
 
@@ -122,6 +123,7 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
     maybe("smtp_alert").now().switch().or("what `smtp_alert_checker` or `smtp_alert` say, or yes").means("Mail when it comes up or goes down."),
     one("virtualhost").now().takes("NAME").around().means("The host that HTTP checks ask for."),
     one("snmp_name").takes("NAME").means("Its name in SNMP."),
+    any("vip_check").now().takes("[off] or [SETTING VALUE ...]").or("off").around().means("It is up while it takes what goes to the virtual addresses, sent to its MAC address: connections to a TCP port, else echo requests. Settings are `connect_timeout`, `retry`, `delay_before_retry`, `delay_loop`, `warmup`, `alpha` and `log_all_failures`, as in `TCP_CHECK`.").differs("not known to keepalived, which passes over the line"),
     block("TCP_CHECK", BlockKind::TcpCheck).now().means("It is up while a connection comes about."),
     block("HTTP_GET", BlockKind::HttpGet).now().means("It is up while pages are as they should be."),
     block("SSL_GET", BlockKind::SslGet).now().means("The same over TLS.").differs("TLS 1.2 and 1.3 only; the certificate is not looked at, as in keepalived"),

@@ -61,6 +61,8 @@ pub enum Probe {
     File(FileProbe),
     /// `BFD_CHECK`, which this version does not run; it counts as passed.
     Bfd,
+    /// `vip_check`: the real server must take what goes to virtual addresses.
+    Vip(VipProbe),
 }
 
 impl Probe {
@@ -77,6 +79,7 @@ impl Probe {
             Self::Misc(_) => "MISC_CHECK",
             Self::File(_) => "FILE_CHECK",
             Self::Bfd => "BFD_CHECK",
+            Self::Vip(_) => "vip_check",
         }
     }
 
@@ -341,6 +344,24 @@ pub struct MiscProbe {
     pub timeout: Duration,
     /// Exit codes from 2 on are weights, two too large.
     pub is_dynamic: bool,
+}
+
+/// `vip_check`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VipProbe {
+    /// The real server, which is reached by its MAC address.
+    pub server: IpAddr,
+    /// What is asked of it, one after the other; at least one.
+    pub targets: Vec<VipTarget>,
+}
+
+/// A virtual address as a real server has to take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VipTarget {
+    /// The address.
+    pub address: IpAddr,
+    /// The port on which connections must be taken; without one an echo request must be answered.
+    pub port: Option<u16>,
 }
 
 /// `FILE_CHECK`.

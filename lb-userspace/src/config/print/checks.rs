@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Node, quote};
+use super::{Node, quote, seconds};
 use crate::config::model::check::{
-    Checker, DnsProbe, Endpoint, FileProbe, HexByte, HttpProbe, MiscProbe, PagePattern, PatternOption, Probe,
-    SmtpProbe, Tls, UdpProbe, Url,
+    CheckTiming, Checker, DnsProbe, Endpoint, FileProbe, HexByte, HttpProbe, MiscProbe, PagePattern,
+    PatternOption, Probe, SmtpProbe, Tls, UdpProbe, Url,
 };
 use crate::config::source::Span;
 
@@ -20,6 +20,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
         Probe::Misc(probe) => misc(probe),
         Probe::File(probe) => file(probe),
         Probe::Bfd => Vec::new(),
+        Probe::Vip(_) => return vip(timing),
     };
     if !matches!(checker.probe, Probe::File(_) | Probe::Bfd) {
         if !matches!(checker.probe, Probe::Misc(_)) {
@@ -38,6 +39,30 @@ pub(super) fn checker(checker: &Checker) -> Node {
         .at(checker.span)
         .with(body)
         .remark(!checker.probe.is_available(), "not yet in effect")
+}
+
+/// One line, with all that it takes.
+fn vip(timing: &CheckTiming) -> Node {
+    let CheckTiming {
+        connect_timeout,
+        retry,
+        delay_before_retry,
+        delay_loop,
+        warmup,
+        alpha,
+        log_all_failures,
+    } = *timing;
+    let switch = |is_on: bool| if is_on { "yes" } else { "no" }.to_owned();
+    let settings = [
+        ("connect_timeout", seconds(connect_timeout)),
+        ("retry", retry.to_string()),
+        ("delay_before_retry", seconds(delay_before_retry)),
+        ("delay_loop", seconds(delay_loop)),
+        ("warmup", seconds(warmup)),
+        ("alpha", switch(alpha)),
+        ("log_all_failures", switch(log_all_failures)),
+    ];
+    Node::new("vip_check", settings.into_iter().flat_map(|(name, value)| [name.to_owned(), value]))
 }
 
 fn endpoint(endpoint: &Endpoint) -> Vec<Node> {

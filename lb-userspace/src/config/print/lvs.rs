@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::vrrp::command;
 use super::{Node, checks, quote};
+use crate::config::model::check::Probe;
 use crate::config::model::vrrp::Family;
 use crate::config::model::{
     Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, Quorum, RealServer, Scheduler,
@@ -226,6 +227,9 @@ fn real_server(server: &RealServer) -> Node {
     body.extend(command("notify_up", server.notify_up.as_ref()));
     body.extend(command("notify_down", server.notify_down.as_ref()));
     body.push(Node::maybe_switch("smtp_alert", server.smtp_alert));
+    if !server.checkers.iter().any(|checker| matches!(checker.probe, Probe::Vip(_))) {
+        body.push(Node::maybe("vip_check", None::<String>));
+    }
     body.extend(server.checkers.iter().map(checks::checker));
     Node::new("real_server", [server.address.to_string(), server.port.to_string()])
         .at(server.span)

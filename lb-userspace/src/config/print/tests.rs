@@ -96,6 +96,13 @@ fn what_follows_from_several_settings_stays() {
         "track_file f {\n file /f\n weight 1000 reverse\n}\n".to_owned()
             + &instance("track_file {\n f noreverse\n }"),
         service("nat_mask 255.255.0.0\n real_server 10.0.0.2 80 {\n }\n"),
+        service(
+            "vip_check retry 2\n real_server 10.0.0.2 80 {\n }\n real_server 10.0.0.3 80 {\n vip_check off\n }\n",
+        ),
+        "virtual_server_group G {\n 10.0.0.5-7 80\n fwmark 3\n}\n".to_owned()
+            + &service("vip_check delay_loop 0.5 alpha\n real_server 10.0.0.2 80 {\n TCP_CHECK {\n }\n }\n")
+                .replace("10.0.0.1 80", "group G")
+                .replace("alpha", "alpha yes"),
         service("sh-port\n flag-1\n real_server 10.0.0.2 81 {\n TCP_CHECK {\n }\n }\n"),
     ] {
         survives(&text);
@@ -297,6 +304,7 @@ fn samples(kind: BlockKind, name: &str) -> &'static [&'static str] {
         (_, "notification_email_from") => &["lvs@example.com"],
         (_, "smtp_server") => &["192.0.2.25", "mx.example.com 2525", "fd00::25"],
         (_, "smtp_helo_name") => &["lvs1"],
+        (_, "vip_check") => &["", "off", "on retry 3", "delay_loop 0.5 alpha yes connect_timeout 2"],
         (_, "sorry_server") => &["10.0.0.77", "10.0.0.78 80"],
         (_, "sorry_server_lvs_method") => &["DR", "NAT"],
         (_, "quorum_up" | "quorum_down") => &["/q", "\"/q 'a b'\" root"],

@@ -8,7 +8,8 @@ use pcre2::bytes::Regex;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{dns, file, http, misc, ping, smtp, tcp, udp};
+use super::vip::Direct;
+use super::{dns, file, http, misc, ping, smtp, tcp, udp, vip};
 use crate::config::model::check::Probe;
 use crate::health::Input;
 use crate::io::command::Programs;
@@ -68,6 +69,7 @@ pub(super) async fn run(
     timeout: Duration,
     tools: &Tools,
     programs: &Programs,
+    direct: &Direct,
 ) -> Input {
     let step = step as usize;
     let result = match probe {
@@ -80,6 +82,7 @@ pub(super) async fn run(
         Probe::Misc(misc) => misc::probe(misc, programs).await,
         Probe::File(file) => file::probe(file),
         Probe::Bfd => Ok(Input::Passed),
+        Probe::Vip(vip) => vip::probe(vip, step, timeout, direct).await,
     };
     result.unwrap_or_else(|failure| match failure {
         Failure::Server(reason) => Input::Failed { reason },
@@ -106,6 +109,7 @@ pub(super) fn name(probe: &Probe) -> String {
         Probe::Misc(misc) => format!("{keyword} {}", misc.command.words.join(" ")),
         Probe::File(file) => format!("{keyword} {}", file.name),
         Probe::Bfd => keyword.to_owned(),
+        Probe::Vip(vip) => format!("{keyword} {}", vip.server),
     }
 }
 

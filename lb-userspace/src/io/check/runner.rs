@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use super::probe::{self, Tools};
+use super::vip::Direct;
 use super::{Account, CheckSpec, Ruling};
 use crate::config::model::check::Probe;
 use crate::health::{Check, Input, Output, Settings, Verdict};
@@ -84,6 +85,7 @@ pub(super) struct Runner {
     lanes: [Lane; 2],
     probes: JoinSet<(u64, u64, Input)>,
     programs: Option<Programs>,
+    direct: Arc<Direct>,
     /// The next number of a machine or a probe.
     next: u64,
     /// What was said last of each check.
@@ -94,7 +96,7 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new(account: Arc<Account>) -> Self {
+    pub(super) fn new(account: Arc<Account>, direct: Direct) -> Self {
         let network = descriptors::room().min(MAX_PROBES);
         Self {
             shared: BTreeMap::new(),
@@ -103,6 +105,7 @@ impl Runner {
             lanes: [Lane::new(network), Lane::new(MAX_PROGRAMS)],
             probes: JoinSet::new(),
             programs: None,
+            direct: Arc::new(direct),
             next: 0,
             said: BTreeMap::new(),
             unsent: BTreeMap::new(),
@@ -307,8 +310,9 @@ impl Runner {
                 self.account.lateness.note(now.saturating_duration_since(due));
                 let (what, tools, programs) =
                     (Arc::clone(&shared.key.0), Arc::clone(&shared.tools), programs.clone());
+                let direct = Arc::clone(&self.direct);
                 let work = async move {
-                    let input = probe::run(&what, step, timeout, &tools, &programs).await;
+                    let input = probe::run(&what, step, timeout, &tools, &programs, &direct).await;
                     drop(room);
                     (number, probe, input)
                 };

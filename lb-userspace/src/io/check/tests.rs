@@ -5,6 +5,7 @@ mod http_tls;
 mod names;
 mod programs;
 mod sharing;
+mod vip;
 mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -46,6 +47,11 @@ fn endpoint(address: SocketAddr) -> Endpoint {
     }
 }
 
+/// Checks that know no way to any server.
+fn start() -> (Checks, Receiver<Ruling>) {
+    Checks::start(watch::channel(Resolutions::new()).1).unwrap()
+}
+
 fn set(checks: &Checks, specs: Vec<CheckSpec>) {
     checks.set(specs, &VrrpGlobals::default());
 }
@@ -72,7 +78,7 @@ fn refusing() -> (TcpSocket, SocketAddr) {
 async fn accepted_is_up_and_refused_is_down() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (_closed, refused) = refusing();
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     set(&checks, vec![spec(1, listener.local_addr().unwrap()), spec(2, refused)]);
     let mut said = [next(&mut verdicts).await, next(&mut verdicts).await];
     said.sort_by_key(|(id, _)| *id);
@@ -82,7 +88,7 @@ async fn accepted_is_up_and_refused_is_down() {
 #[tokio::test]
 async fn a_server_that_begins_to_listen_comes_back() {
     let (closed, address) = refusing();
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     set(&checks, vec![spec(7, address)]);
     assert_eq!(next(&mut verdicts).await, (7, down("connection refused")));
     let listener = closed.listen(16).unwrap();
@@ -99,7 +105,7 @@ async fn ipv6_and_a_local_address_to_bind_to() {
     let from =
         |last: [u8; 4]| Probe::Tcp(Endpoint { bindto: Some(Ipv4Addr::from(last).into()), ..to.clone() });
     let (bound, wrong) = (of(2, from([127, 0, 0, 9])), of(3, from([192, 0, 2, 1])));
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     set(&checks, vec![spec(1, listener.local_addr().unwrap()), bound, wrong]);
     let mut said = [next(&mut verdicts).await, next(&mut verdicts).await];
     said.sort_by_key(|(id, _)| *id);
@@ -131,7 +137,7 @@ async fn a_full_backlog_times_out() {
             Err(_) => break,
         }
     }
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     let mut slow = spec(4, address);
     slow.settings.timeout = Duration::from_millis(50);
     set(&checks, vec![slow]);
@@ -143,7 +149,7 @@ async fn replacing_the_set_keeps_what_is_unchanged() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (_closed, refused) = refusing();
     let up = listener.local_addr().unwrap();
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     set(&checks, vec![spec(1, up)]);
     assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
     // Id 1 with other timing says nothing again; the new id speaks.
@@ -173,7 +179,7 @@ async fn more_checks_than_probes_and_queue_places() {
             drop(stream);
         }
     });
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     let count = 10_000;
     // Each with another timing, so that none is another's.
     // A machine that is busy may need long for so many connections.

@@ -117,7 +117,7 @@ impl Daemon {
         let prepared = inputs.roles.prepare(&next.config.vrrp);
         let applied = prepared.and_then(|begun| self.apply(&next, reload).map(|()| begun));
         let in_use = self.addresses();
-        self.resolutions.retain(|rip, _| in_use.contains(rip));
+        self.resolutions.send_modify(|known| known.retain(|rip, _| in_use.contains(rip)));
         self.next_hops.set(in_use);
         let begun = applied?;
         let [came, gone, other] = next.checklist.difference(&self.checklist);
@@ -184,7 +184,7 @@ impl Daemon {
         let mut all = self.addresses();
         let mut missing = addresses(wanted);
         all.extend(&missing);
-        missing.retain(|address| !self.resolutions.contains_key(address));
+        missing.retain(|address| !self.resolutions.borrow().contains_key(address));
         if missing.is_empty() {
             return;
         }
@@ -197,8 +197,10 @@ impl Daemon {
     /// Changes what forwards: in place if that can be done, and with another program otherwise.
     fn apply(&mut self, next: &Next, reload: &mut Reload) -> anyhow::Result<()> {
         let interfaces = next.interfaces.as_ref().unwrap_or(&self.interfaces);
-        let ways = self.resolutions.iter().map(|(rip, resolution)| (*rip, way(interfaces, resolution)));
+        let known = self.resolutions.borrow();
+        let ways = known.iter().map(|(rip, resolution)| (*rip, way(interfaces, resolution)));
         let ways: BTreeMap<IpAddr, Way> = ways.collect();
+        drop(known);
         let mut director = self.director.clone();
         if next.interfaces.is_some() {
             for (rip, way) in &ways {

@@ -165,3 +165,16 @@ fn a_row_has_the_virtual_mac_address_of_its_family() {
     let left = leases(&config, &first.assign(&config.vrrp));
     assert_eq!(left, [rows[0], Lease::none(0, NO_VMAC), rows[2]], "a row keeps its place");
 }
+
+#[test]
+fn a_group_asks_a_server_for_all_its_addresses_in_one_check() {
+    let text = "virtual_server_group G {\n 10.0.0.100-101 80\n fwmark 3\n}\nvirtual_server group G {\n lb_kind DR\n \
+                protocol TCP\n vip_check\n real_server 10.0.0.2 80 {\n }\n}\n";
+    let config = parse("t", text).config.expect("it loads");
+    let (wanted, checklist) = effective(&config, &numbers(&config), &Checklist::default());
+    let specs: Vec<_> = checklist.specs().collect();
+    assert_eq!((wanted.len(), specs.len()), (3, 3), "one for each selection");
+    // What is equal is made once.
+    assert!(specs.iter().all(|spec| (&spec.probe, spec.settings) == (&specs[0].probe, specs[0].settings)));
+    assert_eq!((specs[0].settings.steps, specs[0].settings.pace), (2, Pace::AtOnce));
+}

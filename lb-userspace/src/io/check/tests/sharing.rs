@@ -28,7 +28,7 @@ fn slow(id: u32, address: SocketAddr) -> CheckSpec {
 #[tokio::test]
 async fn equal_checks_are_made_once_and_all_hear_of_it() {
     let (address, mut count) = counting().await;
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     set(&checks, (0..300).map(|id| slow(id, address)).collect());
     let mut said = std::collections::BTreeSet::new();
     while said.len() < 300 {
@@ -46,7 +46,7 @@ async fn equal_checks_are_made_once_and_all_hear_of_it() {
 #[tokio::test]
 async fn a_check_that_leaves_the_others_keeps_what_is_known() {
     let (closed, address) = refusing();
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     set(&checks, vec![slow(1, address), slow(2, address)]);
     let both = [next(&mut verdicts).await, next(&mut verdicts).await];
     assert_eq!(both, [1, 2].map(|id| (id, down("connection refused"))));
@@ -75,7 +75,7 @@ async fn a_check_of_several_steps_takes_one_after_the_other() {
     let (_closed, second) = refusing();
     let hosts = vec![endpoint(first), endpoint(second)];
     let smtp = Probe::Smtp(SmtpProbe { helo_name: "x".to_owned(), hosts });
-    let (checks, mut verdicts) = Checks::start().unwrap();
+    let (checks, mut verdicts) = start();
     let settings = Settings { steps: 2, pace: Pace::AtOnce, ..FAST };
     set(&checks, vec![CheckSpec { settings, ..of(1, smtp) }]);
     assert_eq!(next(&mut verdicts).await, (1, down("127.0.0.1: connection refused")));
