@@ -1,0 +1,223 @@
+//! Which options go with which command, and with which tunnel.
+
+use super::{options::Opt, state::TunnelType};
+
+macro_rules! kinds {
+    ($($kind:ident $name:literal)*) => {
+        /// Options as messages name them, in the order in which they are looked at.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Kind { $($kind),* }
+
+        impl Kind {
+            const ALL: &[Self] = &[$(Self::$kind),*];
+
+            const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Numeric "numeric"
+    Connection "connection"
+    Service "service-address"
+    Scheduler "scheduler"
+    Persistent "persistent"
+    Netmask "netmask"
+    Server "real-server"
+    Forward "forwarding-method"
+    Weight "weight"
+    UThreshold "u-threshold"
+    LThreshold "l-threshold"
+    McastInterface "mcast-interface"
+    Timeout "timeout"
+    Daemon "daemon"
+    Stats "stats"
+    Rate "rate"
+    Thresholds "thresholds"
+    PersistentConn "persistent-conn"
+    NoSort "nosort"
+    SyncId "syncid"
+    Exact "exact"
+    Ops "ops"
+    Pe "pe"
+    SchedFlags "sched-flags"
+    McastGroup "mcast-group"
+    McastPort "mcast-port"
+    McastTtl "mcast-ttl"
+    SyncMaxlen "sync-maxlen"
+    TunInfo "tun-info"
+    TunType "tun-type"
+    TunPort "tun-port"
+    TunNocsum "tun-nocsum"
+    TunCsum "tun-csum"
+    TunRemcsum "tun-remcsum"
+}
+
+impl Kind {
+    /// What an option counts as; `None` for those that may stand anywhere and for commands.
+    pub(super) const fn of(option: Opt) -> Option<Self> {
+        Some(match option {
+            Opt::TcpService | Opt::UdpService | Opt::SctpService | Opt::FwmarkService => Self::Service,
+            Opt::Scheduler => Self::Scheduler,
+            Opt::Persistent => Self::Persistent,
+            Opt::Netmask => Self::Netmask,
+            Opt::RealServer => Self::Server,
+            Opt::Masquerading | Opt::Ipip | Opt::Gatewaying => Self::Forward,
+            Opt::Weight => Self::Weight,
+            Opt::UThreshold => Self::UThreshold,
+            Opt::LThreshold => Self::LThreshold,
+            Opt::Numeric => Self::Numeric,
+            Opt::Connection => Self::Connection,
+            Opt::McastInterface => Self::McastInterface,
+            Opt::SyncId => Self::SyncId,
+            Opt::SyncMaxlen => Self::SyncMaxlen,
+            Opt::McastGroup => Self::McastGroup,
+            Opt::McastPort => Self::McastPort,
+            Opt::McastTtl => Self::McastTtl,
+            Opt::Timeout => Self::Timeout,
+            Opt::Daemon => Self::Daemon,
+            Opt::Stats => Self::Stats,
+            Opt::Rate => Self::Rate,
+            Opt::Thresholds => Self::Thresholds,
+            Opt::PersistentConn => Self::PersistentConn,
+            Opt::TunInfo => Self::TunInfo,
+            Opt::NoSort => Self::NoSort,
+            Opt::Exact => Self::Exact,
+            Opt::Ops => Self::Ops,
+            Opt::Pe => Self::Pe,
+            Opt::SchedFlags => Self::SchedFlags,
+            Opt::TunType => Self::TunType,
+            Opt::TunPort => Self::TunPort,
+            Opt::TunNocsum => Self::TunNocsum,
+            Opt::TunCsum => Self::TunCsum,
+            Opt::TunRemcsum => Self::TunRemcsum,
+            _ => return None,
+        })
+    }
+}
+
+/// What was on the command line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen(u64);
+
+impl Seen {
+    /// Takes one in.
+    ///
+    /// # Errors
+    /// What is said of one that was there before.
+    pub(super) fn insert(&mut self, kind: Kind) -> Result<(), String> {
+        if self.has(kind) {
+            return Err(format!("multiple '{}' options specified", kind.name()));
+        }
+        self.0 |= 1 << kind as u32;
+        Ok(())
+    }
+
+    pub(super) const fn has(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u32) != 0
+    }
+
+    pub(super) fn any(self, kinds: &[Kind]) -> bool {
+        kinds.iter().any(|kind| self.has(*kind))
+    }
+}
+
+/// What an owner of options - a command or a type of tunnel - has to say to them.
+struct Rules {
+    needed: &'static [Kind],
+    allowed: &'static [Kind],
+    /// Allowed, and at most one of them.
+    exclusive: &'static [Kind],
+}
+
+impl Rules {
+    const fn new(needed: &'static [Kind], allowed: &'static [Kind]) -> Self {
+        Self { needed, allowed, exclusive: &[] }
+    }
+
+    fn check(&self, among: &[Kind], seen: Seen, owner: &str) -> Result<(), String> {
+        let mut exclusive = None;
+        for kind in among {
+            let name = kind.name();
+            match (seen.has(*kind), self.exclusive.contains(kind)) {
+                (false, _) if self.needed.contains(kind) => {
+                    return Err(format!("You need to supply the '{name}' option for the {owner}"));
+                }
+                (false, _) => {}
+                (true, true) => match exclusive.replace(name) {
+                    Some(other) => {
+                        return Err(format!(
+                            "The option '{name}' conflicts with the '{other}' option in the {owner}"
+                        ));
+                    }
+                    None => {}
+                },
+                (true, false) if self.needed.contains(kind) || self.allowed.contains(kind) => {}
+                (true, false) => return Err(format!("Illegal '{name}' option with the {owner}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the options are those of the command.
+///
+/// # Errors
+/// What is said of the first that is not.
+pub(super) fn check_command(command: Opt, seen: Seen) -> Result<(), String> {
+    use Kind::*;
+    const SERVICE: Rules = Rules::new(&[Service], &[Scheduler, Persistent, Netmask, Ops, Pe, SchedFlags]);
+    const SERVER: Rules = Rules::new(
+        &[Service, Server],
+        &[
+            Forward, Weight, UThreshold, LThreshold, TunType, TunPort, TunNocsum, TunCsum, TunRemcsum,
+        ],
+    );
+    const LIST: Rules = Rules {
+        needed: &[],
+        allowed: &[
+            Numeric, Stats, Rate, Thresholds, PersistentConn, NoSort, SyncId, Exact, TunInfo,
+        ],
+        exclusive: &[Connection, Service, Timeout, Daemon],
+    };
+    const START: Rules =
+        Rules::new(&[], &[McastInterface, SyncId, McastGroup, McastPort, McastTtl, SyncMaxlen]);
+    let (name, rules) = match command {
+        Opt::AddService => ("add-service", SERVICE),
+        Opt::EditService => ("edit-service", SERVICE),
+        Opt::DeleteService => ("delete-service", Rules::new(&[Service], &[])),
+        Opt::AddServer => ("add-server", SERVER),
+        Opt::EditServer => ("edit-server", SERVER),
+        Opt::DeleteServer => ("delete-server", Rules::new(&[Service, Server], &[])),
+        Opt::Clear => ("flush", Rules::new(&[], &[])),
+        Opt::Zero => ("zero", Rules::new(&[], &[Service])),
+        Opt::Set => ("set", Rules::new(&[], &[])),
+        Opt::StartDaemon => ("start-daemon", START),
+        Opt::StopDaemon => ("stop-daemon", Rules::new(&[], &[SyncId])),
+        Opt::Restore => ("restore", Rules::new(&[], &[])),
+        Opt::Save => ("save", Rules::new(&[], &[Numeric])),
+        _ => ("list", LIST),
+    };
+    rules.check(Kind::ALL, seen, &format!("'{name}' command"))
+}
+
+/// Whether the options are those of the type of tunnel.
+///
+/// # Errors
+/// What is said of the first that is not.
+pub(super) fn check_tunnel(tunnel: TunnelType, seen: Seen) -> Result<(), String> {
+    use Kind::{TunCsum, TunNocsum, TunPort, TunRemcsum};
+    let (needed, exclusive): (&[Kind], &[Kind]) = match tunnel {
+        TunnelType::Ipip => (&[], &[]),
+        TunnelType::Gue => (&[TunPort], &[TunNocsum, TunCsum, TunRemcsum]),
+        TunnelType::Gre => (&[], &[TunNocsum, TunCsum]),
+    };
+    let rules = Rules { needed, allowed: &[], exclusive };
+    rules.check(
+        &[TunPort, TunNocsum, TunCsum, TunRemcsum],
+        seen,
+        &format!("'{}' tunnel type", tunnel.name()),
+    )
+}
