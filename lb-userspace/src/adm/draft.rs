@@ -88,7 +88,8 @@ impl Draft {
                     *family = Family::V6;
                     self.netmask = None;
                 }
-                _ => return Err("-6 used before -f".into()),
+                // The empty line behind it is ipvsadm's.
+                _ => return Err("-6 used before -f\n".into()),
             },
             Opt::Scheduler => self.scheduler = cut(text, SCHEDULER_LENGTH),
             Opt::SchedFlags => text.clone_into(&mut self.named_flags),

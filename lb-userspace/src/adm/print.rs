@@ -62,7 +62,12 @@ impl<N: Names> Places<'_, N> {
     }
 
     fn server(&self, id: ServerId, service: ServiceId) -> String {
-        self.write(id.address, id.port, Some(service.protocol()))
+        let protocol = match service {
+            ServiceId::Address { protocol, .. } => Some(protocol),
+            // A mark is of no protocol, and a port without one has no name.
+            ServiceId::Mark { .. } => None,
+        };
+        self.write(id.address, id.port, protocol)
     }
 }
 

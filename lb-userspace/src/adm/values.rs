@@ -130,17 +130,20 @@ pub(super) enum FlagError {
 pub(super) const NAMED_FLAGS: [(&str, &str, usize); 4] =
     [("sh", "sh-fallback", 0), ("sh", "sh-port", 1), ("mh", "mh-fallback", 0), ("mh", "mh-port", 1)];
 
+/// The flags of any scheduler, by their numbers.
+pub(super) const NUMBERED_FLAGS: [&str; 3] = ["flag-1", "flag-2", "flag-3"];
+
 /// Flags of a scheduler with commas between them, by their names or by their numbers.
 pub(super) fn flags(text: &str, scheduler: &str) -> Result<SchedulerFlags, FlagError> {
     let mut flags = SchedulerFlags::default();
     for word in text.split(',').filter(|word| !word.is_empty()) {
-        let place = match (word, NAMED_FLAGS.iter().find(|(_, name, _)| *name == word)) {
-            ("flag-1", _) => 0,
-            ("flag-2", _) => 1,
-            ("flag-3", _) => 2,
-            (_, Some((owner, _, place))) if *owner == scheduler => *place,
-            (_, Some(_)) => return Err(FlagError::Incompatible(word.to_owned())),
-            (_, None) => return Err(FlagError::Unknown(word.to_owned())),
+        let numbered = NUMBERED_FLAGS.iter().position(|name| *name == word);
+        let named = NAMED_FLAGS.iter().find(|(_, name, _)| *name == word);
+        let place = match (numbered, named) {
+            (Some(place), _) => place,
+            (None, Some((owner, _, place))) if *owner == scheduler => *place,
+            (None, Some(_)) => return Err(FlagError::Incompatible(word.to_owned())),
+            (None, None) => return Err(FlagError::Unknown(word.to_owned())),
         };
         flags.0[place] = true;
     }

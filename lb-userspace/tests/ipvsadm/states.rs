@@ -102,7 +102,19 @@ fn server(rng: &mut StdRng, family: Family) -> ListedServer {
     };
     let mut number = || rng.random::<u32>() >> rng.random_range(0..32);
     let connections = Connections { active: number(), inactive: number(), persistent: number() };
-    ListedServer { server, connections, counts: counts(rng), rates: counts(rng) }
+    ListedServer { server, connections, counts: short(counts(rng)), rates: shorter(counts(rng)) }
+}
+
+/// Of a server ipvsadm shows the low half of connections and packets, and of each rate: beyond that it is no measure.
+fn short(counts: Counts) -> Counts {
+    let low = |number: u64| number & u64::from(u32::MAX);
+    let Counts { connections, in_packets, out_packets, .. } = counts;
+    Counts { connections: low(connections), in_packets: low(in_packets), out_packets: low(out_packets), ..counts }
+}
+
+fn shorter(rates: Counts) -> Counts {
+    let low = |number: u64| number & u64::from(u32::MAX);
+    Counts { in_bytes: low(rates.in_bytes), out_bytes: low(rates.out_bytes), ..short(rates) }
 }
 
 fn daemon(role: Role) -> Daemon {

@@ -47,9 +47,9 @@ fn service(listed: &ListedService) -> String {
         if let Some(mask) = mask(service.netmask) {
             let _infallible = write!(text, " -M {mask}");
         }
-        if !service.engine.is_empty() {
-            let _infallible = write!(text, " --pe {}", service.engine);
-        }
+    }
+    if !service.engine.is_empty() {
+        let _infallible = write!(text, " --pe {}", service.engine);
     }
     if service.one_packet {
         text.push_str(" -o");
@@ -65,20 +65,22 @@ fn server(listed: &ListedServer) -> String {
     let way = match server.forwarding {
         Forwarding::Masquerading => "-m",
         Forwarding::Tunnel => "-i",
-        Forwarding::Route => "-g",
-        Forwarding::Local => "",
+        // A server on this host was asked for in one of three ways, and which is forgotten.
+        Forwarding::Route | Forwarding::Local => "-g",
     };
     let mut text = format!("{way} -w {}", server.weight);
-    if server.forwarding == Forwarding::Tunnel && server.tunnel.kind != TunnelType::Ipip {
+    if server.forwarding == Forwarding::Tunnel {
         let _infallible = write!(text, " --tun-type {}", server.tunnel.kind.name());
         if server.tunnel.kind == TunnelType::Gue {
             let _infallible = write!(text, " --tun-port {}", server.tunnel.port);
         }
-        text.push_str(match server.tunnel.checksum {
-            TunnelChecksum::None => " --tun-nocsum",
-            TunnelChecksum::Local => " --tun-csum",
-            TunnelChecksum::Remote => " --tun-remcsum",
-        });
+        if server.tunnel.kind != TunnelType::Ipip {
+            text.push_str(match server.tunnel.checksum {
+                TunnelChecksum::None => " --tun-nocsum",
+                TunnelChecksum::Local => " --tun-csum",
+                TunnelChecksum::Remote => " --tun-remcsum",
+            });
+        }
     }
     text
 }

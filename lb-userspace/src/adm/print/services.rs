@@ -12,7 +12,7 @@ use crate::adm::{
         TunnelChecksum, TunnelType,
     },
     table::{Denial, Table},
-    values::NAMED_FLAGS,
+    values::{NAMED_FLAGS, NUMBERED_FLAGS},
 };
 
 /// The kernel's, of which the table follows the rules.
@@ -122,7 +122,7 @@ impl<N: Names> Style<'_, N> {
                 writeln!(text, "  -> {name:<28} {way:<7} {weight:<6} {active:<10} {inactive:<10}")
             }
             Columns::Tunnels => {
-                let tunnel = if server.forwarding == Forwarding::Tunnel { tunnel(server.tunnel) } else { "-".to_owned() };
+                let tunnel = if server.forwarding == Forwarding::Tunnel { tunnel(server.tunnel) } else { "n/a".to_owned() };
                 writeln!(
                     text,
                     "  -> {name:<28} {way:<7} {tunnel:<13} {weight:<6} {active:<10} {inactive:<10}"
@@ -196,14 +196,14 @@ fn remarks(listed: &ListedService) -> String {
     text
 }
 
-/// Flags by the names that the scheduler has for them.
+/// Flags by the names that the scheduler has for them; one with names of its own has none for the third.
 pub(super) fn flags(flags: SchedulerFlags, scheduler: &str) -> String {
-    let name = |place: usize| {
-        let named = NAMED_FLAGS.iter().find(|(owner, _, number)| *owner == scheduler && *number == place);
-        named.map_or_else(|| format!("flag-{}", place + 1), |(_, name, _)| (*name).to_owned())
+    let mut own = NAMED_FLAGS.iter().filter(|(owner, ..)| *owner == scheduler).peekable();
+    let names: Vec<&str> = match own.peek() {
+        Some(_) => own.filter(|(.., place)| flags.0[*place]).map(|(_, name, _)| *name).collect(),
+        None => NUMBERED_FLAGS.into_iter().zip(flags.0).filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect(),
     };
-    let set = (0..flags.0.len()).filter(|place| flags.0[*place]);
-    set.map(name).collect::<Vec<_>>().join(",")
+    names.join(",")
 }
 
 const fn way(forwarding: Forwarding) -> &'static str {
@@ -217,9 +217,9 @@ const fn way(forwarding: Forwarding) -> &'static str {
 
 fn tunnel(tunnel: Tunnel) -> String {
     let checksum = match tunnel.checksum {
-        TunnelChecksum::None => "nocsum",
-        TunnelChecksum::Local => "csum",
-        TunnelChecksum::Remote => "remcsum",
+        TunnelChecksum::None => "-c",
+        TunnelChecksum::Local => "+c",
+        TunnelChecksum::Remote => "r+c",
     };
     match tunnel.kind {
         TunnelType::Ipip => "ipip".to_owned(),
