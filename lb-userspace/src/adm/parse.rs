@@ -146,7 +146,8 @@ fn finish(command: Opt, seen: Seen, draft: Draft, timeouts: Timeouts) -> Result<
             draft.server_id.ok_or("the real-server is missing")?,
         ),
         Opt::Clear => Command::Flush,
-        Opt::Zero => Command::Zero(draft.id),
+        // For the kernel's messages no address and no port are no service, and so all.
+        Opt::Zero => Command::Zero(draft.id.filter(|id| !id.is_nothing())),
         Opt::Set => Command::SetTimeouts(timeouts),
         Opt::StartDaemon => Command::StartDaemon(draft.daemon),
         Opt::StopDaemon => Command::StopDaemon(draft.daemon.role),

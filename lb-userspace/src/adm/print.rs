@@ -11,7 +11,7 @@ use std::{
 use super::{
     command::{Listing, View},
     names::Names,
-    state::{Connection, Daemon, Netmask, Protocol, ServerId, ServiceId, Timeouts},
+    state::{Connection, Daemon, Netmask, Protocol, Role, ServerId, ServiceId, Timeouts},
     table::{Denial, Table},
 };
 
@@ -35,7 +35,10 @@ pub fn list(table: &Table, listing: &Listing, names: &impl Names) -> Result<Stri
             let Timeouts { tcp, tcp_fin, udp } = table.timeouts;
             Ok(format!("Timeout (tcp tcpfin udp): {tcp} {tcp_fin} {udp}\n"))
         }
-        View::Daemons => Ok(table.daemons.iter().map(daemon).collect()),
+        View::Daemons => {
+            let of = |role| table.daemons.iter().filter(move |daemon| daemon.role == role);
+            Ok(Role::ALL.into_iter().flat_map(of).map(daemon).collect())
+        }
     }
 }
 
@@ -115,13 +118,9 @@ fn connections<N: Names>(connections: &[Connection], engines: bool, places: &Pla
 fn daemon(daemon: &Daemon) -> String {
     let Daemon { role, interface, sync_id, max_length, group, port, ttl } = daemon;
     let mut text = format!("{} sync daemon (mcast={interface}, syncid={sync_id}", role.name());
-    let group = group.map(|group| match group {
-        IpAddr::V4(group) => group.to_string(),
-        IpAddr::V6(group) => format!("[{group}]"),
-    });
     let facts = [
         ("maxlen", max_length.map(|length| length.to_string())),
-        ("group", group),
+        ("group", group.map(|group| group.to_string())),
         ("port", port.map(|port| port.to_string())),
         ("ttl", ttl.map(|ttl| ttl.to_string())),
     ];

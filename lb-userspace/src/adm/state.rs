@@ -82,6 +82,11 @@ impl ServiceId {
         }
     }
 
+    /// Whether it is the unspecified address without a port.
+    pub const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Address { address, port: 0, .. } if address.is_unspecified())
+    }
+
     /// Its transport protocol; marks have none, and TCP's names of ports are used for them.
     pub const fn protocol(&self) -> Protocol {
         match self {

@@ -71,7 +71,7 @@ fn part(text: &str) -> Option<u32> {
 
 /// An address, and a port if one is named: `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`, `www:http`.
 ///
-/// A port after brackets is seen only where an IPv6 address stands in them.
+/// A port after brackets is seen only where an IPv6 address stands in them. A number by itself is no address.
 pub(super) fn endpoint(
     text: &str,
     protocol: Option<Protocol>,
@@ -87,7 +87,11 @@ pub(super) fn endpoint(
     let (address, port) = match host.parse::<Ipv6Addr>() {
         Ok(address) => (IpAddr::V6(address), port),
         Err(_) => {
+            let is_bracketed = port.is_some();
             let (host, port) = host.rsplit_once(':').map_or((host, None), |(host, port)| (host, Some(port)));
+            if port.is_none() && !is_bracketed && number(host, i64::MIN, i64::MAX).is_some() {
+                return None;
+            }
             let address = dotted(host).or_else(|| names.address_of(host))?;
             (IpAddr::V4(address), port)
         }

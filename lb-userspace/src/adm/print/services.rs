@@ -147,13 +147,13 @@ impl<N: Names> Style<'_, N> {
             [connections, in_packets, out_packets, in_bytes, out_bytes].into_iter().enumerate()
         {
             let exact = self.exact || place < unscaled;
-            let _infallible = write!(text, " {}", Large { number, exact });
+            let _infallible = write!(text, "{}", Large { number, exact });
         }
         text.push('\n');
     }
 }
 
-/// A number in eight columns, if it fits or may be scaled.
+/// A number in nine columns, the first of them blank if there is no unit; one that may not be scaled takes what it needs.
 struct Large {
     number: u64,
     exact: bool,
@@ -169,8 +169,8 @@ impl fmt::Display for Large {
             ..100_000_000_000_000 => (1_000_000_000, "G"),
             _ => (1_000_000_000_000, "T"),
         };
-        let width = 8 - unit.len();
-        write!(f, "{:>width$}{unit}", self.number / divisor)
+        let blank = if unit.is_empty() { " " } else { "" };
+        write!(f, "{blank}{:>8}{unit}", self.number / divisor)
     }
 }
 
