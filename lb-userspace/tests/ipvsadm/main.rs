@@ -1,6 +1,7 @@
 //! `xlvs::adm` beside ipvsadm itself, which speaks with a kernel that these tests play: the same command lines, on the same
 //! tables, must print the same, end the same and leave the same. Needs root, ipvsadm and a C compiler.
 
+mod golden;
 mod kernel;
 mod lines;
 #[path = "../netns/mod.rs"]
