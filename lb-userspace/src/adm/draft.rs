@@ -50,7 +50,15 @@ impl Draft {
         Self {
             id: None,
             server_id: None,
-            daemon: Daemon { role, interface, sync_id: 0, max_length: None, group: None, port: None, ttl: None },
+            daemon: Daemon {
+                role,
+                interface,
+                sync_id: 0,
+                max_length: None,
+                group: None,
+                port: None,
+                ttl: None,
+            },
             scheduler: String::new(),
             named_flags: String::new(),
             flags: SchedulerFlags::default(),
@@ -93,7 +101,9 @@ impl Draft {
             },
             Opt::Scheduler => self.scheduler = cut(text, SCHEDULER_LENGTH),
             Opt::SchedFlags => text.clone_into(&mut self.named_flags),
-            Opt::Persistent => self.persistence = Some(value.map_or(Ok(PERSISTENCE), |text| timeout(text, 1))?),
+            Opt::Persistent => {
+                self.persistence = Some(value.map_or(Ok(PERSISTENCE), |text| timeout(text, 1))?)
+            }
             Opt::Netmask => self.netmask = Some(self.netmask_of(text)?),
             Opt::Pe => self.engine = cut(text, ENGINE_LENGTH),
             Opt::Ops => self.one_packet = true,
@@ -164,7 +174,9 @@ impl Draft {
 
     fn netmask_of(&self, text: &str) -> Result<Netmask, Refusal> {
         match self.id.map(|id| id.family()) {
-            Some(Family::V6) => Ok(Netmask::V6(values::prefix(text).ok_or("illegal ipv6 netmask specified")?)),
+            Some(Family::V6) => {
+                Ok(Netmask::V6(values::prefix(text).ok_or("illegal ipv6 netmask specified")?))
+            }
             Some(Family::V4) | None => {
                 let mask = values::dotted(text).ok_or("illegal virtual server persistent mask specified")?;
                 Ok(Netmask::V4(mask))
@@ -210,7 +222,8 @@ impl Draft {
         }
         if self.forwarding == Forwarding::Tunnel {
             check_tunnel(self.tunnel.kind, seen)?;
-        } else if seen.any(&[Kind::TunType, Kind::TunPort, Kind::TunNocsum, Kind::TunCsum, Kind::TunRemcsum]) {
+        } else if seen.any(&[Kind::TunType, Kind::TunPort, Kind::TunNocsum, Kind::TunCsum, Kind::TunRemcsum])
+        {
             return Err("Tunnel options conflict with forward method".into());
         }
         Ok(Server {

@@ -90,7 +90,11 @@ const OPTIONS: &[(&str, &str, &str)] = &[
 pub(super) fn help(program: &str) -> String {
     let usage: String = USAGE.iter().map(|form| format!("  {program} {form}\n")).collect();
     let option = |(long, short, purpose): &(&str, &str, &str)| {
-        if long.is_empty() { format!("\n{short}:\n") } else { format!("  {long:<17} {short:<15} {purpose}\n") }
+        if long.is_empty() {
+            format!("\n{short}:\n")
+        } else {
+            format!("  {long:<17} {short:<15} {purpose}\n")
+        }
     };
     let options: String = OPTIONS.iter().map(option).collect();
     format!("{VERSION}\nUsage:\n{usage}{options}")

@@ -159,7 +159,8 @@ impl<'a> Reader<'a> {
 
     fn short(&mut self, cluster: &'a str) -> Result<(Opt, Option<&'a str>), Fault> {
         let letter = cluster.as_bytes().first().copied();
-        let (option, .., takes) = TABLE.iter().find(|(_, short, ..)| *short == letter).ok_or(Fault::Unknown)?;
+        let (option, .., takes) =
+            TABLE.iter().find(|(_, short, ..)| *short == letter).ok_or(Fault::Unknown)?;
         // What is found is ASCII, and so a character of its own.
         let rest = Some(&cluster[1..]).filter(|rest| !rest.is_empty());
         let value = match (takes, rest) {

@@ -160,8 +160,8 @@ fn finish(command: Opt, seen: Seen, draft: Draft, timeouts: Timeouts) -> Result<
 fn listing(draft: &Draft, seen: Seen) -> Result<Listing, Refusal> {
     use Kind::{Connection, Daemon, PersistentConn, Rate, Stats, Thresholds, Timeout, TunInfo};
     let is_table = !seen.any(&[Connection, Timeout, Daemon]);
-    let is_crowded = seen.any(&[Stats, Rate, Thresholds])
-        || (seen.has(PersistentConn) && seen.any(&[Timeout, Daemon]));
+    let is_crowded =
+        seen.any(&[Stats, Rate, Thresholds]) || (seen.has(PersistentConn) && seen.any(&[Timeout, Daemon]));
     if !is_table && is_crowded {
         return Err("options conflicts in the list command".into());
     }
@@ -172,7 +172,8 @@ fn listing(draft: &Draft, seen: Seen) -> Result<Listing, Refusal> {
         (PersistentConn, Columns::PersistentConnections),
         (TunInfo, Columns::Tunnels),
     ];
-    let columns = columns.into_iter().find(|(kind, _)| seen.has(*kind)).map_or(Columns::Plain, |found| found.1);
+    let columns =
+        columns.into_iter().find(|(kind, _)| seen.has(*kind)).map_or(Columns::Plain, |found| found.1);
     let view = match (seen.has(Connection), seen.has(Timeout), seen.has(Daemon)) {
         (true, ..) => View::Connections { engines: seen.has(PersistentConn) },
         (_, true, _) => View::Timeouts,

@@ -171,15 +171,11 @@ pub(super) fn check_command(command: Opt, seen: Seen) -> Result<(), String> {
     const SERVICE: Rules = Rules::new(&[Service], &[Scheduler, Persistent, Netmask, Ops, Pe, SchedFlags]);
     const SERVER: Rules = Rules::new(
         &[Service, Server],
-        &[
-            Forward, Weight, UThreshold, LThreshold, TunType, TunPort, TunNocsum, TunCsum, TunRemcsum,
-        ],
+        &[Forward, Weight, UThreshold, LThreshold, TunType, TunPort, TunNocsum, TunCsum, TunRemcsum],
     );
     const LIST: Rules = Rules {
         needed: &[],
-        allowed: &[
-            Numeric, Stats, Rate, Thresholds, PersistentConn, NoSort, SyncId, Exact, TunInfo,
-        ],
+        allowed: &[Numeric, Stats, Rate, Thresholds, PersistentConn, NoSort, SyncId, Exact, TunInfo],
         exclusive: &[Connection, Service, Timeout, Daemon],
     };
     const START: Rules =
@@ -215,9 +211,5 @@ pub(super) fn check_tunnel(tunnel: TunnelType, seen: Seen) -> Result<(), String>
         TunnelType::Gre => (&[], &[TunNocsum, TunCsum]),
     };
     let rules = Rules { needed, allowed: &[], exclusive };
-    rules.check(
-        &[TunPort, TunNocsum, TunCsum, TunRemcsum],
-        seen,
-        &format!("'{}' tunnel type", tunnel.name()),
-    )
+    rules.check(&[TunPort, TunNocsum, TunCsum, TunRemcsum], seen, &format!("'{}' tunnel type", tunnel.name()))
 }

@@ -3,10 +3,7 @@
 mod save;
 mod services;
 
-use std::{
-    fmt::Write as _,
-    net::IpAddr,
-};
+use std::{fmt::Write as _, net::IpAddr};
 
 use super::{
     command::{Listing, View},
@@ -88,10 +85,7 @@ fn connections<N: Names>(connections: &[Connection], engines: bool, places: &Pla
     let (state, source, service, server) = ("state", "source", "virtual", "destination");
     let _infallible = if engines {
         let (name, data) = ("pe name", "pe_data");
-        writeln!(
-            text,
-            "pro expire {state:<11} {source:<18} {service:<18} {server:<18} {name:<16} {data}"
-        )
+        writeln!(text, "pro expire {state:<11} {source:<18} {service:<18} {server:<18} {name:<16} {data}")
     } else {
         writeln!(text, "pro expire {state:<11} {source:<18} {service:<18} {server}")
     };
@@ -103,8 +97,8 @@ fn connections<N: Names>(connections: &[Connection], engines: bool, places: &Pla
             "SCTP" => Some(Protocol::Sctp),
             _ => None,
         };
-        let [client, service, server] =
-            [connection.client, connection.service, connection.server].map(|(at, port)| places.write(at, port, named));
+        let [client, service, server] = [connection.client, connection.service, connection.server]
+            .map(|(at, port)| places.write(at, port, named));
         let expires = format!("{:02}:{:02}", expires / 60, expires % 60);
         let _infallible = write!(text, "{protocol:<3} {expires:<6} {state:<11} {client:<18} {service:<18} ");
         let _infallible = match &connection.engine {

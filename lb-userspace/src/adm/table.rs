@@ -11,9 +11,8 @@ use super::{
 };
 
 /// The schedulers that can be asked for; `none` is the lack of one.
-const SCHEDULERS: [&str; 15] = [
-    "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos", "none",
-];
+const SCHEDULERS: [&str; 15] =
+    ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos", "none"];
 /// The persistence engines that can be asked for.
 const ENGINES: [&str; 1] = ["sip"];
 /// What a daemon has of which nothing is said.
@@ -170,7 +169,8 @@ impl Table {
             return Err(Denial::Invalid);
         }
         let (counts, rates) = (Counts::default(), Counts::default());
-        servers.insert(0, ListedServer { server: *server, connections: Connections::default(), counts, rates });
+        servers
+            .insert(0, ListedServer { server: *server, connections: Connections::default(), counts, rates });
         Ok(())
     }
 

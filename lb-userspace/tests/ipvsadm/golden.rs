@@ -58,7 +58,8 @@ fn replay(text: &str, name: &str) -> usize {
             command += lines.next().expect("the words of echo end");
         }
         let is_output = |line: &&str| !["$ ", "% ", "! ", "# "].iter().any(|mark| line.starts_with(mark));
-        let expected: String = std::iter::from_fn(|| lines.next_if(is_output)).map(|line| format!("{line}\n")).collect();
+        let expected: String =
+            std::iter::from_fn(|| lines.next_if(is_output)).map(|line| format!("{line}\n")).collect();
         let printed = shell(&command, &expected, &mut table, &mut saved);
         assert_eq!(printed, expected, "{name}: {command}");
         replayed += 1;
@@ -75,7 +76,9 @@ fn shell(command: &str, expected: &str, table: &mut Table, saved: &mut String) -
     }
     let mut printed = String::new();
     for command in command.split("; ") {
-        let command = command.strip_prefix("ipvsadm-save").map_or(command.to_owned(), |rest| format!("ipvsadm -S{rest}"));
+        let command = command
+            .strip_prefix("ipvsadm-save")
+            .map_or(command.to_owned(), |rest| format!("ipvsadm -S{rest}"));
         let mut words = command.split(' ').map(str::to_owned);
         assert_eq!(words.next().as_deref(), Some("ipvsadm"), "not a command of ipvsadm: {command}");
         let (files, words): (Vec<_>, Vec<_>) = words.partition(|word| word.starts_with(['<', '>']));
@@ -113,7 +116,10 @@ fn feed_numbers(columns: Columns, expected: &str, table: &mut Table) {
         let numbers: Vec<u64> = words.iter().rev().map_while(|word| number(word)).collect();
         match words[..] {
             ["->", address, ..] if !service.is_empty() => {
-                let asked = ["-d".to_owned()].into_iter().chain(service.clone()).chain(["-r".to_owned(), address.to_owned()]);
+                let asked = ["-d".to_owned()]
+                    .into_iter()
+                    .chain(service.clone())
+                    .chain(["-r".to_owned(), address.to_owned()]);
                 let asked = parse("ipvsadm", &asked.collect::<Vec<_>>(), &Recorded);
                 let Ok(Command::DeleteServer(id, server)) = asked else { panic!("{line}: {asked:?}") };
                 let listed = table.services.iter_mut().find(|listed| listed.service.id == id);
@@ -150,7 +156,9 @@ fn number(word: &str) -> Option<u64> {
 }
 
 fn counts(numbers: &[u64]) -> Counts {
-    let [out_bytes, in_bytes, out_packets, in_packets, connections, ..] = *numbers else { panic!("five numbers: {numbers:?}") };
+    let [out_bytes, in_bytes, out_packets, in_packets, connections, ..] = *numbers else {
+        panic!("five numbers: {numbers:?}")
+    };
     Counts { connections, in_packets, out_packets, in_bytes, out_bytes }
 }
 
@@ -178,7 +186,9 @@ fn feed_server(columns: Columns, numbers: &[u64], listed: &mut ListedServer) {
 
 fn connection(line: &str) -> Connection {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [protocol, expires, state, client, service, server] = words[..] else { panic!("not a connection: {line}") };
+    let [protocol, expires, state, client, service, server] = words[..] else {
+        panic!("not a connection: {line}")
+    };
     let place = |text: &str| {
         let (address, port) = text.rsplit_once(':').expect("an address and a port");
         (address.parse().expect("an address"), port.parse().expect("a port"))

@@ -181,7 +181,8 @@ fn service_message(listed: &ListedService) -> Vec<u8> {
             .put(3, &address_bytes(*address).1)
             .put(4, &port.to_be_bytes()),
     };
-    let own = [8u32, 16, 32].iter().zip(flags.0).filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).sum::<u32>();
+    let own =
+        [8u32, 16, 32].iter().zip(flags.0).filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).sum::<u32>();
     let bits = own | 2 | u32::from(persistence.is_some()) | (u32::from(*one_packet) * 4);
     let bits: Vec<u8> = [bits, u32::MAX].into_iter().flat_map(u32::to_ne_bytes).collect();
     let netmask = match netmask {

@@ -1,8 +1,8 @@
 //! Command lines from the grammar: some that hold, some that nearly do, some that are mangled.
 
+use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
-use rand::Rng as _;
 
 const SERVICES: &[&[&str]] = &[
     &["-t", "192.0.2.80:80"],
@@ -82,41 +82,185 @@ const ADDRESSES: &[&str] = &[
 ];
 
 const NUMBERS: &[&str] = &[
-    "", "0", "1", "2", "5", "10", "60", "127", "128", "129", "255", "256", "300", "1024", "1500", "65507", "65508", "65535",
-    "65536", "86400", "2678400", "2678401", "2147483647", "2147483648", "4294967295", "4294967296", "4294967360",
-    "99999999999999999999", "-1", "-0", "+5", " 5", "5 ", "010", "0x10", "5a", "a", "1.5",
+    "",
+    "0",
+    "1",
+    "2",
+    "5",
+    "10",
+    "60",
+    "127",
+    "128",
+    "129",
+    "255",
+    "256",
+    "300",
+    "1024",
+    "1500",
+    "65507",
+    "65508",
+    "65535",
+    "65536",
+    "86400",
+    "2678400",
+    "2678401",
+    "2147483647",
+    "2147483648",
+    "4294967295",
+    "4294967296",
+    "4294967360",
+    "99999999999999999999",
+    "-1",
+    "-0",
+    "+5",
+    " 5",
+    "5 ",
+    "010",
+    "0x10",
+    "5a",
+    "a",
+    "1.5",
 ];
 
-const MASKS: &[&str] = &["255.255.255.0", "255.0.255.0", "255.255.255.255", "0.0.0.0", "24", "64", "0xffff0000", "x"];
-const SCHEDULERS: &[&str] =
-    &["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos", "none", "nosuch", "", "a-name-that-is-too-long"];
+const MASKS: &[&str] =
+    &["255.255.255.0", "255.0.255.0", "255.255.255.255", "0.0.0.0", "24", "64", "0xffff0000", "x"];
+const SCHEDULERS: &[&str] = &[
+    "rr",
+    "wrr",
+    "lc",
+    "wlc",
+    "lblc",
+    "lblcr",
+    "dh",
+    "sh",
+    "mh",
+    "sed",
+    "nq",
+    "fo",
+    "ovf",
+    "twos",
+    "none",
+    "nosuch",
+    "",
+    "a-name-that-is-too-long",
+];
 const FLAGS: &[&str] = &[
-    "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback", "sh-port,sh-fallback", "flag-3,flag-1",
-    "mh-port,flag-3", "nosuch", "flag-1,", ",flag-2", "flag-1,,flag-2", "",
+    "flag-1",
+    "flag-2",
+    "flag-3",
+    "sh-port",
+    "sh-fallback",
+    "mh-port",
+    "mh-fallback",
+    "sh-port,sh-fallback",
+    "flag-3,flag-1",
+    "mh-port,flag-3",
+    "nosuch",
+    "flag-1,",
+    ",flag-2",
+    "flag-1,,flag-2",
+    "",
 ];
 const GROUPS: &[&str] = &["224.0.0.81", "239.1.2.3", "ff02::81", "fd00::1", "1.2.3.4", "224.1", "nosuch", ""];
 
 /// Options without a value.
 const SWITCHES: &[&str] = &[
-    "-n", "-c", "-g", "-i", "-m", "-X", "-o", "-6", "-p", "--numeric", "--connection", "--gatewaying", "--ipip", "--masquerading",
-    "--timeout", "--daemon", "--stats", "--rate", "--exact", "--thresholds", "--persistent-conn", "--tun-info", "--nosort",
-    "--sort", "--ops", "--ipv6", "--tun-nocsum", "--tun-csum", "--tun-remcsum", "--persistent",
+    "-n",
+    "-c",
+    "-g",
+    "-i",
+    "-m",
+    "-X",
+    "-o",
+    "-6",
+    "-p",
+    "--numeric",
+    "--connection",
+    "--gatewaying",
+    "--ipip",
+    "--masquerading",
+    "--timeout",
+    "--daemon",
+    "--stats",
+    "--rate",
+    "--exact",
+    "--thresholds",
+    "--persistent-conn",
+    "--tun-info",
+    "--nosort",
+    "--sort",
+    "--ops",
+    "--ipv6",
+    "--tun-nocsum",
+    "--tun-csum",
+    "--tun-remcsum",
+    "--persistent",
 ];
 /// Options with a value, and where that comes from.
 const VALUED: &[(&str, &[&str])] = &[
-    ("-t", ADDRESSES), ("-u", ADDRESSES), ("--sctp-service", ADDRESSES), ("-f", NUMBERS), ("--tcp-service", ADDRESSES),
-    ("--udp-service", ADDRESSES), ("--fwmark-service", NUMBERS), ("-r", ADDRESSES), ("--real-server", ADDRESSES),
-    ("-s", SCHEDULERS), ("--scheduler", SCHEDULERS), ("-M", MASKS), ("-M", NUMBERS), ("--netmask", MASKS), ("-w", NUMBERS),
-    ("--weight", NUMBERS), ("-x", NUMBERS), ("-y", NUMBERS), ("--u-threshold", NUMBERS), ("--l-threshold", NUMBERS),
-    ("-p", NUMBERS), ("--persistent", NUMBERS), ("--pe", &["sip", "nosuch", "", "a-name-that-is-too-long"]), ("-b", FLAGS),
-    ("--sched-flags", FLAGS), ("--tun-type", &["ipip", "gue", "gre", "GRE", ""]), ("--tun-port", NUMBERS),
-    ("--mcast-interface", &["eth0", "lo", "", "an-interface-too-long"]), ("--syncid", NUMBERS), ("--sync-maxlen", NUMBERS),
-    ("--mcast-group", GROUPS), ("--mcast-port", NUMBERS), ("--mcast-ttl", NUMBERS),
+    ("-t", ADDRESSES),
+    ("-u", ADDRESSES),
+    ("--sctp-service", ADDRESSES),
+    ("-f", NUMBERS),
+    ("--tcp-service", ADDRESSES),
+    ("--udp-service", ADDRESSES),
+    ("--fwmark-service", NUMBERS),
+    ("-r", ADDRESSES),
+    ("--real-server", ADDRESSES),
+    ("-s", SCHEDULERS),
+    ("--scheduler", SCHEDULERS),
+    ("-M", MASKS),
+    ("-M", NUMBERS),
+    ("--netmask", MASKS),
+    ("-w", NUMBERS),
+    ("--weight", NUMBERS),
+    ("-x", NUMBERS),
+    ("-y", NUMBERS),
+    ("--u-threshold", NUMBERS),
+    ("--l-threshold", NUMBERS),
+    ("-p", NUMBERS),
+    ("--persistent", NUMBERS),
+    ("--pe", &["sip", "nosuch", "", "a-name-that-is-too-long"]),
+    ("-b", FLAGS),
+    ("--sched-flags", FLAGS),
+    ("--tun-type", &["ipip", "gue", "gre", "GRE", ""]),
+    ("--tun-port", NUMBERS),
+    ("--mcast-interface", &["eth0", "lo", "", "an-interface-too-long"]),
+    ("--syncid", NUMBERS),
+    ("--sync-maxlen", NUMBERS),
+    ("--mcast-group", GROUPS),
+    ("--mcast-port", NUMBERS),
+    ("--mcast-ttl", NUMBERS),
 ];
 const COMMANDS: &[&str] = &[
-    "-A", "-E", "-D", "-C", "-R", "-S", "-a", "-e", "-d", "-L", "-l", "-Z", "-h", "-v", "--add-service", "--edit-service",
-    "--delete-service", "--clear", "--restore", "--save", "--add-server", "--edit-server", "--delete-server", "--list", "--zero",
-    "--set", "--help", "--version",
+    "-A",
+    "-E",
+    "-D",
+    "-C",
+    "-R",
+    "-S",
+    "-a",
+    "-e",
+    "-d",
+    "-L",
+    "-l",
+    "-Z",
+    "-h",
+    "-v",
+    "--add-service",
+    "--edit-service",
+    "--delete-service",
+    "--clear",
+    "--restore",
+    "--save",
+    "--add-server",
+    "--edit-server",
+    "--delete-server",
+    "--list",
+    "--zero",
+    "--set",
+    "--help",
+    "--version",
 ];
 
 /// The words of a command line, and what it finds on its standard input.
@@ -127,7 +271,11 @@ pub(crate) struct Line {
 
 pub(crate) fn line(rng: &mut StdRng) -> Line {
     let words = words(rng);
-    let input = if words.first().is_some_and(|word| word == "-R" || word == "--restore") { script(rng) } else { String::new() };
+    let input = if words.first().is_some_and(|word| word == "-R" || word == "--restore") {
+        script(rng)
+    } else {
+        String::new()
+    };
     Line { words, input }
 }
 
@@ -135,7 +283,9 @@ fn script(rng: &mut StdRng) -> String {
     let mut input = String::new();
     for _ in 0..rng.random_range(0..5) {
         if rng.random_bool(0.2) {
-            input.push_str(["\n", " \n", "# \n", "ipvsadm ", "\t", "\"\" ", "x\0y "].choose(rng).expect("some"));
+            input.push_str(
+                ["\n", " \n", "# \n", "ipvsadm ", "\t", "\"\" ", "x\0y "].choose(rng).expect("some"),
+            );
         }
         input.push_str(&words(rng).join(["\t", " ", "  ", " "].choose(rng).expect("some")));
         input.push_str(["\n", "\n", "\r\n", " \n", ""].choose(rng).expect("some"));
@@ -265,7 +415,9 @@ fn simple(rng: &mut StdRng) -> Vec<String> {
         _ => {
             let count = if rng.random_bool(0.8) { 3 } else { rng.random_range(0..5) };
             let mut words = vec!["--set".to_owned()];
-            words.extend((0..count).map(|_| if rng.random_bool(0.8) { pick(&["0", "60", "900"], rng) } else { pick(NUMBERS, rng) }));
+            words.extend((0..count).map(|_| {
+                if rng.random_bool(0.8) { pick(&["0", "60", "900"], rng) } else { pick(NUMBERS, rng) }
+            }));
             words
         }
     }

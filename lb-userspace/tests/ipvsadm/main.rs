@@ -4,10 +4,10 @@
 mod golden;
 mod kernel;
 mod lines;
+mod netlink;
 #[path = "../netns/mod.rs"]
 #[expect(dead_code, reason = "each test needs a part of it")]
 mod netns;
-mod netlink;
 mod states;
 
 use std::fs;
@@ -122,7 +122,9 @@ impl Real<'_> {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("ipvsadm cannot be run: {error}; `cargo xtask setup --level lab` installs what is missing")
+                panic!(
+                    "ipvsadm cannot be run: {error}; `cargo xtask setup --level lab` installs what is missing"
+                )
             });
         let mut input = child.stdin.take().expect("it has an input");
         // Most command lines read nothing.
@@ -131,7 +133,9 @@ impl Real<'_> {
         let output = child.wait_with_output().expect("it ends");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints text");
         match output.status.code() {
-            Some(status) => Ok(Outcome { stdout: text(output.stdout), stderr: text(output.stderr), status: status as u8 }),
+            Some(status) => {
+                Ok(Outcome { stdout: text(output.stdout), stderr: text(output.stderr), status: status as u8 })
+            }
             None => Err(format!("signal {:?}", output.status.signal())),
         }
     }
@@ -156,7 +160,8 @@ fn compare(seed: u64, real: &Real<'_>) -> Option<String> {
     let difference = (0..LINES).find_map(|place| {
         let line = lines::line(&mut rng);
         let told = run("ipvsadm", &line.words, &line.input, &mut ours, &TestNames);
-        let difference = differ(&line, &told, &real.run(&line, &connections), &ours, &theirs.lock().expect("it lives"));
+        let difference =
+            differ(&line, &told, &real.run(&line, &connections), &ours, &theirs.lock().expect("it lives"));
         difference.map(|difference| {
             format!("seed {seed}, line {place}: ipvsadm {:?} <<< {:?}\n{difference}", line.words, line.input)
         })
@@ -166,7 +171,13 @@ fn compare(seed: u64, real: &Real<'_>) -> Option<String> {
     difference
 }
 
-fn differ(line: &lines::Line, ours: &Outcome, real: &Result<Outcome, String>, left: &Table, theirs: &Table) -> Option<String> {
+fn differ(
+    line: &lines::Line,
+    ours: &Outcome,
+    real: &Result<Outcome, String>,
+    left: &Table,
+    theirs: &Table,
+) -> Option<String> {
     let told = match real {
         Ok(told) => told,
         Err(signal) => return Some(format!("it ends by {signal}: {:?}", line.words)),

@@ -5,15 +5,26 @@ use std::net::IpAddr;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
-use xlvs::adm::state::{
-    Connection, Connections, Counts, Daemon, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol, Role,
-    SchedulerFlags, Server, ServerId, Service, ServiceId, Timeouts, Tunnel, TunnelChecksum, TunnelType,
-};
 use xlvs::adm::Table;
+use xlvs::adm::state::{
+    Connection, Connections, Counts, Daemon, Family, Forwarding, ListedServer, ListedService, Netmask,
+    Protocol, Role, SchedulerFlags, Server, ServerId, Service, ServiceId, Timeouts, Tunnel, TunnelChecksum,
+    TunnelType,
+};
 
 const ADDRESSES: [&str; 12] = [
-    "192.0.2.80", "192.0.2.81", "10.0.0.1", "10.0.0.2", "200.0.0.1", "200.0.0.9", "100.100.100.100", "255.0.0.1", "2001:db8::80",
-    "2001:db8::1", "9001:db8::1", "2001:db8:1234:5678:9abc:def0:1234:5678",
+    "192.0.2.80",
+    "192.0.2.81",
+    "10.0.0.1",
+    "10.0.0.2",
+    "200.0.0.1",
+    "200.0.0.9",
+    "100.100.100.100",
+    "255.0.0.1",
+    "2001:db8::80",
+    "2001:db8::1",
+    "9001:db8::1",
+    "2001:db8:1234:5678:9abc:def0:1234:5678",
 ];
 
 pub(crate) fn table(rng: &mut StdRng) -> Table {
@@ -48,7 +59,13 @@ fn protocol(rng: &mut StdRng) -> Protocol {
 
 fn counts(rng: &mut StdRng) -> Counts {
     let mut number = || rng.random::<u64>() >> rng.random_range(0..64);
-    Counts { connections: number(), in_packets: number(), out_packets: number(), in_bytes: number(), out_bytes: number() }
+    Counts {
+        connections: number(),
+        in_packets: number(),
+        out_packets: number(),
+        in_bytes: number(),
+        out_bytes: number(),
+    }
 }
 
 fn service(rng: &mut StdRng) -> ListedService {
@@ -94,7 +111,9 @@ fn server(rng: &mut StdRng, family: Family) -> ListedServer {
         tunnel: Tunnel {
             kind: *TunnelType::ALL.choose(rng).expect("some"),
             port: rng.random(),
-            checksum: *[TunnelChecksum::None, TunnelChecksum::Local, TunnelChecksum::Remote].choose(rng).expect("some"),
+            checksum: *[TunnelChecksum::None, TunnelChecksum::Local, TunnelChecksum::Remote]
+                .choose(rng)
+                .expect("some"),
         },
         weight: *[0, 1, 65535, 65536, i32::MAX as u32].choose(rng).expect("some"),
         upper_threshold: rng.random(),
@@ -109,7 +128,12 @@ fn server(rng: &mut StdRng, family: Family) -> ListedServer {
 fn short(counts: Counts) -> Counts {
     let low = |number: u64| number & u64::from(u32::MAX);
     let Counts { connections, in_packets, out_packets, .. } = counts;
-    Counts { connections: low(connections), in_packets: low(in_packets), out_packets: low(out_packets), ..counts }
+    Counts {
+        connections: low(connections),
+        in_packets: low(in_packets),
+        out_packets: low(out_packets),
+        ..counts
+    }
 }
 
 fn shorter(rates: Counts) -> Counts {
@@ -146,7 +170,8 @@ fn connection(rng: &mut StdRng) -> Connection {
 
 /// The connections as the kernel's file has them.
 pub(crate) fn file(table: &Table) -> String {
-    let mut text = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n".to_owned();
+    let mut text =
+        "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n".to_owned();
     for connection in &table.connections {
         let place = |(address, port): (IpAddr, u16)| match address {
             IpAddr::V4(v4) => format!("{:08X} {port:04X}", v4.to_bits()),
@@ -155,7 +180,8 @@ pub(crate) fn file(table: &Table) -> String {
                 format!("{} {port:04X}", groups.join(":"))
             }
         };
-        let engine = connection.engine.as_ref().map_or_else(String::new, |(name, data)| format!(" {name} {data}"));
+        let engine =
+            connection.engine.as_ref().map_or_else(String::new, |(name, data)| format!(" {name} {data}"));
         text.push_str(&format!(
             "{:<3} {} {} {} {:<11} {:7}{engine}\n",
             connection.protocol,

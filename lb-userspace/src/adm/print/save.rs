@@ -6,7 +6,9 @@ use super::{Places, mask, services::flags};
 use crate::adm::{
     names::Names,
     order,
-    state::{Family, Forwarding, ListedServer, ListedService, Protocol, ServiceId, TunnelChecksum, TunnelType},
+    state::{
+        Family, Forwarding, ListedServer, ListedService, Protocol, ServiceId, TunnelChecksum, TunnelType,
+    },
     table::Table,
 };
 

@@ -60,11 +60,17 @@ fn head(columns: Columns) -> String {
         Columns::Rate => wide(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]),
         Columns::Thresholds => {
             let names = ("Uthreshold", "Lthreshold", "ActiveConn", "InActConn");
-            format!("{service:<33} {:<10} {:<10} {:<10} {:<10}\n{server}\n", names.0, names.1, names.2, names.3)
+            format!(
+                "{service:<33} {:<10} {:<10} {:<10} {:<10}\n{server}\n",
+                names.0, names.1, names.2, names.3
+            )
         }
         Columns::PersistentConnections => {
             let names = ("Weight", "PersistConn", "ActiveConn", "InActConn");
-            format!("{service:<33} {:<9} {:<11} {:<10} {:<10}\n{server}\n", names.0, names.1, names.2, names.3)
+            format!(
+                "{service:<33} {:<9} {:<11} {:<10} {:<10}\n{server}\n",
+                names.0, names.1, names.2, names.3
+            )
         }
     }
 }
@@ -122,7 +128,11 @@ impl<N: Names> Style<'_, N> {
                 writeln!(text, "  -> {name:<28} {way:<7} {weight:<6} {active:<10} {inactive:<10}")
             }
             Columns::Tunnels => {
-                let tunnel = if server.forwarding == Forwarding::Tunnel { tunnel(server.tunnel) } else { "n/a".to_owned() };
+                let tunnel = if server.forwarding == Forwarding::Tunnel {
+                    tunnel(server.tunnel)
+                } else {
+                    "n/a".to_owned()
+                };
                 writeln!(
                     text,
                     "  -> {name:<28} {way:<7} {tunnel:<13} {weight:<6} {active:<10} {inactive:<10}"
@@ -201,7 +211,12 @@ pub(super) fn flags(flags: SchedulerFlags, scheduler: &str) -> String {
     let mut own = NAMED_FLAGS.iter().filter(|(owner, ..)| *owner == scheduler).peekable();
     let names: Vec<&str> = match own.peek() {
         Some(_) => own.filter(|(.., place)| flags.0[*place]).map(|(_, name, _)| *name).collect(),
-        None => NUMBERED_FLAGS.into_iter().zip(flags.0).filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect(),
+        None => NUMBERED_FLAGS
+            .into_iter()
+            .zip(flags.0)
+            .filter(|(_, is_set)| *is_set)
+            .map(|(name, _)| name)
+            .collect(),
     };
     names.join(",")
 }
