@@ -1,5 +1,7 @@
 //! What the options of a command line have said so far; an option that depends on another sees only what stood before it.
 
+use std::ops::RangeInclusive;
+
 use super::{
     names::Names,
     options::Opt,
@@ -23,7 +25,9 @@ const SCHEDULER_LENGTH: usize = 15;
 const ENGINE_LENGTH: usize = 16;
 const INTERFACE_LENGTH: usize = 15;
 /// The longest message of a daemon: a datagram without its headers.
-const MAX_LENGTH: i64 = 65507;
+const MAX_LENGTH: u16 = 65507;
+/// Weights and thresholds.
+const LIMITS: RangeInclusive<u32> = 0..=i32::MAX as u32;
 
 /// All that options may say.
 pub(super) struct Draft {
@@ -87,8 +91,8 @@ impl Draft {
             Opt::UdpService => self.take_service(Protocol::Udp, text, names)?,
             Opt::SctpService => self.take_service(Protocol::Sctp, text, names)?,
             Opt::FwmarkService => {
-                let mark = values::number(text, 1, u32::MAX.into());
-                let mark = mark.ok_or_else(|| format!("invalid fwmark value `{text}' specified"))? as u32;
+                let mark = values::number(text, &(1..=u32::MAX));
+                let mark = mark.ok_or_else(|| format!("invalid fwmark value `{text}' specified"))?;
                 self.id = Some(ServiceId::Mark { mark, family: Family::V4 });
             }
             Opt::Ipv6 => match &mut self.id {
@@ -102,7 +106,7 @@ impl Draft {
             Opt::Scheduler => self.scheduler = cut(text, SCHEDULER_LENGTH),
             Opt::SchedFlags => text.clone_into(&mut self.named_flags),
             Opt::Persistent => {
-                self.persistence = Some(value.map_or(Ok(PERSISTENCE), |text| timeout(text, 1))?)
+                self.persistence = Some(value.map_or(Ok(PERSISTENCE), |text| timeout(text, 1))?);
             }
             Opt::Netmask => self.netmask = Some(self.netmask_of(text)?),
             Opt::Pe => self.engine = cut(text, ENGINE_LENGTH),
@@ -111,9 +115,9 @@ impl Draft {
             Opt::Masquerading => self.forwarding = Forwarding::Masquerading,
             Opt::Ipip => self.forwarding = Forwarding::Tunnel,
             Opt::Gatewaying => self.forwarding = Forwarding::Route,
-            Opt::Weight => self.weight = number(text, 0, i32::MAX, "weight")?,
-            Opt::UThreshold => self.upper_threshold = number(text, 0, i32::MAX, "u_threshold")?,
-            Opt::LThreshold => self.lower_threshold = number(text, 0, i32::MAX, "l_threshold")?,
+            Opt::Weight => self.weight = number(text, &LIMITS, "weight")?,
+            Opt::UThreshold => self.upper_threshold = number(text, &LIMITS, "u_threshold")?,
+            Opt::LThreshold => self.lower_threshold = number(text, &LIMITS, "l_threshold")?,
             _ => self.take_rest(option, text)?,
         }
         Ok(())
@@ -125,21 +129,21 @@ impl Draft {
                 let kind = TunnelType::ALL.into_iter().find(|kind| kind.name() == text);
                 self.tunnel.kind = kind.ok_or("illegal tunnel type specified")?;
             }
-            Opt::TunPort => self.tunnel.port = number(text, 1, 65535, "tunnel port")? as u16,
+            Opt::TunPort => self.tunnel.port = number(text, &(1..=u16::MAX), "tunnel port")?,
             Opt::TunNocsum => self.tunnel.checksum = TunnelChecksum::None,
             Opt::TunCsum => self.tunnel.checksum = TunnelChecksum::Local,
             Opt::TunRemcsum => self.tunnel.checksum = TunnelChecksum::Remote,
             Opt::McastInterface if !text.is_empty() => self.daemon.interface = cut(text, INTERFACE_LENGTH),
-            Opt::SyncId => self.daemon.sync_id = number(text, 0, 255, "syncid")? as u8,
+            Opt::SyncId => self.daemon.sync_id = number(text, &(0..=u8::MAX), "syncid")?,
             Opt::SyncMaxlen => {
-                self.daemon.max_length = Some(number(text, 1, MAX_LENGTH as i32, "sync-maxlen")? as u16);
+                self.daemon.max_length = Some(number(text, &(1..=MAX_LENGTH), "sync-maxlen")?);
             }
             Opt::McastGroup => {
                 let no_group = |family| format!("invalid {family} mcast-group `{text}'");
                 self.daemon.group = Some(values::group(text).map_err(no_group)?);
             }
-            Opt::McastPort => self.daemon.port = Some(number(text, 1, 65535, "mcast-port")? as u16),
-            Opt::McastTtl => self.daemon.ttl = Some(number(text, 1, 255, "mcast-ttl")? as u8),
+            Opt::McastPort => self.daemon.port = Some(number(text, &(1..=u16::MAX), "mcast-port")?),
+            Opt::McastTtl => self.daemon.ttl = Some(number(text, &(1..=u8::MAX), "mcast-ttl")?),
             // What a listing shows is no more than that it was there.
             _ => {}
         }
@@ -245,9 +249,12 @@ impl Draft {
     }
 }
 
-fn number(text: &str, least: i64, most: i32, what: &str) -> Result<u32, Refusal> {
-    let number = values::number(text, least, most.into());
-    Ok(number.ok_or_else(|| format!("illegal {what} specified"))? as u32)
+fn number<T: TryFrom<i64> + PartialOrd>(
+    text: &str,
+    limits: &RangeInclusive<T>,
+    what: &str,
+) -> Result<T, Refusal> {
+    Ok(values::number(text, limits).ok_or_else(|| format!("illegal {what} specified"))?)
 }
 
 /// As much of a name as there is room for.

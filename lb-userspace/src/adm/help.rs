@@ -1,5 +1,7 @@
 //! What `-h` prints: the grammar, told in words of its own.
 
+use std::fmt::Write as _;
+
 use super::print::VERSION;
 
 /// The command forms.
@@ -88,14 +90,16 @@ const OPTIONS: &[(&str, &str, &str)] = &[
 
 /// The whole page.
 pub(super) fn help(program: &str) -> String {
-    let usage: String = USAGE.iter().map(|form| format!("  {program} {form}\n")).collect();
-    let option = |(long, short, purpose): &(&str, &str, &str)| {
-        if long.is_empty() {
-            format!("\n{short}:\n")
+    let mut text = format!("{VERSION}\nUsage:\n");
+    for form in USAGE {
+        let _infallible = writeln!(text, "  {program} {form}");
+    }
+    for (long, short, purpose) in OPTIONS {
+        let _infallible = if long.is_empty() {
+            writeln!(text, "\n{short}:")
         } else {
-            format!("  {long:<17} {short:<15} {purpose}\n")
-        }
-    };
-    let options: String = OPTIONS.iter().map(option).collect();
-    format!("{VERSION}\nUsage:\n{usage}{options}")
+            writeln!(text, "  {long:<17} {short:<15} {purpose}")
+        };
+    }
+    text
 }

@@ -42,7 +42,7 @@ impl From<&str> for Refusal {
 }
 
 /// The longest that anything is remembered, in seconds: 31 days.
-pub(super) const MAX_TIMEOUT: i64 = 86400 * 31;
+const MAX_TIMEOUT: u32 = 86400 * 31;
 
 /// Reads the words behind the program's name.
 ///
@@ -127,9 +127,9 @@ fn timeouts<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Timeouts, R
 }
 
 /// Seconds, within what can be remembered.
-pub(super) fn timeout(text: &str, least: i64) -> Result<u32, Refusal> {
-    let seconds = values::number(text, least, MAX_TIMEOUT);
-    Ok(seconds.ok_or_else(|| format!("invalid timeout value `{text}' specified"))? as u32)
+pub(super) fn timeout(text: &str, least: u32) -> Result<u32, Refusal> {
+    let seconds = values::number(text, &(least..=MAX_TIMEOUT));
+    Ok(seconds.ok_or_else(|| format!("invalid timeout value `{text}' specified"))?)
 }
 
 fn finish(command: Opt, seen: Seen, draft: Draft, timeouts: Timeouts) -> Result<Command, Refusal> {

@@ -146,14 +146,13 @@ impl Rules {
                     return Err(format!("You need to supply the '{name}' option for the {owner}"));
                 }
                 (false, _) => {}
-                (true, true) => match exclusive.replace(name) {
-                    Some(other) => {
+                (true, true) => {
+                    if let Some(other) = exclusive.replace(name) {
                         return Err(format!(
                             "The option '{name}' conflicts with the '{other}' option in the {owner}"
                         ));
                     }
-                    None => {}
-                },
+                }
                 (true, false) if self.needed.contains(kind) || self.allowed.contains(kind) => {}
                 (true, false) => return Err(format!("Illegal '{name}' option with the {owner}")),
             }
@@ -167,33 +166,64 @@ impl Rules {
 /// # Errors
 /// What is said of the first that is not.
 pub(super) fn check_command(command: Opt, seen: Seen) -> Result<(), String> {
-    use Kind::*;
-    const SERVICE: Rules = Rules::new(&[Service], &[Scheduler, Persistent, Netmask, Ops, Pe, SchedFlags]);
+    const SERVICE: Rules = Rules::new(
+        &[Kind::Service],
+        &[Kind::Scheduler, Kind::Persistent, Kind::Netmask, Kind::Ops, Kind::Pe, Kind::SchedFlags],
+    );
     const SERVER: Rules = Rules::new(
-        &[Service, Server],
-        &[Forward, Weight, UThreshold, LThreshold, TunType, TunPort, TunNocsum, TunCsum, TunRemcsum],
+        &[Kind::Service, Kind::Server],
+        &[
+            Kind::Forward,
+            Kind::Weight,
+            Kind::UThreshold,
+            Kind::LThreshold,
+            Kind::TunType,
+            Kind::TunPort,
+            Kind::TunNocsum,
+            Kind::TunCsum,
+            Kind::TunRemcsum,
+        ],
     );
     const LIST: Rules = Rules {
         needed: &[],
-        allowed: &[Numeric, Stats, Rate, Thresholds, PersistentConn, NoSort, SyncId, Exact, TunInfo],
-        exclusive: &[Connection, Service, Timeout, Daemon],
+        allowed: &[
+            Kind::Numeric,
+            Kind::Stats,
+            Kind::Rate,
+            Kind::Thresholds,
+            Kind::PersistentConn,
+            Kind::NoSort,
+            Kind::SyncId,
+            Kind::Exact,
+            Kind::TunInfo,
+        ],
+        exclusive: &[Kind::Connection, Kind::Service, Kind::Timeout, Kind::Daemon],
     };
-    const START: Rules =
-        Rules::new(&[], &[McastInterface, SyncId, McastGroup, McastPort, McastTtl, SyncMaxlen]);
+    const START: Rules = Rules::new(
+        &[],
+        &[
+            Kind::McastInterface,
+            Kind::SyncId,
+            Kind::McastGroup,
+            Kind::McastPort,
+            Kind::McastTtl,
+            Kind::SyncMaxlen,
+        ],
+    );
     let (name, rules) = match command {
         Opt::AddService => ("add-service", SERVICE),
         Opt::EditService => ("edit-service", SERVICE),
-        Opt::DeleteService => ("delete-service", Rules::new(&[Service], &[])),
+        Opt::DeleteService => ("delete-service", Rules::new(&[Kind::Service], &[])),
         Opt::AddServer => ("add-server", SERVER),
         Opt::EditServer => ("edit-server", SERVER),
-        Opt::DeleteServer => ("delete-server", Rules::new(&[Service, Server], &[])),
+        Opt::DeleteServer => ("delete-server", Rules::new(&[Kind::Service, Kind::Server], &[])),
         Opt::Clear => ("flush", Rules::new(&[], &[])),
-        Opt::Zero => ("zero", Rules::new(&[], &[Service])),
+        Opt::Zero => ("zero", Rules::new(&[], &[Kind::Service])),
         Opt::Set => ("set", Rules::new(&[], &[])),
         Opt::StartDaemon => ("start-daemon", START),
-        Opt::StopDaemon => ("stop-daemon", Rules::new(&[], &[SyncId])),
+        Opt::StopDaemon => ("stop-daemon", Rules::new(&[], &[Kind::SyncId])),
         Opt::Restore => ("restore", Rules::new(&[], &[])),
-        Opt::Save => ("save", Rules::new(&[], &[Numeric])),
+        Opt::Save => ("save", Rules::new(&[], &[Kind::Numeric])),
         _ => ("list", LIST),
     };
     rules.check(Kind::ALL, seen, &format!("'{name}' command"))

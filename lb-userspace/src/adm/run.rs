@@ -1,5 +1,7 @@
 //! One call of the program: what it prints, and its exit status.
 
+use std::fmt::{Display, Write as _};
+
 use super::{
     command::Command,
     help::help,
@@ -80,7 +82,8 @@ impl<N: Names> Call<'_, N> {
                 return Flow::End;
             }
             Command::Version => {
-                out.push_str(&format!("{VERSION}\n"));
+                out.push_str(VERSION);
+                out.push('\n');
                 return Flow::End;
             }
             Command::List(listing) => list(self.table, listing, self.names).map(|text| out.push_str(&text)),
@@ -91,7 +94,7 @@ impl<N: Names> Call<'_, N> {
             change => self.table.apply(change),
         };
         let Err(denial) = done else { return Flow::On };
-        self.outcome.stderr.push_str(&format!("{denial}\n"));
+        self.complain(&denial);
         if matches!(command, Command::List(_)) {
             self.outcome.status = UNLISTED;
             return Flow::End;
@@ -100,8 +103,12 @@ impl<N: Names> Call<'_, N> {
         Flow::On
     }
 
+    fn complain(&mut self, what: &impl Display) {
+        let _infallible = writeln!(self.outcome.stderr, "{what}");
+    }
+
     fn refuse(&mut self, refusal: &Refusal) -> Flow {
-        self.outcome.stderr.push_str(&format!("{refusal}\n"));
+        self.complain(refusal);
         let (status, flow) = match refusal {
             Refusal::NoCommand(_) => (FAILED, Flow::End),
             Refusal::NoOption { .. } => (FAILED, Flow::On),

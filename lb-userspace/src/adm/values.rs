@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::IntErrorKind,
+    ops::RangeInclusive,
 };
 
 use super::{
@@ -11,9 +12,9 @@ use super::{
 };
 
 /// A whole decimal number within limits; blanks and a sign may stand before it.
-pub(super) fn number(text: &str, least: i64, most: i64) -> Option<i64> {
+pub(super) fn number<T: TryFrom<i64> + PartialOrd>(text: &str, limits: &RangeInclusive<T>) -> Option<T> {
     match leading_number(text)? {
-        (number, "") if (least..=most).contains(&number) => Some(number),
+        (number, "") => T::try_from(number).ok().filter(|number| limits.contains(number)),
         _ => None,
     }
 }
@@ -84,25 +85,20 @@ pub(super) fn endpoint(
         }
         None => (text, None),
     };
-    let (address, port) = match host.parse::<Ipv6Addr>() {
-        Ok(address) => (IpAddr::V6(address), port),
-        Err(_) => {
-            let is_bracketed = port.is_some();
-            let (host, port) = host.rsplit_once(':').map_or((host, None), |(host, port)| (host, Some(port)));
-            if port.is_none() && !is_bracketed && number(host, i64::MIN, i64::MAX).is_some() {
-                return None;
-            }
-            let address = dotted(host).or_else(|| names.address_of(host))?;
-            (IpAddr::V4(address), port)
+    let (address, port) = if let Ok(address) = host.parse::<Ipv6Addr>() {
+        (IpAddr::V6(address), port)
+    } else {
+        if port.is_none() && leading_number(host).is_some_and(|(_, rest)| rest.is_empty()) {
+            return None;
         }
+        let (host, port) = host.rsplit_once(':').map_or((host, None), |(host, port)| (host, Some(port)));
+        let address = dotted(host).or_else(|| names.address_of(host))?;
+        (IpAddr::V4(address), port)
     };
     let named = |text| protocol.and_then(|protocol| names.port_of(text, protocol));
     let port = match port {
         None => None,
-        Some(text) => match number(text, 0, 65535) {
-            Some(number) => Some(number as u16),
-            None => Some(named(text)?),
-        },
+        Some(text) => Some(number(text, &(0..=u16::MAX)).or_else(|| named(text))?),
     };
     Some((address, port))
 }

@@ -58,8 +58,11 @@ fn replay(text: &str, name: &str) -> usize {
             command += lines.next().expect("the words of echo end");
         }
         let is_output = |line: &&str| !["$ ", "% ", "! ", "# "].iter().any(|mark| line.starts_with(mark));
-        let expected: String =
-            std::iter::from_fn(|| lines.next_if(is_output)).map(|line| format!("{line}\n")).collect();
+        let mut expected = String::new();
+        while let Some(line) = lines.next_if(is_output) {
+            expected += line;
+            expected += "\n";
+        }
         let printed = shell(&command, &expected, &mut table, &mut saved);
         assert_eq!(printed, expected, "{name}: {command}");
         replayed += 1;

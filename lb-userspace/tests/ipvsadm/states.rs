@@ -1,5 +1,6 @@
 //! Tables with something in them.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use rand::Rng as _;
@@ -182,15 +183,17 @@ pub(crate) fn file(table: &Table) -> String {
         };
         let engine =
             connection.engine.as_ref().map_or_else(String::new, |(name, data)| format!(" {name} {data}"));
-        text.push_str(&format!(
-            "{:<3} {} {} {} {:<11} {:7}{engine}\n",
+        writeln!(
+            text,
+            "{:<3} {} {} {} {:<11} {:7}{engine}",
             connection.protocol,
             place(connection.client),
             place(connection.service),
             place(connection.server),
             connection.state,
             connection.expires
-        ));
+        )
+        .expect("text can be written");
     }
     text
 }

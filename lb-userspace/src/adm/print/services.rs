@@ -171,14 +171,14 @@ struct Large {
 
 impl fmt::Display for Large {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (divisor, unit) = match self.number {
-            _ if self.exact => (1, ""),
-            ..100_000_000 => (1, ""),
-            ..1_000_000_000 => (1_000, "K"),
-            ..100_000_000_000 => (1_000_000, "M"),
-            ..100_000_000_000_000 => (1_000_000_000, "G"),
-            _ => (1_000_000_000_000, "T"),
-        };
+        const UNITS: [(u64, u64, &str); 4] = [
+            (100_000_000_000_000, 1_000_000_000_000, "T"),
+            (100_000_000_000, 1_000_000_000, "G"),
+            (1_000_000_000, 1_000_000, "M"),
+            (100_000_000, 1_000, "K"),
+        ];
+        let scaled = UNITS.iter().find(|(least, ..)| !self.exact && self.number >= *least);
+        let (divisor, unit) = scaled.map_or((1, ""), |(_, divisor, unit)| (*divisor, *unit));
         let blank = if unit.is_empty() { " " } else { "" };
         write!(f, "{blank}{:>8}{unit}", self.number / divisor)
     }
