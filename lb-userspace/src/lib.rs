@@ -1,6 +1,7 @@
 //! The controller of xlvs: reads the configuration, checks real servers, resolves their MAC addresses, and keeps the
 //! maps of the XDP program as they are to be.
 
+pub mod adm;
 pub mod alert;
 pub mod arp;
 pub mod cli;

@@ -8,11 +8,12 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("ipvsadm", "ipvsadm"),
     ("keepalived", "keepalived"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),

@@ -1,0 +1,100 @@
+//! What a command line asks for.
+
+use super::state::{Daemon, Role, Server, ServerId, Service, ServiceId, Timeouts};
+
+/// One command with everything it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `-A`
+    AddService(Service),
+    /// `-E`
+    EditService(Service),
+    /// `-D`
+    DeleteService(ServiceId),
+    /// `-C`
+    Flush,
+    /// `-a`
+    AddServer(ServiceId, Server),
+    /// `-e`
+    EditServer(ServiceId, Server),
+    /// `-d`
+    DeleteServer(ServiceId, ServerId),
+    /// `-L`, `-l` and no argument at all
+    List(Listing),
+    /// `-Z`, of one service or of all
+    Zero(Option<ServiceId>),
+    /// `--set`; 0 leaves one as it is
+    SetTimeouts(Timeouts),
+    /// `--start-daemon`
+    StartDaemon(Daemon),
+    /// `--stop-daemon`
+    StopDaemon(Role),
+    /// `-R`
+    Restore,
+    /// `-S`
+    Save {
+        /// Without names.
+        numeric: bool,
+    },
+    /// `-h`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// What is to be listed, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// What.
+    pub view: View,
+    /// Without names.
+    pub numeric: bool,
+    /// Numbers in full.
+    pub exact: bool,
+}
+
+/// One of the tables that can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Services with their servers.
+    Services {
+        /// Only this one, and without the version.
+        only: Option<ServiceId>,
+        /// Which columns.
+        columns: Columns,
+        /// In order, or as the table has them.
+        sorted: bool,
+    },
+    /// Connections.
+    Connections {
+        /// With what persistence engines keep.
+        engines: bool,
+    },
+    /// Timeouts.
+    Timeouts,
+    /// Synchronisation daemons.
+    Daemons,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self::Services { only: None, columns: Columns::Plain, sorted: true }
+    }
+}
+
+/// What stands behind the addresses in a listing of services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Forwarding, weight, connections.
+    Plain,
+    /// `--stats`
+    Stats,
+    /// `--rate`
+    Rate,
+    /// `--thresholds`
+    Thresholds,
+    /// `--persistent-conn`
+    PersistentConnections,
+    /// `--tun-info`
+    Tunnels,
+}

@@ -1,0 +1,29 @@
+//! `ipvsadm`, without what it speaks with: its command line, its table, its listings.
+//!
+//! [`parse`] makes a [`Command`] of words, [`Table::apply`] does what the kernel would, [`list`] and [`save`] print, and
+//! [`run`] is all of them as one call of the program. No socket, no clock; names come through [`Names`].
+
+mod command;
+mod draft;
+mod help;
+mod names;
+mod options;
+mod order;
+mod parse;
+mod permitted;
+mod print;
+mod run;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use self::{
+    command::{Columns, Command, Listing, View},
+    names::{Nameless, Names},
+    parse::{Refusal, parse},
+    print::{list, save},
+    run::{Outcome, run},
+    table::{Denial, Table},
+};
