@@ -295,6 +295,11 @@ impl Director {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Where it logs.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("xlvs.log")
+    }
+
     /// The command line that asks for the status.
     pub fn ask(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
@@ -308,10 +313,6 @@ impl Director {
 
     fn take(&mut self) -> Result<Running> {
         self.daemon.take().context("the director runs no daemon")
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.join("xlvs.log")
     }
 }
 
