@@ -308,6 +308,11 @@ impl Director {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Where it logs.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("xlvs.log")
+    }
+
     /// The command line that asks for the status.
     pub fn ask(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
@@ -321,10 +326,6 @@ impl Director {
 
     fn take(&mut self) -> Result<Running> {
         self.daemon.take().context("the director runs no daemon")
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.join("xlvs.log")
     }
 }
 

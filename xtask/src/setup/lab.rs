@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("ipvsadm", "ipvsadm"),
     ("keepalived", "keepalived"),
     ("nginx", "nginx"),
+    ("nsd", "nsd"),
     ("openssl", "openssl"),
     ("ping", "iputils-ping"),
     ("smtpd", "opensmtpd"),
