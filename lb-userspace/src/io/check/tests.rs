@@ -24,6 +24,7 @@ const FAST: Settings = Settings {
     warmup: Duration::ZERO,
     steps: 1,
     pace: crate::health::Pace::Loop,
+    manner: crate::health::Manner::Usual,
 };
 
 fn spec(id: u32, address: SocketAddr) -> CheckSpec {
