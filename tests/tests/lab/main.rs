@@ -20,5 +20,6 @@ mod reload;
 mod situations;
 mod syn_flood;
 mod tagged;
+mod timelines;
 mod transfers;
 mod vip_check;
