@@ -326,6 +326,11 @@ impl VirtualService {
         self.change(&rows, &published, actions);
     }
 
+    /// The servers in its list, the head first.
+    pub fn listed(&self) -> impl Iterator<Item = (&RealServer, &WantedServer)> {
+        self.list.iter().map(|&place| (&self.servers[place], &self.wanted.servers[place]))
+    }
+
     fn rows(&self) -> Vec<Action> {
         self.servers.iter().map(|server| server_action(self.id, server)).collect()
     }

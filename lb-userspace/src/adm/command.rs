@@ -1,9 +1,11 @@
 //! What a command line asks for.
 
+use serde::{Deserialize, Serialize};
+
 use super::state::{Daemon, Role, Server, ServerId, Service, ServiceId, Timeouts};
 
 /// One command with everything it needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// `-A`
     AddService(Service),
@@ -43,7 +45,7 @@ pub enum Command {
 }
 
 /// What is to be listed, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// What.
     pub view: View,
@@ -54,7 +56,7 @@ pub struct Listing {
 }
 
 /// One of the tables that can be listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum View {
     /// Services with their servers.
     Services {
@@ -83,7 +85,7 @@ impl Default for View {
 }
 
 /// What stands behind the addresses in a listing of services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Columns {
     /// Forwarding, weight, connections.
     Plain,

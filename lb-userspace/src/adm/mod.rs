@@ -3,6 +3,7 @@
 //! [`parse`] makes a [`Command`] of words, [`Table::apply`] does what the kernel would, [`list`] and [`save`] print, and
 //! [`run`] is all of them as one call of the program. No socket, no clock; names come through [`Names`].
 
+mod by_hand;
 mod command;
 mod draft;
 mod help;
@@ -20,6 +21,7 @@ mod tests;
 mod values;
 
 pub use self::{
+    by_hand::{Impossible, change, made_by_hand, merge},
     command::{Columns, Command, Listing, View},
     names::{Nameless, Names},
     parse::{Refusal, parse},

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub stderr: String,
     /// Exit status.
     pub status: u8,
+    /// The commands that changed something, or would have had anything been there.
+    pub changes: Vec<Command>,
 }
 
 /// Does what `ipvsadm`, called by the name `program`, does to `table`; `input` is its standard input, which only `-R` reads.
@@ -91,7 +93,7 @@ impl<N: Names> Call<'_, N> {
                 out.push_str(&save(self.table, *numeric, self.names));
                 Ok(())
             }
-            change => self.table.apply(change),
+            change => self.table.apply(change).map(|()| self.outcome.changes.push(change.clone())),
         };
         let Err(denial) = done else { return Flow::On };
         self.complain(&denial);

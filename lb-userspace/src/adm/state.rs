@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::{Deserialize, Serialize};
+
 /// A transport protocol of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -34,7 +36,7 @@ impl Protocol {
 }
 
 /// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -53,7 +55,7 @@ impl Family {
 }
 
 /// What identifies a virtual service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ServiceId {
     /// Packets to an address.
     Address {
@@ -97,7 +99,7 @@ impl ServiceId {
 }
 
 /// Which clients are one client to persistence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Netmask {
     /// A mask of an IPv4 address, of any shape.
     V4(Ipv4Addr),
@@ -121,7 +123,7 @@ impl Netmask {
 }
 
 /// The three flags that mean something to the service's scheduler only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchedulerFlags(pub [bool; 3]);
 
 impl SchedulerFlags {
@@ -132,7 +134,7 @@ impl SchedulerFlags {
 }
 
 /// What is said of a virtual service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Which.
     pub id: ServiceId,
@@ -166,7 +168,7 @@ impl Service {
 }
 
 /// How packets are handed to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forwarding {
     /// Address translation.
     Masquerading,
@@ -179,7 +181,7 @@ pub enum Forwarding {
 }
 
 /// What packets to a server are wrapped in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TunnelType {
     /// IP in IP.
     Ipip,
@@ -204,7 +206,7 @@ impl TunnelType {
 }
 
 /// The checksum of a tunnel's outer header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TunnelChecksum {
     /// None.
     None,
@@ -215,7 +217,7 @@ pub enum TunnelChecksum {
 }
 
 /// The tunnel to a server; of meaning only where its forwarding is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tunnel {
     /// Which.
     pub kind: TunnelType,
@@ -232,7 +234,7 @@ impl Default for Tunnel {
 }
 
 /// What identifies a server within its service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ServerId {
     /// The RIP.
     pub address: IpAddr,
@@ -241,7 +243,7 @@ pub struct ServerId {
 }
 
 /// What is said of a real server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Which.
     pub id: ServerId,
@@ -258,7 +260,7 @@ pub struct Server {
 }
 
 /// What was counted since the start or the last `-Z`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Connections.
     pub connections: u64,
@@ -273,7 +275,7 @@ pub struct Counts {
 }
 
 /// How many there are of a server's connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// In an active state.
     pub active: u32,
@@ -284,7 +286,7 @@ pub struct Connections {
 }
 
 /// A server as it is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedServer {
     /// What was said of it.
     pub server: Server,
@@ -297,7 +299,7 @@ pub struct ListedServer {
 }
 
 /// A service as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedService {
     /// What was said of it.
     pub service: Service,
@@ -310,7 +312,7 @@ pub struct ListedService {
 }
 
 /// After what silence connections are forgotten, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// Established TCP connections.
     pub tcp: u32,
@@ -327,7 +329,7 @@ impl Default for Timeouts {
 }
 
 /// Which half of the synchronisation a daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// It sends.
     Master,
@@ -349,7 +351,7 @@ impl Role {
 }
 
 /// A synchronisation daemon as it was asked for, or as it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Daemon {
     /// Which half.
     pub role: Role,
@@ -368,7 +370,7 @@ pub struct Daemon {
 }
 
 /// A connection as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// The protocol's name: that of a service, or `IP` for a template of a firewall mark.
     pub protocol: String,

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     command::Command,
     state::{
@@ -26,7 +28,7 @@ const LONGEST: u16 = 65535;
 const LEAST_RECEIVED: u16 = 1024;
 
 /// Services, timeouts, daemons and connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Those of an address before those of a firewall mark, and among both the last one added first.
     pub services: Vec<ListedService>,

@@ -64,6 +64,7 @@ pub(super) fn read(
         omega: settings.omega,
         ha_suspend: settings.ha_suspend.is_some(),
         real_servers: Vec::new(),
+        by_hand: false,
         span: statement.header(),
     };
     let protocol = service.protocol();

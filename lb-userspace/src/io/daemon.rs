@@ -1,5 +1,6 @@
 //! The director's loop: waits for netlink, checks, questions and signals, and lets `control` decide.
 
+mod by_hand;
 mod reload;
 mod ways;
 
@@ -23,6 +24,7 @@ use self::{
     ways::{addresses, first_resolutions, way},
 };
 use super::{
+    adm::Kept,
     background::Start,
     bpf_log::{self, Forwarding},
     check::{Checks, Ruling},
@@ -149,7 +151,11 @@ struct Inputs {
 
 struct Daemon {
     source: Source,
+    /// What the file said when it was read last.
+    file: Config,
+    /// What is in force: what the file says, with what was changed by hand.
     config: Config,
+    kept: Kept,
     in_force: InForce,
     numbers: Numbers,
     director: Director,
@@ -231,7 +237,9 @@ impl Daemon {
         let mut daemon = Self {
             in_force: InForce::now(),
             source: options.source,
+            file: options.config.clone(),
             config: options.config,
+            kept: Kept::default(),
             numbers,
             director,
             datapath,
@@ -350,6 +358,12 @@ impl Daemon {
             }
             Ask::Reload(answer) => {
                 let _gone = answer.send(self.reload(inputs).await);
+            }
+            Ask::Table(answer) => {
+                let _gone = answer.send(self.table());
+            }
+            Ask::Change(commands, answer) => {
+                let _gone = answer.send(self.change(&commands, inputs).await);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The adapters: everything that owns a socket, a clock, a map or a task lives below here.
 
+mod adm;
 pub mod background;
 mod bpf_log;
 pub mod check;

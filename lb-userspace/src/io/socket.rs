@@ -9,11 +9,11 @@ use std::{
 use anyhow::Context as _;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::StatusCode,
     routing::{get, post},
 };
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, body::Bytes, client::conn::http1, http::request};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,7 @@ use tokio::{
 };
 use tracing::warn;
 
+use crate::adm::{Command, Table};
 use crate::status::{Reload, Status};
 
 /// A question to the loop that owns everything; it answers through the channel.
@@ -32,10 +33,16 @@ pub enum Ask {
     Status(oneshot::Sender<Status>),
     /// That the file be read again.
     Reload(oneshot::Sender<Reload>),
+    /// What ipvsadm lists.
+    Table(oneshot::Sender<Table>),
+    /// That these commands of ipvsadm be followed, all or none; the answer says why not.
+    Change(Vec<Command>, oneshot::Sender<Result<(), String>>),
 }
 
 /// Questions that may wait; a client beyond them waits for its turn.
 const QUEUE: usize = 16;
+/// The longest list of changes that is read, in bytes.
+const MAX_CHANGES: usize = 64 << 20;
 /// The longest answer a command reads, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -58,7 +65,13 @@ pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
     }
     let listener = bind_private(&path).with_context(|| format!("listening on {}", path.display()))?;
     let (asks, reader) = mpsc::channel(QUEUE);
-    let router = Router::new().route("/status", get(status)).route("/reload", post(reload)).with_state(asks);
+    let router = Router::new()
+        .route("/status", get(status))
+        .route("/reload", post(reload))
+        .route("/table", get(table))
+        .route("/changes", post(change))
+        .layer(DefaultBodyLimit::max(MAX_CHANGES))
+        .with_state(asks);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             warn!("the control socket ended: {error}");
@@ -85,6 +98,17 @@ async fn reload(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Reload>, S
     answered(&asks, Ask::Reload).await
 }
 
+async fn table(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Table>, StatusCode> {
+    answered(&asks, Ask::Table).await
+}
+
+async fn change(
+    State(asks): State<mpsc::Sender<Ask>>,
+    Json(commands): Json<Vec<Command>>,
+) -> Result<Json<Result<(), String>>, StatusCode> {
+    answered(&asks, |answer| Ask::Change(commands, answer)).await
+}
+
 async fn answered<T>(
     asks: &mpsc::Sender<Ask>,
     ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
@@ -99,7 +123,24 @@ async fn answered<T>(
 /// # Errors
 /// No daemon, no permission, an answer that is none.
 pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
-    ask(state_dir, Request::get("/status")).await
+    ask(state_dir, Request::get("/status"), Bytes::new()).await
+}
+
+/// Asks the daemon of `state_dir` for what ipvsadm lists.
+///
+/// # Errors
+/// No daemon, no permission, an answer that is none.
+pub async fn ask_table(state_dir: &Path) -> anyhow::Result<Table> {
+    ask(state_dir, Request::get("/table"), Bytes::new()).await
+}
+
+/// Asks the daemon of `state_dir` to follow commands, all or none; the answer says why not.
+///
+/// # Errors
+/// No daemon, no permission, an answer that is none.
+pub async fn ask_change(state_dir: &Path, commands: &[Command]) -> anyhow::Result<Result<(), String>> {
+    let request = Request::post("/changes").header("content-type", "application/json");
+    ask(state_dir, request, serde_json::to_vec(commands)?.into()).await
 }
 
 /// Asks the daemon of `state_dir` to read its file again.
@@ -107,17 +148,21 @@ pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
 /// # Errors
 /// No daemon, no permission, an answer that is none. What came of it is in the answer.
 pub async fn ask_reload(state_dir: &Path) -> anyhow::Result<Reload> {
-    ask(state_dir, Request::post("/reload")).await
+    ask(state_dir, Request::post("/reload"), Bytes::new()).await
 }
 
-async fn ask<T: DeserializeOwned>(state_dir: &Path, request: request::Builder) -> anyhow::Result<T> {
+async fn ask<T: DeserializeOwned>(
+    state_dir: &Path,
+    request: request::Builder,
+    body: Bytes,
+) -> anyhow::Result<T> {
     let path = path(state_dir);
     let stream = UnixStream::connect(&path).await.with_context(|| {
         format!("{}: no daemon answers; is `xlvs run` running with this state directory?", path.display())
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = request.header("host", "xlvs").body(Empty::<Bytes>::new())?;
+    let request = request.header("host", "xlvs").body(Full::new(body))?;
     let answer = sender.send_request(request).await?;
     anyhow::ensure!(answer.status().is_success(), "the daemon answers {}", answer.status());
     let body =

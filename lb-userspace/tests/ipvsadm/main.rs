@@ -142,7 +142,12 @@ impl Real<'_> {
         match output.status.code() {
             Some(status) => {
                 let status = u8::try_from(status).expect("an exit status");
-                Ok(Outcome { stdout: text(output.stdout), stderr: text(output.stderr), status })
+                Ok(Outcome {
+                    stdout: text(output.stdout),
+                    stderr: text(output.stderr),
+                    status,
+                    changes: Vec::new(),
+                })
             }
             None => Err(format!("signal {:?}", output.status.signal())),
         }
@@ -168,6 +173,7 @@ fn compare(seed: u64, real: &Real<'_>) -> Option<String> {
     let difference = (0..LINES).find_map(|place| {
         let line = lines::line(&mut rng);
         let told = run("ipvsadm", &line.words, &line.input, &mut ours, &TestNames);
+        let told = Outcome { changes: Vec::new(), ..told };
         let difference =
             differ(&line, &told, &real.run(&line, &connections), &ours, &theirs.lock().expect("it lives"));
         difference.map(|difference| {

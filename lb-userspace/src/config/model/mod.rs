@@ -131,6 +131,8 @@ pub struct VirtualServer {
     pub ha_suspend: bool,
     /// The real servers, in the order of the file, no two of them with the same address and port.
     pub real_servers: Vec<RealServer>,
+    /// Somebody made it or changed it by hand.
+    pub by_hand: bool,
     /// Where it stands in the file.
     pub span: Span,
 }
@@ -161,9 +163,9 @@ impl VirtualServer {
         })
     }
 
-    /// Whether this version can serve it.
+    /// Whether this version can serve it. One by hand may be without real servers, which follow or are gone.
     pub fn is_available(&self) -> bool {
-        self.pool().next().is_some()
+        self.pool().next().is_some() || (self.by_hand && self.real_servers.is_empty())
     }
 
     /// The real servers this version can forward to.

@@ -16,6 +16,7 @@ use super::{
     owned, resting, timeouts, way,
 };
 use crate::{
+    adm,
     config::Config,
     control::{Director, Event, News, RealServer, Way},
     io::{
@@ -88,10 +89,16 @@ impl Daemon {
         let (reload, is_another) = match self.source.load() {
             Ok(Loaded { config, diagnostics }) => {
                 let mut reload = Reload { diagnostics, ..Reload::default() };
-                let is_another = config != self.config;
-                if is_another && let Err(error) = self.put_into_force(config, inputs, &mut reload).await {
-                    let reason = format!("{error:#}");
-                    reload = Reload { diagnostics: reload.diagnostics, ..failed(reason, false) };
+                let next = adm::merge(&self.file, &self.config, config.clone());
+                let is_another = next != self.config;
+                let put =
+                    if is_another { self.put_into_force(next, inputs, &mut reload).await } else { Ok(()) };
+                match put {
+                    Ok(()) => self.file = config,
+                    Err(error) => {
+                        let reason = format!("{error:#}");
+                        reload = Reload { diagnostics: reload.diagnostics, ..failed(reason, false) };
+                    }
                 }
                 (reload, is_another)
             }
@@ -102,7 +109,7 @@ impl Daemon {
         reload
     }
 
-    async fn put_into_force(
+    pub(super) async fn put_into_force(
         &mut self,
         config: Config,
         inputs: &mut Inputs,
@@ -158,6 +165,7 @@ impl Daemon {
         }
         reload.changes.extend(vrrp::changes(&self.config.vrrp, &next.config.vrrp));
         (self.config, self.numbers) = (next.config, next.numbers);
+        self.kept.forget(&self.director);
         Ok(())
     }
 

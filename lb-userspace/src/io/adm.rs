@@ -1,0 +1,181 @@
+//! What runs, as ipvsadm shows it, and what it changes.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use lb_common::{
+    flow::State,
+    layout::{Policy, Stats},
+};
+
+use super::{datapath::Datapath, report};
+use crate::{
+    adm::{
+        Command, Table,
+        state::{
+            Connections, Counts, Daemon, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol,
+            SchedulerFlags, Server, ServerId, Service, ServiceId, Timeouts, Tunnel,
+        },
+    },
+    control::{Director, RealServer, VirtualService, Way},
+    plan::{ServiceKey, WantedServer, unmapped},
+};
+
+/// What is kept for ipvsadm alone.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The synchronisation daemons that were asked for. They do nothing yet.
+    daemons: Vec<Daemon>,
+    /// What services and their real servers had counted when they were last set to zero.
+    zeros: BTreeMap<(ServiceKey, Option<IpAddr>), Stats>,
+}
+
+/// What tables are made of.
+pub(super) struct Sight<'a> {
+    pub(super) director: &'a Director,
+    pub(super) datapath: &'a Datapath,
+    /// By services, the counts of real servers that are gone.
+    pub(super) retired: &'a BTreeMap<ServiceKey, Stats>,
+}
+
+impl Kept {
+    /// The table of this moment. Real servers are those that get connections, as IPVS lists them: one whose check failed is
+    /// not there, or has no weight.
+    pub(super) fn table(&self, sight: &Sight<'_>) -> Table {
+        let timeouts = sight.datapath.timeouts();
+        Table {
+            services: sight.director.services.values().map(|service| self.service(service, sight)).collect(),
+            timeouts: Timeouts {
+                tcp: timeouts.seconds[State::Established as usize],
+                tcp_fin: timeouts.seconds[State::FinWait as usize],
+                udp: timeouts.seconds[State::Udp as usize],
+            },
+            daemons: self.daemons.clone(),
+            connections: Vec::new(),
+        }
+    }
+
+    /// Keeps what a command says that only ipvsadm shows. `table` is what it made of what `sight` sees.
+    pub(super) fn keep(&mut self, command: &Command, table: &Table, sight: &Sight<'_>) {
+        match command {
+            Command::StartDaemon(_) | Command::StopDaemon(_) => self.daemons.clone_from(&table.daemons),
+            Command::Zero(id) => {
+                let is_meant =
+                    |service: &VirtualService| id.is_none_or(|id| id == service_id(&service.wanted.key));
+                for service in sight.director.services.values().filter(|service| is_meant(service)) {
+                    let key = service.wanted.key;
+                    for server in &service.servers {
+                        self.zeros.insert((key, Some(server.rip)), report::stats(sight.datapath, server));
+                    }
+                    self.zeros.insert((key, None), total(service, sight));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets what it knows of services and real servers that are gone, whose counts begin anew if they come back.
+    pub(super) fn forget(&mut self, director: &Director) {
+        self.zeros.retain(|(key, rip), _| {
+            director.services.get(key).is_some_and(|service| {
+                rip.is_none_or(|rip| service.servers.iter().any(|server| server.rip == rip))
+            })
+        });
+    }
+
+    fn service(&self, service: &VirtualService, sight: &Sight<'_>) -> ListedService {
+        let wanted = &service.wanted;
+        let id = service_id(&wanted.key);
+        let (method, policy) = (wanted.method, wanted.policy);
+        let servers = service.listed().map(|(server, wanted)| self.server(service, server, wanted, sight));
+        ListedService {
+            service: Service {
+                id,
+                scheduler: method.scheduler.name().to_owned(),
+                flags: SchedulerFlags([method.flags.fallback, method.flags.port, false]),
+                persistence: Some(policy.persistence).filter(|seconds| *seconds > 0),
+                netmask: netmask(&policy, id.family()),
+                engine: String::new(),
+                one_packet: policy.has(Policy::ONE_PACKET),
+            },
+            counts: self.counts((wanted.key, None), total(service, sight)),
+            rates: Counts::default(),
+            servers: servers.collect(),
+        }
+    }
+
+    fn server(
+        &self,
+        service: &VirtualService,
+        server: &RealServer,
+        wanted: &WantedServer,
+        sight: &Sight<'_>,
+    ) -> ListedServer {
+        let key = service.wanted.key;
+        let load = sight.datapath.load(server.row.row);
+        let [upper_threshold, lower_threshold] = wanted.thresholds;
+        ListedServer {
+            server: Server {
+                id: ServerId { address: server.rip, port: key.port },
+                forwarding: match server.way() {
+                    Way::Local => Forwarding::Local,
+                    Way::Through(_) | Way::None(_) => Forwarding::Route,
+                },
+                tunnel: Tunnel::default(),
+                weight: if server.is_failed() { 0 } else { server.wanted_weight().into() },
+                upper_threshold,
+                lower_threshold,
+            },
+            connections: Connections { active: load.active, inactive: load.inactive, persistent: 0 },
+            counts: self.counts((key, Some(server.rip)), report::stats(sight.datapath, server)),
+            rates: Counts::default(),
+        }
+    }
+
+    /// Under direct routing nothing is seen of what servers answer.
+    fn counts(&self, of: (ServiceKey, Option<IpAddr>), stats: Stats) -> Counts {
+        let zero = self.zeros.get(&of).copied().unwrap_or_default();
+        Counts {
+            connections: stats.connections.saturating_sub(zero.connections),
+            in_packets: stats.packets.saturating_sub(zero.packets),
+            out_packets: 0,
+            in_bytes: stats.bytes.saturating_sub(zero.bytes),
+            out_bytes: 0,
+        }
+    }
+}
+
+fn total(service: &VirtualService, sight: &Sight<'_>) -> Stats {
+    let retired = sight.retired.get(&service.wanted.key).copied().unwrap_or_default();
+    let stats = service.servers.iter().map(|server| report::stats(sight.datapath, server));
+    stats.fold(retired, Stats::plus)
+}
+
+fn service_id(key: &ServiceKey) -> ServiceId {
+    match key.mark() {
+        Some((is_v6, mark)) => ServiceId::Mark { mark, family: if is_v6 { Family::V6 } else { Family::V4 } },
+        None => ServiceId::Address {
+            protocol: match key.protocol {
+                17 => Protocol::Udp,
+                132 => Protocol::Sctp,
+                _ => Protocol::Tcp,
+            },
+            address: unmapped(key.vip),
+            port: key.port,
+        },
+    }
+}
+
+fn netmask(policy: &Policy, family: Family) -> Netmask {
+    let bits = u128::from_be_bytes(policy.mask.octets).leading_ones();
+    match family {
+        _ if policy.persistence == 0 => Netmask::whole(family),
+        Family::V4 => {
+            let bits = bits.saturating_sub(96);
+            Netmask::V4(Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - bits).unwrap_or(0)))
+        }
+        Family::V6 => Netmask::V6(bits),
+    }
+}

@@ -1,0 +1,47 @@
+//! Changes by hand: ipvsadm's commands become a configuration, which is put into force as a file's is.
+
+use tracing::info;
+
+use super::{Daemon, Inputs};
+use crate::{
+    adm::{self, Command, Table},
+    io::adm::Sight,
+    status::Reload,
+};
+
+impl Daemon {
+    /// What ipvsadm lists.
+    pub(super) fn table(&self) -> Table {
+        self.kept.table(&self.sight())
+    }
+
+    /// Follows commands, all or none.
+    ///
+    /// # Errors
+    /// Why none was followed, in one line.
+    pub(super) async fn change(&mut self, commands: &[Command], inputs: &mut Inputs) -> Result<(), String> {
+        let mut table = self.table();
+        let mut config = self.config.clone();
+        for command in commands {
+            table.apply(command).map_err(|denial| denial.to_string())?;
+            adm::change(&mut config, command).map_err(|impossible| impossible.to_string())?;
+        }
+        if config != self.config {
+            let mut reload = Reload::default();
+            let put = self.put_into_force(config, inputs, &mut reload).await;
+            put.map_err(|error| format!("{error:#}"))?;
+            for change in &reload.changes {
+                info!("by hand: {change}");
+            }
+        }
+        for command in commands {
+            let sight = Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired };
+            self.kept.keep(command, &table, &sight);
+        }
+        Ok(())
+    }
+
+    const fn sight(&self) -> Sight<'_> {
+        Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired }
+    }
+}
