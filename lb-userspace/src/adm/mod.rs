@@ -4,6 +4,7 @@
 //! [`run`] is all of them as one call of the program. No socket, no clock; names come through [`Names`].
 
 mod command;
+mod director;
 mod draft;
 mod help;
 mod names;
@@ -21,6 +22,7 @@ mod values;
 
 pub use self::{
     command::{Columns, Command, Listing, View},
+    director::answers,
     names::{Nameless, Names},
     parse::{Refusal, parse},
     print::{list, save},
