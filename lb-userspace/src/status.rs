@@ -152,6 +152,7 @@ pub struct Persistence {
 }
 
 /// A real server of a service.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServer {
     /// The RIP.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{
     command::{Columns, Command, Listing, View},
     state::{
-        Connections, Counts, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol,
-        SchedulerFlags, Server, ServerId, Service, ServiceId, Tunnel,
+        Connections, Counts, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol, Server,
+        ServerId, Service, ServiceId, Tunnel,
     },
     table::Table,
     values,
@@ -47,7 +47,7 @@ fn listed(service: &status::Service) -> Option<ListedService> {
         service: Service {
             id,
             scheduler: service.scheduler.clone(),
-            flags: flags.unwrap_or(SchedulerFlags::default()),
+            flags: flags.unwrap_or_default(),
             persistence: service.persistence.map(|persistence| persistence.timeout_seconds),
             netmask: service.persistence.map_or(Netmask::whole(id.family()), |all| netmask(all, id.family())),
             engine: String::new(),
