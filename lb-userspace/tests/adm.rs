@@ -1,5 +1,6 @@
 //! `xlvs adm`, and the binary under ipvsadm's name, before a daemon that answers with a status made for it.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use tempfile::TempDir;
-use xlvs::status::{Configuration, Persistence, RealServer, ServerState, Service, Status};
+use xlvs::status::{Checks, Configuration, Persistence, RealServer, ServerState, Service, Status};
 
 const LISTING: &str = "\
 IP Virtual Server version 1.2.1 (size=4096)
@@ -186,7 +187,7 @@ fn status() -> Status {
         interfaces: Vec::new(),
         instances: Vec::new(),
         services: vec![service, mark],
-        checks: Default::default(),
-        counters: Default::default(),
+        checks: Checks::default(),
+        counters: BTreeMap::default(),
     }
 }
