@@ -104,6 +104,9 @@ pub struct Service {
     pub fwmark: Option<u32>,
     /// The name in `lb_algo`.
     pub scheduler: String,
+    /// Its flags, as in `lb_algo` and in ipvsadm's `-b`.
+    #[serde(default)]
+    pub scheduler_flags: Vec<String>,
     /// How long clients stay with their real server.
     #[serde(default)]
     pub persistence: Option<Persistence>,
@@ -149,6 +152,7 @@ pub struct Persistence {
 }
 
 /// A real server of a service.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RealServer {
     /// The RIP.
@@ -174,6 +178,9 @@ pub struct RealServer {
     /// Is it the sorry server (`sorry_server`)?
     #[serde(default)]
     pub sorry: bool,
+    /// Was it taken out of the scheduler's list, by a check or because it is not its turn?
+    #[serde(default)]
+    pub withdrawn: bool,
     /// Its or its gateway's MAC address.
     pub mac: Option<String>,
     /// The interface towards it.

@@ -320,6 +320,16 @@ impl Director {
         command
     }
 
+    /// What `xlvs adm` prints.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn ipvsadm(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        command.arg("adm").args(arguments).env("XLVS_STATE_DIR", &self.state_dir);
+        process::output(&mut command)
+    }
+
     fn exited(&mut self) -> Result<Option<ExitStatus>> {
         self.daemon.as_mut().map_or(Ok(None), Running::exited)
     }

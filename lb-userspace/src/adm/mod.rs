@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod command;
+mod director;
 mod draft;
 mod help;
 mod names;
@@ -23,6 +24,7 @@ mod values;
 pub use self::{
     by_hand::{Impossible, change, made_by_hand, merge},
     command::{Columns, Command, Listing, View},
+    director::answers,
     names::{Nameless, Names},
     parse::{Refusal, parse},
     print::{list, save},

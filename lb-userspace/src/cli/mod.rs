@@ -1,5 +1,6 @@
 //! xlvs's own commands.
 
+mod adm;
 mod check;
 mod keepalived;
 mod log;
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Arguments),
     /// Show services, real servers and packet counts of a running director.
     Status(status::Arguments),
+    /// Speak ipvsadm's command line: what lists and saves, `xlvs adm -ln`; -h tells the rest.
+    Adm(adm::Arguments),
 }
 
 /// Where a daemon keeps its control socket.
@@ -70,17 +73,21 @@ fn write_out(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Runs the command line of the process, which is keepalived's where the binary is called so; problems are one line on
+/// Runs the command line of the process, which is keepalived's or ipvsadm's where the binary is called so; problems are one line on
 /// stderr.
 pub fn main() -> ExitCode {
     let name = env::args_os().next().unwrap_or_default();
-    let outcome = if Path::new(&name).file_name().is_some_and(|name| name == "keepalived") {
+    let is_called = |by: &str| Path::new(&name).file_name().is_some_and(|name| name == by);
+    let outcome = if is_called("keepalived") {
         run::run(keepalived::CommandLine::parse().arguments, Called::Keepalived)
+    } else if is_called("ipvsadm") {
+        adm::run_as_ipvsadm(&name.to_string_lossy())
     } else {
         match Cli::parse().command {
             Command::Run(arguments) => run::run(*arguments, Called::Xlvs),
             Command::Check(arguments) => check::run(&arguments),
             Command::Reload(arguments) => Ok(reload::run(&arguments)),
+            Command::Adm(arguments) => adm::run(&arguments),
             Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
         }
     };

@@ -1,12 +1,12 @@
 //! `xlvs status`.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::bail;
 use clap::Args;
 use tokio::time::timeout;
 
-use crate::io::socket;
+use crate::{io::socket, status::Status};
 
 /// A daemon that is well answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,17 +22,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let state_dir = &arguments.state.state_dir;
+    let status = ask(&arguments.state.state_dir)?;
+    let text = if arguments.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_text() };
+    super::write_out(&text)
+}
+
+/// The status of the daemon of `state_dir`.
+pub(super) fn ask(state_dir: &Path) -> anyhow::Result<Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = runtime.block_on(async { timeout(PATIENCE, socket::ask_status(state_dir)).await });
-    let Ok(status) = asked else {
+    asked.unwrap_or_else(|_| {
         bail!(
             "{}: no answer for {} s: the daemon is stopped or hangs, or the machine has no time for it; see `ps -C xlvs -o pid,stat,wchan`",
             socket::path(state_dir).display(),
             PATIENCE.as_secs()
-        );
-    };
-    let status = status?;
-    let text = if arguments.json { serde_json::to_string_pretty(&status)? + "\n" } else { status.to_text() };
-    super::write_out(&text)
+        )
+    })
 }

@@ -18,6 +18,7 @@ pub mod holdings;
 pub mod interfaces;
 pub mod links;
 pub mod mail;
+pub mod names;
 mod netlink;
 pub mod nexthop;
 pub mod notify;

@@ -9,6 +9,7 @@ use std::{
 use lb_common::{
     counters::{Counter, Counters},
     layout::{Load, Policy, ServerState as RowState, Stats},
+    sched::Method,
 };
 use tracing::{info, warn};
 
@@ -123,6 +124,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         protocol: protocol_name(key.protocol).to_owned(),
         fwmark: key.mark().map(|(_, mark)| mark),
         scheduler: service.wanted.method.scheduler.name().to_owned(),
+        scheduler_flags: scheduler_flags(service.wanted.method),
         persistence: persistence(&service.wanted.policy, address(&key)),
         one_packet: service.wanted.policy.has(Policy::ONE_PACKET),
         sloppy: service.wanted.policy.has(Policy::SLOPPY),
@@ -138,6 +140,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         servers: servers
             .map(|((server, wanted), stats)| status::RealServer {
                 port: key.port,
+                withdrawn: is_withdrawn(service, server, wanted),
                 ..server_status(server, wanted, *stats, load(server), interfaces)
             })
             .collect(),
@@ -199,6 +202,7 @@ fn server_status(
         eligible: server.is_eligible(),
         local: matches!(server.way(), Way::Local),
         sorry: server.is_sorry(),
+        withdrawn: false,
         mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
         interface: interface.map(|link| link.name.clone()),
         connections: stats.connections,
@@ -207,6 +211,19 @@ fn server_status(
         packets: stats.packets,
         bytes: stats.bytes,
     }
+}
+
+/// Did a check take it out of the list, or is it not its turn?
+fn is_withdrawn(service: &VirtualService, server: &RealServer, wanted: &WantedServer) -> bool {
+    let has_sorry = service.servers.iter().any(RealServer::is_sorry);
+    let is_lost = service.quorum == Quorum::Lost && has_sorry;
+    !wanted.inhibit_on_failure && (server.is_failed() || server.is_sorry() != is_lost)
+}
+
+fn scheduler_flags(Method { scheduler, flags }: Method) -> Vec<String> {
+    let name = scheduler.name();
+    let named = [(flags.fallback, "fallback"), (flags.port, "port")];
+    named.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| format!("{name}-{flag}")).collect()
 }
 
 fn state_name(server: &RealServer, state: RowState) -> ServerState {

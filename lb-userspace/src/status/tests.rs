@@ -85,11 +85,12 @@ fn a_lost_quorum_and_the_sorry_server_are_shown() {
 fn what_a_daemon_of_an_earlier_version_tells_is_shown() {
     let mut json = serde_json::to_value(status()).expect("serialises");
     let service = json["services"][0].as_object_mut().expect("a service");
-    for name in ["fwmark", "persistence", "one_packet", "sloppy", "quorum", "quorum_lost"] {
+    for name in ["fwmark", "scheduler_flags", "persistence", "one_packet", "sloppy", "quorum", "quorum_lost"]
+    {
         assert!(service.remove(name).is_some(), "{name}");
     }
     let server = service["servers"][0].as_object_mut().expect("a server");
-    for name in ["upper_threshold", "lower_threshold", "sorry"] {
+    for name in ["upper_threshold", "lower_threshold", "sorry", "withdrawn"] {
         assert!(server.remove(name).is_some(), "{name}");
     }
     assert!(serde_json::from_value::<Status>(json).is_ok());
@@ -107,6 +108,7 @@ fn status() -> Status {
         eligible: false,
         local: false,
         sorry: false,
+        withdrawn: true,
         mac: Some("02:00:00:00:00:01".into()),
         interface: Some("eth1".into()),
         connections: 3,
@@ -146,6 +148,7 @@ fn status() -> Status {
             protocol: "TCP".into(),
             fwmark: None,
             scheduler: "rr".into(),
+            scheduler_flags: Vec::new(),
             persistence: None,
             one_packet: false,
             sloppy: false,
