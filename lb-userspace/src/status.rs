@@ -126,6 +126,9 @@ pub struct Service {
     /// Is less up, so that it is the turn of the sorry server if there is one?
     #[serde(default)]
     pub quorum_lost: bool,
+    /// Is it as somebody made or changed it by hand, and not as the file says?
+    #[serde(default)]
+    pub by_hand: bool,
     /// Connections scheduled.
     pub connections: u64,
     /// Connections there are now in an active state, as IPVS counts.
@@ -178,9 +181,9 @@ pub struct RealServer {
     /// Is it the sorry server (`sorry_server`)?
     #[serde(default)]
     pub sorry: bool,
-    /// Was it taken out of the scheduler's list, by a check or because it is not its turn?
+    /// Is it as somebody made or changed it by hand, and not as the file says?
     #[serde(default)]
-    pub withdrawn: bool,
+    pub by_hand: bool,
     /// Its or its gateway's MAC address.
     pub mac: Option<String>,
     /// The interface towards it.
@@ -312,9 +315,10 @@ impl Service {
         };
         let quorum =
             if self.quorum_lost { format!(", without its quorum of {}", self.quorum) } else { String::new() };
+        let by_hand = if self.by_hand { ", by hand" } else { "" };
         let _infallible = writeln!(
             text,
-            "\n{protocol} {at} {scheduler}{flags}{owner}{quorum}: {active_connections} active, {inactive_connections} inactive, \
+            "\n{protocol} {at} {scheduler}{flags}{owner}{quorum}{by_hand}: {active_connections} active, {inactive_connections} inactive, \
              {connections} connections, {packets} packets, {bytes} bytes"
         );
         for server in &self.servers {
@@ -371,6 +375,9 @@ impl RealServer {
         let mut remarks = String::new();
         if self.sorry {
             remarks.push_str("  sorry server");
+        }
+        if self.by_hand {
+            remarks.push_str("  by hand");
         }
         if self.upper_threshold > 0 {
             let Self { upper_threshold, lower_threshold, .. } = self;

@@ -1,16 +1,22 @@
-//! `xlvs adm`, and the binary under ipvsadm's name, before a daemon that answers with a status made for it.
+//! `xlvs adm`, and the binary under ipvsadm's name, before a daemon that answers with a table made for it.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use serde::Serialize;
 use tempfile::TempDir;
-use xlvs::status::{Checks, Configuration, Persistence, RealServer, ServerState, Service, Status};
+use xlvs::adm::{
+    Command as Change, Table,
+    state::{
+        Connections, Counts, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol,
+        SchedulerFlags, Server, ServerId, Service, ServiceId, Timeouts, Tunnel,
+    },
+};
 
 const LISTING: &str = "\
 IP Virtual Server version 1.2.1 (size=4096)
@@ -40,6 +46,13 @@ fn what_was_counted_is_listed() {
 }
 
 #[test]
+fn rates_and_timeouts_are_listed() {
+    let rates = text(&ask(&["-Ln", "--rate"]).stdout);
+    assert!(rates.contains("TCP  192.0.2.10:80                       3        0"), "{rates}");
+    assert_eq!(text(&ask(&["-L", "--timeout"]).stdout), "Timeout (tcp tcpfin udp): 800 90 30\n");
+}
+
+#[test]
 fn what_is_saved_are_the_commands_that_would_make_it() {
     let saved = "\
 -A -t 192.0.2.10:80 -s sh -p 300 -M 255.255.255.0 -b sh-fallback,sh-port
@@ -52,13 +65,37 @@ fn what_is_saved_are_the_commands_that_would_make_it() {
 }
 
 #[test]
-fn a_change_is_refused_and_says_what_to_do() {
-    for words in [&["-A", "-t", "192.0.2.10:81"][..], &["-C"], &["-R"], &["--set", "1", "2", "3"]] {
-        let output = ipvsadm(words, Path::new("/nowhere"));
-        let said =
-            "ipvsadm: the services are those of the configuration: change the file, then run `xlvs reload`\n";
-        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(255), said), "{words:?}");
-    }
+fn what_a_command_changes_is_asked_of_the_daemon_and_what_it_says_is_told() {
+    let words = &["-d", "-t", "192.0.2.10:80", "-r", "198.51.100.11:80"];
+    let (output, asked) = ask_for(words, "", &["{\"Ok\":null}".to_owned()]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let server = ServerId { address: [198, 51, 100, 11].into(), port: 80 };
+    assert_eq!(asked, [Change::DeleteServer(web(), server)]);
+
+    let (output, _) = ask_for(words, "", &["{\"Err\":\"there is no room\"}".to_owned()]);
+    let said = "ipvsadm: nothing was changed: there is no room\n";
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(255), said));
+}
+
+#[test]
+fn a_change_that_the_table_denies_is_asked_of_nobody() {
+    let output = ask(&["-A", "-t", "192.0.2.10:80"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stderr).as_str()),
+        (Some(255), "Service already exists\n")
+    );
+}
+
+#[test]
+fn all_lines_that_are_restored_are_one_change() {
+    let lines = "-A -u 192.0.2.10:53 -s rr\n-A -t 192.0.2.10:80 -s rr\n-a -u 192.0.2.10:53 -r 198.51.100.9\n";
+    let (output, asked) = ask_for(&["-R"], lines, &["{\"Ok\":null}".to_owned()]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), "Service already exists\n"));
+    assert!(matches!(asked[..], [Change::AddService(_), Change::AddServer(..)]), "{asked:?}");
+}
+
+#[test]
+fn what_is_not_told_yet_is_refused() {
     let output = ipvsadm(&["-L", "-c"], Path::new("/nowhere"));
     assert_eq!(output.status.code(), Some(255));
     assert!(text(&output.stderr).contains("xlvs status --json"), "{output:?}");
@@ -82,24 +119,52 @@ fn a_wrong_command_line_needs_no_daemon() {
 
 /// Asks with these arguments, once there is somebody who answers.
 fn ask(words: &[&str]) -> Output {
+    ask_for(words, "", &[]).0
+}
+
+/// Asks with these arguments and this input; the daemon answers with its table, and with these then. Tells what changes it was
+/// asked for.
+fn ask_for(words: &[&str], input: &str, answers: &[String]) -> (Output, Vec<Change>) {
     let place = TempDir::new().expect("a directory can be made");
     let listener = UnixListener::bind(place.path().join("control.sock")).expect("a socket can be made");
+    let answers: Vec<String> = [json(&table())].into_iter().chain(answers.iter().cloned()).collect();
     let daemon = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("it is asked");
-        let mut question = Vec::new();
-        while !question.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("the question ends");
-            question.extend(byte);
+        let mut asked = Vec::new();
+        for (answer, path) in answers.iter().zip(["GET /table ", "POST /changes "]) {
+            let (mut stream, _) = listener.accept().expect("it is asked");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("the question ends");
+                head.extend(byte);
+            }
+            let head = String::from_utf8(head).expect("a head is text");
+            assert!(head.starts_with(path), "{head}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
+            stream.read_exact(&mut body).expect("the body ends");
+            if !body.is_empty() {
+                asked = serde_json::from_slice(&body).expect("changes");
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+            stream.write_all((head + answer).as_bytes()).expect("it can be answered");
         }
-        assert!(question.starts_with(b"GET /status "), "{question:?}");
-        let body = serde_json::to_string(&status()).expect("it can be written");
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-        stream.write_all((head + &body).as_bytes()).expect("it can be answered");
+        asked
     });
-    let output = ipvsadm(words, place.path());
-    daemon.join().expect("the daemon ends well");
-    output
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xlvs"));
+    command.arg0("ipvsadm").args(words).env("XLVS_STATE_DIR", place.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("xlvs can be run");
+    let mut stdin = child.stdin.take().expect("it has an input");
+    // Most command lines read nothing.
+    let _unread = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    (output, daemon.join().expect("the daemon ends well"))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it can be written")
 }
 
 fn ipvsadm(words: &[&str], state_dir: &Path) -> Output {
@@ -114,80 +179,53 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn server(address: &str) -> RealServer {
-    RealServer {
-        address: address.parse().expect("an address"),
-        port: 80,
-        weight: 1,
-        upper_threshold: 0,
-        lower_threshold: 0,
-        state: ServerState::Up,
-        reason: None,
-        eligible: true,
-        local: false,
-        sorry: false,
-        withdrawn: false,
-        mac: None,
-        interface: None,
-        connections: 0,
-        active_connections: 0,
-        inactive_connections: 0,
-        packets: 0,
-        bytes: 0,
+fn web() -> ServiceId {
+    ServiceId::Address { protocol: Protocol::Tcp, address: [192, 0, 2, 10].into(), port: 80 }
+}
+
+fn server(address: &str, port: u16, weight: u32) -> ListedServer {
+    ListedServer {
+        server: Server {
+            id: ServerId { address: address.parse().expect("an address"), port },
+            forwarding: Forwarding::Route,
+            tunnel: Tunnel::default(),
+            weight,
+            upper_threshold: 0,
+            lower_threshold: 0,
+        },
+        connections: Connections::default(),
+        counts: Counts::default(),
+        rates: Counts::default(),
     }
 }
 
-/// A service with a real server that is up, one that a check took out and one whose weight it took, and one of a mark.
-fn status() -> Status {
-    let up =
-        RealServer { weight: 5, active_connections: 17, inactive_connections: 41, ..server("198.51.100.11") };
-    let down =
-        || RealServer { state: ServerState::Down, eligible: false, weight: 3, ..server("198.51.100.12") };
-    let gone = RealServer { withdrawn: true, ..down() };
-    let inhibited = RealServer { address: IpAddr::from([198, 51, 100, 13]), ..down() };
-    let service = Service {
-        address: IpAddr::from([192, 0, 2, 10]),
-        port: 80,
-        protocol: "TCP".to_owned(),
-        fwmark: None,
+fn service(service: Service, counts: Counts, servers: Vec<ListedServer>) -> ListedService {
+    ListedService { service, counts, rates: Counts { connections: 3, ..Counts::default() }, servers }
+}
+
+/// A service with a real server and one whose weight a check took, and one of a mark.
+fn table() -> Table {
+    let busy = Connections { active: 17, inactive: 41, persistent: 0 };
+    let up = ListedServer { connections: busy, ..server("198.51.100.11", 80, 5) };
+    let hashed = Service {
         scheduler: "sh".to_owned(),
-        scheduler_flags: vec!["sh-fallback".to_owned(), "sh-port".to_owned()],
-        persistence: Some(Persistence { timeout_seconds: 300, granularity: 24, expire_quiescent: false }),
-        one_packet: false,
-        sloppy: false,
-        instance: None,
-        active: true,
-        quorum: 1,
-        quorum_lost: false,
-        connections: 9,
-        active_connections: 17,
-        inactive_connections: 41,
-        packets: 5_000_000_000,
-        bytes: 0,
-        servers: vec![up, gone, inhibited],
+        flags: SchedulerFlags([true, true, false]),
+        persistence: Some(300),
+        netmask: Netmask::V4(Ipv4Addr::new(255, 255, 255, 0)),
+        ..Service::new(web())
     };
-    let mark = Service {
-        address: "::".parse().expect("an address"),
-        port: 0,
-        protocol: "FWM".to_owned(),
-        fwmark: Some(7),
+    let marked = Service {
         scheduler: "rr".to_owned(),
-        scheduler_flags: Vec::new(),
-        persistence: None,
         one_packet: true,
-        servers: vec![RealServer { port: 0, ..server("2001:db8::11") }],
-        ..service.clone()
+        ..Service::new(ServiceId::Mark { mark: 7, family: Family::V6 })
     };
-    Status {
-        version: "1".to_owned(),
-        pid: 1,
-        uptime_seconds: 1,
-        mode: "native".to_owned(),
-        configuration: Configuration::default(),
-        interfaces: Vec::new(),
-        instances: Vec::new(),
-        services: vec![service, mark],
-        checks: Checks::default(),
-        counters: BTreeMap::default(),
+    let counts = Counts { connections: 9, in_packets: 5_000_000_000, ..Counts::default() };
+    Table {
+        services: vec![
+            service(hashed, counts, vec![up, server("198.51.100.13", 80, 0)]),
+            service(marked, Counts::default(), vec![server("2001:db8::11", 0, 1)]),
+        ],
+        timeouts: Timeouts { tcp: 800, tcp_fin: 90, udp: 30 },
+        ..Table::default()
     }
 }

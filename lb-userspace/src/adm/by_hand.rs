@@ -12,6 +12,7 @@ use super::state::{Family, Forwarding, Netmask, Protocol, Server, ServerId, Serv
 use crate::config::model::{
     self, Config, Granularity, Quorum, RealServer, Scheduler, Selector, VirtualServer, Weight, vrrp,
 };
+use crate::config::Span;
 
 /// What this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -243,7 +244,7 @@ impl Handled {
             ha_suspend: false,
             real_servers: Vec::new(),
             by_hand: true,
-            span: Default::default(),
+            span: Span::default(),
         };
         self.put(&mut service);
         service
@@ -311,7 +312,7 @@ fn put(service: &mut VirtualServer, server: &Server) {
         notify_up: None,
         notify_down: None,
         smtp_alert: None,
-        span: Default::default(),
+        span: Span::default(),
     };
     share.put(&mut new);
     service.real_servers.push(new);

@@ -5,7 +5,6 @@
 
 mod by_hand;
 mod command;
-mod director;
 mod draft;
 mod help;
 mod names;
@@ -14,6 +13,7 @@ mod order;
 mod parse;
 mod permitted;
 mod print;
+mod rate;
 mod run;
 pub mod state;
 mod table;
@@ -24,10 +24,10 @@ mod values;
 pub use self::{
     by_hand::{Impossible, change, made_by_hand, merge},
     command::{Columns, Command, Listing, View},
-    director::answers,
     names::{Nameless, Names},
     parse::{Refusal, parse},
     print::{list, save},
+    rate::{Rate, SAMPLE},
     run::{Outcome, run},
     table::{Denial, Table},
 };

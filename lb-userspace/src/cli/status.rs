@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The status of the daemon of `state_dir`.
-pub(super) fn ask(state_dir: &Path) -> anyhow::Result<Status> {
+fn ask(state_dir: &Path) -> anyhow::Result<Status> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = runtime.block_on(async { timeout(PATIENCE, socket::ask_status(state_dir)).await });
     asked.unwrap_or_else(|_| {

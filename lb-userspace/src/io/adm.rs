@@ -13,13 +13,13 @@ use lb_common::{
 use super::{datapath::Datapath, report};
 use crate::{
     adm::{
-        Command, Table,
+        Command, Rate, Table,
         state::{
             Connections, Counts, Daemon, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol,
             SchedulerFlags, Server, ServerId, Service, ServiceId, Timeouts, Tunnel,
         },
     },
-    control::{Director, RealServer, VirtualService, Way},
+    control::{Director, RealServer, VirtualService},
     plan::{ServiceKey, WantedServer, unmapped},
 };
 
@@ -29,8 +29,12 @@ pub(super) struct Kept {
     /// The synchronisation daemons that were asked for. They do nothing yet.
     daemons: Vec<Daemon>,
     /// What services and their real servers had counted when they were last set to zero.
-    zeros: BTreeMap<(ServiceKey, Option<IpAddr>), Stats>,
+    zeros: BTreeMap<Whose, Stats>,
+    rates: BTreeMap<Whose, Rate>,
 }
+
+/// Of a service, or of a real server of it.
+type Whose = (ServiceKey, Option<IpAddr>);
 
 /// What tables are made of.
 pub(super) struct Sight<'a> {
@@ -70,6 +74,7 @@ impl Kept {
                         self.zeros.insert((key, Some(server.rip)), report::stats(sight.datapath, server));
                     }
                     self.zeros.insert((key, None), total(service, sight));
+                    self.rates.retain(|(of, _), _| *of != key);
                 }
             }
             _ => {}
@@ -78,11 +83,36 @@ impl Kept {
 
     /// Forgets what it knows of services and real servers that are gone, whose counts begin anew if they come back.
     pub(super) fn forget(&mut self, director: &Director) {
-        self.zeros.retain(|(key, rip), _| {
+        let is_there = |(key, rip): &Whose| {
             director.services.get(key).is_some_and(|service| {
                 rip.is_none_or(|rip| service.servers.iter().any(|server| server.rip == rip))
             })
-        });
+        };
+        self.zeros.retain(|whose, _| is_there(whose));
+        self.rates.retain(|whose, _| is_there(whose));
+    }
+
+    /// Takes a sample of what is counted; to be called every [`crate::adm::SAMPLE`].
+    pub(super) fn sample(&mut self, sight: &Sight<'_>) {
+        for service in sight.director.services.values() {
+            let key = service.wanted.key;
+            let mut sum = sight.retired.get(&key).copied().unwrap_or_default();
+            for server in &service.servers {
+                let stats = report::stats(sight.datapath, server);
+                sum = sum.plus(stats);
+                self.sample_of((key, Some(server.rip)), stats);
+            }
+            self.sample_of((key, None), sum);
+        }
+    }
+
+    fn sample_of(&mut self, whose: Whose, stats: Stats) {
+        let counts = counts(stats, Stats::default());
+        self.rates.entry(whose).or_insert_with(|| Rate::from(counts)).sample(counts);
+    }
+
+    fn rate(&self, whose: Whose) -> Counts {
+        self.rates.get(&whose).map(Rate::per_second).unwrap_or_default()
     }
 
     fn service(&self, service: &VirtualService, sight: &Sight<'_>) -> ListedService {
@@ -101,7 +131,7 @@ impl Kept {
                 one_packet: policy.has(Policy::ONE_PACKET),
             },
             counts: self.counts((wanted.key, None), total(service, sight)),
-            rates: Counts::default(),
+            rates: self.rate((wanted.key, None)),
             servers: servers.collect(),
         }
     }
@@ -119,10 +149,8 @@ impl Kept {
         ListedServer {
             server: Server {
                 id: ServerId { address: server.rip, port: key.port },
-                forwarding: match server.way() {
-                    Way::Local => Forwarding::Local,
-                    Way::Through(_) | Way::None(_) => Forwarding::Route,
-                },
+                // So Linux shows a server that is the director itself, too.
+                forwarding: Forwarding::Route,
                 tunnel: Tunnel::default(),
                 weight: if server.is_failed() { 0 } else { server.wanted_weight().into() },
                 upper_threshold,
@@ -130,20 +158,23 @@ impl Kept {
             },
             connections: Connections { active: load.active, inactive: load.inactive, persistent: 0 },
             counts: self.counts((key, Some(server.rip)), report::stats(sight.datapath, server)),
-            rates: Counts::default(),
+            rates: self.rate((key, Some(server.rip))),
         }
     }
 
-    /// Under direct routing nothing is seen of what servers answer.
-    fn counts(&self, of: (ServiceKey, Option<IpAddr>), stats: Stats) -> Counts {
-        let zero = self.zeros.get(&of).copied().unwrap_or_default();
-        Counts {
-            connections: stats.connections.saturating_sub(zero.connections),
-            in_packets: stats.packets.saturating_sub(zero.packets),
-            out_packets: 0,
-            in_bytes: stats.bytes.saturating_sub(zero.bytes),
-            out_bytes: 0,
-        }
+    fn counts(&self, whose: Whose, stats: Stats) -> Counts {
+        counts(stats, self.zeros.get(&whose).copied().unwrap_or_default())
+    }
+}
+
+/// What was counted since `zero`. Under direct routing nothing is seen of what servers answer.
+const fn counts(stats: Stats, zero: Stats) -> Counts {
+    Counts {
+        connections: stats.connections.saturating_sub(zero.connections),
+        in_packets: stats.packets.saturating_sub(zero.packets),
+        out_packets: 0,
+        in_bytes: stats.bytes.saturating_sub(zero.bytes),
+        out_bytes: 0,
     }
 }
 

@@ -16,6 +16,7 @@ use lb_common::layout::Stats;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
+    time::MissedTickBehavior,
 };
 use tracing::{error, info, warn};
 
@@ -42,6 +43,7 @@ use super::{
     tell::Teller,
 };
 use crate::{
+    adm,
     config::Config,
     control::{Action, Director, Event},
     health::Delays,
@@ -93,6 +95,8 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
     start.tell();
     inputs.teller.services_changed(daemon.director.take_news());
     let mut failure = None;
+    let mut samples = tokio::time::interval(adm::SAMPLE);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = terminate.recv() => if inputs.roles.stop() { break },
@@ -119,6 +123,7 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
                 inputs.roles.stop();
             },
             Some(ask) = inputs.asks.recv() => daemon.answer(ask, &mut inputs).await,
+            _ = samples.tick() => daemon.sample(),
         }
     }
     inputs.teller.services_end(&daemon.director);
@@ -348,6 +353,7 @@ impl Daemon {
                     instances: &self.config.vrrp.instances,
                     numbers: &self.numbers,
                     configuration: self.in_force.configuration(&self.source),
+                    by_hand: self.by_hand(),
                     checks: self.checks.account(),
                     effect: &self.effect,
                     routers: &inputs.roles.report().await,

@@ -37,6 +37,8 @@ pub(super) struct Subjects<'a> {
     pub(super) instances: &'a [VrrpInstance],
     pub(super) numbers: &'a Numbers,
     pub(super) configuration: Configuration,
+    /// Services, and real servers of them, that are not as the file says.
+    pub(super) by_hand: BTreeSet<(ServiceKey, Option<IpAddr>)>,
     pub(super) checks: &'a Account,
     /// How long after a check's ruling the maps were as it wants.
     pub(super) effect: &'a Delays,
@@ -132,6 +134,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         active: datapath.leases().is_alive(lease),
         quorum: service.wanted.quorum,
         quorum_lost: service.quorum == Quorum::Lost,
+        by_hand: subjects.by_hand.contains(&(key, None)),
         connections: total.connections,
         active_connections: total_load.active,
         inactive_connections: total_load.inactive,
@@ -140,7 +143,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         servers: servers
             .map(|((server, wanted), stats)| status::RealServer {
                 port: key.port,
-                withdrawn: is_withdrawn(service, server, wanted),
+                by_hand: subjects.by_hand.contains(&(key, Some(server.rip))),
                 ..server_status(server, wanted, *stats, load(server), interfaces)
             })
             .collect(),
@@ -202,7 +205,7 @@ fn server_status(
         eligible: server.is_eligible(),
         local: matches!(server.way(), Way::Local),
         sorry: server.is_sorry(),
-        withdrawn: false,
+        by_hand: false,
         mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
         interface: interface.map(|link| link.name.clone()),
         connections: stats.connections,
@@ -211,13 +214,6 @@ fn server_status(
         packets: stats.packets,
         bytes: stats.bytes,
     }
-}
-
-/// Did a check take it out of the list, or is it not its turn?
-fn is_withdrawn(service: &VirtualService, server: &RealServer, wanted: &WantedServer) -> bool {
-    let has_sorry = service.servers.iter().any(RealServer::is_sorry);
-    let is_lost = service.quorum == Quorum::Lost && has_sorry;
-    !wanted.inhibit_on_failure && (server.is_failed() || server.is_sorry() != is_lost)
 }
 
 fn scheduler_flags(Method { scheduler, flags }: Method) -> Vec<String> {

@@ -82,15 +82,33 @@ fn a_lost_quorum_and_the_sorry_server_are_shown() {
 }
 
 #[test]
+fn what_is_by_hand_is_shown() {
+    let mut status = status();
+    assert!(!status.to_text().contains("by hand"));
+    status.services[0].by_hand = true;
+    status.services[0].servers[0].by_hand = true;
+    let text = status.to_text();
+    assert!(text.contains(" rr, by hand: ") && text.matches("  by hand").count() == 1, "{text}");
+}
+
+#[test]
 fn what_a_daemon_of_an_earlier_version_tells_is_shown() {
     let mut json = serde_json::to_value(status()).expect("serialises");
     let service = json["services"][0].as_object_mut().expect("a service");
-    for name in ["fwmark", "scheduler_flags", "persistence", "one_packet", "sloppy", "quorum", "quorum_lost"]
-    {
+    for name in [
+        "fwmark",
+        "scheduler_flags",
+        "persistence",
+        "one_packet",
+        "sloppy",
+        "quorum",
+        "quorum_lost",
+        "by_hand",
+    ] {
         assert!(service.remove(name).is_some(), "{name}");
     }
     let server = service["servers"][0].as_object_mut().expect("a server");
-    for name in ["upper_threshold", "lower_threshold", "sorry", "withdrawn"] {
+    for name in ["upper_threshold", "lower_threshold", "sorry", "by_hand"] {
         assert!(server.remove(name).is_some(), "{name}");
     }
     assert!(serde_json::from_value::<Status>(json).is_ok());
@@ -108,7 +126,7 @@ fn status() -> Status {
         eligible: false,
         local: false,
         sorry: false,
-        withdrawn: true,
+        by_hand: false,
         mac: Some("02:00:00:00:00:01".into()),
         interface: Some("eth1".into()),
         connections: 3,
@@ -156,6 +174,7 @@ fn status() -> Status {
             active: false,
             quorum: 1,
             quorum_lost: false,
+            by_hand: false,
             connections: 3,
             active_connections: 17,
             inactive_connections: 41,

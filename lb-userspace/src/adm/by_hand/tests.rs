@@ -27,8 +27,10 @@ fn after(mut config: Config, lines: &[&str]) -> Config {
     config
 }
 
+type Shown = (String, &'static str, Vec<(u8, u16)>);
+
 /// Every service by its scheduler and its real servers by the ends of their addresses and their weights.
-fn shown(config: &Config) -> Vec<(String, &'static str, Vec<(u8, u16)>)> {
+fn shown(config: &Config) -> Vec<Shown> {
     let last = |address| match address {
         IpAddr::V4(v4) => v4.octets()[3],
         IpAddr::V6(v6) => v6.octets()[15],
@@ -65,7 +67,7 @@ fn commands_add_edit_and_delete() {
     assert!(marked.hash_port && !marked.hash_fallback && marked.is_available());
     assert_eq!(
         (marked.persistence, marked.granularity),
-        (Some(Duration::from_secs(60)), Some(Granularity(64)))
+        (Some(Duration::from_mins(1)), Some(Granularity(64)))
     );
 
     let made = after(

@@ -1,11 +1,14 @@
 //! Changes by hand: ipvsadm's commands become a configuration, which is put into force as a file's is.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use tracing::info;
 
 use super::{Daemon, Inputs};
 use crate::{
     adm::{self, Command, Table},
-    io::adm::Sight,
+    io::{adm::Sight, effective},
+    plan::ServiceKey,
     status::Reload,
 };
 
@@ -39,6 +42,18 @@ impl Daemon {
             self.kept.keep(command, &table, &sight);
         }
         Ok(())
+    }
+
+    /// Services, and real servers of them, that are not as the file says.
+    pub(super) fn by_hand(&self) -> BTreeSet<(ServiceKey, Option<IpAddr>)> {
+        let made = adm::made_by_hand(&self.file, &self.config);
+        made.into_iter().map(|(selector, server)| (effective::key(selector), server)).collect()
+    }
+
+    /// Takes a sample for what ipvsadm tells of rates.
+    pub(super) fn sample(&mut self) {
+        let sight = Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired };
+        self.kept.sample(&sight);
     }
 
     const fn sight(&self) -> Sight<'_> {
