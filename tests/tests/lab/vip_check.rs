@@ -218,6 +218,25 @@ fn every_address_of_a_group_is_asked_for() -> Result<()> {
 }
 
 #[test]
+fn a_server_with_another_mac_address_is_asked_there() -> Result<()> {
+    with_lab(&Plan::servers(2), |lab| {
+        let servers = [0, 1].map(|index| lab.servers[index].address);
+        let service = servers.iter().fold(lab.http("rr").line(CHECK), |all, rip| all.unchecked(*rip, 1));
+        lab.balance(&service, 2)?;
+        let (own, mac) = (lab.servers[0].netns(), "02:77:00:00:00:11");
+        own.sysctl("ipv4/conf/net0/arp_notify", "1")?;
+        own.ip(&format!("link set net0 address {mac}"))?;
+        // What goes to the address of before is no longer for it.
+        lab.director.wait_status("rs1 to be known by its MAC address", BOUND, |status| {
+            status.server(servers[0]).is_ok_and(|server| server.mac.as_deref() == Some(mac))
+        })?;
+        lab.wait_eligible(2)?;
+        address_of(lab, 0, Family::V4, "del")?;
+        wait_down(lab, servers[0], HTTP, &["it does not answer for 10.77.0.100 port 80"]).map(drop)
+    })
+}
+
+#[test]
 fn no_connection_comes_about_and_none_is_left_half_open() -> Result<()> {
     with_lab(&Plan::servers(1), |lab| {
         let server = lab.servers[0].netns();
