@@ -27,8 +27,9 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target { name: "advert", seeds: "fuzz/seeds/advert", longest: 1200 },
+    Target { name: "answer", seeds: "fuzz/seeds/answer", longest: 256 },
     Target { name: "config", seeds: "lb-userspace/tests/fixtures/seeds", longest: 8192 },
 ];
 

@@ -41,7 +41,7 @@ fn wait_down(lab: &Lab, server: impl Into<IpAddr>, port: u16, says: &[&str]) -> 
     })
 }
 
-/// Whose requests for `service` are answered: those of the servers from this one on.
+/// Who answers requests to `service`, each once.
 fn answers(lab: &Lab, service: std::net::SocketAddr) -> Result<Vec<String>> {
     Ok(tally(&lab.client().sequence(service, 6)?).into_keys().collect())
 }
@@ -197,11 +197,10 @@ fn every_address_of_a_group_is_asked_for() -> Result<()> {
         };
         add(lab, 0)?;
         add(lab, 1)?;
-        let servers: String =
-            lab.servers.iter().map(|server| format!("real_server {} 80 {{\n }}\n", server.address)).collect();
+        let [one, two] = [0, 1].map(|index| lab.servers[index].address);
         let config = format!(
             "virtual_server_group G {{\n 10.77.0.100-101 80\n}}\nvirtual_server group G {{\n delay_loop 1\n lb_algo rr\n lb_kind DR\n \
-             protocol TCP\n {CHECK}\n {servers}}}\n"
+             protocol TCP\n {CHECK}\n real_server {one} 80 {{\n }}\n real_server {two} 80 {{\n }}\n}}\n"
         );
         lab.balance(&config, 4)?;
         lab.servers[0].netns().ip(&format!("addr del {second} dev lo"))?;
@@ -215,6 +214,25 @@ fn every_address_of_a_group_is_asked_for() -> Result<()> {
         }
         add(lab, 0)?;
         lab.wait_eligible(4).map(drop)
+    })
+}
+
+#[test]
+fn a_server_with_another_mac_address_is_asked_there() -> Result<()> {
+    with_lab(&Plan::servers(2), |lab| {
+        let servers = [0, 1].map(|index| lab.servers[index].address);
+        let service = servers.iter().fold(lab.http("rr").line(CHECK), |all, rip| all.unchecked(*rip, 1));
+        lab.balance(&service, 2)?;
+        let (own, mac) = (lab.servers[0].netns(), "02:77:00:00:00:11");
+        own.sysctl("ipv4/conf/net0/arp_notify", "1")?;
+        own.ip(&format!("link set net0 address {mac}"))?;
+        // What goes to the address of before is no longer for it.
+        lab.director.wait_status("rs1 to be known by its MAC address", BOUND, |status| {
+            status.server(servers[0]).is_ok_and(|server| server.mac.as_deref() == Some(mac))
+        })?;
+        lab.wait_eligible(2)?;
+        address_of(lab, 0, Family::V4, "del")?;
+        wait_down(lab, servers[0], HTTP, &["it does not answer for 10.77.0.100 port 80"]).map(drop)
     })
 }
 
