@@ -200,9 +200,9 @@ impl RealServer {
             Verdict::Down { reason } => drop(self.failures.insert(check, reason.clone())),
         }
         match verdict {
-            Verdict::Up => drop(self.shares.remove(&check)),
+            // A check that fails no longer weighs its server, as under keepalived.
+            Verdict::Up | Verdict::Down { .. } => drop(self.shares.remove(&check)),
             Verdict::UpWith(share) => drop(self.shares.insert(check, *share)),
-            Verdict::Down { .. } => {}
         }
     }
 }
@@ -311,9 +311,13 @@ impl VirtualService {
             match event {
                 Event::Way(_, way) => server.way = way.clone(),
                 Event::Check(check, verdict) => {
-                    let before = news::Health::of(server, *check);
+                    let (before, from) = (news::Health::of(server, *check), server.wanted_weight());
                     server.judge(*check, verdict);
-                    news.extend(before.change(server, *check, self.wanted.key));
+                    let (service, server, to) = (self.wanted.key, &*server, server.wanted_weight());
+                    if from != to && !matches!(verdict, Verdict::Down { .. }) {
+                        news.push(News::Weight { service, server: server.rip, from, to });
+                    }
+                    news.extend(before.change(server, *check, service));
                 }
             }
         }

@@ -38,6 +38,7 @@ mod socket;
 pub mod status;
 pub mod switch;
 pub mod tcp_echo;
+pub mod timeline;
 pub mod trunk;
 pub mod wait;
 mod wiring;

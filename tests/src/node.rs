@@ -53,6 +53,11 @@ impl Node {
         &self.dir
     }
 
+    /// Where its daemon pins its maps.
+    pub fn pin_dir(&self) -> &Path {
+        &self.pin_dir
+    }
+
     /// Starts `xlvs` on `config` and waits until it is ready.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What people are told of: real servers that come up and go down, and quorums that are gained and lost.
+//! What people are told of: real servers that come up, go down and change their weight, and quorums that are gained and lost.
 
 use std::net::IpAddr;
 
@@ -28,6 +28,17 @@ pub enum News {
         /// The RIP.
         server: IpAddr,
     },
+    /// A check gave a real server another weight.
+    Weight {
+        /// Of which service.
+        service: ServiceKey,
+        /// The RIP.
+        server: IpAddr,
+        /// Before.
+        from: u16,
+        /// Now.
+        to: u16,
+    },
     /// A reload took a real server away that was up.
     Removed {
         /// From which service.
@@ -43,6 +54,8 @@ pub enum News {
         is_up: bool,
         /// It was so from the beginning.
         is_first: bool,
+        /// The sorry server that stands in from now on, or no longer does.
+        sorry: Option<IpAddr>,
         /// The numbers that decided, as keepalived writes them: `quorum+hysteresis=sum <= weight`.
         rule: String,
     },

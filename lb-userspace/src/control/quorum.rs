@@ -37,8 +37,12 @@ impl VirtualService {
         self.quorum = before.after(weight, least, hysteresis);
         let has_sorry = self.servers.iter().any(|server| server.is_sorry);
         let is_held = self.quorum == Quorum::Held;
+        let mut sorry = None;
         for server in &mut self.servers {
-            server.is_called = if server.is_sorry { !is_held } else { is_held || !has_sorry };
+            let is_called = if server.is_sorry { !is_held } else { is_held || !has_sorry };
+            if std::mem::replace(&mut server.is_called, is_called) != is_called && server.is_sorry {
+                sorry = Some(server.rip);
+            }
         }
         // In the beginning a loss is told only where it has a consequence.
         let is_first = before == Quorum::Unknown;
@@ -47,6 +51,7 @@ impl VirtualService {
             service: self.wanted.key,
             is_up: is_held,
             is_first,
+            sorry,
             rule: rule(is_held, least, hysteresis, weight),
         })
     }
@@ -164,7 +169,9 @@ mod tests {
         let mut director = director(&wanted(false, true));
         assert_eq!(pool(&director.everything()), Some(&[(2, 2)][..]));
         let rule = "3-0=3 > 0".to_owned();
-        assert_eq!(director.take_news(), [News::Quorum { service: KEY, is_up: false, is_first: true, rule }]);
+        let sorry = Some(rip(9));
+        let lost = News::Quorum { service: KEY, is_up: false, is_first: true, sorry, rule };
+        assert_eq!(director.take_news(), [lost]);
         director.handle(&failed(1));
         director.handle(&failed(2));
         assert_eq!(director.take_news(), []);
@@ -179,8 +186,8 @@ mod tests {
         assert_eq!(director.take_news(), [told(1)]);
         let actions = director.handle(&Event::Check(2, Verdict::Up));
         assert_eq!(pool(&actions), Some(&[(1, 2), (0, 2)][..]));
-        let gained =
-            News::Quorum { service: KEY, is_up: true, is_first: false, rule: "3+0=3 <= 4".to_owned() };
+        let rule = "3+0=3 <= 4".to_owned();
+        let gained = News::Quorum { service: KEY, is_up: true, is_first: false, sorry, rule };
         assert_eq!(director.take_news(), [told(2), gained]);
     }
 
@@ -189,14 +196,15 @@ mod tests {
         let mut director = director(&wanted(false, false));
         let rule = "3+0=3 <= 4".to_owned();
         let added = |last| News::Added { service: KEY, server: rip(last) };
-        let held = News::Quorum { service: KEY, is_up: true, is_first: true, rule };
+        let held = News::Quorum { service: KEY, is_up: true, is_first: true, sorry: None, rule };
         assert_eq!(director.take_news(), [added(1), added(2), held]);
         for _ in 0..2 {
             director.handle(&failed(2));
         }
         let reason = "connection refused".to_owned();
         let down = News::Check { service: KEY, server: rip(2), is_up: false, reason, is_whole: true };
-        let lost = News::Quorum { service: KEY, is_up: false, is_first: false, rule: "3-0=3 > 2".to_owned() };
+        let (sorry, rule) = (Some(rip(9)), "3-0=3 > 2".to_owned());
+        let lost = News::Quorum { service: KEY, is_up: false, is_first: false, sorry, rule };
         assert_eq!(director.take_news(), [down, lost]);
         assert_eq!(director.take_news(), []);
     }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub pace: Pace,
     /// Every failed probe is logged while the server is up. The machine knows nothing of it.
     pub log_all_failures: bool,
+    /// How it goes about failures.
+    pub manner: Manner,
 }
 
 /// How long a check rests between two steps of a round.
@@ -43,6 +45,34 @@ pub enum Pace {
     AtOnce,
 }
 
+/// How a check goes about failures: each kind in keepalived has a way of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Manner {
+    /// Retries are for a server that is up, and the first probe decides alone.
+    #[default]
+    Usual,
+    /// A server that is down has its retries too: it is probed in bursts. The first probe decides alone.
+    Bursts,
+    /// A server has its retries whatever is known of it.
+    BurstsFromStart,
+    /// As usual, but a server that is down rests for the longer of both delays, and after the step that has brought it down
+    /// passes, all must pass, that one again.
+    Pages,
+    /// As usual, but a rest begins with the probe before it.
+    Programs,
+}
+
+impl Manner {
+    /// Does a server of this standing have retries?
+    fn retries(self, standing: Standing) -> bool {
+        match standing {
+            Standing::Unknown => self == Self::BurstsFromStart,
+            Standing::Up => true,
+            Standing::Down => matches!(self, Self::Bursts | Self::BurstsFromStart),
+        }
+    }
+}
+
 impl Default for Settings {
     /// What keepalived does for a `TCP_CHECK` without options in a `virtual_server` without `delay_loop`.
     fn default() -> Self {
@@ -55,6 +85,16 @@ impl Default for Settings {
             steps: 1,
             pace: Pace::Loop,
             log_all_failures: false,
+            manner: Manner::Bursts,
+        }
+    }
+}
+
+impl Settings {
+    fn rest_while_down(&self) -> Duration {
+        match self.manner {
+            Manner::Pages => self.delay_loop.max(self.delay_before_retry),
+            Manner::Usual | Manner::Bursts | Manner::BurstsFromStart | Manner::Programs => self.delay_loop,
         }
     }
 }
@@ -114,14 +154,16 @@ pub enum Output {
 
 /// The check of one real server.
 ///
-/// Without a verdict the server counts as up, but the first probe that fails decides alone: it is not retried. A step that
-/// has brought it down is probed until it passes; then all steps must, from the first on, as in keepalived.
+/// Without a verdict the server counts as up. A step that has brought it down is probed until it passes; then all steps
+/// must, from the first on, as in keepalived.
 #[derive(Debug, Clone)]
 pub struct Check {
     settings: Settings,
     standing: Standing,
     phase: Phase,
     step: u32,
+    /// Failed probes that were forgiven since one passed or the retries were used up.
+    failures: u32,
     /// The present step has brought the server down.
     is_suspect: bool,
     share: Option<Share>,
@@ -133,14 +175,14 @@ pub struct Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Unknown,
-    Up { failures: u32 },
+    Up,
     Down,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Resting { since: Instant, until: Instant },
-    Probing,
+    Probing { since: Instant },
 }
 
 impl Check {
@@ -152,6 +194,7 @@ impl Check {
             standing: Standing::Unknown,
             phase: Phase::Resting { since: now, until },
             step: 0,
+            failures: 0,
             is_suspect: false,
             share: None,
             said: None,
@@ -170,9 +213,10 @@ impl Check {
         self.settings = settings;
         if let Phase::Resting { since, until } = &mut self.phase {
             let longest = match self.standing {
+                _ if self.failures > 0 => settings.delay_before_retry,
                 Standing::Unknown => settings.warmup,
-                Standing::Up { failures: 0 } | Standing::Down => settings.delay_loop,
-                Standing::Up { .. } => settings.delay_before_retry,
+                Standing::Up => settings.delay_loop,
+                Standing::Down => settings.rest_while_down(),
             };
             *until = (*until).min(*since + longest);
         }
@@ -180,22 +224,21 @@ impl Check {
 
     /// Takes the result of a probe; one that nobody asked for is ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        if self.phase != Phase::Probing {
-            return;
-        }
+        let Phase::Probing { since: begun } = self.phase else { return };
         let rest = match input {
             Input::Passed => self.passed(None),
             Input::PassedWith(share) => self.passed(Some(share)),
             Input::Failed { reason } => self.failed(reason),
             Input::Inconclusive => self.settings.delay_loop,
         };
-        self.phase = Phase::Resting { since: now, until: now + rest };
+        let since = if self.settings.manner == Manner::Programs { begun } else { now };
+        self.phase = Phase::Resting { since, until: now.max(since + rest) };
     }
 
     /// Starts the probe that is due at `now`, if one is.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.next_deadline().is_some_and(|at| at <= now) {
-            self.phase = Phase::Probing;
+            self.phase = Phase::Probing { since: now };
             self.probe = Some(self.settings.timeout);
         }
     }
@@ -204,7 +247,7 @@ impl Check {
     pub fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Resting { until, .. } => Some(until),
-            Phase::Probing => None,
+            Phase::Probing { .. } => None,
         }
     }
 
@@ -217,12 +260,10 @@ impl Check {
     }
 
     fn passed(&mut self, share: Option<Share>) -> Duration {
-        let was_up = matches!(self.standing, Standing::Up { .. });
-        if was_up {
-            self.standing = Standing::Up { failures: 0 };
-        }
-        let was_suspect = std::mem::take(&mut self.is_suspect);
-        self.step = if was_suspect && self.settings.steps > 1 { 0 } else { self.step + 1 };
+        let was_up = self.standing == Standing::Up;
+        self.failures = 0;
+        let begins_anew = self.settings.steps > 1 || self.settings.manner == Manner::Pages;
+        self.step = if std::mem::take(&mut self.is_suspect) && begins_anew { 0 } else { self.step + 1 };
         if self.step < self.settings.steps {
             return match self.settings.pace {
                 Pace::AtOnce => Duration::ZERO,
@@ -232,18 +273,9 @@ impl Check {
         }
         self.step = 0;
         if !was_up || self.share != share {
-            self.standing = Standing::Up { failures: 0 };
+            self.standing = Standing::Up;
             self.share = share;
             self.say(share.map_or(Verdict::Up, Verdict::UpWith));
-        }
-        self.settings.delay_loop
-    }
-
-    /// Where steps follow each other at once, they all do again.
-    fn rest_after_failure(&mut self) -> Duration {
-        match self.settings.pace {
-            Pace::AtOnce => self.step = 0,
-            Pace::Loop | Pace::FastRecovery => self.is_suspect = true,
         }
         self.settings.delay_loop
     }
@@ -254,18 +286,21 @@ impl Check {
     }
 
     fn failed(&mut self, reason: String) -> Duration {
-        match self.standing {
-            Standing::Up { failures } if failures < self.settings.retry => {
-                self.standing = Standing::Up { failures: failures + 1 };
-                self.settings.delay_before_retry
-            }
-            Standing::Unknown | Standing::Up { .. } => {
-                self.standing = Standing::Down;
-                self.say(Verdict::Down { reason });
-                self.rest_after_failure()
-            }
-            Standing::Down => self.rest_after_failure(),
+        if self.failures < self.settings.retry && self.settings.manner.retries(self.standing) {
+            self.failures += 1;
+            return self.settings.delay_before_retry;
         }
+        self.failures = 0;
+        if self.standing != Standing::Down {
+            self.standing = Standing::Down;
+            self.say(Verdict::Down { reason });
+        }
+        match self.settings.pace {
+            // Where steps follow each other at once, they all do again.
+            Pace::AtOnce => self.step = 0,
+            Pace::Loop | Pace::FastRecovery => self.is_suspect = true,
+        }
+        self.settings.rest_while_down()
     }
 }
 

@@ -15,6 +15,7 @@ const SETTINGS: Settings = Settings {
     steps: 1,
     pace: Pace::Loop,
     log_all_failures: false,
+    manner: Manner::Usual,
 };
 
 fn refused() -> Input {
@@ -33,11 +34,11 @@ fn verdict(check: &mut Check) -> Option<Verdict> {
     }
 }
 
-fn in_standing(now: Instant, standing: Standing) -> Check {
+fn in_standing(now: Instant, (standing, failures): (Standing, u32)) -> Check {
     let mut check = Check::new(now, SETTINGS, 0);
     check.handle_timeout(now);
     assert_eq!(check.poll_output(), Some(Output::Probe { step: 0, timeout: SETTINGS.timeout }));
-    check.standing = standing;
+    (check.standing, check.failures) = (standing, failures);
     check
 }
 
@@ -47,25 +48,25 @@ fn transition_table() {
     let loop_ = SETTINGS.delay_loop;
     let retry = SETTINGS.delay_before_retry;
     let rows = [
-        (Unknown, Input::Passed, Up { failures: 0 }, Some(Verdict::Up), loop_),
-        (Unknown, refused(), Down, Some(down()), loop_),
-        (Unknown, Input::Inconclusive, Unknown, None, loop_),
-        (Up { failures: 0 }, Input::Passed, Up { failures: 0 }, None, loop_),
-        (Up { failures: 0 }, refused(), Up { failures: 1 }, None, retry),
-        (Up { failures: 1 }, refused(), Up { failures: 2 }, None, retry),
-        (Up { failures: 2 }, refused(), Down, Some(down()), loop_),
-        (Up { failures: 2 }, Input::Passed, Up { failures: 0 }, None, loop_),
-        (Up { failures: 1 }, Input::Inconclusive, Up { failures: 1 }, None, loop_),
-        (Down, Input::Passed, Up { failures: 0 }, Some(Verdict::Up), loop_),
-        (Down, refused(), Down, None, loop_),
-        (Down, Input::Inconclusive, Down, None, loop_),
+        ((Unknown, 0), Input::Passed, (Up, 0), Some(Verdict::Up), loop_),
+        ((Unknown, 0), refused(), (Down, 0), Some(down()), loop_),
+        ((Unknown, 0), Input::Inconclusive, (Unknown, 0), None, loop_),
+        ((Up, 0), Input::Passed, (Up, 0), None, loop_),
+        ((Up, 0), refused(), (Up, 1), None, retry),
+        ((Up, 1), refused(), (Up, 2), None, retry),
+        ((Up, 2), refused(), (Down, 0), Some(down()), loop_),
+        ((Up, 2), Input::Passed, (Up, 0), None, loop_),
+        ((Up, 1), Input::Inconclusive, (Up, 1), None, loop_),
+        ((Down, 0), Input::Passed, (Up, 0), Some(Verdict::Up), loop_),
+        ((Down, 0), refused(), (Down, 0), None, loop_),
+        ((Down, 0), Input::Inconclusive, (Down, 0), None, loop_),
     ];
     let now = Instant::now();
     for (before, input, after, said, rest) in rows {
         let row = format!("{before:?} + {input:?}");
         let mut check = in_standing(now, before);
         check.handle(now, input);
-        assert_eq!(check.standing, after, "{row}");
+        assert_eq!((check.standing, check.failures), after, "{row}");
         assert_eq!(verdict(&mut check), said, "{row}");
         assert_eq!(check.next_deadline(), Some(now + rest), "{row}");
     }
@@ -108,7 +109,7 @@ fn the_first_probe_falls_within_the_warmup() {
 #[test]
 fn retuning_keeps_the_standing_and_shortens_a_rest() {
     let now = Instant::now();
-    let mut check = in_standing(now, Standing::Down);
+    let mut check = in_standing(now, (Standing::Down, 0));
     check.handle(now, refused());
     check.retune(Settings { delay_loop: Duration::from_secs(2), ..SETTINGS });
     assert_eq!(check.standing, Standing::Down);
@@ -222,6 +223,43 @@ fn a_step_that_failed_must_pass_before_all_do() {
     assert_eq!(said, [down(), Verdict::Up]);
     let (probed, said) = steps(two(Pace::AtOnce), &[passed(), refused(), passed(), passed()]);
     assert_eq!((probed, said), (vec![(0, 0), (1, 6), (0, 0), (1, 6)], vec![down(), Verdict::Up]));
+}
+
+/// The seconds from each probe to the next.
+fn rests(settings: Settings, answers: &[Input]) -> (Vec<u64>, Vec<Verdict>) {
+    let (probed, said) = steps(settings, answers);
+    (probed.into_iter().map(|(_, rest)| rest).collect(), said)
+}
+
+#[test]
+fn each_kind_has_its_own_way_while_a_server_is_down() {
+    let of = |manner| Settings { manner, ..SETTINGS };
+    let from_start = [refused(), refused(), refused(), refused(), Input::Passed, Input::Passed];
+    let both = vec![down(), Verdict::Up];
+    assert_eq!(rests(of(Manner::Usual), &from_start), (vec![6, 6, 6, 6, 6, 6], both.clone()));
+    assert_eq!(rests(of(Manner::Bursts), &from_start), (vec![6, 1, 1, 6, 6, 6], both.clone()));
+    assert_eq!(rests(of(Manner::BurstsFromStart), &from_start), (vec![1, 1, 6, 1, 6, 6], both.clone()));
+    let slow = Settings { delay_before_retry: Duration::from_secs(9), retry: 1, ..of(Manner::Pages) };
+    let answers = [Input::Passed, refused(), refused(), refused(), Input::Passed, refused()];
+    assert_eq!(rests(slow, &answers), (vec![6, 9, 9, 9, 6, 9], vec![Verdict::Up, down()]));
+    let answers = [refused(), Input::Passed, Input::Passed, refused(), Input::Passed];
+    assert_eq!(rests(slow, &answers), (vec![9, 6, 6, 9, 6], both));
+    let fast = Settings { pace: Pace::FastRecovery, ..slow };
+    assert_eq!(rests(fast, &[refused(), Input::Passed, Input::Passed]).0, [9, 0, 6]);
+}
+
+#[test]
+fn a_program_is_run_again_so_long_after_its_beginning() {
+    let start = Instant::now();
+    let mut check = Check::new(start, Settings { manner: Manner::Programs, ..SETTINGS }, 0);
+    let mut run = |begin: u64, end: u64, input| {
+        check.handle_timeout(start + Duration::from_secs(begin));
+        check.handle(start + Duration::from_secs(end), input);
+        check.next_deadline().map(|at| (at - start).as_secs())
+    };
+    assert_eq!(run(0, 2, Input::Passed), Some(6));
+    assert_eq!(run(6, 20, Input::Passed), Some(20), "at once where it took longer");
+    assert_eq!(run(20, 22, refused()), Some(22), "a retry too");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
         check::{CheckTiming, Checker, Probe},
         vrrp::{Family, VrrpInstance},
     },
-    health::{self, Pace},
+    health::{self, Manner, Pace},
     plan::{ServiceKey, Wanted, WantedServer, mapped},
     vrrp::{Numbers, RouterId},
 };
@@ -238,11 +238,15 @@ fn lease(selector: Selector, config: &Config, numbers: &Numbers) -> u16 {
 fn probing(checker: &Checker) -> Probing {
     let timing = checker.timing;
     let CheckTiming { connect_timeout, retry, delay_before_retry, delay_loop, warmup, .. } = timing;
-    let (steps, pace) = match &checker.probe {
-        Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery),
-        Probe::Http(http) => (http.urls.len(), Pace::Loop),
-        Probe::Smtp(smtp) => (smtp.hosts.len(), Pace::AtOnce),
-        _ => (1, Pace::Loop),
+    let (steps, pace, manner) = match &checker.probe {
+        Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery, Manner::Pages),
+        Probe::Http(http) => (http.urls.len(), Pace::Loop, Manner::Pages),
+        Probe::Smtp(smtp) => (smtp.hosts.len(), Pace::AtOnce, Manner::BurstsFromStart),
+        Probe::Tcp(_) => (1, Pace::Loop, Manner::Bursts),
+        Probe::Misc(_) => (1, Pace::Loop, Manner::Programs),
+        Probe::Dns(_) | Probe::Udp(_) | Probe::Ping(_) | Probe::File(_) | Probe::Bfd => {
+            (1, Pace::Loop, Manner::Usual)
+        }
     };
     let settings = health::Settings {
         delay_loop,
@@ -253,6 +257,7 @@ fn probing(checker: &Checker) -> Probing {
         steps: steps as u32,
         pace,
         log_all_failures: timing.log_all_failures,
+        manner,
     };
     (Arc::new(checker.probe.clone()), settings)
 }

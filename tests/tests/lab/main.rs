@@ -19,4 +19,5 @@ mod reload;
 mod situations;
 mod syn_flood;
 mod tagged;
+mod timelines;
 mod transfers;

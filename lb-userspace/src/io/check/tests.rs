@@ -25,6 +25,7 @@ const FAST: Settings = Settings {
     steps: 1,
     pace: crate::health::Pace::Loop,
     log_all_failures: false,
+    manner: crate::health::Manner::Usual,
 };
 
 fn spec(id: u32, address: SocketAddr) -> CheckSpec {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use tracing::{info, warn};
+
 use super::Teller;
 use crate::alert::{Alert, Name};
 use crate::config::Config;
@@ -52,10 +54,39 @@ fn find(service: &VirtualServer, server: IpAddr) -> Option<&RealServer> {
     service.real_servers.iter().find(|known| known.address == server)
 }
 
+/// Logs what checks decide; `decides` where the server as a whole comes up or goes down with it.
+fn log(news: &News) {
+    match news {
+        News::Check { service, server, is_up: true, is_whole: decides, .. } => {
+            info!(%server, %service, decides, "a check passes");
+        }
+        News::Check { service, server, is_up: false, is_whole: decides, reason } => {
+            warn!(%server, %service, decides, reason, "a check fails");
+        }
+        News::Weight { service, server, from, to } => {
+            info!(%server, %service, from, to, "a check gives another weight");
+        }
+        News::Added { .. } | News::Removed { .. } => {}
+        News::Quorum { service, is_up, sorry, rule, .. } => {
+            if *is_up {
+                info!(%service, rule, "the quorum is gained");
+            } else {
+                warn!(%service, rule, "the quorum is lost");
+            }
+            match (sorry, is_up) {
+                (Some(server), true) => info!(%server, %service, "the sorry server is relieved"),
+                (Some(server), false) => warn!(%server, %service, "the sorry server stands in"),
+                (None, _) => {}
+            }
+        }
+    }
+}
+
 impl Teller {
     /// That real servers or quorums changed.
     pub(in crate::io) fn services_changed(&self, news: Vec<News>) {
         for news in news {
+            log(&news);
             match news {
                 News::Check { service, server, is_up, reason, is_whole } => {
                     let why = if is_up {
@@ -70,10 +101,11 @@ impl Teller {
                         self.notify_of_server(service, server, true);
                     }
                 }
+                News::Weight { .. } => {}
                 News::Removed { service, server } => {
                     self.server_changed(service, server, false, "Removing", true);
                 }
-                News::Quorum { service, is_up, is_first, rule } => {
+                News::Quorum { service, is_up, is_first, rule, .. } => {
                     let what = match (is_first, is_up) {
                         (true, true) => "Starting with quorum up",
                         (true, false) => "Starting with quorum down",

@@ -1,0 +1,123 @@
+//! Plays the faults of all scenarios in the namespace of the servers, from the first probe on.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::scenario::{Action, Fault, Scenario};
+use super::servers::Servers;
+use crate::node::Node;
+
+/// Whom the first probe of all reaches.
+pub(super) const CLOCK: &str = "10.64.0.1:80";
+/// The configuration of that.
+pub(super) const CLOCK_SERVICE: &str = "virtual_server 10.65.0.1 80 {
+    delay_loop 600
+    lb_kind DR
+    protocol TCP
+    real_server 10.64.0.1 80 {
+        TCP_CHECK {
+            warmup 0
+        }
+    }
+}
+";
+
+/// Where it is played.
+#[derive(Debug, Clone)]
+pub(super) struct Stage {
+    pub(super) servers: Arc<Node>,
+    pub(super) director: Arc<Node>,
+    /// For the files of scenarios.
+    pub(super) directory: PathBuf,
+}
+
+/// What the player tells: that everything is ready for the daemon, then when the first probe came.
+pub(super) enum Cue {
+    Ready,
+    Zero(Instant),
+}
+
+impl Stage {
+    /// Plays until it is stopped.
+    pub(super) fn play(
+        &self,
+        scenarios: &[Scenario],
+        cues: Sender<Cue>,
+        stopped: oneshot::Receiver<()>,
+    ) -> Result<()> {
+        let faults = scenarios.iter().flat_map(|scenario| scenario.faults.iter().cloned());
+        let (first, mut later): (Vec<_>, Vec<_>) = faults.partition(|fault| fault.at.is_zero());
+        later.sort_by_key(|fault| fault.at);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        self.servers.netns().enter(|| {
+            runtime.block_on(async {
+                tokio::select! {
+                    acted = self.act(first, later, cues) => acted,
+                    _ = stopped => Ok(()),
+                }
+            })
+        })
+    }
+
+    async fn act(&self, first: Vec<Fault>, later: Vec<Fault>, cues: Sender<Cue>) -> Result<()> {
+        let mut servers = Servers::default();
+        for fault in first {
+            self.perform(fault, &mut servers).await?;
+        }
+        let clock: SocketAddr = CLOCK.parse()?;
+        let clock = TcpListener::bind(clock).await.with_context(|| CLOCK)?;
+        let _ = cues.send(Cue::Ready);
+        let (_probe, _) = clock.accept().await?;
+        let zero = Instant::now();
+        let _ = cues.send(Cue::Zero(zero));
+        for fault in later {
+            tokio::time::sleep_until((zero + fault.at).into()).await;
+            self.perform(fault, &mut servers).await?;
+        }
+        std::future::pending().await
+    }
+
+    async fn perform(&self, fault: Fault, servers: &mut Servers) -> Result<()> {
+        let interface = self.director.interface();
+        match fault.action {
+            Action::Accept(address) => servers.accept(address).await,
+            Action::Page(address, path, answer) => servers.page(address, path, answer).await,
+            Action::Mail(address, greeting, helo) => servers.mail(address, greeting, helo).await,
+            Action::Names(address, code) => servers.names(address, code).await,
+            Action::Echo(address) => servers.echo(address).await,
+            Action::Deaf(address) => servers.deaf(address).await,
+            Action::Refuse(address) => {
+                servers.refuse(address).await;
+                Ok(())
+            }
+            Action::File(name, text) => replace(&self.directory.join(name), &text),
+            Action::Mute(address) => ip(&self.servers, format!("rule add from {address} blackhole")).await,
+            Action::Unmute(address) => ip(&self.servers, format!("rule del from {address} blackhole")).await,
+            Action::Hold(address) => ip(&self.director, format!("addr add {address} dev {interface}")).await,
+            Action::Yield(address) => {
+                ip(&self.director, format!("addr del {address}/32 dev {interface}")).await
+            }
+        }
+    }
+}
+
+/// Runs `ip` on the namespace of `node` while the servers serve.
+async fn ip(node: &Arc<Node>, arguments: String) -> Result<()> {
+    let node = Arc::clone(node);
+    tokio::task::spawn_blocking(move || node.netns().ip(&arguments).map(drop)).await?
+}
+
+/// Nobody reads half of it.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("{text}\n")).with_context(|| new.display().to_string())?;
+    fs::rename(&new, path).with_context(|| path.display().to_string())
+}
