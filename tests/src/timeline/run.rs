@@ -88,7 +88,7 @@ fn play(site: &mut Site, scenarios: &[Scenario], subject: Subject) -> Result<(In
     let directory = director.dir().to_owned();
     let services: String = scenarios.iter().map(|scenario| scenario.configuration(&directory)).collect();
     let config = format!("{GLOBALS}{CLOCK_SERVICE}{services}");
-    let stage = Stage { servers, director: Arc::clone(&director), directory };
+    let stage = Stage { servers, directory };
     let (cues, cue) = channel();
     let (stop, stopped) = oneshot::channel();
     thread::scope(|scope| {
@@ -115,7 +115,7 @@ fn observe(
     let place = Director::new(netns, host::binary(), Vec::new(), director.dir(), pins);
     let path = place.write_config(config)?;
     let mut command = match subject {
-        Subject::Xlvs => place.command(&path, &[])?,
+        Subject::Xlvs => place.command(&path, &[director.interface().to_owned()])?,
         Subject::Keepalived => keepalived(director)?,
     };
     let (reader, writer) = std::io::pipe()?;
@@ -126,10 +126,7 @@ fn observe(
     let lines = Mutex::new(Vec::new());
     thread::scope(|scope| {
         scope.spawn(|| read(reader, &lines));
-        let zero = match cue.recv_timeout(BOUND) {
-            Ok(Cue::Zero(zero)) => zero,
-            _ => bail!("no probe came: {:#?}", lines.lock()),
-        };
+        let Ok(Cue::Zero(zero)) = cue.recv_timeout(BOUND) else { bail!("no probe came: {lines:#?}") };
         thread::sleep((zero + LENGTH).saturating_duration_since(Instant::now()));
         running.stop(Signal::SIGTERM, BOUND)?;
         Ok(zero)
@@ -143,11 +140,11 @@ fn read(reader: PipeReader, lines: &Mutex<Vec<Line>>) {
     }
 }
 
-/// Its health checker alone, with a log of every decision.
+/// Its health checker and its virtual routers, with a log of every decision.
 fn keepalived(director: &Node) -> Result<Command> {
     let mut command = director.netns().command("keepalived")?;
-    command.args(["-C", "-n", "-l", "-D", "-f"]).arg(director.dir().join("keepalived.conf"));
-    for (option, file) in [("-p", "parent.pid"), ("-c", "checkers.pid")] {
+    command.args(["-n", "-l", "-D", "-f"]).arg(director.dir().join("keepalived.conf"));
+    for (option, file) in [("-p", "parent.pid"), ("-c", "checkers.pid"), ("-r", "vrrp.pid")] {
         command.arg(option).arg(director.dir().join(file));
     }
     Ok(command)

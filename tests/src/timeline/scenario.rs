@@ -51,10 +51,6 @@ pub(super) enum Action {
     Unmute(IpAddr),
     /// `file NAME TEXT`: in the directory of the run.
     File(String, String),
-    /// `hold A`: the director has the address.
-    Hold(IpAddr),
-    /// `yield A`: it has it no more.
-    Yield(IpAddr),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +112,6 @@ impl Fault {
             "mute" => Action::Mute(next(&mut words)?),
             "unmute" => Action::Unmute(next(&mut words)?),
             "file" => Action::File(next(&mut words)?, rest(&mut words)),
-            "hold" => Action::Hold(next(&mut words)?),
-            "yield" => Action::Yield(next(&mut words)?),
             _ => bail!("{verb} cannot happen"),
         };
         ensure!(words.next().is_none(), "too many words");

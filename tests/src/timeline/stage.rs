@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
@@ -17,9 +17,12 @@ use crate::node::Node;
 
 /// Whom the first probe of all reaches.
 pub(super) const CLOCK: &str = "10.64.0.1:80";
+/// As often as its configuration says.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// The configuration of that.
 pub(super) const CLOCK_SERVICE: &str = "virtual_server 10.65.0.1 80 {
-    delay_loop 600
+    delay_loop 1
+    lb_algo rr
     lb_kind DR
     protocol TCP
     real_server 10.64.0.1 80 {
@@ -34,7 +37,6 @@ pub(super) const CLOCK_SERVICE: &str = "virtual_server 10.65.0.1 80 {
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
     pub(super) servers: Arc<Node>,
-    pub(super) director: Arc<Node>,
     /// For the files of scenarios.
     pub(super) directory: PathBuf,
 }
@@ -75,8 +77,11 @@ impl Stage {
         let clock: SocketAddr = CLOCK.parse()?;
         let clock = TcpListener::bind(clock).await.with_context(|| CLOCK)?;
         let _ = cues.send(Cue::Ready);
-        let (_probe, _) = clock.accept().await?;
-        let zero = Instant::now();
+        // A daemon that begins may be late with everything; with the second probe it has its pace.
+        for _ in 0..2 {
+            clock.accept().await?;
+        }
+        let zero = Instant::now() - CLOCK_INTERVAL;
         let _ = cues.send(Cue::Zero(zero));
         for fault in later {
             tokio::time::sleep_until((zero + fault.at).into()).await;
@@ -86,7 +91,6 @@ impl Stage {
     }
 
     async fn perform(&self, fault: Fault, servers: &mut Servers) -> Result<()> {
-        let interface = self.director.interface();
         match fault.action {
             Action::Accept(address) => servers.accept(address).await,
             Action::Page(address, path, answer) => servers.page(address, path, answer).await,
@@ -101,10 +105,6 @@ impl Stage {
             Action::File(name, text) => replace(&self.directory.join(name), &text),
             Action::Mute(address) => ip(&self.servers, format!("rule add from {address} blackhole")).await,
             Action::Unmute(address) => ip(&self.servers, format!("rule del from {address} blackhole")).await,
-            Action::Hold(address) => ip(&self.director, format!("addr add {address} dev {interface}")).await,
-            Action::Yield(address) => {
-                ip(&self.director, format!("addr del {address}/32 dev {interface}")).await
-            }
         }
     }
 }
