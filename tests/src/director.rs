@@ -325,9 +325,19 @@ impl Director {
     /// # Errors
     /// When it fails.
     pub fn ipvsadm(&self, arguments: &[&str]) -> Result<String> {
+        self.ipvsadm_with(arguments, "")
+    }
+
+    /// The same with an input, which `-R` reads.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn ipvsadm_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let path = self.dir.join("ipvsadm.rules");
+        fs::write(&path, input)?;
         let mut command = Command::new(&self.binary);
         command.arg("adm").args(arguments).env("XLVS_STATE_DIR", &self.state_dir);
-        process::output(&mut command)
+        process::output(command.stdin(File::open(&path)?))
     }
 
     fn exited(&mut self) -> Result<Option<ExitStatus>> {

@@ -134,6 +134,8 @@ pub struct Service {
     pub quorum: u32,
     /// Whether less is up.
     pub quorum_lost: bool,
+    /// Made or changed by hand.
+    pub by_hand: bool,
     /// Connections scheduled.
     pub connections: u64,
     /// Active ones there are now.
@@ -167,6 +169,8 @@ pub struct Server {
     pub local: bool,
     /// Whether it is the sorry server.
     pub sorry: bool,
+    /// Made or changed by hand.
+    pub by_hand: bool,
     /// Its link-layer address.
     pub mac: Option<String>,
     /// The interface it is reached through.

@@ -117,8 +117,7 @@ pub fn differences(expected: &[Moment], got: &[Moment], tolerance: Duration) -> 
         let got = got.remove(&subject).unwrap_or_default();
         let decisions = |moments: &[Moment]| moments.iter().map(|one| one.decision).collect::<Vec<_>>();
         if decisions(&expected) != decisions(&got) {
-            let text =
-                |of: &[Moment]| of.iter().map(|one| format!("    {one}\n")).collect::<String>();
+            let text = |of: &[Moment]| of.iter().map(|one| format!("    {one}\n")).collect::<String>();
             found.push(format!("{}: wanted\n{}  got\n{}", subject.0, text(&expected), text(&got)));
             continue;
         }

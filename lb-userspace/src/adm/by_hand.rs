@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::state::{Family, Forwarding, Netmask, Protocol, Server, ServerId, Service, ServiceId, Timeouts};
+use crate::config::Span;
 use crate::config::model::{
     self, Config, Granularity, Quorum, RealServer, Scheduler, Selector, VirtualServer, Weight, vrrp,
 };
-use crate::config::Span;
 
 /// What this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

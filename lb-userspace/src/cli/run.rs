@@ -26,16 +26,15 @@ use crate::{
     },
 };
 
+/// Where the configuration is if nobody says so.
+const USUAL_FILE: &str = "/etc/keepalived/keepalived.conf";
+
 /// What `xlvs run` takes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The configuration, in keepalived's language.
-    #[arg(
-        short = 'f',
-        long = "use-file",
-        value_name = "FILE",
-        default_value = "/etc/keepalived/keepalived.conf"
-    )]
+    /// The configuration, in keepalived's language. With `--iface` the usual one need not be there: then services are made by
+    /// `xlvs adm` alone.
+    #[arg(short = 'f', long = "use-file", value_name = "FILE", default_value = USUAL_FILE)]
     file: PathBuf,
     #[command(flatten)]
     node: super::ConfigId,
@@ -93,7 +92,10 @@ pub(super) fn run(mut arguments: Arguments, called: Called) -> anyhow::Result<Ex
     {
         eprint!("{text}");
     }
-    let source = Source::new(arguments.file.clone(), reading, keepalived.part());
+    let mut source = Source::new(arguments.file.clone(), reading, keepalived.part());
+    if arguments.file == Path::new(USUAL_FILE) && !arguments.interfaces.is_empty() {
+        source = source.which_may_be_missing();
+    }
     let config = source.load()?.config;
     if !nix::unistd::geteuid().is_root() {
         bail!("this needs root, to load the XDP program and to open netlink sockets: run it with sudo");

@@ -43,6 +43,7 @@ pub struct Source {
     file: PathBuf,
     reading: Reading,
     part: Part,
+    may_be_missing: bool,
 }
 
 /// How a file is read.
@@ -57,7 +58,13 @@ pub struct Reading {
 impl Source {
     /// A part of a file, which need not be there yet.
     pub const fn new(file: PathBuf, reading: Reading, part: Part) -> Self {
-        Self { file, reading, part }
+        Self { file, reading, part, may_be_missing: false }
+    }
+
+    /// The same, which says nothing as long as its file is not there.
+    #[must_use]
+    pub fn which_may_be_missing(self) -> Self {
+        Self { may_be_missing: true, ..self }
     }
 
     /// The file.
@@ -72,6 +79,10 @@ impl Source {
     pub fn load(&self) -> Result<Loaded, Refusal> {
         let unreadable =
             |error: anyhow::Error| Refusal { reason: format!("{error:#}"), diagnostics: String::new() };
+        if self.may_be_missing && self.file.try_exists().is_ok_and(|exists| !exists) {
+            info!("there is no {}; services are made by `xlvs adm`", self.file.display());
+            return Ok(Loaded { config: Config::default(), diagnostics: String::new() });
+        }
         let parsed = read(&self.file, &self.reading).map_err(unreadable)?;
         let diagnostics = config::render(&parsed);
         let lines = |severity| {

@@ -8,6 +8,7 @@ mod groups;
 mod health;
 mod inspection;
 mod ipv6;
+mod ipvsadm;
 mod jumbo;
 mod lifecycle;
 mod loads;
