@@ -36,7 +36,7 @@ const SLACK: Duration = Duration::from_millis(100);
 /// How often the log is looked into for those that left.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long all may take to be checked for the first time.
-const BEGIN: Duration = Duration::from_secs(60);
+const BEGIN: Duration = Duration::from_mins(1);
 
 /// Arguments of `cargo xtask bench checks`.
 #[derive(Args)]
