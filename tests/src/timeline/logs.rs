@@ -103,7 +103,10 @@ mod tests {
         let fields = "server=10.64.1.2 service=TCP 10.65.1.1:80";
         let rows = [
             (format!("a check passes {fields} decides=true"), Some(Decision::Up(SERVER))),
-            (format!("a check fails {fields} decides=true reason=\"timed out\""), Some(Decision::Down(SERVER))),
+            (
+                format!("a check fails {fields} decides=true reason=\"timed out\""),
+                Some(Decision::Down(SERVER)),
+            ),
             (format!("a check fails {fields} decides=false reason=\"timed out\""), None),
             (format!("a check gives another weight {fields} from=1 to=3"), Some(Decision::Weight(SERVER, 3))),
             ("the quorum is lost service=TCP 10.65.1.1:80 rule=\"a\"".to_owned(), Some(Decision::Lost)),

@@ -54,7 +54,8 @@ impl Servers {
 
     /// Answers as a mail server with these codes.
     pub(super) async fn mail(&mut self, address: SocketAddr, greeting: u16, helo: u16) -> Result<()> {
-        self.listen(address, move |stream| async move { drop(serve_mail(stream, greeting, helo).await) }).await
+        self.listen(address, move |stream| async move { drop(serve_mail(stream, greeting, helo).await) })
+            .await
     }
 
     /// Answers questions for names with this code.
