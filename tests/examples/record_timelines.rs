@@ -42,7 +42,7 @@ fn write(output: &Path, scenarios: &[Scenario], header: &str, moments: &[Moment]
         let lines: String = moments
             .iter()
             .filter(|moment| scenario.has(moment.service))
-            .map(|moment| format!("{moment}\n"))
+            .map(|moment| moment.to_string() + "\n")
             .collect();
         let path = output.join(&scenario.name).with_extension("tsv");
         let name = &scenario.name;

@@ -117,8 +117,13 @@ pub fn differences(expected: &[Moment], got: &[Moment], tolerance: Duration) -> 
         let got = got.remove(&subject).unwrap_or_default();
         let decisions = |moments: &[Moment]| moments.iter().map(|one| one.decision).collect::<Vec<_>>();
         if decisions(&expected) != decisions(&got) {
-            let text = |of: &[Moment]| of.iter().map(|one| format!("    {one}\n")).collect::<String>();
-            found.push(format!("{}: wanted\n{}  got\n{}", subject.0, text(&expected), text(&got)));
+            let text = |of: &[Moment]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n    ");
+            found.push(format!(
+                "{}: wanted\n    {}\n  got\n    {}\n",
+                subject.0,
+                text(&expected),
+                text(&got)
+            ));
             continue;
         }
         for (expected, got) in expected.iter().zip(&got) {
@@ -158,7 +163,7 @@ mod tests {
     fn lines_are_read_as_they_are_written() {
         let moments = read(TEXT).expect("lines");
         assert_eq!((moments[0].millis, moments.len()), (-20, 4));
-        let written: String = moments.iter().map(|moment| format!("{moment}\n")).collect();
+        let written: String = moments.iter().map(|moment| moment.to_string() + "\n").collect();
         assert_eq!(written, TEXT.trim_start_matches("# a comment\n"));
         for wrong in ["1\t10.0.0.1:80\tup", "x\t10.0.0.1:80\t-\tquorum lost", "1\t10.0.0.1:80\t-\tup"] {
             assert!(read(wrong).is_err(), "{wrong}");

@@ -1,5 +1,6 @@
 //! One daemon on all scenarios at the same time, its log read line by line with the moment of each.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, PipeReader};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
@@ -59,7 +60,7 @@ pub fn run(scenarios: &[Scenario], subject: Subject) -> Result<Observed> {
         let (zero, lines) = play(site, scenarios, subject)?;
         for (at, line) in lines {
             let millis = millis(zero, at);
-            observed.log += &format!("{:.3} {line}\n", millis as f64 / 1000.0);
+            writeln!(observed.log, "{:.3} {line}", millis as f64 / 1000.0)?;
             let decided = match subject {
                 Subject::Xlvs => logs::of_xlvs(&line),
                 Subject::Keepalived => logs::of_keepalived(&line),

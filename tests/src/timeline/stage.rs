@@ -81,7 +81,7 @@ impl Stage {
         for _ in 0..2 {
             clock.accept().await?;
         }
-        let zero = Instant::now() - CLOCK_INTERVAL;
+        let zero = Instant::now().checked_sub(CLOCK_INTERVAL).context("the machine has just started")?;
         let _ = cues.send(Cue::Zero(zero));
         for fault in later {
             tokio::time::sleep_until((zero + fault.at).into()).await;

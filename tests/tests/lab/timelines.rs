@@ -1,6 +1,7 @@
 //! `xlvs` decides the same of real servers as keepalived, at the same moments: the scenarios in fixtures/health are played to it,
 //! and beside each lies what keepalived decided where its kernel has IPVS.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn checks_decide_as_keepalived_does_and_when_it_does() -> Result<()> {
         let got: Vec<Moment> =
             observed.moments.iter().filter(|moment| scenario.has(moment.service)).copied().collect();
         for difference in timeline::differences(&recorded, &got, TOLERANCE) {
-            found += &format!("{}: {difference}", scenario.name);
+            write!(found, "{}: {difference}", scenario.name)?;
         }
     }
     ensure!(found.is_empty(), "{}\nunlike keepalived:\n{found}", observed.log);
