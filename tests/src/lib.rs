@@ -3,6 +3,7 @@
 //! Owns everything a test needs to put real packets through the `xlvs` binary and to explain a failure. Refuses to
 //! touch any interface of the namespace it was started in.
 
+pub mod bad_cable;
 mod cable;
 pub mod capture;
 pub mod client;
@@ -20,6 +21,7 @@ pub mod host;
 pub mod http;
 pub mod lab;
 pub mod load;
+pub mod names;
 pub mod netns;
 pub mod nginx;
 pub mod node;
@@ -31,6 +33,7 @@ pub mod probe;
 pub mod process;
 pub mod record;
 pub mod requests;
+pub mod rude;
 pub mod sender;
 pub mod server;
 pub mod site;

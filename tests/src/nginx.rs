@@ -64,6 +64,18 @@ impl Nginx {
         fs::write(&path, server).with_context(|| path.display().to_string())
     }
 
+    /// Lets it serve what was uploaded on more ports from its next start on.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn listen_too(&self, ports: &[u16]) -> Result<()> {
+        let listen: String = ports.iter().map(|port| format!("    listen {port};\n")).collect();
+        let dir = self.dir.display();
+        let path = self.dir.join("more.server");
+        fs::write(&path, format!("server {{\n{listen}    location /{UPLOADS}/ {{ root {dir}; }}\n}}\n"))
+            .with_context(|| path.display().to_string())
+    }
+
     /// Starts it inside `netns` and waits until it accepts connections.
     ///
     /// # Errors

@@ -22,10 +22,11 @@ const KEEPER: &str = "nobody";
 /// What it has of its own in the place of the machine's.
 const OWN: [(&str, &str); 3] = [("mail", "/var/mail"), ("spool", "/var/spool"), ("run", "/run")];
 
-/// A mail server on port 25 of a namespace's loopback.
+/// A mail server on port 25 of one address of a namespace.
 #[derive(Debug)]
 pub struct Post {
     dir: PathBuf,
+    address: Ipv4Addr,
     running: Option<Running>,
 }
 
@@ -51,7 +52,7 @@ impl Post {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn prepare(dir: &Path) -> Result<Self> {
+    pub fn prepare(dir: &Path, address: Ipv4Addr) -> Result<Self> {
         let dir = dir.join("post");
         for name in ["mail", "spool/smtpd", "run"] {
             fs::create_dir_all(dir.join(name)).with_context(|| dir.display().to_string())?;
@@ -61,16 +62,16 @@ impl Post {
         }
         let keeper = User::from_name(KEEPER)?.with_context(|| format!("there is no user {KEEPER}"))?;
         chown(dir.join("mail"), Some(keeper.uid.as_raw()), Some(keeper.gid.as_raw()))?;
-        fs::write(dir.join("smtpd.conf"), configuration())?;
-        Ok(Self { dir, running: None })
+        fs::write(dir.join("smtpd.conf"), configuration(address))?;
+        Ok(Self { dir, address, running: None })
     }
 
-    /// Prepares it and starts it inside `netns`.
+    /// Prepares one for the loopback of `netns` and starts it there.
     ///
     /// # Errors
     /// When it does not accept connections in time.
     pub fn open(netns: &Netns, dir: &Path) -> Result<Self> {
-        let mut post = Self::prepare(dir)?;
+        let mut post = Self::prepare(dir, Ipv4Addr::LOCALHOST)?;
         post.start(netns)?;
         Ok(post)
     }
@@ -87,7 +88,7 @@ impl Post {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let running = Running::start("smtpd", &mut command).context("install it by `cargo xtask setup`")?;
         let running = self.running.insert(running);
-        let connect = || netns.enter(|| Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, 25))?));
+        let connect = || netns.enter(|| Ok(TcpStream::connect((self.address, 25))?));
         running.ready(BOUND, connect).with_context(|| self.log())
     }
 
@@ -177,9 +178,9 @@ impl Letter {
     }
 }
 
-fn configuration() -> String {
+fn configuration(address: Ipv4Addr) -> String {
     format!(
-        "listen on 127.0.0.1 port 25 hostname localhost
+        "listen on {address} port 25 hostname localhost
 action \"keep\" maildir \"/var/mail\" virtual {{ \"@\" = \"{KEEPER}\" }}
 match from any for any action \"keep\"
 "

@@ -2,6 +2,7 @@
 
 mod answers;
 mod balancing;
+mod checkers;
 mod fragments;
 mod groups;
 mod health;

@@ -1,17 +1,13 @@
 //! Mail servers that hang, refuse or talk nonsense: checks and adverts go on in time, and letters come when one is back.
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
 use lb_tests::config::{Protocol, VirtualServer};
-use lb_tests::netns::Netns;
 use lb_tests::post::Post;
+use lb_tests::rude::{Rude, Speech, Then};
 use lb_tests::{wait, with_site};
 
 use crate::pair::Program::Xlvs;
@@ -23,61 +19,7 @@ const CHECKED: Duration = Duration::from_secs(8);
 /// The pauses of letters become longer while the server is away.
 const DELIVERED: Duration = Duration::from_mins(2);
 const ROUNDS: usize = 3;
-
-#[derive(Debug, Clone, Copy)]
-enum Manner {
-    /// Takes connections and says nothing.
-    Hangs,
-    /// Is not there.
-    Refuses,
-    /// Says what is no SMTP.
-    Babbles,
-}
-
-/// Something on the port of mail, until it is stopped.
-struct Rude {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Rude {
-    fn start(netns: &Netns, manner: Manner) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = match manner {
-            Manner::Refuses => None,
-            Manner::Hangs | Manner::Babbles => {
-                let listener = netns.enter(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 25))?))?;
-                listener.set_nonblocking(true)?;
-                let ends = Arc::clone(&stop);
-                Some(std::thread::spawn(move || answer(&listener, manner, &ends)))
-            }
-        };
-        Ok(Self { stop, thread })
-    }
-}
-
-impl Drop for Rude {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn answer(listener: &TcpListener, manner: Manner, ends: &AtomicBool) {
-    let mut held: Vec<TcpStream> = Vec::new();
-    while !ends.load(Ordering::Relaxed) {
-        if let Ok((mut stream, _)) = listener.accept() {
-            if matches!(manner, Manner::Babbles) {
-                // Whoever does not want to hear it may go.
-                let _ = stream.write_all(&[b"\0\xff banana\r\n".as_slice(); 500].concat());
-            }
-            held.push(stream);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+const MAIL: u16 = 25;
 
 fn configuration() -> String {
     let globals = "global_defs {\n notification_email {\n root@localhost\n }\n notification_email_from lvs@localhost\n \
@@ -86,13 +28,15 @@ fn configuration() -> String {
     format!("{globals}{}{service}", router(100))
 }
 
-fn undisturbed_by(manner: Manner) -> Result<()> {
+/// By a mail server that says this; without, by none.
+fn undisturbed_by(speech: Option<Speech>) -> Result<()> {
     with_site(|site| {
         let pair = Pair::plug(site)?;
         let host = site.host("rs1", INTERFACE, &[&format!("{SERVER}/24")])?;
         let mut web = host.serve(&[VIP])?;
         let capture = pair.capture(site)?;
-        let rude = Rude::start(pair.first.netns(), manner)?;
+        let start = |speech| Rude::tcp(pair.first.netns(), (Ipv4Addr::LOCALHOST, MAIL), speech);
+        let rude = speech.map(start).transpose()?;
         let daemon = Xlvs.start(&pair.first, &configuration())?;
         pair.first.wait_held(VIP)?;
         let begun = SystemTime::now();
@@ -138,15 +82,22 @@ fn undisturbed_by(manner: Manner) -> Result<()> {
 
 #[test]
 fn one_that_hangs() -> Result<()> {
-    undisturbed_by(Manner::Hangs)
+    undisturbed_by(Some(Speech::default()))
 }
 
 #[test]
 fn one_that_refuses() -> Result<()> {
-    undisturbed_by(Manner::Refuses)
+    undisturbed_by(None)
 }
 
 #[test]
 fn one_that_talks_nonsense() -> Result<()> {
-    undisturbed_by(Manner::Babbles)
+    let first = b"\0\xff banana\r\n".repeat(500);
+    undisturbed_by(Some(Speech { first, ..Speech::default() }))
+}
+
+#[test]
+fn one_that_talks_without_end() -> Result<()> {
+    let then = Then::Repeats(vec![b'2'; 65536]);
+    undisturbed_by(Some(Speech { then, ..Speech::default() }))
 }

@@ -8,13 +8,14 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("nginx", "nginx"),
+    ("nsd", "nsd"),
     ("openssl", "openssl"),
     ("ping", "iputils-ping"),
     ("smtpd", "opensmtpd"),

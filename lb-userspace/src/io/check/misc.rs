@@ -8,7 +8,7 @@ use crate::io::command::{Dropped, End, Error, Programs};
 /// What exit codes that are weights begin with, and how much they are larger.
 const FIRST_WEIGHT: i32 = 2;
 
-/// Runs the program to its end, or ends it and its process group.
+/// Runs the program to its end, or has it ended with its process group.
 pub(super) async fn probe(misc: &MiscProbe, programs: &Programs) -> Result<Input, Failure> {
     let started = programs.find(&misc.command).and_then(|program| program.start(&[], Dropped::Killed));
     let mut running = match started {
@@ -18,7 +18,8 @@ pub(super) async fn probe(misc: &MiscProbe, programs: &Programs) -> Result<Input
     };
     let end = running.wait_for(misc.timeout).await.map_err(|error| Failure::of(&error))?;
     let End::Exited(status) = end else {
-        running.end().await;
+        // What it says is known: a program that takes its time to end, or a child that does, must not delay the verdict.
+        tokio::spawn(running.end());
         return Err(format!("its program ran longer than {}", Seconds(misc.timeout)).into());
     };
     match status.code() {

@@ -1,13 +1,14 @@
 //! Programs that say how a server is, and one that never says anything.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::config::model::check::MiscProbe;
 use crate::config::model::vrrp::{Command, VrrpGlobals};
 use crate::health::{Input, Share};
 use crate::io::check::misc::probe;
 use crate::io::check::probe::Failure;
-use crate::io::command::Programs;
+use crate::io::command::{GRACE, Programs};
 
 fn shell(script: &str, timeout: Duration, is_dynamic: bool) -> MiscProbe {
     let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
@@ -46,16 +47,42 @@ async fn what_is_not_there_is_a_failure() {
     assert_eq!(probe(&misc, &programs).await, Err("/no/such/program does not exist".into()));
 }
 
+/// Whether the process whose number a script wrote into `file` has ended, soon.
+async fn ends(file: &Path) -> bool {
+    for _ in 0..500 {
+        let child = std::fs::read_to_string(file).unwrap_or_default();
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        if !child.is_empty() && (state.is_empty() || state.contains(") Z ")) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
 #[tokio::test]
 async fn a_program_that_never_ends_is_ended_with_its_children() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("child");
     let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
     let programs = Programs::new(&VrrpGlobals::default());
-    let said = probe(&shell(&script, Duration::from_millis(300), false), &programs).await;
-    assert_eq!(said, Err("its program ran longer than 0.3 s".into()));
-    if let Ok(child) = std::fs::read_to_string(&file) {
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "its child runs on: {state}");
-    }
+    let said = probe(&shell(&script, Duration::from_secs(2), false), &programs).await;
+    assert_eq!(said, Err("its program ran longer than 2 s".into()));
+    assert!(ends(&file).await, "its child runs on");
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_want_to_end_delays_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("itself");
+    let script = format!(
+        "trap '' TERM; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 1000; done",
+        file.display()
+    );
+    let programs = Programs::new(&VrrpGlobals::default());
+    let begun = Instant::now();
+    let said = probe(&shell(&script, Duration::from_secs(2), false), &programs).await;
+    assert_eq!(said, Err("its program ran longer than 2 s".into()));
+    assert!(begun.elapsed() < Duration::from_secs(2) + GRACE, "{:?}", begun.elapsed());
+    assert!(ends(&file).await, "it runs on");
 }
