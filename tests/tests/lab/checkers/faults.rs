@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, anyhow, ensure};
 use lb_tests::bad_cable::BadCable;
 use lb_tests::config::{Protocol, VirtualServer};
-use lb_tests::{Plan, wait, with_lab};
+use lb_tests::{Plan, process, wait, with_lab};
 
 use super::host::{Host, write_program};
 use super::journal::{Journal, LEVEL, Tail};
@@ -309,6 +309,7 @@ fn problems(scenes: &[Scene], journal: &Journal) -> Vec<String> {
 
 #[test]
 fn every_checker_finds_every_fault_in_time() -> Result<()> {
+    process::come_first()?;
     with_lab(&Plan::servers(PLAYS.len()).without_offload(), |lab| {
         let (dir, vip) = (lab.dir().to_owned(), lab.vip());
         write_program(&dir)?;
