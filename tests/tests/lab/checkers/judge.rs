@@ -50,14 +50,13 @@ impl Judge<'_> {
         at_most("from the fault to being out", latest, since(self.window.done, out.at))?;
         let before = self.probes.iter().rev().find(|probe| probe.at < first.at);
         let before = before.ok_or("there was no probe before the fault")?;
-        // The one that failed first may have begun before the fault.
-        let loop_takes = since(before.at, first.at);
-        at_least("from the last probe that passed", self.timing.delay_loop, loop_takes)?;
-        at_most(
-            "from the last probe that passed",
-            self.timing.delay_loop + self.takes.passing + self.takes.failing,
-            loop_takes,
-        )
+        let interval = since(before.at, first.at);
+        at_least("from the last probe that passed", self.timing.delay_loop, interval)?;
+        // A probe that was under way when the server broke may wait for what does not come.
+        let is_cut = before.at + self.timing.delay_loop <= self.window.done + self.takes.passing;
+        let failing = if is_cut { self.takes.failing.max(self.timing.timeout) } else { self.takes.failing };
+        let longest = self.timing.delay_loop + self.takes.passing + failing;
+        at_most("from the last probe that passed", longest, interval)
     }
 
     /// The server returns in time.
