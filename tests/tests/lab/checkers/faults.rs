@@ -58,7 +58,7 @@ struct Scene {
 struct Stage<'a> {
     host: Host<'a>,
     cable: BadCable,
-    tail: &'a Mutex<Tail>,
+    tail: &'a Mutex<Tail<'a>>,
     scenes: Vec<Scene>,
 }
 
@@ -265,7 +265,7 @@ fn configuration(vip: Ipv4Addr, hosts: &[Host<'_>]) -> String {
 }
 
 /// Waits until every server has been probed and counts as up by that: the first probe is not retried.
-fn wait_probed(tail: &Mutex<Tail>, hosts: &[Host<'_>]) -> Result<()> {
+fn wait_probed(tail: &Mutex<Tail<'_>>, hosts: &[Host<'_>]) -> Result<()> {
     wait::until("all servers to be probed", BOUND, || {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.read()?;
@@ -322,7 +322,7 @@ fn every_checker_finds_every_fault_in_time() -> Result<()> {
             lab.servers.iter_mut().map(|server| Host::open(server, &dir, vip)).collect::<Result<_>>()?;
         lab.director.set_options(&LEVEL);
         lab.director.start(&configuration(vip, &hosts))?;
-        let tail = Mutex::new(Tail::new(lab.director.log_path()));
+        let tail = Mutex::new(Tail::new(&lab.director));
         wait_probed(&tail, &hosts)?;
         let stage = |(host, cable)| Stage { host, cable, tail: &tail, scenes: Vec::new() };
         let mut stages: Vec<Stage<'_>> = hosts.into_iter().zip(cables).map(stage).collect();

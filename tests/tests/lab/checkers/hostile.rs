@@ -87,7 +87,7 @@ fn processes(netns: &Netns) -> Result<Vec<u32>> {
 }
 
 /// What is not as it should be.
-fn problems(lab: &Lab, tail: &Tail, window: Window) -> Vec<String> {
+fn problems(lab: &Lab, tail: &Tail<'_>, window: Window) -> Vec<String> {
     let address = lab.servers[0].address;
     let attacks = ATTACKS.iter().map(|attack| {
         let subject = attack.subject(address.into(), lab.dir());
@@ -120,7 +120,7 @@ fn servers_that_mean_harm_do_none() -> Result<()> {
         }
         lab.director.set_options(&LEVEL);
         lab.balance(&healthy(lab), 1)?;
-        let mut tail = Tail::new(lab.director.log_path());
+        let mut tail = Tail::new(&lab.director);
         let ours = format!("HTTP_GET {}:80", lab.servers[1].address);
         wait_for(&mut tail, &|subject, tail| tail.journal.probes(subject).len() > 1, &[ours])?;
         let before = memory(&lab.director, "VmRSS")?;
@@ -155,7 +155,7 @@ fn servers_that_mean_harm_do_none() -> Result<()> {
     })
 }
 
-fn wait_for(tail: &mut Tail, is_so: &dyn Fn(&str, &Tail) -> bool, subjects: &[String]) -> Result<()> {
+fn wait_for(tail: &mut Tail<'_>, is_so: &dyn Fn(&str, &Tail<'_>) -> bool, subjects: &[String]) -> Result<()> {
     wait::until("probes of all", BOUND, || {
         tail.read()?;
         let missing: Vec<&str> =
