@@ -111,6 +111,7 @@ fn is_wrong(stage: &mut Stage<'_>) -> Result<()> {
 
 fn flaps(stage: &mut Stage<'_>) -> Result<()> {
     for _ in 0..ROUNDS {
+        wait::check_interrupt()?;
         let began = SystemTime::now();
         stage.cable.lose(true);
         thread::sleep(FLAP);
