@@ -69,10 +69,10 @@ impl Nginx {
     /// # Errors
     /// When the file cannot be written.
     pub fn listen_too(&self, ports: &[u16]) -> Result<()> {
-        let listen: String = ports.iter().map(|port| format!("    listen {port};\n")).collect();
-        let dir = self.dir.display();
+        let listen: Vec<String> = ports.iter().map(|port| format!("listen {port};")).collect();
+        let (listen, dir) = (listen.join(" "), self.dir.display());
         let path = self.dir.join("more.server");
-        fs::write(&path, format!("server {{\n{listen}    location /{UPLOADS}/ {{ root {dir}; }}\n}}\n"))
+        fs::write(&path, format!("server {{\n    {listen}\n    location /{UPLOADS}/ {{ root {dir}; }}\n}}\n"))
             .with_context(|| path.display().to_string())
     }
 

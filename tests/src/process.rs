@@ -116,6 +116,17 @@ impl Drop for Running {
     }
 }
 
+/// Gives the calling thread, and all that it starts from now on, the machine before others: for what measures time.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn come_first() -> Result<()> {
+    const NICENESS: libc::c_int = -19;
+    // SAFETY: no pointers are passed; 0 is the calling thread.
+    let outcome = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+    Errno::result(outcome).map(drop).context("a higher priority")
+}
+
 /// Sends `signal` to a descendant of a child that still lives.
 ///
 /// # Errors

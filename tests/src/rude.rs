@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::netns::Netns;
+use crate::socket;
 
 /// How often it is looked whether it is to end.
 const TURN: Duration = Duration::from_millis(20);
@@ -96,13 +98,14 @@ impl Drop for Rude {
 fn take(listener: &TcpListener, speech: &Speech, stop: &Arc<AtomicBool>) {
     let mut clients: Vec<JoinHandle<()>> = Vec::new();
     while !stop.load(Relaxed) {
-        match listener.accept() {
-            Ok((stream, _)) if clients.len() < MOST => {
-                let (speech, stop) = (speech.clone(), Arc::clone(stop));
-                clients.push(std::thread::spawn(move || drop(speak(stream, &speech, &stop))));
-            }
-            Ok(_) => {}
-            Err(_) => std::thread::sleep(TURN),
+        if let Err(error) = socket::wait(&[listener.as_fd()], TURN) {
+            return eprintln!("rude server: {error:#}");
+        }
+        if let Ok((stream, _)) = listener.accept()
+            && clients.len() < MOST
+        {
+            let (speech, stop) = (speech.clone(), Arc::clone(stop));
+            clients.push(std::thread::spawn(move || drop(speak(stream, &speech, &stop))));
         }
         clients.retain(|client| !client.is_finished());
     }

@@ -6,6 +6,7 @@ mod dns;
 mod file;
 mod http;
 mod misc;
+mod moderate;
 mod page;
 mod ping;
 mod probe;

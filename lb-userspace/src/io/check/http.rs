@@ -15,6 +15,7 @@ use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::moderate::Moderate;
 use super::page::Page;
 use super::probe::{Failure, Tools, within};
 use super::{dial, tls};
@@ -23,6 +24,8 @@ use crate::config::model::check::{HttpProbe, HttpProtocol, Url};
 /// The most bytes of headers, and of one piece of a page.
 const MOST_HEADERS: usize = 64 * 1024;
 const MOST_HEADER_LINES: usize = 1024;
+/// The longest answer that is read.
+const LONGEST: u64 = 16 << 20;
 /// A page takes as long as so many steps at most, though each piece may take as long as one.
 const PIECES: u32 = 8;
 /// The name of keepalived's checks, by which servers' logs and rules know them.
@@ -72,7 +75,8 @@ async fn ask<'a>(
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .ignore_invalid_headers_in_responses(true);
-    let connected = builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
+    let stream = TokioIo::new(Moderate::new(stream, longest(url)));
+    let connected = builder.handshake::<_, Empty<Bytes>>(stream).await;
     let (mut sender, connection) = connected.map_err(|error| failure(&error))?;
     let exchange = async {
         let response = within(timeout, "the answer", send(&mut sender, request)).await?;
@@ -86,6 +90,11 @@ async fn ask<'a>(
         // What came before its end is still to be read.
         _ended = &mut connection => exchange.await,
     }
+}
+
+/// How long an answer may be. A pattern is looked for as far behind as it is wanted.
+fn longest(url: &Url) -> u64 {
+    LONGEST + url.regex.as_ref().map_or(0, |pattern| pattern.min_offset as u64)
 }
 
 async fn send(

@@ -15,6 +15,8 @@ const WINDOW: usize = 256 * 1024;
 const BEFORE: usize = 256;
 /// A page that nobody looks into is read so far.
 const UNREAD: usize = 1024 * 1024;
+/// Or so many pieces, should they be small.
+const UNREAD_PIECES: usize = 4096;
 
 /// Searches at one time, each on a thread.
 static SEARCHES: Semaphore = Semaphore::const_new(4);
@@ -26,6 +28,7 @@ pub(super) struct Page<'a> {
     /// The part of the page that the pattern is looked for in, and before.
     window: Vec<u8>,
     seen: usize,
+    pieces: usize,
 }
 
 impl<'a> Page<'a> {
@@ -35,6 +38,7 @@ impl<'a> Page<'a> {
             pattern: url.regex.as_ref(),
             window: Vec::new(),
             seen: 0,
+            pieces: 0,
         }
     }
 
@@ -51,7 +55,9 @@ impl<'a> Page<'a> {
         }
         self.seen = self.seen.saturating_add(bytes.len());
         let is_looked_for = self.pattern.is_some_and(|pattern| self.window.len() < kept(pattern));
-        self.digest.is_some() || is_looked_for || (self.pattern.is_none() && self.seen < UNREAD)
+        self.pieces += 1;
+        let may_be_cut = self.seen < UNREAD && self.pieces < UNREAD_PIECES;
+        self.digest.is_some() || is_looked_for || (self.pattern.is_none() && may_be_cut)
     }
 
     /// Whether all of it is as it should be; `regex` is its pattern.
@@ -167,6 +173,8 @@ mod tests {
         let plain = Url { regex: None, ..url };
         let mut page = Page::new(&plain);
         assert!(!page.take(&megabyte), "nobody looks");
+        let mut page = Page::new(&plain);
+        assert_eq!((1..).find(|_| !page.take(b"a")), Some(UNREAD_PIECES), "nor into pieces of any size");
         let summed = Url { digest: Some([0; 16]), ..plain };
         let mut page = Page::new(&summed);
         assert!(page.take(&megabyte) && page.window.is_empty());

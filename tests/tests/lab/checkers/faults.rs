@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, anyhow, ensure};
 use lb_tests::bad_cable::BadCable;
 use lb_tests::config::{Protocol, VirtualServer};
-use lb_tests::{Plan, wait, with_lab};
+use lb_tests::{Plan, process, wait, with_lab};
 
 use super::host::{Host, write_program};
 use super::journal::{Journal, LEVEL, Tail};
@@ -58,7 +58,7 @@ struct Scene {
 struct Stage<'a> {
     host: Host<'a>,
     cable: BadCable,
-    tail: &'a Mutex<Tail>,
+    tail: &'a Mutex<Tail<'a>>,
     scenes: Vec<Scene>,
 }
 
@@ -111,6 +111,7 @@ fn is_wrong(stage: &mut Stage<'_>) -> Result<()> {
 
 fn flaps(stage: &mut Stage<'_>) -> Result<()> {
     for _ in 0..ROUNDS {
+        wait::check_interrupt()?;
         let began = SystemTime::now();
         stage.cable.lose(true);
         thread::sleep(FLAP);
@@ -265,7 +266,7 @@ fn configuration(vip: Ipv4Addr, hosts: &[Host<'_>]) -> String {
 }
 
 /// Waits until every server has been probed and counts as up by that: the first probe is not retried.
-fn wait_probed(tail: &Mutex<Tail>, hosts: &[Host<'_>]) -> Result<()> {
+fn wait_probed(tail: &Mutex<Tail<'_>>, hosts: &[Host<'_>]) -> Result<()> {
     wait::until("all servers to be probed", BOUND, || {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.read()?;
@@ -309,6 +310,7 @@ fn problems(scenes: &[Scene], journal: &Journal) -> Vec<String> {
 
 #[test]
 fn every_checker_finds_every_fault_in_time() -> Result<()> {
+    process::come_first()?;
     with_lab(&Plan::servers(PLAYS.len()).without_offload(), |lab| {
         let (dir, vip) = (lab.dir().to_owned(), lab.vip());
         write_program(&dir)?;
@@ -321,7 +323,7 @@ fn every_checker_finds_every_fault_in_time() -> Result<()> {
             lab.servers.iter_mut().map(|server| Host::open(server, &dir, vip)).collect::<Result<_>>()?;
         lab.director.set_options(&LEVEL);
         lab.director.start(&configuration(vip, &hosts))?;
-        let tail = Mutex::new(Tail::new(lab.director.log_path()));
+        let tail = Mutex::new(Tail::new(&lab.director));
         wait_probed(&tail, &hosts)?;
         let stage = |(host, cable)| Stage { host, cable, tail: &tail, scenes: Vec::new() };
         let mut stages: Vec<Stage<'_>> = hosts.into_iter().zip(cables).map(stage).collect();

@@ -1,12 +1,10 @@
 //! What the daemon's log says of its probes and of servers that leave and return, with its own moments.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use lb_tests::director::Director;
 
 /// What the daemon must log for this.
 pub(super) const LEVEL: [&str; 2] = ["--log", "info,xlvs::io::check=debug"];
@@ -78,25 +76,25 @@ impl Journal {
     }
 }
 
-/// A log that grows, and what was read of it.
+/// A director's log that grows, and what was read of it.
 #[derive(Debug)]
-pub(super) struct Tail {
-    path: PathBuf,
+pub(super) struct Tail<'a> {
+    director: &'a Director,
     read: u64,
     rest: String,
     pub(super) journal: Journal,
 }
 
-impl Tail {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, read: 0, rest: String::new(), journal: Journal::default() }
+impl<'a> Tail<'a> {
+    pub(super) fn new(director: &'a Director) -> Self {
+        Self { director, read: 0, rest: String::new(), journal: Journal::default() }
     }
 
     /// Reads what is new.
     pub(super) fn read(&mut self) -> Result<()> {
-        let mut file = File::open(&self.path).with_context(|| self.path.display().to_string())?;
-        file.seek(SeekFrom::Start(self.read))?;
-        self.read += file.read_to_string(&mut self.rest)? as u64;
+        let more = self.director.log_from(self.read)?;
+        self.read += more.len() as u64;
+        self.rest.push_str(&more);
         let whole = self.rest.rfind('\n').map_or(0, |end| end + 1);
         for line in self.rest[..whole].lines() {
             // What it cannot read is about something else.

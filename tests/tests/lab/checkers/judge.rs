@@ -50,14 +50,13 @@ impl Judge<'_> {
         at_most("from the fault to being out", latest, since(self.window.done, out.at))?;
         let before = self.probes.iter().rev().find(|probe| probe.at < first.at);
         let before = before.ok_or("there was no probe before the fault")?;
-        // The one that failed first may have begun before the fault.
-        let loop_takes = since(before.at, first.at);
-        at_least("from the last probe that passed", self.timing.delay_loop, loop_takes)?;
-        at_most(
-            "from the last probe that passed",
-            self.timing.delay_loop + self.takes.passing + self.takes.failing,
-            loop_takes,
-        )
+        let interval = since(before.at, first.at);
+        at_least("from the last probe that passed", self.timing.delay_loop, interval)?;
+        // A probe that was under way when the server broke may wait for what does not come.
+        let is_cut = before.at + self.timing.delay_loop <= self.window.done + self.takes.passing;
+        let failing = if is_cut { self.takes.failing.max(self.timing.timeout) } else { self.takes.failing };
+        let longest = self.timing.delay_loop + self.takes.passing + failing;
+        at_most("from the last probe that passed", longest, interval)
     }
 
     /// The server returns in time.
@@ -80,26 +79,33 @@ impl Judge<'_> {
     /// The server stays, and its probes pass one after another.
     pub(super) fn stays(&self) -> Result<(), String> {
         self.does_not_leave()?;
-        let told: Vec<&Probe> = self.probes.iter().filter(|probe| self.lasts(probe.at)).collect();
+        let told = self.told();
         if let Some(failed) = told.iter().find(|probe| probe.failure.is_some()) {
             return Err(format!("a probe failed: {failed:?}"));
         }
-        self.follow(&told, self.timing.interval(self.takes))
+        self.often(&told)?;
+        let interval = self.timing.interval(self.takes);
+        intervals(&told).into_iter().try_for_each(|took| near("from probe to probe", interval, took))
     }
 
-    /// The server is out for this reason, and its probes fail one after another.
-    pub(super) fn stays_out(&self, reason: &str) -> Result<(), String> {
-        let is_so = |said: &Option<String>| said.as_deref().is_some_and(|said| said.contains(reason));
-        match self.moves {
-            [out] if is_so(&out.out) => {}
-            others => return Err(format!("these were its moves, not one because `{reason}`: {others:?}")),
+    /// The server is out for this reason, or in, and its probes say so one after another, each with so much more time.
+    pub(super) fn is_always(&self, reason: Option<&str>, margin: Duration) -> Result<(), String> {
+        let is_so = |said: &Option<String>| match (said, reason) {
+            (Some(said), Some(reason)) => said.contains(reason),
+            (said, reason) => said.is_some() == reason.is_some(),
+        };
+        if self.moves.iter().any(|one| !is_so(&one.out)) || (reason.is_some() && self.moves.len() != 1) {
+            return Err(format!("these were its moves: {:?}", self.moves));
         }
-        let told: Vec<&Probe> = self.probes.iter().filter(|probe| self.lasts(probe.at)).collect();
+        let told = self.told();
         if let Some(other) = told.iter().find(|probe| !is_so(&probe.failure)) {
-            return Err(format!("a probe did not fail because `{reason}`: {other:?}"));
+            return Err(format!("a probe did not say {reason:?}: {other:?}"));
         }
+        self.often(&told)?;
         let interval = self.timing.delay_loop + self.takes.failing;
-        self.follow(&told, interval)
+        let took = intervals(&told);
+        took.iter().try_for_each(|took| at_least("from probe to probe", interval, *took))?;
+        took.iter().try_for_each(|took| at_most("from probe to probe", interval + margin, *took))
     }
 
     /// The server stays, though probes fail: so many.
@@ -110,15 +116,15 @@ impl Judge<'_> {
         Ok(self.probes.iter().filter(failed).count())
     }
 
-    /// That probes follow one another in time.
-    fn follow(&self, told: &[&Probe], interval: Duration) -> Result<(), String> {
-        if told.len() < 2 {
-            let lasted = since(self.window.done, self.window.ended);
-            return Err(format!("in {lasted:?} it was probed {} times", told.len()));
-        }
-        let pairs = told.windows(2);
-        let mut intervals = pairs.map(|pair| since(pair[0].at, pair[1].at));
-        intervals.try_for_each(|took| near("from probe to probe", interval, took))
+    /// The probes of the window.
+    fn told(&self) -> Vec<&Probe> {
+        let lasts = |at: SystemTime| (self.window.done..=self.window.ended).contains(&at);
+        self.probes.iter().filter(|probe| lasts(probe.at)).collect()
+    }
+
+    fn often(&self, told: &[&Probe]) -> Result<(), String> {
+        let lasted = since(self.window.done, self.window.ended);
+        if told.len() < 2 { Err(format!("in {lasted:?} it was probed {} times", told.len())) } else { Ok(()) }
     }
 
     fn does_not_leave(&self) -> Result<(), String> {
@@ -134,10 +140,10 @@ impl Judge<'_> {
     fn began(&self, at: SystemTime) -> bool {
         at >= self.window.began
     }
+}
 
-    fn lasts(&self, at: SystemTime) -> bool {
-        (self.window.done..=self.window.ended).contains(&at)
-    }
+fn intervals(told: &[&Probe]) -> Vec<Duration> {
+    told.windows(2).map(|pair| since(pair[0].at, pair[1].at)).collect()
 }
 
 fn since(earlier: SystemTime, later: SystemTime) -> Duration {
