@@ -151,6 +151,7 @@ pub struct Service {
 }
 
 /// One real server of one virtual server.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
 #[derive(Debug, Clone, Deserialize)]
 pub struct Server {
     /// Its address.
