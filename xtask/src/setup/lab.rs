@@ -8,7 +8,7 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
