@@ -93,6 +93,22 @@ fn checks_may_want_another_weight() {
 }
 
 #[test]
+fn a_weight_is_told_and_ends_with_the_check_that_gave_it() {
+    let mut director = director(false);
+    let mut told = |event: Event| {
+        director.take_news();
+        director.handle(&event);
+        director.take_news()
+    };
+    let weighs = || Event::Check(2, Verdict::UpWith(Share::To(9)));
+    let weight = News::Weight { service: KEY, server: rip(2), from: 2, to: 9 };
+    assert_eq!(told(weighs()), std::slice::from_ref(&weight));
+    assert_eq!(told(weighs()), []);
+    assert!(!told(failed(2)).iter().any(|news| matches!(news, News::Weight { .. })));
+    assert_eq!(told(weighs()).first(), Some(&weight), "it was the one configured again");
+}
+
+#[test]
 fn an_unresolved_server_keeps_its_place_and_gets_nothing() {
     let mut director = director(false);
     let actions = director.handle(&Event::Way(rip(3), Way::None("no answer".to_owned())));

@@ -6,28 +6,42 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lb_tests::timeline::{self, Moment, Scenario, Subject};
 
 const TOLERANCE: Duration = Duration::from_millis(300);
+/// A machine that is too busy delays first probes by more than the tolerance, and with them all that follow.
+const MOST_RUNS: usize = 3;
 
 #[test]
 fn checks_decide_as_keepalived_does_and_when_it_does() -> Result<()> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/health");
     let scenarios = Scenario::read_all(&fixtures)?;
-    let observed = timeline::run(&scenarios, Subject::Xlvs)?;
     let mut found = String::new();
-    for scenario in &scenarios {
+    for run in 1..=MOST_RUNS {
+        let observed = timeline::run(&scenarios, Subject::Xlvs)?;
+        let different = differences(&fixtures, &scenarios, &observed.moments)?;
+        if different.is_empty() {
+            return Ok(());
+        }
+        write!(found, "run {run}:\n{different}")?;
+    }
+    bail!("unlike keepalived in every run:\n{found}")
+}
+
+/// What is unlike the recordings, for people.
+fn differences(fixtures: &Path, scenarios: &[Scenario], moments: &[Moment]) -> Result<String> {
+    let mut found = String::new();
+    for scenario in scenarios {
         let path = fixtures.join(&scenario.name).with_extension("tsv");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let recorded = timeline::read(&text).with_context(|| path.display().to_string())?;
         ensure!(!recorded.is_empty(), "{} has no decisions", path.display());
         let got: Vec<Moment> =
-            observed.moments.iter().filter(|moment| scenario.has(moment.service)).copied().collect();
+            moments.iter().filter(|moment| scenario.has(moment.service)).copied().collect();
         for difference in timeline::differences(&recorded, &got, TOLERANCE) {
             write!(found, "{}: {difference}", scenario.name)?;
         }
     }
-    ensure!(found.is_empty(), "{}\nunlike keepalived:\n{found}", observed.log);
-    Ok(())
+    Ok(found)
 }
