@@ -272,7 +272,29 @@ fn words() -> impl Strategy<Value = String> {
     prop_oneof![4 => change, 4 => serve, 1 => rest, 1 => daemons]
 }
 
+/// A word of any characters, or one that an option begins.
+fn odd() -> impl Strategy<Value = String> {
+    let option = prop::sample::select(vec![
+        "-A", "-a", "-L", "-R", "-t", "-r", "-M", "-b", "--set", "--stats", "-p", "-é", "--",
+    ]);
+    prop_oneof![
+        any::<String>(),
+        (option, "[-=:.\\[\\]0-9a-zé ]{0,8}").prop_map(|(option, rest)| format!("{option}{rest}"))
+    ]
+}
+
 proptest! {
+    #[test]
+    fn nothing_is_too_odd_to_be_answered(
+        words in prop::collection::vec(odd(), 0..6),
+        lines in prop::collection::vec(odd(), 0..6)
+    ) {
+        let mut table = Table::default();
+        let outcome = run("ipvsadm", &words, "", &mut table, &Nameless);
+        prop_assert!(outcome.status == 0 || !outcome.stderr.is_empty());
+        run("ipvsadm", &["-R".to_owned()], &lines.join(" "), &mut table, &Nameless);
+    }
+
     #[test]
     fn whatever_is_done_is_listed_once_and_restored_from_what_is_saved(
         lines in prop::collection::vec(words(), 0..40)

@@ -13,6 +13,7 @@ mod netlink;
 #[path = "../netns/mod.rs"]
 #[expect(dead_code, reason = "each test needs a part of it")]
 mod netns;
+mod pools;
 mod states;
 
 use std::fs;
