@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -73,7 +73,7 @@ fn what_a_command_changes_is_asked_of_the_daemon_and_what_it_says_is_told() {
     assert_eq!(asked, [Change::DeleteServer(web(), server)]);
 
     let (output, _) = ask_for(words, "", &["{\"Err\":\"there is no room\"}".to_owned()]);
-    let said = "ipvsadm: nothing was changed: there is no room\n";
+    let said = "ipvsadm: there is no room\n";
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(255), said));
 }
 
@@ -135,7 +135,7 @@ fn ask_for(words: &[&str], input: &str, answers: &[String]) -> (Output, Vec<Chan
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
-                stream.read_exact(&mut byte).expect("the question ends");
+                stream.read_exact(&mut byte).expect("xlvs asks for all that is answered");
                 head.extend(byte);
             }
             let head = String::from_utf8(head).expect("a head is text");
@@ -160,6 +160,8 @@ fn ask_for(words: &[&str], input: &str, answers: &[String]) -> (Output, Vec<Chan
     let _unread = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
+    // Ends a daemon that waits for a question in vain.
+    let _nobody = UnixStream::connect(place.path().join("control.sock"));
     (output, daemon.join().expect("the daemon ends well"))
 }
 

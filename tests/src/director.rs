@@ -296,15 +296,17 @@ impl Director {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// The same from this byte on, without reading what is before it.
+    /// Its whole lines from this byte on, which becomes that behind them. What is before it is not read.
     ///
     /// # Errors
     /// When there is no log.
-    pub fn log_from(&self, offset: u64) -> Result<String> {
+    pub fn log_from(&self, offset: &mut u64) -> Result<String> {
         let mut log = File::open(self.log_path())?;
-        log.seek(SeekFrom::Start(offset))?;
+        log.seek(SeekFrom::Start(*offset))?;
         let mut text = Vec::new();
         log.read_to_end(&mut text)?;
+        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        *offset += text.len() as u64;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 

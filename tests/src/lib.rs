@@ -41,6 +41,7 @@ mod socket;
 pub mod status;
 pub mod switch;
 pub mod tcp_echo;
+pub mod timed;
 pub mod timeline;
 pub mod trunk;
 pub mod wait;

@@ -4,15 +4,16 @@
 //! can be made by hand is that a service or a real server is there, a service's scheduler, persistence and flags, a real
 //! server's weight and limits, and the timeouts. All else is the file's.
 
-use std::net::IpAddr;
-use std::time::Duration;
+mod said;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use self::said::{Handled, Share};
 use super::command::Command;
-use super::state::{Family, Forwarding, Netmask, Protocol, Server, ServerId, Service, ServiceId, Timeouts};
+use super::state::{Family, Protocol, ServiceId, Timeouts};
 use crate::config::Span;
-use crate::config::model::{
-    self, Config, Granularity, Quorum, RealServer, Scheduler, Selector, VirtualServer, Weight, vrrp,
-};
+use crate::config::model::{self, Config, LvsTimeouts, RealServer, Selector, VirtualServer, Weight, vrrp};
 
 /// What this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,32 +22,53 @@ pub enum Impossible {
     #[error("xlvs forwards by direct routing only: use -g")]
     Forwarding,
     /// A persistence engine.
-    #[error("xlvs has no persistence engines")]
+    #[error("xlvs has no persistence engines: leave out --pe")]
     Engine,
     /// The scheduler `none`.
-    #[error("xlvs has no scheduler of this name")]
+    #[error("xlvs has no service without a scheduler: name one with -s")]
     Scheduler,
     /// A mask with holes.
-    #[error("the netmask of persistence must be one that a prefix has")]
+    #[error("the netmask of persistence must be one that a prefix has, as 255.255.255.0")]
     Netmask,
+    /// A weight that is too large.
+    #[error("xlvs has weights up to 65535")]
+    Weight,
     /// A service of a group, whose services have everything in common.
     #[error("it is one of the virtual_server_group {0}: change its virtual_server in the configuration file")]
     Group(String),
+    /// The sorry server.
+    #[error("{0} is the sorry server of that service: change sorry_server in the configuration file")]
+    Sorry(IpAddr),
 }
 
-/// Makes `config` what a command wants that the table allows; one that only shows, or that is about something else, changes
-/// nothing.
+/// Whether a command is one that this version can follow, whatever there is.
+///
+/// # Errors
+/// [`Impossible`].
+pub fn possible(command: &Command) -> Result<(), Impossible> {
+    match command {
+        Command::AddService(service) | Command::EditService(service) => {
+            Handled::of_command(service).map(drop)
+        }
+        Command::AddServer(_, server) | Command::EditServer(_, server) => Share::of_command(server).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Makes `config` what a command wants that the table allows. What `file` names comes back with all that it says of it. A
+/// command that only shows, or that is about something else, changes nothing.
 ///
 /// # Errors
 /// [`Impossible`], and then nothing is changed.
-pub fn change(config: &mut Config, command: &Command) -> Result<(), Impossible> {
+pub fn change(config: &mut Config, file: &Config, command: &Command) -> Result<(), Impossible> {
     let services = &mut config.virtual_servers;
     match command {
         Command::AddService(service) | Command::EditService(service) => {
-            let handled = Handled::of_command(service)?;
-            match find(services, selector(service.id))? {
-                Some(place) => handled.put(&mut services[place]),
-                None => services.push(handled.service(selector(service.id))),
+            let (handled, selector) = (Handled::of_command(service)?, selector(service.id));
+            if let Some(place) = find(services, selector)? {
+                handled.put(&mut services[place]);
+            } else {
+                services.push(handled.service(selector, service_of(file, selector)));
             }
         }
         Command::DeleteService(id) => {
@@ -56,16 +78,14 @@ pub fn change(config: &mut Config, command: &Command) -> Result<(), Impossible> 
         }
         Command::Flush => services.clear(),
         Command::AddServer(id, server) | Command::EditServer(id, server) => {
-            if server.forwarding != Forwarding::Route {
-                return Err(Impossible::Forwarding);
-            }
-            if let Some(place) = find(services, selector(*id))? {
-                put(&mut services[place], server);
+            let (share, selector) = (Share::of_command(server)?, selector(*id));
+            if let Some(place) = find(services, selector)? {
+                put(&mut services[place], server.id.address, share, service_of(file, selector))?;
             }
         }
         Command::DeleteServer(id, server) => {
             if let Some(place) = find(services, selector(*id))? {
-                remove(&mut services[place], *server);
+                remove(&mut services[place], server.address)?;
             }
         }
         Command::SetTimeouts(Timeouts { tcp, tcp_fin, udp }) => {
@@ -91,13 +111,11 @@ pub fn change(config: &mut Config, command: &Command) -> Result<(), Impossible> 
 /// What is to run when the file says `after` that said `before`, and `now` runs.
 pub fn merge(before: &Config, now: &Config, after: Config) -> Config {
     let services = after.virtual_servers.iter().filter_map(|theirs| {
-        let of = |config: &'_ Config| -> Option<VirtualServer> {
-            config.virtual_servers.iter().find(|service| service.selector == theirs.selector).cloned()
-        };
+        let of = |config| service_of(config, theirs.selector);
         match (of(before), of(now)) {
-            (Some(before), Some(now)) => Some(merged(&before, &now, theirs)),
+            (Some(before), Some(now)) => Some(merged(before, now, theirs)),
             // Taken away by hand, and the file did not touch it.
-            (Some(before), None) if are_same(&before, theirs) => None,
+            (Some(before), None) if are_same(before, theirs) => None,
             (Some(_) | None, _) => Some(theirs.clone()),
         }
     });
@@ -109,48 +127,59 @@ pub fn merge(before: &Config, now: &Config, after: Config) -> Config {
     let made =
         now.virtual_servers.iter().filter(|service| !is_of(before, service) && !is_of(&after, service));
     services.extend(made.cloned());
-    let timeouts = if before.timeouts == after.timeouts { now.timeouts } else { after.timeouts };
+    let timeouts = LvsTimeouts {
+        tcp: pick(before.timeouts.tcp, now.timeouts.tcp, after.timeouts.tcp),
+        tcp_fin: pick(before.timeouts.tcp_fin, now.timeouts.tcp_fin, after.timeouts.tcp_fin),
+        udp: pick(before.timeouts.udp, now.timeouts.udp, after.timeouts.udp),
+    };
     Config { virtual_servers: services, timeouts, ..after }
+}
+
+/// The rule: what the file changed is as it says, and everything else as it is now.
+fn pick<T: Copy + PartialEq>(before: T, now: T, after: T) -> T {
+    if before == after { now } else { after }
 }
 
 fn merged(before: &VirtualServer, now: &VirtualServer, after: &VirtualServer) -> VirtualServer {
     let mut service = after.clone();
-    if Handled::of(before) == Handled::of(after) {
-        Handled::of(now).put(&mut service);
-    }
+    Handled::of(before).merge(Handled::of(now), Handled::of(after)).put(&mut service);
     service.real_servers.retain_mut(|theirs| {
-        let of = |service: &VirtualServer| {
-            service.real_servers.iter().find(|other| id(other) == id(theirs)).cloned()
-        };
+        let of = |service| server_of(service, theirs.address);
         match (of(before), of(now)) {
-            (Some(before), _) if Share::of(&before) != Share::of(theirs) => true,
-            (Some(_), None) => false,
-            (Some(_), Some(now)) => {
-                Share::of(&now).put(theirs);
+            // The file names it anew, or xlvs cannot forward to it.
+            (None, _) => true,
+            (Some(before), _) if !theirs.forwarding.is_available() || !before.forwarding.is_available() => {
                 true
             }
-            (None, _) => true,
+            (Some(before), None) => Share::of(before) != Share::of(theirs),
+            (Some(before), Some(now)) => {
+                Share::of(before).merge(Share::of(now), Share::of(theirs)).put(theirs);
+                true
+            }
         }
     });
-    let is_of =
-        |service: &VirtualServer, server| service.real_servers.iter().any(|other| id(other) == id(server));
-    let made = now.real_servers.iter().filter(|server| !is_of(before, server) && !is_of(after, server));
+    let is_known = |address| {
+        let is_sorry = after.sorry.as_ref().is_some_and(|sorry| sorry.address == address);
+        is_sorry || [before, after].into_iter().any(|service| server_of(service, address).is_some())
+    };
+    let made = now.real_servers.iter().filter(|server| !is_known(server.address));
     service.real_servers.extend(made.cloned());
     service.by_hand = !are_same(after, &service);
     service
 }
 
-/// What of `now` is not as `file` says: services, and real servers in services.
+/// What of `now` is not as `file` says: services, and real servers in services. A service that lacks one is not, either.
 pub fn made_by_hand(file: &Config, now: &Config) -> Vec<(Selector, Option<IpAddr>)> {
     let mut made = Vec::new();
     for service in now.virtual_servers.iter().filter(|service| service.by_hand) {
-        let known = file.virtual_servers.iter().find(|known| known.selector == service.selector);
-        if known.is_none_or(|known| Handled::of(known) != Handled::of(service)) {
+        let known = service_of(file, service.selector);
+        let lacks_none =
+            |known: &VirtualServer| known.pool().all(|server| server_of(service, server.address).is_some());
+        if !known.is_some_and(|known| Handled::of(known) == Handled::of(service) && lacks_none(known)) {
             made.push((service.selector, None));
         }
-        for server in &service.real_servers {
-            let known =
-                known.and_then(|known| known.real_servers.iter().find(|known| id(known) == id(server)));
+        for server in service.pool() {
+            let known = known.and_then(|known| server_of(known, server.address));
             if known.is_none_or(|known| Share::of(known) != Share::of(server)) {
                 made.push((service.selector, Some(server.address)));
             }
@@ -161,10 +190,20 @@ pub fn made_by_hand(file: &Config, now: &Config) -> Vec<(Selector, Option<IpAddr
 
 /// Whether nobody changed by hand what can be changed so.
 fn are_same(one: &VirtualServer, other: &VirtualServer) -> bool {
-    let servers = |service: &VirtualServer| -> Vec<_> {
-        service.real_servers.iter().map(|server| (id(server), Share::of(server))).collect()
+    let servers = |service: &VirtualServer| -> BTreeMap<_, _> {
+        service.pool().map(|server| (server.address, Share::of(server))).collect()
     };
     Handled::of(one) == Handled::of(other) && servers(one) == servers(other)
+}
+
+fn service_of(config: &Config, selector: Selector) -> Option<&VirtualServer> {
+    config.virtual_servers.iter().find(|service| service.selector == selector)
+}
+
+/// The real server that can be forwarded to, or else any with this address: under direct routing it says who is meant.
+fn server_of(service: &VirtualServer, address: IpAddr) -> Option<&RealServer> {
+    let all = || service.real_servers.iter().filter(|server| server.address == address);
+    all().find(|server| server.forwarding.is_available()).or_else(|| all().next())
 }
 
 /// The place of the service that is for this and nothing else.
@@ -176,134 +215,24 @@ fn find(services: &[VirtualServer], selector: Selector) -> Result<Option<usize>,
     }
 }
 
-/// What can be said by hand of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Handled {
-    scheduler: Scheduler,
-    hash_port: bool,
-    hash_fallback: bool,
-    persistence: Option<Duration>,
-    granularity: Option<Granularity>,
-    one_packet: bool,
-}
-
-impl Handled {
-    const fn of(service: &VirtualServer) -> Self {
-        Self {
-            scheduler: service.scheduler,
-            hash_port: service.hash_port,
-            hash_fallback: service.hash_fallback,
-            persistence: service.persistence,
-            granularity: service.granularity,
-            one_packet: service.opening.one_packet,
-        }
-    }
-
-    fn of_command(service: &Service) -> Result<Self, Impossible> {
-        if !service.engine.is_empty() {
-            return Err(Impossible::Engine);
-        }
-        let known = |scheduler: &Scheduler| scheduler.keyword() == service.scheduler;
-        let [hash_fallback, hash_port, _] = service.flags.0;
-        Ok(Self {
-            scheduler: Scheduler::ALL.into_iter().find(known).ok_or(Impossible::Scheduler)?,
-            hash_port,
-            hash_fallback,
-            persistence: service.persistence.map(|seconds| Duration::from_secs(seconds.into())),
-            granularity: granularity(service)?,
-            one_packet: service.one_packet,
-        })
-    }
-
-    const fn put(self, service: &mut VirtualServer) {
-        service.scheduler = self.scheduler;
-        service.hash_port = self.hash_port;
-        service.hash_fallback = self.hash_fallback;
-        service.persistence = self.persistence;
-        service.granularity = self.granularity;
-        service.opening.one_packet = self.one_packet;
-        service.by_hand = true;
-    }
-
-    /// A service of which nothing else is said.
-    fn service(self, selector: Selector) -> VirtualServer {
-        let mut service = VirtualServer {
-            selector,
-            group: None,
-            scheduler: self.scheduler,
-            hash_port: false,
-            hash_fallback: false,
-            forwarding: model::Forwarding::Dr,
-            persistence: None,
-            granularity: None,
-            opening: model::Opening::default(),
-            delay_loop: Duration::from_mins(1),
-            quorum: Quorum::default(),
-            sorry: None,
-            omega: false,
-            ha_suspend: false,
-            real_servers: Vec::new(),
-            by_hand: true,
-            span: Span::default(),
-        };
-        self.put(&mut service);
-        service
-    }
-}
-
-/// Of which clients persistence makes one; nothing where each is its own.
-fn granularity(service: &Service) -> Result<Option<Granularity>, Impossible> {
-    if service.persistence.is_none() || service.netmask.is_whole() {
-        return Ok(None);
-    }
-    let bits = match service.netmask {
-        Netmask::V4(mask) if mask.to_bits().leading_ones() + mask.to_bits().trailing_zeros() >= 32 => {
-            mask.to_bits().leading_ones()
-        }
-        Netmask::V4(_) => return Err(Impossible::Netmask),
-        Netmask::V6(bits) => bits,
-    };
-    Ok(Some(Granularity(u8::try_from(bits).map_err(|_| Impossible::Netmask)?)))
-}
-
-/// What can be said by hand of a real server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Share {
-    weight: Weight,
-    upper_threshold: u32,
-    lower_threshold: u32,
-}
-
-impl Share {
-    const fn of(server: &RealServer) -> Self {
-        let RealServer { weight, upper_threshold, lower_threshold, .. } = *server;
-        Self { weight, upper_threshold, lower_threshold }
-    }
-
-    const fn put(self, server: &mut RealServer) {
-        server.weight = self.weight;
-        server.upper_threshold = self.upper_threshold;
-        server.lower_threshold = self.lower_threshold;
-    }
-}
-
-fn put(service: &mut VirtualServer, server: &Server) {
-    let share = Share {
-        weight: Weight(u16::try_from(server.weight).unwrap_or(u16::MAX)),
-        upper_threshold: server.upper_threshold,
-        lower_threshold: server.lower_threshold,
-    };
+/// Gives a service a real server, or one that it has this share. `known` is the service as the file says it.
+fn put(
+    service: &mut VirtualServer,
+    address: IpAddr,
+    share: Share,
+    known: Option<&VirtualServer>,
+) -> Result<(), Impossible> {
+    is_no_sorry_server(service, address)?;
     service.by_hand = true;
-    // Under direct routing the address says who it is.
-    let known = service.real_servers.iter_mut().find(|known| known.address == server.id.address);
-    if let Some(known) = known {
-        share.put(known);
-        return;
+    let pool = service.real_servers.iter_mut().filter(|server| server.forwarding.is_available());
+    if let Some(server) = pool.into_iter().find(|server| server.address == address) {
+        share.put(server);
+        return Ok(());
     }
-    let mut new = RealServer {
-        address: server.id.address,
-        port: server.id.port,
-        weight: share.weight,
+    let new = || RealServer {
+        address,
+        port: service.selector.port(),
+        weight: Weight::default(),
         forwarding: model::Forwarding::Dr,
         checkers: Vec::new(),
         inhibit_on_failure: false,
@@ -314,20 +243,25 @@ fn put(service: &mut VirtualServer, server: &Server) {
         smtp_alert: None,
         span: Span::default(),
     };
-    share.put(&mut new);
-    service.real_servers.push(new);
+    let known = known.and_then(|known| server_of(known, address));
+    let mut server = known.filter(|server| server.forwarding.is_available()).cloned().unwrap_or_else(new);
+    share.put(&mut server);
+    // What xlvs cannot forward to in the way that the file says gives way.
+    service.real_servers.retain(|known| known.address != address);
+    service.real_servers.push(server);
+    Ok(())
 }
 
-fn remove(service: &mut VirtualServer, server: ServerId) {
+fn remove(service: &mut VirtualServer, address: IpAddr) -> Result<(), Impossible> {
+    is_no_sorry_server(service, address)?;
     service.by_hand = true;
-    if service.sorry.as_ref().is_some_and(|sorry| sorry.address == server.address) {
-        service.sorry = None;
-    }
-    service.real_servers.retain(|known| known.address != server.address);
+    service.real_servers.retain(|server| server.address != address || !server.forwarding.is_available());
+    Ok(())
 }
 
-const fn id(server: &RealServer) -> (IpAddr, u16) {
-    (server.address, server.port)
+fn is_no_sorry_server(service: &VirtualServer, address: IpAddr) -> Result<(), Impossible> {
+    let is_sorry = service.sorry.as_ref().is_some_and(|sorry| sorry.address == address);
+    if is_sorry { Err(Impossible::Sorry(address)) } else { Ok(()) }
 }
 
 /// What the model calls a service.

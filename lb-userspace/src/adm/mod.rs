@@ -22,12 +22,12 @@ mod tests;
 mod values;
 
 pub use self::{
-    by_hand::{Impossible, change, made_by_hand, merge},
+    by_hand::{Impossible, change, made_by_hand, merge, possible},
     command::{Columns, Command, Listing, View},
     names::{Nameless, Names},
     parse::{Refusal, parse},
     print::{list, save},
     rate::{Rate, SAMPLE},
-    run::{Outcome, run},
+    run::{Outcome, run, run_for},
     table::{Denial, Table},
 };

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::{
+    by_hand::Impossible,
     command::Command,
     help::help,
     names::Names,
@@ -31,9 +32,24 @@ pub struct Outcome {
     pub changes: Vec<Command>,
 }
 
+/// Whether a command that the table allows may be followed.
+type Allow = fn(&Command) -> Result<(), Impossible>;
+
 /// Does what `ipvsadm`, called by the name `program`, does to `table`; `input` is its standard input, which only `-R` reads.
 pub fn run(program: &str, words: &[String], input: &str, table: &mut Table, names: &impl Names) -> Outcome {
-    let mut call = Call { program, table, names, outcome: Outcome::default() };
+    run_for(program, words, input, table, names, |_| Ok(()))
+}
+
+/// The same where not everything is allowed that the kernel would do.
+pub fn run_for(
+    program: &str,
+    words: &[String],
+    input: &str,
+    table: &mut Table,
+    names: &impl Names,
+    allow: Allow,
+) -> Outcome {
+    let mut call = Call { program, table, names, allow, outcome: Outcome::default() };
     match parse(program, words, names) {
         Ok(Command::Restore) => call.restore(input),
         Ok(command) => _ = call.execute(&command),
@@ -53,6 +69,7 @@ struct Call<'a, N> {
     program: &'a str,
     table: &'a mut Table,
     names: &'a N,
+    allow: Allow,
     outcome: Outcome,
 }
 
@@ -77,6 +94,11 @@ impl<N: Names> Call<'_, N> {
 
     fn execute(&mut self, command: &Command) -> Flow {
         self.outcome.status = 0;
+        if let Err(impossible) = (self.allow)(command) {
+            self.complain(&impossible);
+            self.outcome.status = FAILED;
+            return Flow::On;
+        }
         let out = &mut self.outcome.stdout;
         let done = match command {
             Command::Help => {

@@ -30,7 +30,7 @@ const LEAST_RECEIVED: u16 = 1024;
 /// Services, timeouts, daemons and connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Those of an address before those of a firewall mark, and among both the last one added first.
+    /// Those of an address before those of a firewall mark; in a table that commands made, among both the last one added first.
     pub services: Vec<ListedService>,
     /// After what silence connections are forgotten.
     pub timeouts: Timeouts,

@@ -57,6 +57,11 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
             eprintln!("{program}: xlvs does not tell this yet: `xlvs status --json` has all that it does");
             return Ok(ExitCode::from(DENIED));
         }
+        if *command == Command::Restore {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes)?;
+            input = String::from_utf8_lossy(&bytes).into_owned();
+        }
         if !matches!(command, Command::Help | Command::Version) {
             match ask(&state_dir, socket::ask_table(&state_dir)) {
                 Ok(answer) => table = answer,
@@ -66,22 +71,23 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
                 }
             }
         }
-        if *command == Command::Restore {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes)?;
-            input = String::from_utf8_lossy(&bytes).into_owned();
-        }
     }
     let Outcome { stdout, stderr, mut status, changes } =
-        adm::run(program, words, &input, &mut table, &names);
+        adm::run_for(program, words, &input, &mut table, &names, adm::possible);
+    eprint!("{stderr}");
     if !changes.is_empty() {
-        let changed = ask(&state_dir, socket::ask_change(&state_dir, &changes));
-        if let Err(reason) = changed.unwrap_or_else(|error| Err(format!("{error:#}"))) {
-            eprintln!("{program}: nothing was changed: {reason}");
-            status = DENIED;
+        match ask(&state_dir, socket::ask_change(&state_dir, &changes)) {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => {
+                eprintln!("{program}: {reason}");
+                status = DENIED;
+            }
+            Err(error) => {
+                eprintln!("{program}: `{program} -ln` tells whether anything was changed: {error:#}");
+                status = UNREACHED;
+            }
         }
     }
-    eprint!("{stderr}");
     write_out(&stdout)?;
     Ok(ExitCode::from(status))
 }

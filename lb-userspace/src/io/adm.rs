@@ -31,7 +31,16 @@ pub(super) struct Kept {
     /// What services and their real servers had counted when they were last set to zero.
     zeros: BTreeMap<Whose, Stats>,
     rates: BTreeMap<Whose, Rate>,
+    /// From which service on the next part of a sample is taken.
+    next: usize,
+    /// How many parts of it were taken.
+    turns: u32,
+    /// One was taken of what was counted before the start.
+    has_samples: bool,
 }
+
+/// How many parts a sample has.
+pub(super) const SLICES: u32 = 8;
 
 /// Of a service, or of a real server of it.
 type Whose = (ServiceKey, Option<IpAddr>);
@@ -71,10 +80,9 @@ impl Kept {
                 for service in sight.director.services.values().filter(|service| is_meant(service)) {
                     let key = service.wanted.key;
                     for server in &service.servers {
-                        self.zeros.insert((key, Some(server.rip)), report::stats(sight.datapath, server));
+                        self.begin((key, Some(server.rip)), report::stats(sight.datapath, server));
                     }
-                    self.zeros.insert((key, None), total(service, sight));
-                    self.rates.retain(|(of, _), _| *of != key);
+                    self.begin((key, None), total(service, sight));
                 }
             }
             _ => {}
@@ -92,9 +100,12 @@ impl Kept {
         self.rates.retain(|whose, _| is_there(whose));
     }
 
-    /// Takes a sample of what is counted; to be called every [`crate::adm::SAMPLE`].
+    /// Takes a part of a sample of what is counted, so that nobody waits for long; to be called [`SLICES`] times in every
+    /// [`crate::adm::SAMPLE`].
     pub(super) fn sample(&mut self, sight: &Sight<'_>) {
-        for service in sight.director.services.values() {
+        let services = &sight.director.services;
+        let part = services.len().div_ceil(SLICES as usize);
+        for service in services.values().skip(self.next).take(part) {
             let key = service.wanted.key;
             let mut sum = sight.retired.get(&key).copied().unwrap_or_default();
             for server in &service.servers {
@@ -104,11 +115,24 @@ impl Kept {
             }
             self.sample_of((key, None), sum);
         }
+        self.next += part;
+        self.turns += 1;
+        if self.turns == SLICES {
+            (self.next, self.turns, self.has_samples) = (0, 0, true);
+        }
     }
 
     fn sample_of(&mut self, whose: Whose, stats: Stats) {
         let counts = counts(stats, Stats::default());
-        self.rates.entry(whose).or_insert_with(|| Rate::from(counts)).sample(counts);
+        // Who comes later than the first sample has counted since then only.
+        let begin = if self.has_samples { Counts::default() } else { counts };
+        self.rates.entry(whose).or_insert_with(|| Rate::from(begin)).sample(counts);
+    }
+
+    /// Lets what is told begin with nothing from here on.
+    fn begin(&mut self, whose: Whose, stats: Stats) {
+        self.zeros.insert(whose, stats);
+        self.rates.insert(whose, Rate::from(counts(stats, Stats::default())));
     }
 
     fn rate(&self, whose: Whose) -> Counts {

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use lb_common::layout::Stats;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -22,10 +22,10 @@ use tracing::{error, info, warn};
 
 use self::{
     reload::InForce,
-    ways::{addresses, first_resolutions, way},
+    ways::{addresses, first_resolutions, names, way},
 };
 use super::{
-    adm::Kept,
+    adm::{Kept, SLICES},
     background::Start,
     bpf_log::{self, Forwarding},
     check::{Checks, Ruling},
@@ -95,7 +95,9 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
     start.tell();
     inputs.teller.services_changed(daemon.director.take_news());
     let mut failure = None;
-    let mut samples = tokio::time::interval(adm::SAMPLE);
+    // Nothing is heard of real servers any more.
+    let mut is_blind = false;
+    let mut samples = tokio::time::interval(adm::SAMPLE / SLICES);
     samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -112,11 +114,18 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
                 }
             },
             Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
-            Some(Ruling { check, verdict, at }) = inputs.rulings.recv() => {
-                daemon.event(&Event::Check(check, verdict));
-                daemon.effect.note(at.elapsed());
+            ruling = inputs.rulings.recv(), if !is_blind => if let Some(ruling) = ruling {
+                daemon.ruling(ruling);
                 inputs.teller.services_changed(daemon.director.take_news());
-            }
+            } else {
+                is_blind = true;
+                let gone = anyhow!("the thread that checks real servers is gone");
+                error!("stopping, so that another node takes over: {gone}");
+                failure.get_or_insert(gone);
+                if inputs.roles.stop() {
+                    break;
+                }
+            },
             Some(change) = inputs.links.recv() => if let Err(error) = daemon.link(&change) {
                 error!("stopping, so that another node takes over: {error:#}");
                 failure.get_or_insert(error);
@@ -298,6 +307,11 @@ impl Daemon {
         self.event(&Event::Way(address, way));
     }
 
+    fn ruling(&mut self, Ruling { check, verdict, at }: Ruling) {
+        self.event(&Event::Check(check, verdict));
+        self.effect.note(at.elapsed());
+    }
+
     fn event(&mut self, event: &Event) {
         let mut changed = BTreeSet::new();
         for action in self.director.handle(event) {
@@ -380,19 +394,4 @@ impl Daemon {
             warn!("{}: {error}", self.socket.display());
         }
     }
-}
-
-/// The interfaces to forward through, each once and in order.
-fn names(source: &Source, named: &[String], config: &Config) -> anyhow::Result<BTreeSet<String>> {
-    let names: BTreeSet<String> = if named.is_empty() {
-        config.interfaces().into_iter().map(str::to_owned).collect()
-    } else {
-        named.iter().cloned().collect()
-    };
-    let file = source.path().display();
-    anyhow::ensure!(
-        !names.is_empty(),
-        "{file} has no vrrp_instance that names an interface: name one with --iface"
-    );
-    Ok(names)
 }

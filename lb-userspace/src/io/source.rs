@@ -61,7 +61,7 @@ impl Source {
         Self { file, reading, part, may_be_missing: false }
     }
 
-    /// The same, which says nothing as long as its file is not there.
+    /// The same, which says nothing until its file is there for the first time.
     #[must_use]
     pub fn which_may_be_missing(self) -> Self {
         Self { may_be_missing: true, ..self }
@@ -76,7 +76,7 @@ impl Source {
     ///
     /// # Errors
     /// A file that cannot be read, or that is no configuration.
-    pub fn load(&self) -> Result<Loaded, Refusal> {
+    pub fn load(&mut self) -> Result<Loaded, Refusal> {
         let unreadable =
             |error: anyhow::Error| Refusal { reason: format!("{error:#}"), diagnostics: String::new() };
         if self.may_be_missing && self.file.try_exists().is_ok_and(|exists| !exists) {
@@ -103,7 +103,11 @@ impl Source {
         lines(Severity::Warning).for_each(|line| warn!("{line}"));
         lines(Severity::Note).for_each(|line| info!("{line}"));
         match (reason, parsed.config) {
-            (None, Some(config)) => Ok(Loaded { config: self.part.of(config), diagnostics }),
+            (None, Some(config)) => {
+                // Should it be gone later, that is a mistake, and no wish to have nothing any more.
+                self.may_be_missing = false;
+                Ok(Loaded { config: self.part.of(config), diagnostics })
+            }
             (reason, _) => Err(Refusal { reason: reason.unwrap_or_default(), diagnostics }),
         }
     }

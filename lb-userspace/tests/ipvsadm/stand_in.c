@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 static int kernel = -1;
@@ -20,6 +21,7 @@ int socket(int domain, int type, int protocol)
 	int (*next)(int, int, int) = NEXT(int, "socket", int, int, int);
 	struct sockaddr_un test = { .sun_family = AF_UNIX }, own = { .sun_family = AF_UNIX };
 	const char *path = getenv("STAND_IN_KERNEL");
+	const struct timeval patience = { .tv_sec = 20 };
 
 	if (domain != AF_NETLINK)
 		return next(domain, type, protocol);
@@ -27,6 +29,8 @@ int socket(int domain, int type, int protocol)
 		abort();
 	kernel = next(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	NEXT(int, "bind", int, const struct sockaddr *, socklen_t)(kernel, (struct sockaddr *)&own, sizeof(sa_family_t));
+	/* A test that has ended does not answer. */
+	setsockopt(kernel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	strncpy(test.sun_path, path, sizeof(test.sun_path) - 1);
 	if (connect(kernel, (struct sockaddr *)&test, sizeof(test)))
 		abort();

@@ -1,5 +1,7 @@
 //! ipvsadm's commands on a running director: what they list, what they change, and what a reload leaves of that.
 
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -56,14 +58,14 @@ fn shares(lab: &Lab, requests: usize) -> Result<Vec<usize>> {
 }
 
 /// The columns of a listing's line about a real server, without its arrow.
-fn columns(listing: &str, address: impl ToString) -> Vec<String> {
-    let at = format!("{}:80", address.to_string());
+fn columns(listing: &str, address: Ipv4Addr) -> Vec<String> {
+    let at = format!("{address}:80");
     let line = listing.lines().find(|line| line.split_whitespace().nth(1) == Some(&at));
     line.map(|line| line.split_whitespace().skip(2).map(str::to_owned).collect()).unwrap_or_default()
 }
 
 #[test]
-fn a_director_without_a_file_is_driven_by_hand() -> Result<()> {
+fn a_director_whose_file_says_nothing_is_driven_by_hand() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {
         lab.director.start("")?;
         let [first, second] = [0, 1].map(|index| lab.servers[index].address);
@@ -121,11 +123,10 @@ fn a_director_without_a_file_is_driven_by_hand() -> Result<()> {
 }
 
 /// Waits until connections per second are told of a server.
-fn wait_rate(lab: &Lab, server: impl ToString) -> Result<()> {
-    let server = server.to_string();
+fn wait_rate(lab: &Lab, server: Ipv4Addr) -> Result<()> {
     wait::until("a rate", BOUND, || {
         let rates = typed(lab, "ipvsadm -L -n --rate")?;
-        let is_told = columns(&rates, &server).first().is_some_and(|rate| rate != "0");
+        let is_told = columns(&rates, server).first().is_some_and(|rate| rate != "0");
         Ok(if is_told { ControlFlow::Break(()) } else { ControlFlow::Continue(rates) })
     })
 }
@@ -187,13 +188,10 @@ fn what_was_saved_is_restored_in_one_change() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {
         lab.balance(&lab.http_on_all("rr"), 2)?;
         let mut lines = lab.director.ipvsadm(&["-Sn"])?;
+        let (vip, server) = (lab.vip(), lab.servers[0].address);
         for port in 1000..1050 {
-            lines += &format!("-A -u {}:{port} -s sh -b sh-port -p 60 -M 255.255.255.0\n", lab.vip());
-            lines += &format!(
-                "-a -u {}:{port} -r {}:{port} -g -w 2 -x 9 -y 5\n",
-                lab.vip(),
-                lab.servers[0].address
-            );
+            writeln!(lines, "-A -u {vip}:{port} -s sh -p 60 -M 255.255.255.0 -b sh-port")?;
+            writeln!(lines, "-a -u {vip}:{port} -r {server}:{port} -g -w 2 -x 9 -y 5")?;
         }
         lab.director.ipvsadm(&["-C"])?;
         let restored = lab.director.ipvsadm_with(&["-R"], &lines)?;

@@ -125,10 +125,7 @@ fn die(lab: &Lab) -> Result<Vec<Duration>> {
     let mut left = Vec::new();
     while left.len() < DYING && start.elapsed() < latest() + SECOND * 5 {
         sleep(LOOK);
-        let more = lab.director.log_from(told)?;
-        let whole = more.rfind('\n').map_or(0, |end| end + 1);
-        told += whole as u64;
-        let gone = more[..whole].matches("real server is down").count();
+        let gone = lab.director.log_from(&mut told)?.matches("real server is down").count();
         left.extend(std::iter::repeat_n(start.elapsed(), gone));
     }
     Ok(left)

@@ -10,8 +10,7 @@ use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::programs::{Program, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use lb_tests::config::Protocol;
 use lb_tests::netns::Netns;
-use nix::errno::Errno;
-use nix::libc;
+use lb_tests::process::come_first;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -221,13 +220,6 @@ fn take_a_cpu() -> Result<()> {
     one.set(last.context("this thread may use no CPU")?)?;
     sched_setaffinity(this, &one).context("keeping the generator on one CPU")?;
     come_first()
-}
-
-/// Puts the calling thread before all others on its CPU, as long as it lasts.
-fn come_first() -> Result<()> {
-    // SAFETY: the call takes numbers only; Linux gives every thread a priority of its own.
-    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) }).context("a thread's priority")?;
-    Ok(())
 }
 
 /// What a thread returned.

@@ -1,7 +1,10 @@
 //! What commands make of a configuration, and what is left of that when the file changes.
 
+use std::time::Duration;
+
 use super::*;
 use crate::adm::{Nameless, Table, parse};
+use crate::config::model::{Granularity, Scheduler};
 
 /// A file with a service on port 80, whose lines and real servers are these.
 fn file(lines: &str, servers: &[(u8, u16)]) -> Config {
@@ -21,8 +24,9 @@ fn command(line: &str) -> Command {
 }
 
 fn after(mut config: Config, lines: &[&str]) -> Config {
+    let file = config.clone();
     for line in lines {
-        change(&mut config, &command(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        change(&mut config, &file, &command(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
     config
 }
@@ -106,9 +110,11 @@ fn what_xlvs_does_not_do_is_refused_and_changes_nothing() {
         ("-A -t 10.0.0.101:80 -s none", Impossible::Scheduler),
         ("-A -u 10.0.0.101:80 --pe sip -p", Impossible::Engine),
         ("-A -t 10.0.0.101:80 -p -M 255.0.255.0", Impossible::Netmask),
+        ("-a -t 10.0.0.100:80 -r 10.0.0.9:80 -w 65536", Impossible::Weight),
     ] {
         let mut config = before.clone();
-        assert_eq!(change(&mut config, &command(line)), Err(why), "{line}");
+        assert_eq!(possible(&command(line)), Err(why.clone()), "{line}");
+        assert_eq!(change(&mut config, &before, &command(line)), Err(why), "{line}");
         assert_eq!(config, before, "{line}");
     }
 }
@@ -118,7 +124,7 @@ fn the_services_of_a_group_are_the_files() {
     let text = "virtual_server_group G {\n 10.0.0.100-101 80\n}\nvirtual_server group G {\n lb_kind DR\n lb_algo rr\n \
                 protocol TCP\n real_server 10.0.0.1 80 {\n }\n}\n";
     let mut config = crate::config::parse("k.conf", text).config.expect("it loads");
-    let denied = change(&mut config, &command("-d -t 10.0.0.101:80 -r 10.0.0.1:80"));
+    let denied = change(&mut config, &Config::default(), &command("-d -t 10.0.0.101:80 -r 10.0.0.1:80"));
     assert_eq!(denied, Err(Impossible::Group("G".to_owned())));
 }
 
@@ -184,4 +190,79 @@ fn the_table_denies_before_the_configuration_is_asked() {
         table.apply(&command(line)).map_err(|denial| denial.to_string()),
         Err("Service not defined".into())
     );
+}
+
+#[test]
+fn what_the_file_names_comes_back_with_its_checks() {
+    let file = file("lb_algo rr\n quorum 2\n sorry_server 10.0.0.9 80", &[(1, 1), (2, 1)]);
+    let again = &["-C", "-A -t 10.0.0.100:80 -s rr", "-a -t 10.0.0.100:80 -r 10.0.0.1:80 -w 1"];
+    let now = after(file.clone(), again);
+    let service = &now.virtual_servers[0];
+    assert_eq!((service.quorum.least, service.sorry.is_some()), (2, true));
+    assert_eq!((service.real_servers.len(), service.real_servers[0].checkers.len()), (1, 1));
+    assert_eq!(made_by_hand(&file, &now), [(service.selector, None)], "one is missing");
+    let whole = after(now, &["-a -t 10.0.0.100:80 -r 10.0.0.2:80 -w 1"]);
+    // `after` takes what it is given for the file, which names the second no more.
+    assert_eq!(whole.virtual_servers[0].real_servers[1].checkers.len(), 0);
+}
+
+#[test]
+fn nobody_is_a_real_server_twice() {
+    let with_sorry = file("lb_algo rr\n sorry_server 10.0.0.9 80", &[(1, 1)]);
+    for line in ["-a -t 10.0.0.100:80 -r 10.0.0.9:80", "-d -t 10.0.0.100:80 -r 10.0.0.9:80"] {
+        let mut config = with_sorry.clone();
+        let denied = change(&mut config, &with_sorry, &command(line));
+        assert_eq!(denied, Err(Impossible::Sorry(IpAddr::from([10, 0, 0, 9]))), "{line}");
+    }
+    let plain = file("lb_algo rr", &[(1, 1)]);
+    let now = after(plain.clone(), &["-a -t 10.0.0.100:80 -r 10.0.0.9:80"]);
+    assert_eq!(shown(&merge(&plain, &now, with_sorry)), [(EIGHTY.to_owned(), "rr", vec![(1, 1)])]);
+    let marked =
+        after(Config::default(), &["-A -f 7 -s rr", "-a -f 7 -r 10.0.0.1:8080", "-e -f 7 -r 10.0.0.1 -w 5"]);
+    assert_eq!(shown(&marked), [("fwmark 7".to_owned(), "rr", vec![(1, 5)])]);
+    assert_eq!(marked.virtual_servers[0].real_servers[0].port, 0);
+}
+
+#[test]
+fn each_thing_is_the_files_or_by_hand_by_itself() {
+    let before = file("lb_algo rr", &[(1, 1)]);
+    let now = after(
+        before.clone(),
+        &["-e -t 10.0.0.100:80 -r 10.0.0.1:80 -w 0", "-E -t 10.0.0.100:80 -s rr -p 60", "--set 0 0 77"],
+    );
+    let mut next = file("lb_algo wrr", &[(1, 1)]);
+    next.virtual_servers[0].real_servers[0].upper_threshold = 9;
+    next.timeouts.tcp = Some(800);
+    let merged = merge(&before, &now, next);
+    let service = &merged.virtual_servers[0];
+    assert_eq!((service.scheduler, service.persistence), (Scheduler::Wrr, Some(Duration::from_mins(1))));
+    let server = &service.real_servers[0];
+    assert_eq!(
+        (server.weight, server.upper_threshold),
+        (Weight(0), 9),
+        "drained by hand, limited by the file"
+    );
+    assert_eq!((merged.timeouts.tcp, merged.timeouts.udp), (Some(800), Some(77)));
+}
+
+#[test]
+fn what_cannot_be_forwarded_to_gives_way_to_what_can() {
+    let nat = file("lb_algo rr", &[(1, 1)]);
+    let nat = Config {
+        virtual_servers: nat
+            .virtual_servers
+            .into_iter()
+            .map(|mut service| {
+                service.real_servers.iter_mut().for_each(|server| server.forwarding = model::Forwarding::Nat);
+                service
+            })
+            .collect(),
+        ..nat
+    };
+    assert!(!nat.virtual_servers[0].is_available());
+    let now = after(nat, &["-A -t 10.0.0.100:80 -s wlc", "-a -t 10.0.0.100:80 -r 10.0.0.1:80 -w 3"]);
+    let service = &now.virtual_servers[0];
+    assert!(service.is_available());
+    let pool: Vec<_> = service.pool().map(|server| (server.address, server.weight)).collect();
+    assert_eq!(pool, [(IpAddr::from([10, 0, 0, 1]), Weight(3))]);
 }

@@ -165,7 +165,7 @@ impl VirtualServer {
 
     /// Whether this version can serve it. One by hand may be without real servers, which follow or are gone.
     pub fn is_available(&self) -> bool {
-        self.pool().next().is_some() || (self.by_hand && self.real_servers.is_empty())
+        self.by_hand || self.pool().next().is_some()
     }
 
     /// The real servers this version can forward to.

@@ -100,7 +100,8 @@ mod tests {
         let mut all = Vec::new();
         let error = stream.read_to_end(&mut all).await.unwrap_err();
         assert_eq!(error.to_string(), "the answer is longer than 100000 bytes");
-        let mut whole = Moderate::new(&[7_u8; 100_000][..], 100_000);
+        let hundred = vec![7_u8; 100_000];
+        let mut whole = Moderate::new(&hundred[..], 100_000);
         all.clear();
         assert_eq!(whole.read_to_end(&mut all).await.unwrap(), 100_000);
     }

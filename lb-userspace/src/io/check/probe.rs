@@ -8,6 +8,7 @@ use pcre2::bytes::Regex;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::misc::Turn;
 use super::vip::Direct;
 use super::{dns, file, http, misc, ping, smtp, tcp, udp, vip};
 use crate::config::model::check::Probe;
@@ -47,13 +48,19 @@ impl From<String> for Failure {
 pub(super) struct Tools {
     /// What looks for the pattern of each page.
     patterns: Vec<Option<Regex>>,
+    /// Of its program.
+    turn: Turn,
 }
 
 impl Tools {
     pub(super) fn of(probe: &Probe) -> Self {
-        let Probe::Http(http) = probe else { return Self::default() };
         let compile = |url: &crate::config::model::check::Url| url.regex.as_ref()?.compile().ok();
-        Self { patterns: http.urls.iter().map(compile).collect() }
+        match probe {
+            Probe::Http(http) => {
+                Self { patterns: http.urls.iter().map(compile).collect(), ..Self::default() }
+            }
+            _ => Self::default(),
+        }
     }
 
     /// What looks for the pattern of the page with this number.
@@ -79,7 +86,7 @@ pub(super) async fn run(
         Probe::Dns(dns) => dns::probe(dns, timeout).await.map(|()| Input::Passed),
         Probe::Udp(udp) => udp::probe(udp, timeout).await.map(|()| Input::Passed),
         Probe::Ping(endpoint) => ping::probe(endpoint, timeout).await.map(|()| Input::Passed),
-        Probe::Misc(misc) => misc::probe(misc, programs).await,
+        Probe::Misc(misc) => misc::probe(misc, programs, &tools.turn).await,
         Probe::File(file) => file::probe(file),
         Probe::Bfd => Ok(Input::Passed),
         Probe::Vip(vip) => vip::probe(vip, step, timeout, direct).await,

@@ -1,6 +1,6 @@
 //! Changes by hand: ipvsadm's commands become a configuration, which is put into force as a file's is.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, fmt::Display, net::IpAddr};
 
 use tracing::info;
 
@@ -25,14 +25,18 @@ impl Daemon {
     pub(super) async fn change(&mut self, commands: &[Command], inputs: &mut Inputs) -> Result<(), String> {
         let mut table = self.table();
         let mut config = self.config.clone();
+        let nothing = |reason: &dyn Display| format!("nothing was changed: {reason}");
         for command in commands {
-            table.apply(command).map_err(|denial| denial.to_string())?;
-            adm::change(&mut config, command).map_err(|impossible| impossible.to_string())?;
+            table.apply(command).map_err(|denial| nothing(&denial))?;
+            adm::change(&mut config, &self.file, command).map_err(|impossible| nothing(&impossible))?;
         }
         if config != self.config {
             let mut reload = Reload::default();
-            let put = self.put_into_force(config, inputs, &mut reload).await;
-            put.map_err(|error| format!("{error:#}"))?;
+            let (before, file) = (self.config.clone(), self.file.clone());
+            if let Err(error) = self.put_into_force(config, file, inputs, &mut reload).await {
+                let error = format!("{error:#}");
+                return Err(if self.config == before { nothing(&error) } else { error });
+            }
             for change in &reload.changes {
                 info!("by hand: {change}");
             }
@@ -50,7 +54,7 @@ impl Daemon {
         made.into_iter().map(|(selector, server)| (effective::key(selector), server)).collect()
     }
 
-    /// Takes a sample for what ipvsadm tells of rates.
+    /// Takes a part of a sample for what ipvsadm tells of rates.
     pub(super) fn sample(&mut self) {
         let sight = Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired };
         self.kept.sample(&sight);

@@ -91,8 +91,11 @@ impl Daemon {
                 let mut reload = Reload { diagnostics, ..Reload::default() };
                 let next = adm::merge(&self.file, &self.config, config.clone());
                 let is_another = next != self.config;
-                let put =
-                    if is_another { self.put_into_force(next, inputs, &mut reload).await } else { Ok(()) };
+                let put = if is_another {
+                    self.put_into_force(next, config.clone(), inputs, &mut reload).await
+                } else {
+                    Ok(())
+                };
                 match put {
                     Ok(()) => self.file = config,
                     Err(error) => {
@@ -112,6 +115,7 @@ impl Daemon {
     pub(super) async fn put_into_force(
         &mut self,
         config: Config,
+        file: Config,
         inputs: &mut Inputs,
         reload: &mut Reload,
     ) -> anyhow::Result<()> {
@@ -158,9 +162,8 @@ impl Daemon {
             Err(error) => {
                 // What is in force, for the next reload to begin from.
                 self.config = Config { vrrp: self.config.vrrp.clone(), ..next.config };
-                return Err(
-                    error.context("the services are as the file says, and the virtual routers as they were")
-                );
+                self.file = file;
+                return Err(error.context("the services are changed, and the virtual routers as they were"));
             }
         }
         reload.changes.extend(vrrp::changes(&self.config.vrrp, &next.config.vrrp));

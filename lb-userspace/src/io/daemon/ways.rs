@@ -1,4 +1,4 @@
-//! The ways to real servers: what is found out of them, as the maps hold it.
+//! The ways to real servers: what is found out of them, as the maps hold it; and the interfaces that they go through.
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
@@ -6,8 +6,9 @@ use lb_common::layout::NextHop;
 use tokio::{sync::mpsc, time::timeout_at};
 
 use crate::{
+    config::Config,
     control::Way,
-    io::{links::Link, nexthop::Resolution},
+    io::{links::Link, nexthop::Resolution, source::Source},
     plan::Wanted,
 };
 
@@ -57,4 +58,19 @@ pub(super) fn way(interfaces: &[Link], resolution: &Resolution) -> Way {
 fn interface(index: u32) -> String {
     let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
     name.unwrap_or_else(|| format!("interface {index}"))
+}
+
+/// The interfaces to forward through, each once and in order.
+pub(super) fn names(source: &Source, named: &[String], config: &Config) -> anyhow::Result<BTreeSet<String>> {
+    let names: BTreeSet<String> = if named.is_empty() {
+        config.interfaces().into_iter().map(str::to_owned).collect()
+    } else {
+        named.iter().cloned().collect()
+    };
+    let file = source.path().display();
+    anyhow::ensure!(
+        !names.is_empty(),
+        "{file} has no vrrp_instance that names an interface: name one with --iface"
+    );
+    Ok(names)
 }

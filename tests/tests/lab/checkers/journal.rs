@@ -81,26 +81,20 @@ impl Journal {
 pub(super) struct Tail<'a> {
     director: &'a Director,
     read: u64,
-    rest: String,
     pub(super) journal: Journal,
 }
 
 impl<'a> Tail<'a> {
     pub(super) fn new(director: &'a Director) -> Self {
-        Self { director, read: 0, rest: String::new(), journal: Journal::default() }
+        Self { director, read: 0, journal: Journal::default() }
     }
 
     /// Reads what is new.
     pub(super) fn read(&mut self) -> Result<()> {
-        let more = self.director.log_from(self.read)?;
-        self.read += more.len() as u64;
-        self.rest.push_str(&more);
-        let whole = self.rest.rfind('\n').map_or(0, |end| end + 1);
-        for line in self.rest[..whole].lines() {
+        for line in self.director.log_from(&mut self.read)?.lines() {
             // What it cannot read is about something else.
             let _other = self.journal.take(line);
         }
-        self.rest.drain(..whole);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::config::model::check::MiscProbe;
 use crate::config::model::vrrp::{Command, VrrpGlobals};
 use crate::health::{Input, Share};
-use crate::io::check::misc::probe;
+use crate::io::check::misc::{Turn, probe};
 use crate::io::check::probe::Failure;
 use crate::io::command::{GRACE, Programs};
 
@@ -22,7 +22,7 @@ fn myself() -> crate::config::model::vrrp::User {
 
 async fn ended(script: &str, is_dynamic: bool) -> Result<Input, Failure> {
     let programs = Programs::new(&VrrpGlobals::default());
-    probe(&shell(script, Duration::from_secs(10), is_dynamic), &programs).await
+    probe(&shell(script, Duration::from_secs(10), is_dynamic), &programs, &Turn::default()).await
 }
 
 #[tokio::test]
@@ -44,7 +44,10 @@ async fn what_is_not_there_is_a_failure() {
     let programs = Programs::new(&VrrpGlobals::default());
     let command = Command { words: vec!["/no/such/program".to_owned()], user: Some(myself()) };
     let misc = MiscProbe { command, timeout: Duration::from_secs(1), is_dynamic: false };
-    assert_eq!(probe(&misc, &programs).await, Err("/no/such/program does not exist".into()));
+    assert_eq!(
+        probe(&misc, &programs, &Turn::default()).await,
+        Err("/no/such/program does not exist".into())
+    );
 }
 
 /// Whether the process whose number a script wrote into `file` has ended, soon.
@@ -66,7 +69,7 @@ async fn a_program_that_never_ends_is_ended_with_its_children() {
     let file = directory.path().join("child");
     let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
     let programs = Programs::new(&VrrpGlobals::default());
-    let said = probe(&shell(&script, Duration::from_secs(2), false), &programs).await;
+    let said = probe(&shell(&script, Duration::from_secs(2), false), &programs, &Turn::default()).await;
     assert_eq!(said, Err("its program ran longer than 2 s".into()));
     assert!(ends(&file).await, "its child runs on");
 }
@@ -81,8 +84,25 @@ async fn a_program_that_does_not_want_to_end_delays_nothing() {
     );
     let programs = Programs::new(&VrrpGlobals::default());
     let begun = Instant::now();
-    let said = probe(&shell(&script, Duration::from_secs(2), false), &programs).await;
+    let said = probe(&shell(&script, Duration::from_secs(2), false), &programs, &Turn::default()).await;
     assert_eq!(said, Err("its program ran longer than 2 s".into()));
     assert!(begun.elapsed() < Duration::from_secs(2) + GRACE, "{:?}", begun.elapsed());
     assert!(ends(&file).await, "it runs on");
+}
+
+#[tokio::test]
+async fn a_program_waits_for_the_one_before_within_its_own_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = directory.path().join("count");
+    let script = format!("trap '' TERM; echo once >> {}; while :; do sleep 1000; done", count.display());
+    let programs = Programs::new(&VrrpGlobals::default());
+    let (turn, misc) = (Turn::default(), shell(&script, Duration::from_millis(500), false));
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let said = probe(&misc, &programs, &turn).await;
+        assert_eq!(said, Err("its program ran longer than 0.5 s".into()));
+        assert!(begun.elapsed() < Duration::from_millis(500) + GRACE, "{:?}", begun.elapsed());
+    }
+    let begun = std::fs::read_to_string(&count).unwrap();
+    assert_eq!(begun, "once\n", "a second one ran beside the first");
 }
