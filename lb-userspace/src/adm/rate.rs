@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(rate.per_second(), Counts::default());
         let mut counts = Counts { in_packets: 1000, ..Counts::default() };
         let mut told = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..60 {
             counts.in_packets += 2000;
             counts.in_bytes += 200_000;
             counts.connections += 2;

@@ -88,7 +88,7 @@ fn what_is_by_hand_is_shown() {
     status.services[0].by_hand = true;
     status.services[0].servers[0].by_hand = true;
     let text = status.to_text();
-    assert!(text.contains(" rr, by hand: ") && text.matches("  by hand").count() == 1, "{text}");
+    assert!(text.contains(", by hand: ") && text.matches("  by hand").count() == 1, "{text}");
 }
 
 #[test]

@@ -33,6 +33,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Moderate<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.taken > self.longest {
+            let message = format!("the answer is longer than {} bytes", self.longest);
+            return Poll::Ready(Err(io::Error::other(message)));
+        }
         if self.piece >= PIECE {
             self.piece = 0;
             context.waker().wake_by_ref();
@@ -43,10 +47,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Moderate<S> {
         let more = buffer.filled().len() - before;
         self.piece += more;
         self.taken += more as u64;
-        if self.taken > self.longest {
-            let message = format!("the answer is longer than {} bytes", self.longest);
-            return Poll::Ready(Err(io::Error::other(message)));
-        }
         Poll::Ready(Ok(()))
     }
 }
