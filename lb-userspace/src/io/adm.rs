@@ -35,8 +35,6 @@ pub(super) struct Kept {
     next: usize,
     /// How many parts of it were taken.
     turns: u32,
-    /// One was taken of what was counted before the start.
-    has_samples: bool,
 }
 
 /// How many parts a sample has.
@@ -54,6 +52,22 @@ pub(super) struct Sight<'a> {
 }
 
 impl Kept {
+    /// Begins with what was counted already, by a daemon before.
+    pub(super) fn new(sight: &Sight<'_>) -> Self {
+        let mut kept = Self::default();
+        for service in sight.director.services.values() {
+            let key = service.wanted.key;
+            let mut begin = |whose, stats| {
+                kept.rates.insert(whose, Rate::from(counts(stats, Stats::default())));
+            };
+            begin((key, None), total(service, sight));
+            for server in &service.servers {
+                begin((key, Some(server.rip)), report::stats(sight.datapath, server));
+            }
+        }
+        kept
+    }
+
     /// The table of this moment. Real servers are those that get connections, as IPVS lists them: one whose check failed is
     /// not there, or has no weight.
     pub(super) fn table(&self, sight: &Sight<'_>) -> Table {
@@ -118,15 +132,14 @@ impl Kept {
         self.next += part;
         self.turns += 1;
         if self.turns == SLICES {
-            (self.next, self.turns, self.has_samples) = (0, 0, true);
+            (self.next, self.turns) = (0, 0);
         }
     }
 
     fn sample_of(&mut self, whose: Whose, stats: Stats) {
         let counts = counts(stats, Stats::default());
-        // Who comes later than the first sample has counted since then only.
-        let begin = if self.has_samples { Counts::default() } else { counts };
-        self.rates.entry(whose).or_insert_with(|| Rate::from(begin)).sample(counts);
+        // Who comes while the daemon runs has counted since then only.
+        self.rates.entry(whose).or_insert_with(|| Rate::from(Counts::default())).sample(counts);
     }
 
     /// Lets what is told begin with nothing from here on.

@@ -25,7 +25,7 @@ use self::{
     ways::{addresses, first_resolutions, names, way},
 };
 use super::{
-    adm::{Kept, SLICES},
+    adm::{Kept, SLICES, Sight},
     background::Start,
     bpf_log::{self, Forwarding},
     check::{Checks, Ruling},
@@ -248,16 +248,18 @@ impl Daemon {
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
         let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
+        let retired = BTreeMap::new();
+        let kept = Kept::new(&Sight { director: &director, datapath: &datapath, retired: &retired });
         let mut daemon = Self {
             in_force: InForce::now(),
             source: options.source,
             file: options.config.clone(),
             config: options.config,
-            kept: Kept::default(),
+            kept,
             numbers,
             director,
             datapath,
-            retired: BTreeMap::new(),
+            retired,
             named: options.interfaces,
             interfaces,
             gone: BTreeSet::new(),

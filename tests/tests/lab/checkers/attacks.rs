@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lb_tests::rude::{Speech, Then};
 
-use super::timing::Timing;
+use super::timing::{self, Timing};
 
 /// Of every check, where it does not say otherwise.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -123,7 +123,8 @@ impl Attack {
     /// Loops of different lengths, so that they do not all come together.
     pub(super) fn timing(&self) -> Timing {
         let delay_loop = Duration::from_millis(1000 + u64::from(self.port % 8) * 30);
-        Timing { delay_loop, retry: 0, delay_before_retry: AT_ONCE, timeout: self.timeout }
+        let manner = timing::Manner::of(self.keyword);
+        Timing { manner, delay_loop, retry: 0, delay_before_retry: AT_ONCE, timeout: self.timeout }
     }
 
     /// Its block.
@@ -136,7 +137,9 @@ impl Attack {
             }
             _ => format!("connect_port {port}\n connect_timeout {timeout}"),
         };
-        format!("{keyword} {{\n {what}\n retry 0\n delay_loop {delay_loop}\n {block}\n }}")
+        format!(
+            "{keyword} {{\n {what}\n retry 0\n delay_before_retry 0\n delay_loop {delay_loop}\n {block}\n }}"
+        )
     }
 }
 

@@ -223,10 +223,11 @@ impl Scene {
     /// What is not as it should be, and how many failures were forgiven.
     fn judge(&self, row: &Row, journal: &Journal) -> (Result<(), String>, usize) {
         let subject = row.subject(&self.whose);
+        let timing = row.timing();
         let judge = |outcome| Judge {
             probes: journal.probes(&subject),
             moves: journal.moves(&name_of(row, &self.whose)),
-            timing: row.timing(),
+            timing: &timing,
             takes: row.takes(outcome, self.trip),
             window: self.window,
         };
@@ -248,7 +249,7 @@ impl Scene {
     /// Whether it lasted so long that servers leave.
     fn is_fault(&self, row: &Row) -> bool {
         let lasted = self.window.done.duration_since(self.window.began).unwrap_or_default();
-        lasted >= row.timing().leaving(row.takes(row.lost, self.trip)).after_probe
+        lasted >= *row.timing().leaving(row.takes(row.lost, self.trip)).after_probe.start()
     }
 }
 

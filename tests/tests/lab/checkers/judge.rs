@@ -1,5 +1,6 @@
 //! Compares what the journal says of one server under one check with what was promised.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use super::journal::{Move, Probe};
@@ -45,13 +46,14 @@ impl Judge<'_> {
             return Err(format!("it left after these probes: {failed:#?}"));
         }
         let promise = self.timing.leaving(self.takes);
-        near("from the first failed probe to being out", promise.after_probe, since(first.at, out.at))?;
+        near("from the first failed probe to being out", &promise.after_probe, since(first.at, out.at))?;
         let latest = *promise.after_change.end();
         at_most("from the fault to being out", latest, since(self.window.done, out.at))?;
         let before = self.probes.iter().rev().find(|probe| probe.at < first.at);
         let before = before.ok_or("there was no probe before the fault")?;
         let interval = since(before.at, first.at);
-        at_least("from the last probe that passed", self.timing.delay_loop, interval)?;
+        let rest = self.timing.interval(self.takes).saturating_sub(self.takes.passing);
+        at_least("from the last probe that passed", rest, interval)?;
         // A probe that was under way when the server broke may wait for what does not come.
         let is_cut = before.at + self.timing.delay_loop <= self.window.done + self.takes.passing;
         let failing = if is_cut { self.takes.failing.max(self.timing.timeout) } else { self.takes.failing };
@@ -68,7 +70,7 @@ impl Judge<'_> {
         let promise = self.timing.returning(self.takes);
         let failed = self.probes.iter().rev().find(|probe| probe.at < back.at && probe.failure.is_some());
         let failed = failed.ok_or("it returned though no probe had failed")?;
-        near("from the last failed probe to being in", promise.after_probe, since(failed.at, back.at))?;
+        near("from the last failed probe to being in", &promise.after_probe, since(failed.at, back.at))?;
         at_most(
             "from being mended to being in",
             *promise.after_change.end(),
@@ -85,7 +87,9 @@ impl Judge<'_> {
         }
         self.often(&told)?;
         let interval = self.timing.interval(self.takes);
-        intervals(&told).into_iter().try_for_each(|took| near("from probe to probe", interval, took))
+        intervals(&told)
+            .into_iter()
+            .try_for_each(|took| near("from probe to probe", &(interval..=interval), took))
     }
 
     /// The server is out for this reason, or in, and its probes say so one after another, each with so much more time.
@@ -102,7 +106,7 @@ impl Judge<'_> {
             return Err(format!("a probe did not say {reason:?}: {other:?}"));
         }
         self.often(&told)?;
-        let interval = self.timing.delay_loop + self.takes.failing;
+        let interval = self.timing.failing(self.takes);
         let took = intervals(&told);
         took.iter().try_for_each(|took| at_least("from probe to probe", interval, *took))?;
         took.iter().try_for_each(|took| at_most("from probe to probe", interval + margin, *took))
@@ -150,9 +154,9 @@ fn since(earlier: SystemTime, later: SystemTime) -> Duration {
     later.duration_since(earlier).unwrap_or_default()
 }
 
-fn near(what: &str, promised: Duration, took: Duration) -> Result<(), String> {
-    at_least(what, promised, took)?;
-    at_most(what, promised, took)
+fn near(what: &str, promised: &RangeInclusive<Duration>, took: Duration) -> Result<(), String> {
+    at_least(what, *promised.start(), took)?;
+    at_most(what, *promised.end(), took)
 }
 
 fn at_most(what: &str, promised: Duration, took: Duration) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::timing::{Takes, Timing};
+use super::timing::{Manner, Takes, Timing};
 
 /// The digest of `abc`.
 const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
@@ -222,14 +222,14 @@ impl Row {
         whose.fill(self.subject)
     }
 
-    pub(super) fn timing(&self) -> &Timing {
-        &self.timing
+    pub(super) fn timing(&self) -> Timing {
+        Timing { manner: Manner::of(self.subject), ..self.timing }
     }
 
     /// Its block for a server. A file is looked at every second, whatever is said.
     pub(super) fn check(&self, whose: &Whose) -> String {
         let keyword = self.subject.split(' ').next().unwrap_or_default();
-        let Timing { delay_loop, retry, delay_before_retry, timeout } = &self.timing;
+        let Timing { delay_loop, retry, delay_before_retry, timeout, .. } = &self.timing;
         let [delay_loop, delay_before_retry, timeout] =
             [delay_loop, delay_before_retry, timeout].map(Duration::as_secs_f64);
         let retries =
