@@ -21,6 +21,12 @@ use crate::io::descriptors;
 /// Probes under way at one time, if there are descriptors for them; what is due beyond that waits its turn in order.
 const MAX_PROBES: usize = 4096;
 
+/// Probes that begin together. After a moment in which the machine did something else thousands may be due, and the kernel
+/// drops what it is given faster than it can send.
+const BATCH: usize = 128;
+/// Between two batches.
+const BREATH: Duration = Duration::from_millis(1);
+
 /// Programs under way at one time, which have a queue of their own: they may take long.
 const MAX_PROGRAMS: usize = 256;
 
@@ -85,6 +91,8 @@ pub(super) struct Runner {
     lanes: [Lane; 2],
     probes: JoinSet<(u64, u64, Input)>,
     programs: Option<Programs>,
+    /// When the next batch may begin.
+    next_batch: Option<Instant>,
     direct: Arc<Direct>,
     /// The next number of a machine or a probe.
     next: u64,
@@ -105,6 +113,7 @@ impl Runner {
             lanes: [Lane::new(network), Lane::new(MAX_PROGRAMS)],
             probes: JoinSet::new(),
             programs: None,
+            next_batch: None,
             direct: Arc::new(direct),
             next: 0,
             said: BTreeMap::new(),
@@ -115,7 +124,8 @@ impl Runner {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let due = self.deadlines.first().map(|(at, _)| *at);
+        due.into_iter().chain(self.next_batch).min()
     }
 
     pub(super) fn has_rulings(&self) -> bool {
@@ -295,8 +305,12 @@ impl Runner {
     /// Starts probes that are due while there is room for them.
     pub(super) fn start_waiting(&mut self, now: Instant) {
         let Some(programs) = &self.programs else { return };
+        if self.next_batch.is_some_and(|at| now < at) {
+            return;
+        }
+        let mut left = BATCH;
         for lane in &mut self.lanes {
-            while !lane.waiting.is_empty() {
+            while left > 0 && !lane.waiting.is_empty() {
                 let Ok(room) = Arc::clone(&lane.room).try_acquire_owned() else { break };
                 let Some(Waiting { shared: number, number: probe, due, step, timeout }) =
                     lane.waiting.pop_front()
@@ -317,7 +331,9 @@ impl Runner {
                     (number, probe, input)
                 };
                 pending.abort = Some(self.probes.spawn(work));
+                left -= 1;
             }
         }
+        self.next_batch = (left == 0).then(|| now + BREATH);
     }
 }
