@@ -178,8 +178,13 @@ impl RealServer {
     }
 
     fn effective_weight(&self) -> u16 {
-        let reachable = !matches!(self.way, Way::None(_));
-        if reachable && self.failures.is_empty() && self.is_called { self.wanted_weight() } else { 0 }
+        if matches!(self.way, Way::None(_)) { 0 } else { self.listed_weight() }
+    }
+
+    /// The weight that IPVS would have for it, which knows nothing of MAC addresses: none after a failed check, or while it is
+    /// not its turn.
+    pub fn listed_weight(&self) -> u16 {
+        if self.failures.is_empty() && self.is_called { self.wanted_weight() } else { 0 }
     }
 
     /// The weight configured, with what its checks add to it.

@@ -160,6 +160,8 @@ mod tests {
         let mut director = director(&wanted(true, false));
         assert_eq!(pool(&director.everything()), Some(&[(2, 0), (1, 2), (0, 2)][..]));
         assert_eq!(pool(&director.handle(&failed(1))), Some(&[(2, 2), (1, 0), (0, 0)][..]));
+        let listed = director.services[&KEY].listed().map(|(server, _)| server.listed_weight());
+        assert_eq!(listed.collect::<Vec<_>>(), [2, 0, 0], "who is not called is listed without a weight");
         let actions = director.handle(&Event::Check(1, Verdict::Up));
         assert_eq!(pool(&actions), Some(&[(2, 0), (1, 2), (0, 2)][..]));
     }

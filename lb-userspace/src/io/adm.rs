@@ -54,18 +54,9 @@ pub(super) struct Sight<'a> {
 impl Kept {
     /// Begins with what was counted already, by a daemon before.
     pub(super) fn new(sight: &Sight<'_>) -> Self {
-        let mut kept = Self::default();
-        for service in sight.director.services.values() {
-            let key = service.wanted.key;
-            let mut begin = |whose, stats| {
-                kept.rates.insert(whose, Rate::from(counts(stats, Stats::default())));
-            };
-            begin((key, None), total(service, sight));
-            for server in &service.servers {
-                begin((key, Some(server.rip)), report::stats(sight.datapath, server));
-            }
-        }
-        kept
+        let counted = sight.director.services.values().flat_map(|service| counted(service, sight));
+        let rates = counted.map(|(whose, stats)| (whose, Rate::from(counts(stats, Stats::default()))));
+        Self { rates: rates.collect(), ..Self::default() }
     }
 
     /// The table of this moment. Real servers are those that get connections, as IPVS lists them: one whose check failed is
@@ -91,12 +82,10 @@ impl Kept {
             Command::Zero(id) => {
                 let is_meant =
                     |service: &VirtualService| id.is_none_or(|id| id == service_id(&service.wanted.key));
-                for service in sight.director.services.values().filter(|service| is_meant(service)) {
-                    let key = service.wanted.key;
-                    for server in &service.servers {
-                        self.begin((key, Some(server.rip)), report::stats(sight.datapath, server));
-                    }
-                    self.begin((key, None), total(service, sight));
+                let services = sight.director.services.values().filter(|service| is_meant(service));
+                for (whose, stats) in services.flat_map(|service| counted(service, sight)) {
+                    self.zeros.insert(whose, stats);
+                    self.rates.insert(whose, Rate::from(counts(stats, Stats::default())));
                 }
             }
             _ => {}
@@ -119,33 +108,17 @@ impl Kept {
     pub(super) fn sample(&mut self, sight: &Sight<'_>) {
         let services = &sight.director.services;
         let part = services.len().div_ceil(SLICES as usize);
-        for service in services.values().skip(self.next).take(part) {
-            let key = service.wanted.key;
-            let mut sum = sight.retired.get(&key).copied().unwrap_or_default();
-            for server in &service.servers {
-                let stats = report::stats(sight.datapath, server);
-                sum = sum.plus(stats);
-                self.sample_of((key, Some(server.rip)), stats);
-            }
-            self.sample_of((key, None), sum);
+        let part_of_them = services.values().skip(self.next).take(part);
+        for (whose, stats) in part_of_them.flat_map(|service| counted(service, sight)) {
+            // Who comes while the daemon runs has counted since then only.
+            let rate = self.rates.entry(whose).or_insert_with(|| Rate::from(Counts::default()));
+            rate.sample(counts(stats, Stats::default()));
         }
         self.next += part;
         self.turns += 1;
         if self.turns == SLICES {
             (self.next, self.turns) = (0, 0);
         }
-    }
-
-    fn sample_of(&mut self, whose: Whose, stats: Stats) {
-        let counts = counts(stats, Stats::default());
-        // Who comes while the daemon runs has counted since then only.
-        self.rates.entry(whose).or_insert_with(|| Rate::from(Counts::default())).sample(counts);
-    }
-
-    /// Lets what is told begin with nothing from here on.
-    fn begin(&mut self, whose: Whose, stats: Stats) {
-        self.zeros.insert(whose, stats);
-        self.rates.insert(whose, Rate::from(counts(stats, Stats::default())));
     }
 
     fn rate(&self, whose: Whose) -> Counts {
@@ -156,7 +129,24 @@ impl Kept {
         let wanted = &service.wanted;
         let id = service_id(&wanted.key);
         let (method, policy) = (wanted.method, wanted.policy);
-        let servers = service.listed().map(|(server, wanted)| self.server(service, server, wanted, sight));
+        let counted: BTreeMap<Whose, Stats> = counted(service, sight).collect();
+        let counts = |rip| {
+            let whose = (wanted.key, rip);
+            let zero = self.zeros.get(&whose).copied().unwrap_or_default();
+            (counts(counted.get(&whose).copied().unwrap_or_default(), zero), self.rate(whose))
+        };
+        let servers = service.listed().map(|(server, wanted)| {
+            let load = sight.datapath.load(server.row.row);
+            let (counts, rates) = counts(Some(server.rip));
+            ListedServer {
+                server: listed(server, wanted, service.wanted.key.port),
+                connections: Connections { active: load.active, inactive: load.inactive, persistent: 0 },
+                counts,
+                rates,
+            }
+        });
+        let servers = servers.collect();
+        let (counts, rates) = counts(None);
         ListedService {
             service: Service {
                 id,
@@ -167,40 +157,23 @@ impl Kept {
                 engine: String::new(),
                 one_packet: policy.has(Policy::ONE_PACKET),
             },
-            counts: self.counts((wanted.key, None), total(service, sight)),
-            rates: self.rate((wanted.key, None)),
-            servers: servers.collect(),
+            counts,
+            rates,
+            servers,
         }
     }
+}
 
-    fn server(
-        &self,
-        service: &VirtualService,
-        server: &RealServer,
-        wanted: &WantedServer,
-        sight: &Sight<'_>,
-    ) -> ListedServer {
-        let key = service.wanted.key;
-        let load = sight.datapath.load(server.row.row);
-        let [upper_threshold, lower_threshold] = wanted.thresholds;
-        ListedServer {
-            server: Server {
-                id: ServerId { address: server.rip, port: key.port },
-                // So Linux shows a server that is the director itself, too.
-                forwarding: Forwarding::Route,
-                tunnel: Tunnel::default(),
-                weight: if server.is_failed() { 0 } else { server.wanted_weight().into() },
-                upper_threshold,
-                lower_threshold,
-            },
-            connections: Connections { active: load.active, inactive: load.inactive, persistent: 0 },
-            counts: self.counts((key, Some(server.rip)), report::stats(sight.datapath, server)),
-            rates: self.rate((key, Some(server.rip))),
-        }
-    }
-
-    fn counts(&self, whose: Whose, stats: Stats) -> Counts {
-        counts(stats, self.zeros.get(&whose).copied().unwrap_or_default())
+fn listed(server: &RealServer, wanted: &WantedServer, port: u16) -> Server {
+    let [upper_threshold, lower_threshold] = wanted.thresholds;
+    Server {
+        id: ServerId { address: server.rip, port },
+        // So Linux shows a server that is the director itself, too.
+        forwarding: Forwarding::Route,
+        tunnel: Tunnel::default(),
+        weight: server.listed_weight().into(),
+        upper_threshold,
+        lower_threshold,
     }
 }
 
@@ -215,10 +188,18 @@ const fn counts(stats: Stats, zero: Stats) -> Counts {
     }
 }
 
-fn total(service: &VirtualService, sight: &Sight<'_>) -> Stats {
-    let retired = sight.retired.get(&service.wanted.key).copied().unwrap_or_default();
-    let stats = service.servers.iter().map(|server| report::stats(sight.datapath, server));
-    stats.fold(retired, Stats::plus)
+/// What each of a service's real servers has counted, and then the service with those that are gone; each is read once.
+fn counted(service: &VirtualService, sight: &Sight<'_>) -> impl Iterator<Item = (Whose, Stats)> {
+    let key = service.wanted.key;
+    let mut all: Vec<(Whose, Stats)> = service
+        .servers
+        .iter()
+        .map(|server| ((key, Some(server.rip)), report::stats(sight.datapath, server)))
+        .collect();
+    let retired = sight.retired.get(&key).copied().unwrap_or_default();
+    let total = all.iter().fold(retired, |sum, (_, stats)| sum.plus(*stats));
+    all.push(((key, None), total));
+    all.into_iter()
 }
 
 fn service_id(key: &ServiceKey) -> ServiceId {

@@ -7,7 +7,10 @@ use tracing::info;
 use super::{Daemon, Inputs};
 use crate::{
     adm::{self, Command, Table},
-    io::{adm::Sight, effective},
+    io::{
+        adm::{Kept, Sight},
+        effective,
+    },
     plan::ServiceKey,
     status::Reload,
 };
@@ -15,7 +18,8 @@ use crate::{
 impl Daemon {
     /// What ipvsadm lists.
     pub(super) fn table(&self) -> Table {
-        self.kept.table(&self.sight())
+        let Self { kept, director, datapath, retired, .. } = self;
+        kept.table(&Sight { director, datapath, retired })
     }
 
     /// Follows commands, all or none.
@@ -41,9 +45,9 @@ impl Daemon {
                 info!("by hand: {change}");
             }
         }
+        let (kept, sight) = self.kept_and_sight();
         for command in commands {
-            let sight = Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired };
-            self.kept.keep(command, &table, &sight);
+            kept.keep(command, &table, &sight);
         }
         Ok(())
     }
@@ -56,11 +60,12 @@ impl Daemon {
 
     /// Takes a part of a sample for what ipvsadm tells of rates.
     pub(super) fn sample(&mut self) {
-        let sight = Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired };
-        self.kept.sample(&sight);
+        let (kept, sight) = self.kept_and_sight();
+        kept.sample(&sight);
     }
 
-    const fn sight(&self) -> Sight<'_> {
-        Sight { director: &self.director, datapath: &self.datapath, retired: &self.retired }
+    const fn kept_and_sight(&mut self) -> (&mut Kept, Sight<'_>) {
+        let Self { kept, director, datapath, retired, .. } = self;
+        (kept, Sight { director, datapath, retired })
     }
 }
