@@ -1,25 +1,15 @@
 //! `xlvs adm`, and the binary under the name `ipvsadm`.
 
-use std::{
-    env,
-    io::Read as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{env, io::Read as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use clap::Args;
-use tokio::time::timeout;
 
-use super::write_out;
+use super::{STATE_DIR, STATE_DIR_VARIABLE, asked, write_out};
 use crate::{
     adm::{self, Columns, Command, Listing, Outcome, Table, View},
     io::{names::SystemNames, socket},
 };
 
-/// Where the control socket is; ipvsadm's command line has no place for it.
-const STATE_DIR: &str = "/run/xlvs";
 /// What ipvsadm ends with that has no kernel to speak with, and a command that is denied.
 const UNREACHED: u8 = 2;
 const DENIED: u8 = 255;
@@ -49,7 +39,8 @@ pub(super) fn run_as_ipvsadm(program: &str) -> anyhow::Result<ExitCode> {
 /// The commands are followed here, on a copy of the director's table, and what they changed is then asked of the director.
 fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let names = SystemNames;
-    let state_dir = env::var_os("XLVS_STATE_DIR").map_or_else(|| STATE_DIR.into(), PathBuf::from);
+    // ipvsadm's command line has no place for it.
+    let state_dir = env::var_os(STATE_DIR_VARIABLE).map_or_else(|| STATE_DIR.into(), PathBuf::from);
     let (mut table, mut input) = (Table::default(), String::new());
     let command = adm::parse(program, words, &names);
     if let Ok(command) = &command {
@@ -63,7 +54,7 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
             input = String::from_utf8_lossy(&bytes).into_owned();
         }
         if !matches!(command, Command::Help | Command::Version) {
-            match ask(&state_dir, socket::ask_table(&state_dir)) {
+            match asked(&state_dir, socket::ask_table(&state_dir), PATIENCE, "") {
                 Ok(answer) => table = answer,
                 Err(error) => {
                     eprintln!("{program}: {error:#}");
@@ -76,7 +67,7 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
         adm::run_for(program, words, &input, &mut table, &names, adm::possible);
     eprint!("{stderr}");
     if !changes.is_empty() {
-        match ask(&state_dir, socket::ask_change(&state_dir, &changes)) {
+        match asked(&state_dir, socket::ask_change(&state_dir, &changes), PATIENCE, "") {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => {
                 eprintln!("{program}: {reason}");
@@ -102,15 +93,4 @@ const fn is_told(command: &Command) -> bool {
         },
         _ => true,
     }
-}
-
-fn ask<T>(state_dir: &Path, question: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { timeout(PATIENCE, question).await }).unwrap_or_else(|_| {
-        bail!(
-            "{}: no answer for {} s: the daemon is stopped or hangs",
-            socket::path(state_dir).display(),
-            PATIENCE.as_secs()
-        )
-    })
 }

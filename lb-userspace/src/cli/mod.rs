@@ -8,10 +8,13 @@ mod reload;
 mod run;
 mod status;
 
-use std::{env, io::Write as _, path::Path, path::PathBuf, process::ExitCode};
+use std::{env, io::Write as _, path::Path, path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
+use tokio::time::timeout;
 
+use crate::io::socket;
 use keepalived::Called;
 
 /// LVS and keepalived on XDP: a layer-4 load balancer that forwards in the driver.
@@ -40,11 +43,15 @@ enum Command {
     Adm(adm::Arguments),
 }
 
+/// The directory of the control socket if nobody says so, and the variable that says so.
+const STATE_DIR: &str = "/run/xlvs";
+const STATE_DIR_VARIABLE: &str = "XLVS_STATE_DIR";
+
 /// Where a daemon keeps its control socket.
 #[derive(Debug, Args)]
 struct StateDir {
     /// Directory of the control socket, one for each daemon.
-    #[arg(long, value_name = "DIR", env = "XLVS_STATE_DIR", default_value = "/run/xlvs")]
+    #[arg(long, value_name = "DIR", env = STATE_DIR_VARIABLE, default_value = STATE_DIR)]
     state_dir: PathBuf,
 }
 
@@ -63,6 +70,21 @@ impl ConfigId {
             name.split('.').next().unwrap_or_default().to_owned()
         })
     }
+}
+
+/// What the daemon of `state_dir` answers to a question, if it does within `patience`; `hint` says what to do about silence.
+fn asked<T>(
+    state_dir: &Path,
+    question: impl Future<Output = anyhow::Result<T>>,
+    patience: Duration,
+    hint: &str,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(async { timeout(patience, question).await });
+    answer.unwrap_or_else(|_| {
+        let (socket, seconds) = (socket::path(state_dir), patience.as_secs());
+        bail!("{}: no answer for {seconds} s: the daemon is stopped or hangs{hint}", socket.display())
+    })
 }
 
 /// Writes to stdout; a reader that had enough, as in `xlvs status | head`, is no failure.

@@ -2,11 +2,10 @@
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
-use tokio::time::timeout;
 
-use super::check::UNUSABLE;
+use super::{asked, check::UNUSABLE};
 use crate::{io::socket, status::Reload};
 
 /// A reload that needs another program waits for the kernel's verifier, and for new real servers' MAC addresses.
@@ -44,13 +43,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 
 fn ask(arguments: &Arguments) -> anyhow::Result<Reload> {
     let state_dir = &arguments.state.state_dir;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = runtime.block_on(async { timeout(PATIENCE, socket::ask_reload(state_dir)).await });
-    let Ok(answer) = asked else {
-        bail!(
-            "no answer for {} s: the daemon is stopped or hangs; what came of it, `xlvs status` says",
-            PATIENCE.as_secs()
-        );
-    };
-    answer.context("asking the daemon to reload")
+    let hint = "; what came of it, `xlvs status` says";
+    asked(state_dir, socket::ask_reload(state_dir), PATIENCE, hint).context("asking the daemon to reload")
 }
