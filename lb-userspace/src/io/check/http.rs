@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, join, split};
 
 use super::moderate::Moderate;
 use super::page::Page;
@@ -44,7 +44,7 @@ pub(super) async fn probe(
     let asked = async {
         let stream = within(timeout, "", dial::tcp(&http.endpoint)).await?;
         let page = match http.tls {
-            None => ask(stream, http, url, timeout).await?,
+            None => ask(split(stream), http, url, timeout).await?,
             Some(tls) => {
                 let connect = tls::connect(stream, http, url, tls);
                 let stream = within(timeout, "the TLS handshake", connect).await?;
@@ -61,7 +61,7 @@ pub(super) async fn probe(
 
 /// Asks over a connection, and reads as much of the page as is looked at.
 async fn ask<'a>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    (reading, writing): (impl AsyncRead + Unpin + Send + 'static, impl AsyncWrite + Unpin + Send + 'static),
     http: &HttpProbe,
     url: &'a Url,
     timeout: Duration,
@@ -75,7 +75,7 @@ async fn ask<'a>(
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .ignore_invalid_headers_in_responses(true);
-    let stream = TokioIo::new(Moderate::new(stream, longest(url)));
+    let stream = TokioIo::new(join(Moderate::new(reading, longest(url)), writing));
     let connected = builder.handshake::<_, Empty<Bytes>>(stream).await;
     let (mut sender, connection) = connected.map_err(|error| failure(&error))?;
     let exchange = async {

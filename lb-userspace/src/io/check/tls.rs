@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,7 +27,7 @@ pub(super) async fn connect(
     http: &HttpProbe,
     url: &Url,
     tls: Tls,
-) -> Result<Closing, Failure> {
+) -> Result<(Closing, WriteHalf<TlsStream<TcpStream>>), Failure> {
     let configs = CONFIGS.as_ref().map_err(|error| Failure::Host(format!("no TLS: {error}")))?;
     let host = url.virtualhost.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
     let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
@@ -35,7 +35,8 @@ pub(super) async fn connect(
     let connector = TlsConnector::from(Arc::clone(&configs[usize::from(tls.sni)]));
     let connected = connector.connect(name, stream).await;
     let stream = connected.map_err(|error| Failure::from(format!("TLS handshake: {error}")))?;
-    Ok(Closing { stream, must_say_so: tls.compliant })
+    let (stream, writing) = split(stream);
+    Ok((Closing { stream, must_say_so: tls.compliant }, writing))
 }
 
 fn config(sni: bool) -> Result<ClientConfig, Error> {
@@ -91,9 +92,9 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// A stream whose end counts as one though TLS has not said so, which many servers do not.
+/// What comes from a server, whose end counts as one though TLS has not said so, which many servers do not.
 pub(super) struct Closing {
-    stream: TlsStream<TcpStream>,
+    stream: ReadHalf<TlsStream<TcpStream>>,
     must_say_so: bool,
 }
 
@@ -109,23 +110,5 @@ impl AsyncRead for Closing {
             }
             other => other,
         }
-    }
-}
-
-impl AsyncWrite for Closing {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
