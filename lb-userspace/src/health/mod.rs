@@ -27,8 +27,6 @@ pub struct Settings {
     pub steps: u32,
     /// From one step to the next.
     pub pace: Pace,
-    /// Every failed probe is logged while the server is up. The machine knows nothing of it.
-    pub log_all_failures: bool,
     /// How it goes about failures.
     pub manner: Manner,
 }
@@ -84,7 +82,6 @@ impl Default for Settings {
             warmup: Duration::from_mins(1),
             steps: 1,
             pace: Pace::Loop,
-            log_all_failures: false,
             manner: Manner::Bursts,
         }
     }

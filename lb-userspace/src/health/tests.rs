@@ -14,7 +14,6 @@ const SETTINGS: Settings = Settings {
     warmup: Duration::from_secs(6),
     steps: 1,
     pace: Pace::Loop,
-    log_all_failures: false,
     manner: Manner::Usual,
 };
 

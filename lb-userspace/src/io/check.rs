@@ -48,6 +48,8 @@ pub struct CheckSpec {
     pub probe: Arc<Probe>,
     /// When it is probed.
     pub settings: Settings,
+    /// Every failed probe is logged while the server is up; of checks that are made once, if one of them wants that.
+    pub log_all_failures: bool,
 }
 
 /// What a check came to.

@@ -257,10 +257,10 @@ fn probing(checker: &Checker) -> Probing {
         warmup,
         steps: steps as u32,
         pace,
-        log_all_failures: timing.log_all_failures,
         manner,
     };
-    (Arc::new(checker.probe.clone()), settings)
+    let probe = Arc::new(checker.probe.clone());
+    Probing { probe, settings, log_all_failures: timing.log_all_failures }
 }
 
 #[cfg(test)]

@@ -136,3 +136,26 @@ pub fn read(file: &Path, reading: &Reading) -> anyhow::Result<Parsed> {
     }
     Ok(parsed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_be_missing_may_be_so_until_it_was_there() {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let file = directory.path().join("keepalived.conf");
+        let reading = Reading { id: "node".to_owned(), all_files: false };
+        let source = Source::new(file.clone(), reading, Part::default());
+        assert!(source.clone().load().is_err(), "one that may not");
+        let mut source = source.which_may_be_missing();
+        assert_eq!(source.load().expect("nothing is said").config, Config::default());
+        fs::write(&file, "global_defs {\n router_id there\n}\n").expect("it can be written");
+        assert_eq!(source.load().expect("it is read").config.router_id.as_deref(), Some("there"));
+        fs::remove_file(&file).expect("it can be removed");
+        let refusal = source.load().expect_err("its end is no wish to have nothing");
+        assert!(refusal.reason.contains("cannot be read"), "{}", refusal.reason);
+    }
+}

@@ -23,10 +23,14 @@ fn command(line: &str) -> Command {
     parse("ipvsadm", &words, &Nameless).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-fn after(mut config: Config, lines: &[&str]) -> Config {
-    let file = config.clone();
+/// What commands make of what a file says.
+fn after(file: Config, lines: &[&str]) -> Config {
+    followed(&file.clone(), file, lines)
+}
+
+fn followed(file: &Config, mut config: Config, lines: &[&str]) -> Config {
     for line in lines {
-        change(&mut config, &file, &command(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        change(&mut config, file, &command(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
     config
 }
@@ -201,9 +205,9 @@ fn what_the_file_names_comes_back_with_its_checks() {
     assert_eq!((service.quorum.least, service.sorry.is_some()), (2, true));
     assert_eq!((service.real_servers.len(), service.real_servers[0].checkers.len()), (1, 1));
     assert_eq!(made_by_hand(&file, &now), [(service.selector, None)], "one is missing");
-    let whole = after(now, &["-a -t 10.0.0.100:80 -r 10.0.0.2:80 -w 1"]);
-    // `after` takes what it is given for the file, which names the second no more.
-    assert_eq!(whole.virtual_servers[0].real_servers[1].checkers.len(), 0);
+    let whole = followed(&file, now, &["-a -t 10.0.0.100:80 -r 10.0.0.2:80 -w 1"]);
+    assert_eq!(whole.virtual_servers[0].real_servers[1].checkers.len(), 1);
+    assert_eq!(made_by_hand(&file, &whole), []);
 }
 
 #[test]

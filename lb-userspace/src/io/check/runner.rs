@@ -38,6 +38,8 @@ struct Shared {
     key: Key,
     machine: Check,
     members: Vec<u32>,
+    /// One of them wants every failed probe logged.
+    log_all_failures: bool,
     tools: Arc<Tools>,
     pending: Option<Pending>,
 }
@@ -147,6 +149,8 @@ impl Runner {
 
     pub(super) fn set(&mut self, now: Instant, programs: Programs, specs: Vec<CheckSpec>) {
         self.programs = Some(programs);
+        let logged: BTreeSet<u32> =
+            specs.iter().filter(|spec| spec.log_all_failures).map(|spec| spec.id).collect();
         let by_id: BTreeMap<u32, CheckSpec> = specs.into_iter().map(|spec| (spec.id, spec)).collect();
         let mut wanted: Vec<(Key, Vec<u32>)> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
@@ -167,6 +171,7 @@ impl Runner {
             let number = self.adopt(now, key, &members, &exact, &before, &mut old);
             self.by_check.extend(members.iter().map(|id| (*id, number)));
             if let Some(shared) = self.shared.get_mut(&number) {
+                shared.log_all_failures = members.iter().any(|id| logged.contains(id));
                 shared.members = members;
             }
             self.repeat(now, number);
@@ -222,7 +227,10 @@ impl Runner {
         debug!(check = ?members, probe = %probe::name(&key.0), "check starts");
         let tools = Arc::new(Tools::of(&key.0));
         let number = self.number();
-        self.shared.insert(number, Shared { key, machine, members: Vec::new(), tools, pending: None });
+        self.shared.insert(
+            number,
+            Shared { key, machine, members: Vec::new(), log_all_failures: false, tools, pending: None },
+        );
         number
     }
 
@@ -266,7 +274,7 @@ impl Runner {
         shared.pending = None;
         debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), result = ?input, "probe ended");
         if let Input::Failed { reason } = &input
-            && shared.key.1.log_all_failures
+            && shared.log_all_failures
             && !matches!(shared.machine.verdict(), Some(Verdict::Down { .. }))
         {
             info!(probe = %probe::name(&shared.key.0), reason, "a check failed");

@@ -25,7 +25,6 @@ const FAST: Settings = Settings {
     warmup: Duration::ZERO,
     steps: 1,
     pace: crate::health::Pace::Loop,
-    log_all_failures: false,
     manner: crate::health::Manner::Usual,
 };
 
@@ -34,7 +33,7 @@ fn spec(id: u32, address: SocketAddr) -> CheckSpec {
 }
 
 fn of(id: u32, probe: Probe) -> CheckSpec {
-    CheckSpec { id, probe: Arc::new(probe), settings: FAST }
+    CheckSpec { id, probe: Arc::new(probe), settings: FAST, log_all_failures: false }
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {

@@ -8,8 +8,13 @@ use std::{
 
 use crate::{config::model::check::Probe, health::Settings, io::check::CheckSpec, plan::ServiceKey};
 
-/// What is probed, and when.
-pub(super) type Probing = (Arc<Probe>, Settings);
+/// A check that has no number yet.
+#[derive(Clone, Debug)]
+pub(super) struct Probing {
+    pub(super) probe: Arc<Probe>,
+    pub(super) settings: Settings,
+    pub(super) log_all_failures: bool,
+}
 
 /// Every check of every real server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,8 +42,8 @@ impl Checklist {
             before.by_server.get(&server).map_or_else(Vec::new, |old| old.iter().collect());
         let mut ids: Vec<Option<u32>> = vec![None; checks.len()];
         let is_heir: [fn(&CheckSpec, &Probing) -> bool; 3] = [
-            |old, new| (&old.probe, old.settings) == (&new.0, new.1),
-            |old, new| old.probe == new.0,
+            |old, new| (&old.probe, old.settings) == (&new.probe, new.settings),
+            |old, new| old.probe == new.probe,
             |_, _| true,
         ];
         for is_heir in is_heir {
@@ -55,10 +60,9 @@ impl Checklist {
         };
         let ids: Vec<u32> = ids.into_iter().map(|id| id.unwrap_or_else(&mut fresh)).collect();
         if !ids.is_empty() {
-            let specs = ids.iter().zip(checks).map(|(&id, (probe, settings))| CheckSpec {
-                id,
-                probe: Arc::clone(probe),
-                settings: *settings,
+            let specs = ids.iter().zip(checks).map(|(&id, check)| {
+                let Probing { probe, settings, log_all_failures } = check.clone();
+                CheckSpec { id, probe, settings, log_all_failures }
             });
             self.by_server.insert(server, specs.collect());
         }
@@ -112,10 +116,11 @@ mod tests {
             bind_port: None,
             fwmark: 0,
         };
-        (
-            Arc::new(Probe::Tcp(endpoint)),
-            Settings { retry, delay_loop: Duration::from_secs(6), ..Settings::default() },
-        )
+        Probing {
+            probe: Arc::new(Probe::Tcp(endpoint)),
+            settings: Settings { retry, delay_loop: Duration::from_secs(6), ..Settings::default() },
+            log_all_failures: false,
+        }
     }
 
     #[test]
