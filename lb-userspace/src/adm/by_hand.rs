@@ -11,9 +11,9 @@ use std::net::IpAddr;
 
 use self::said::{Handled, Share};
 use super::command::Command;
-use super::state::{Family, Protocol, ServiceId, Timeouts};
+use super::state::{ServiceId, Timeouts};
 use crate::config::Span;
-use crate::config::model::{self, Config, LvsTimeouts, RealServer, Selector, VirtualServer, Weight, vrrp};
+use crate::config::model::{self, Config, LvsTimeouts, RealServer, Selector, VirtualServer, Weight};
 
 /// What this version does not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -267,16 +267,8 @@ fn is_no_sorry_server(service: &VirtualServer, address: IpAddr) -> Result<(), Im
 /// What the model calls a service.
 const fn selector(id: ServiceId) -> Selector {
     match id {
-        ServiceId::Address { protocol, address, port } => {
-            let protocol = match protocol {
-                Protocol::Tcp => model::Protocol::Tcp,
-                Protocol::Udp => model::Protocol::Udp,
-                Protocol::Sctp => model::Protocol::Sctp,
-            };
-            Selector::Address { address, port, protocol }
-        }
-        ServiceId::Mark { mark, family: Family::V4 } => Selector::Mark { mark, family: vrrp::Family::V4 },
-        ServiceId::Mark { mark, family: Family::V6 } => Selector::Mark { mark, family: vrrp::Family::V6 },
+        ServiceId::Address { protocol, address, port } => Selector::Address { address, port, protocol },
+        ServiceId::Mark { mark, family } => Selector::Mark { mark, family },
     }
 }
 

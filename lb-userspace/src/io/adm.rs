@@ -206,11 +206,10 @@ fn service_id(key: &ServiceKey) -> ServiceId {
     match key.mark() {
         Some((is_v6, mark)) => ServiceId::Mark { mark, family: if is_v6 { Family::V6 } else { Family::V4 } },
         None => ServiceId::Address {
-            protocol: match key.protocol {
-                17 => Protocol::Udp,
-                132 => Protocol::Sctp,
-                _ => Protocol::Tcp,
-            },
+            protocol: [Protocol::Udp, Protocol::Sctp]
+                .into_iter()
+                .find(|protocol| protocol.number() == key.protocol)
+                .unwrap_or(Protocol::Tcp),
             address: unmapped(key.vip),
             port: key.port,
         },

@@ -88,7 +88,7 @@ fn mark_rule(rule: &model::MarkRule) -> MarkRule {
         destination_mask,
         destination: destination.masked(&destination_mask),
         ports: [*rule.ports.start(), *rule.ports.end()],
-        protocol: rule.protocol.map_or(0, number),
+        protocol: rule.protocol.map_or(0, Protocol::number),
         mark: rule.mark,
         ..MarkRule::default()
     }
@@ -99,14 +99,6 @@ fn mask(address: IpAddr, bits: u8) -> Address {
     match address {
         IpAddr::V4(_) => Address::mask(96 + bits),
         IpAddr::V6(_) => Address::mask(bits),
-    }
-}
-
-const fn number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
     }
 }
 
@@ -164,7 +156,7 @@ fn policy(service: &VirtualServer) -> Policy {
 pub(super) fn key(selector: Selector) -> ServiceKey {
     match selector {
         Selector::Address { address, port, protocol } => {
-            ServiceKey { vip: mapped(address), protocol: number(protocol), port }
+            ServiceKey { vip: mapped(address), protocol: protocol.number(), port }
         }
         Selector::Mark { mark, family } => ServiceKey::of_mark(family == Family::V6, mark),
     }

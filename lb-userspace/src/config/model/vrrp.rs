@@ -9,6 +9,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::source::Span;
 
 pub use held::{Broadcast, RouteKind, Scope, VirtualAddress, VirtualRoute, VirtualRule};
@@ -77,7 +79,7 @@ pub enum Version {
 }
 
 /// An address family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     #[default]
