@@ -182,7 +182,8 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
     #[inline(always)]
     fn quote(&mut self, ctx: &XdpContext, link: &Link, len: usize, least: usize) -> Result<usize, Verdict> {
         let there = access::frame_len(ctx).saturating_sub(link.offset);
-        let quote = len.min(there).min(QUOTE);
+        // Linux 6.1 forgets the bound of a number that was laid aside before it was compared.
+        let quote = access::forgotten(len.min(there).min(QUOTE) as u64) as usize;
         if quote < least {
             return Err(drop(Counter::DropTruncatedIp));
         }

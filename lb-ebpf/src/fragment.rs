@@ -19,6 +19,7 @@ use lb_common::{
     layout::{Address, ServerState},
     limiter::Limiter,
 };
+use network_types::eth::EthHdr;
 
 use crate::{
     access, connection,
@@ -247,7 +248,12 @@ fn try_keep(ctx: &XdpContext) -> Option<()> {
     // SAFETY: as in `follow`.
     let (piece, copy) = unsafe { (&*piece, &mut *copy) };
     let len = access::frame_len(ctx);
-    if len == 0 || len > MAX_EARLY || !copy.limiter.take(lease::coarse_ns(), EARLY_RATE) {
+    if len > MAX_EARLY {
+        return None;
+    }
+    // Two comparisons: of one that is both, Linux 6.1 learns no lower bound.
+    let len = access::forgotten(len as u64) as usize;
+    if len < EthHdr::LEN || !copy.limiter.take(lease::coarse_ns(), EARLY_RATE) {
         return None;
     }
     copy.early = Early { datagram: piece.datagram, ifindex: ctx.ingress_ifindex() as u32, len: len as u32 };
