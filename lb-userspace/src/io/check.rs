@@ -19,6 +19,7 @@ mod tls;
 mod udp;
 mod vip;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -154,9 +155,17 @@ async fn run(
     mut wanted: watch::Receiver<(Programs, Vec<CheckSpec>)>,
     rulings: mpsc::Sender<Ruling>,
 ) {
+    let mut alarm = pin!(tokio::time::sleep_until(Instant::now().into()));
+    // When it rings. It is left as it is until it must ring earlier: setting it costs a system call.
+    let mut rings: Option<Instant> = None;
     loop {
         runner.start_waiting(Instant::now());
-        let deadline = runner.next_deadline();
+        if let Some(deadline) = runner.next_deadline()
+            && rings.is_none_or(|at| deadline < at)
+        {
+            alarm.as_mut().reset(deadline.into());
+            rings = Some(deadline);
+        }
         tokio::select! {
             changed = wanted.changed() => {
                 if changed.is_err() {
@@ -172,14 +181,10 @@ async fn run(
                 }
             }
             ended = runner.ended() => runner.answered(Instant::now(), ended),
-            () = sleep_until(deadline) => runner.deadline(Instant::now()),
+            () = &mut alarm, if rings.is_some() => {
+                rings = None;
+                runner.deadline(Instant::now());
+            }
         }
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
