@@ -75,6 +75,23 @@ impl TemplateForm {
 /// The port of FTP's control connections: with persistence its data connections go with them.
 pub const FTP: u16 = 21;
 
+/// What a key says, the same in both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The client, or of a template what the mask leaves of it.
+    pub client: Address,
+    /// Its port, host order.
+    pub client_port: u16,
+    /// The VIP, or in a template what stands for a firewall mark.
+    pub vip: Address,
+    /// Its port, host order.
+    pub vip_port: u16,
+    /// IP protocol number; 0 in a template of a firewall mark.
+    pub protocol: u8,
+    /// It is a template's.
+    pub is_template: bool,
+}
+
 /// The key of a flow in one address family: aligned to 8, a whole number of 64-bit words, no padding.
 pub trait Key: Pod + Eq {
     /// How many of its 32-bit words are hashed; those behind them are always zero.
@@ -102,6 +119,12 @@ pub trait Key: Pod + Eq {
     /// The key of the template that a flow with this key goes by.
     #[must_use]
     fn template(&self, form: &TemplateForm) -> Self;
+
+    /// The key with these parts, of a flow.
+    fn of_flow(parts: &Parts) -> Self;
+
+    /// What it says.
+    fn parts(&self) -> Parts;
 }
 
 impl Key for Key4 {
@@ -120,6 +143,35 @@ impl Key for Key4 {
             reserved: [0; 2],
         }
     }
+
+    fn of_flow(parts: &Parts) -> Self {
+        Self {
+            client: parts.client.words()[3].to_ne_bytes(),
+            vip: parts.vip.words()[3].to_ne_bytes(),
+            client_port: parts.client_port.to_be_bytes(),
+            vip_port: parts.vip_port.to_be_bytes(),
+            protocol: parts.protocol,
+            kind: KIND_FLOW,
+            reserved: [0; 2],
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        let is_template = self.kind == KIND_TEMPLATE;
+        let vip = if is_template && self.protocol == 0 {
+            Address::mark(false, u32::from_be_bytes(self.vip))
+        } else {
+            Address::v4(self.vip)
+        };
+        Parts {
+            client: Address::v4(self.client),
+            client_port: u16::from_be_bytes(self.client_port),
+            vip,
+            vip_port: u16::from_be_bytes(self.vip_port),
+            protocol: self.protocol,
+            is_template,
+        }
+    }
 }
 
 impl Key for Key6 {
@@ -135,6 +187,61 @@ impl Key for Key6 {
             protocol: form.protocol,
             kind: KIND_TEMPLATE,
             reserved: [0; 10],
+        }
+    }
+
+    fn of_flow(parts: &Parts) -> Self {
+        Self {
+            client: parts.client.octets,
+            vip: parts.vip.octets,
+            client_port: parts.client_port.to_be_bytes(),
+            vip_port: parts.vip_port.to_be_bytes(),
+            protocol: parts.protocol,
+            kind: KIND_FLOW,
+            reserved: [0; 10],
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            client: Address { octets: self.client },
+            client_port: u16::from_be_bytes(self.client_port),
+            vip: Address { octets: self.vip },
+            vip_port: u16::from_be_bytes(self.vip_port),
+            protocol: self.protocol,
+            is_template: self.kind == KIND_TEMPLATE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_of_its_parts() {
+        let parts = |client, vip| Parts {
+            client,
+            client_port: 40_000,
+            vip,
+            vip_port: 80,
+            protocol: 6,
+            is_template: false,
+        };
+        let v4 = parts(Address::v4([192, 0, 2, 1]), Address::v4([10, 0, 0, 100]));
+        assert_eq!(Key4::of_flow(&v4).parts(), v4);
+        let v6 = parts(Address { octets: [1; 16] }, Address { octets: [2; 16] });
+        assert_eq!(Key6::of_flow(&v6).parts(), v6);
+        for is_v6 in [false, true] {
+            let mask = Address::mask(if is_v6 { 64 } else { 96 + 24 });
+            let mark = Address::mark(is_v6, 7);
+            let form = TemplateForm::of(mark, 0, MARK_PROTOCOL, mask);
+            let key = if is_v6 {
+                Key6::of_flow(&v6).template(&form).parts()
+            } else {
+                Key4::of_flow(&v4).template(&form).parts()
+            };
+            assert_eq!((key.vip, key.protocol, key.is_template, key.client_port), (mark, 0, true, 0));
         }
     }
 }

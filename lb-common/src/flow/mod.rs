@@ -12,8 +12,8 @@ pub use atomic::Atomic;
 #[cfg(target_has_atomic = "64")]
 pub use atomic::Host;
 pub use chain::{ATTEMPTS, Chain, Inserted};
-pub use key::{FTP, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, TemplateForm};
-pub use shared::{Collected, Hit, Maps, Over, Shared};
+pub use key::{FTP, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
+pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};
 pub use state::State;
 pub use timeouts::{Timeouts, ticks};
 

@@ -17,8 +17,10 @@
 //! the real server's row of `loads`. So every change of a slot is counted once, on whatever CPU.
 
 mod collect;
+mod read;
 
 pub use collect::{Collected, Over};
+pub use read::Entry;
 
 use super::{Atomic, Bucket, Key, SLOTS, State, Timeouts, Word, ticks};
 

@@ -77,10 +77,20 @@ impl Timeouts {
     /// `row` is valid.
     #[inline(always)]
     pub unsafe fn at(row: *const Self, state: State) -> u32 {
+        // SAFETY: the contract.
+        ticks(unsafe { Self::seconds_at(row, state) })
+    }
+
+    /// The same in seconds.
+    ///
+    /// # Safety
+    /// As for [`Self::at`].
+    #[inline(always)]
+    pub(super) unsafe fn seconds_at(row: *const Self, state: State) -> u32 {
         // SAFETY: the contract; a state's number is below STATES.
-        ticks(unsafe {
+        unsafe {
             (&raw const (*row).seconds).cast::<u32>().add(state as usize & (STATES - 1)).read_volatile()
-        })
+        }
     }
 }
 

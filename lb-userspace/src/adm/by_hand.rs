@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use self::said::{Handled, Share};
-use super::command::Command;
+use super::command::{Command, Listing, View};
 use super::state::{ServiceId, Timeouts};
 use crate::config::Span;
 use crate::config::model::{self, Config, LvsTimeouts, RealServer, Selector, VirtualServer, Weight};
@@ -30,6 +30,9 @@ pub enum Impossible {
     /// A mask with holes.
     #[error("the netmask of persistence must be one that a prefix has, as 255.255.255.0")]
     Netmask,
+    /// Connections among the commands of `-R`.
+    #[error("xlvs lists no connections among the commands of -R: list them by a command of their own")]
+    Connections,
     /// A weight that is too large.
     #[error("xlvs has weights up to 65535")]
     Weight,
@@ -51,6 +54,7 @@ pub fn possible(command: &Command) -> Result<(), Impossible> {
             Handled::of_command(service).map(drop)
         }
         Command::AddServer(_, server) | Command::EditServer(_, server) => Share::of_command(server).map(drop),
+        Command::List(Listing { view: View::Connections { .. }, .. }) => Err(Impossible::Connections),
         _ => Ok(()),
     }
 }

@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod command;
+mod connections;
 mod draft;
 mod help;
 mod names;
@@ -24,9 +25,10 @@ mod values;
 pub use self::{
     by_hand::{Impossible, change, made_by_hand, merge, possible},
     command::{Columns, Command, Listing, View},
+    connections::{protocol, state_name, virtual_address},
     names::{Nameless, Names},
     parse::{Refusal, parse},
-    print::{list, save},
+    print::{connection_line, connections_head, list, save},
     rate::{Rate, SAMPLE},
     run::{Outcome, run, run_for},
     table::{Denial, Table},

@@ -27,7 +27,11 @@ pub fn list(table: &Table, listing: &Listing, names: &impl Names) -> Result<Stri
         View::Services { only, columns, sorted } => {
             services::list(table, only, &services::Style { columns, sorted, exact: listing.exact, places })
         }
-        View::Connections { engines } => Ok(connections(&table.connections, engines, &places)),
+        View::Connections { engines } => {
+            let lines = table.connections.iter();
+            let lines = lines.map(|connection| connection_line(connection, engines, listing.numeric, names));
+            Ok([connections_head(engines)].into_iter().chain(lines).collect())
+        }
         View::Timeouts => {
             let Timeouts { tcp, tcp_fin, udp } = table.timeouts;
             Ok(format!("Timeout (tcp tcpfin udp): {tcp} {tcp_fin} {udp}\n"))
@@ -80,33 +84,37 @@ fn mask(netmask: Netmask) -> Option<String> {
     }
 }
 
-fn connections<N: Names>(connections: &[Connection], engines: bool, places: &Places<'_, N>) -> String {
-    let mut text = "IPVS connection entries\n".to_owned();
+/// What stands above connections.
+pub fn connections_head(engines: bool) -> String {
     let (state, source, service, server) = ("state", "source", "virtual", "destination");
+    let mut text = format!("IPVS connection entries\npro expire {state:<11} {source:<18} {service:<18} ");
     let _infallible = if engines {
         let (name, data) = ("pe name", "pe_data");
-        writeln!(text, "pro expire {state:<11} {source:<18} {service:<18} {server:<18} {name:<16} {data}")
+        writeln!(text, "{server:<18} {name:<16} {data}")
     } else {
-        writeln!(text, "pro expire {state:<11} {source:<18} {service:<18} {server}")
+        writeln!(text, "{server}")
     };
-    for connection in connections {
-        let Connection { protocol, expires, state, .. } = connection;
-        let named = match protocol.as_str() {
-            "TCP" => Some(Protocol::Tcp),
-            "UDP" => Some(Protocol::Udp),
-            "SCTP" => Some(Protocol::Sctp),
-            _ => None,
-        };
-        let [client, service, server] = [connection.client, connection.service, connection.server]
-            .map(|(at, port)| places.write(at, port, named));
-        let expires = format!("{:02}:{:02}", expires / 60, expires % 60);
-        let _infallible = write!(text, "{protocol:<3} {expires:<6} {state:<11} {client:<18} {service:<18} ");
-        let _infallible = match &connection.engine {
-            Some((name, data)) if engines => writeln!(text, "{server:<16} {name:<18} {data}"),
-            _ => writeln!(text, "{server}"),
-        };
-    }
     text
+}
+
+/// The line of a connection.
+pub fn connection_line(connection: &Connection, engines: bool, numeric: bool, names: &impl Names) -> String {
+    let Connection { protocol, expires, state, engine, .. } = connection;
+    let named = match protocol.as_str() {
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
+        "SCTP" => Some(Protocol::Sctp),
+        _ => None,
+    };
+    let places = Places { numeric, names };
+    let [client, service, server] = [connection.client, connection.service, connection.server]
+        .map(|(at, port)| places.write(at, port, named));
+    let expires = format!("{:02}:{:02}", expires / 60, expires % 60);
+    let head = format!("{protocol:<3} {expires:<6} {state:<11} {client:<18} {service:<18}");
+    match engine {
+        Some((name, data)) if engines => format!("{head} {server:<16} {name:<18} {data}\n"),
+        _ => format!("{head} {server}\n"),
+    }
 }
 
 fn daemon(daemon: &Daemon) -> String {

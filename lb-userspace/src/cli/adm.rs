@@ -1,13 +1,19 @@
 //! `xlvs adm`, and the binary under the name `ipvsadm`.
 
-use std::{env, io::Read as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env,
+    io::{BufWriter, Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Args;
 
-use super::{STATE_DIR, STATE_DIR_VARIABLE, asked, write_out};
+use super::{STATE_DIR, STATE_DIR_VARIABLE, asked, runtime, write_out, written};
 use crate::{
-    adm::{self, Columns, Command, Listing, Outcome, Table, View},
-    io::{names::SystemNames, socket},
+    adm::{self, Columns, Command, Listing, Outcome, Table, View, state::Connection},
+    io::{connections::ask_connections, names::SystemNames, socket},
 };
 
 /// What ipvsadm ends with that has no kernel to speak with, and a command that is denied.
@@ -43,18 +49,17 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let state_dir = env::var_os(STATE_DIR_VARIABLE).map_or_else(|| STATE_DIR.into(), PathBuf::from);
     let (mut table, mut input) = (Table::default(), String::new());
     let command = adm::parse(program, words, &names);
+    if let Ok(Command::List(Listing { view: View::Connections { engines }, numeric, .. })) = command {
+        return list_connections(program, &state_dir, engines, numeric);
+    }
     if let Ok(command) = &command {
-        if !is_told(command) {
-            eprintln!("{program}: xlvs does not tell this yet: `xlvs status --json` has all that it does");
-            return Ok(ExitCode::from(DENIED));
-        }
         if *command == Command::Restore {
             let mut bytes = Vec::new();
             std::io::stdin().read_to_end(&mut bytes)?;
             input = String::from_utf8_lossy(&bytes).into_owned();
         }
         if !matches!(command, Command::Help | Command::Version) {
-            match asked(&state_dir, socket::ask_table(&state_dir), PATIENCE, "") {
+            match asked(&state_dir, socket::ask_table(&state_dir, counts_clients(command)), PATIENCE, "") {
                 Ok(answer) => table = answer,
                 Err(error) => {
                     eprintln!("{program}: {error:#}");
@@ -83,14 +88,34 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(status))
 }
 
-/// Whether a director tells what a command wants to know.
-const fn is_told(command: &Command) -> bool {
-    match command {
-        Command::List(Listing { view, .. }) => match view {
-            View::Services { columns, .. } => !matches!(columns, Columns::PersistentConnections),
-            View::Daemons | View::Timeouts => true,
-            View::Connections { .. } => false,
-        },
-        _ => true,
+/// Whether a command wants to know how many clients stay with each real server, for which all flows are looked at.
+const fn counts_clients(command: &Command) -> bool {
+    let Command::List(Listing { view: View::Services { columns, .. }, .. }) = command else { return false };
+    matches!(columns, Columns::PersistentConnections)
+}
+
+/// Prints connections as they come, of which there may be millions.
+fn list_connections(
+    program: &str,
+    state_dir: &Path,
+    engines: bool,
+    numeric: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut head = Some(adm::connections_head(engines));
+    let told = runtime()?.block_on(async {
+        let line = |connection: &Connection| {
+            let line = adm::connection_line(connection, engines, numeric, &SystemNames);
+            written(out.write_all((head.take().unwrap_or_default() + &line).as_bytes()))
+        };
+        ask_connections(state_dir, PATIENCE, line).await
+    });
+    if let Err(error) = told {
+        let _gone = out.flush();
+        eprintln!("{program}: {error:#}");
+        return Ok(ExitCode::from(UNREACHED));
     }
+    // Nobody may have had a connection.
+    written(out.write_all(head.unwrap_or_default().as_bytes()).and_then(|()| out.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }

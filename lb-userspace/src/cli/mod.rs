@@ -79,19 +79,27 @@ fn asked<T>(
     patience: Duration,
     hint: &str,
 ) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(async { timeout(patience, question).await });
+    let answer = runtime()?.block_on(async { timeout(patience, question).await });
     answer.unwrap_or_else(|_| {
         let (socket, seconds) = (socket::path(state_dir), patience.as_secs());
         bail!("{}: no answer for {seconds} s: the daemon is stopped or hangs{hint}", socket.display())
     })
 }
 
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// Writes to stdout; a reader that had enough, as in `xlvs status | head`, is no failure.
 fn write_out(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+    written(std::io::stdout().write_all(text.as_bytes())).map(drop)
+}
+
+/// Whether what was written has a reader still.
+fn written(result: std::io::Result<()>) -> anyhow::Result<bool> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        result => Ok(result.map(|()| true)?),
     }
 }
 

@@ -10,7 +10,7 @@ use lb_common::{
     layout::{Policy, Stats},
 };
 
-use super::{datapath::Datapath, report};
+use super::{connections::Templates, datapath::Datapath, report};
 use crate::{
     adm::{
         Command, Rate, Table,
@@ -61,10 +61,15 @@ impl Kept {
 
     /// The table of this moment. Real servers are those that get connections, as IPVS lists them: one whose check failed is
     /// not there, or has no weight.
-    pub(super) fn table(&self, sight: &Sight<'_>) -> Table {
+    pub(super) fn table(&self, sight: &Sight<'_>, templates: &Templates) -> Table {
         let timeouts = sight.datapath.timeouts();
         Table {
-            services: sight.director.services.values().map(|service| self.service(service, sight)).collect(),
+            services: sight
+                .director
+                .services
+                .values()
+                .map(|service| self.service(service, sight, templates))
+                .collect(),
             timeouts: Timeouts {
                 tcp: timeouts.seconds[State::Established as usize],
                 tcp_fin: timeouts.seconds[State::FinWait as usize],
@@ -125,7 +130,7 @@ impl Kept {
         self.rates.get(&whose).map(Rate::per_second).unwrap_or_default()
     }
 
-    fn service(&self, service: &VirtualService, sight: &Sight<'_>) -> ListedService {
+    fn service(&self, service: &VirtualService, sight: &Sight<'_>, templates: &Templates) -> ListedService {
         let wanted = &service.wanted;
         let id = service_id(&wanted.key);
         let (method, policy) = (wanted.method, wanted.policy);
@@ -137,10 +142,11 @@ impl Kept {
         };
         let servers = service.listed().map(|(server, wanted)| {
             let load = sight.datapath.load(server.row.row);
+            let persistent = templates.get(&(server.row.row, server.row.generation)).copied().unwrap_or(0);
             let (counts, rates) = counts(Some(server.rip));
             ListedServer {
                 server: listed(server, wanted, service.wanted.key.port),
-                connections: Connections { active: load.active, inactive: load.inactive, persistent: 0 },
+                connections: Connections { active: load.active, inactive: load.inactive, persistent },
                 counts,
                 rates,
             }

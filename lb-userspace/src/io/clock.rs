@@ -12,6 +12,14 @@ pub(super) fn uptime() -> Duration {
 
 /// The tick of so long ago.
 pub(super) fn tick_before(ago: Duration) -> u32 {
-    let clock = ClockId::CLOCK_MONOTONIC_COARSE.now().map_or(Duration::ZERO, Duration::from);
-    (clock.saturating_sub(ago).as_nanos() >> TICK_SHIFT) as u32
+    (coarse().saturating_sub(ago).as_nanos() >> TICK_SHIFT) as u32
+}
+
+/// The nanoseconds by which the program goes.
+pub(super) fn program_ns() -> u64 {
+    coarse().as_nanos() as u64
+}
+
+fn coarse() -> Duration {
+    ClockId::CLOCK_MONOTONIC_COARSE.now().map_or(Duration::ZERO, Duration::from)
 }

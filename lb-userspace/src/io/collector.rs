@@ -4,7 +4,10 @@
 use std::{
     convert::Infallible,
     ops::Range,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -13,7 +16,10 @@ use anyhow::Context as _;
 use lb_common::flow::Collected;
 use tracing::{debug, info};
 
-use super::{clock::tick_before, datapath::Flows};
+use super::{
+    clock::tick_before,
+    datapath::{FlowMaps, Flows},
+};
 
 /// How long a pass through the table takes, where the table is not too large for that.
 const PASS: Duration = Duration::from_millis(800);
@@ -27,6 +33,7 @@ const UNDER_WAY: Duration = Duration::from_millis(100);
 /// The running thread; it ends with the value.
 #[derive(Debug)]
 pub struct Collector {
+    maps: Arc<FlowMaps>,
     running: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,6 +45,7 @@ impl Collector {
     /// When no thread can be made.
     pub fn start(flows: Flows) -> anyhow::Result<Self> {
         let (running, ended) = channel();
+        let maps = flows.maps();
         let run = move || {
             let collected = pass(&flows, |_| true);
             if let Some(Collected { counted: counted @ 1.., .. }) = collected {
@@ -51,7 +59,12 @@ impl Collector {
             .name("collector".to_owned())
             .spawn(run)
             .context("starting the thread that collects expired flows")?;
-        Ok(Self { running: Some(running), thread: Some(thread) })
+        Ok(Self { maps, running: Some(running), thread: Some(thread) })
+    }
+
+    /// The flow tables, for who reads them.
+    pub fn maps(&self) -> Arc<FlowMaps> {
+        Arc::clone(&self.maps)
     }
 }
 

@@ -381,8 +381,11 @@ impl Daemon {
             Ask::Reload(answer) => {
                 let _gone = answer.send(self.reload(inputs).await);
             }
-            Ask::Table(answer) => {
-                let _gone = answer.send(self.table());
+            Ask::Table(templates, answer) => {
+                let _gone = answer.send(self.table(&templates));
+            }
+            Ask::Flows(answer) => {
+                let _gone = answer.send(self.collector.as_ref().map(Collector::maps));
             }
             Ask::Change(commands, answer) => {
                 let _gone = answer.send(self.change(&commands, inputs).await);

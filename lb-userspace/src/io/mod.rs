@@ -7,6 +7,7 @@ pub mod check;
 mod clock;
 pub mod collector;
 pub mod command;
+pub mod connections;
 pub mod daemon;
 pub mod datapath;
 mod descriptors;

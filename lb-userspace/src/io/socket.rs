@@ -4,6 +4,7 @@ use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -14,7 +15,12 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, body::Bytes, client::conn::http1, http::request};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    http::request,
+};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -23,6 +29,10 @@ use tokio::{
 };
 use tracing::warn;
 
+use super::{
+    connections::{self, Templates},
+    datapath::FlowMaps,
+};
 use crate::adm::{Command, Table};
 use crate::status::{Reload, Status};
 
@@ -33,8 +43,10 @@ pub enum Ask {
     Status(oneshot::Sender<Status>),
     /// That the file be read again.
     Reload(oneshot::Sender<Reload>),
-    /// What ipvsadm lists.
-    Table(oneshot::Sender<Table>),
+    /// What ipvsadm lists; what was counted of clients that stay with their servers comes with the question.
+    Table(Templates, oneshot::Sender<Table>),
+    /// The flow tables, to be read elsewhere; nothing while they are not there.
+    Flows(oneshot::Sender<Option<Arc<FlowMaps>>>),
     /// That these commands of ipvsadm be followed, all or none; the answer says why not.
     Change(Vec<Command>, oneshot::Sender<Result<(), String>>),
 }
@@ -69,6 +81,8 @@ pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
         .route("/status", get(status))
         .route("/reload", post(reload))
         .route("/table", get(table))
+        .route("/table/persistent", get(connections::table))
+        .route("/connections", get(connections::connections))
         .route("/changes", post(change))
         .layer(DefaultBodyLimit::max(MAX_CHANGES))
         .with_state(asks);
@@ -99,7 +113,7 @@ async fn reload(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Reload>, S
 }
 
 async fn table(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Table>, StatusCode> {
-    answered(&asks, Ask::Table).await
+    answered(&asks, |answer| Ask::Table(Templates::new(), answer)).await
 }
 
 async fn change(
@@ -109,7 +123,7 @@ async fn change(
     answered(&asks, |answer| Ask::Change(commands, answer)).await
 }
 
-async fn answered<T>(
+pub(super) async fn answered<T>(
     asks: &mpsc::Sender<Ask>,
     ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
 ) -> Result<Json<T>, StatusCode> {
@@ -126,12 +140,13 @@ pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
     ask(state_dir, Request::get("/status"), Bytes::new()).await
 }
 
-/// Asks the daemon of `state_dir` for what ipvsadm lists.
+/// Asks the daemon of `state_dir` for what ipvsadm lists, and if `persistent` for how many clients stay with each real server.
 ///
 /// # Errors
 /// No daemon, no permission, an answer that is none.
-pub async fn ask_table(state_dir: &Path) -> anyhow::Result<Table> {
-    ask(state_dir, Request::get("/table"), Bytes::new()).await
+pub async fn ask_table(state_dir: &Path, persistent: bool) -> anyhow::Result<Table> {
+    let place = if persistent { "/table/persistent" } else { "/table" };
+    ask(state_dir, Request::get(place), Bytes::new()).await
 }
 
 /// Asks the daemon of `state_dir` to follow commands, all or none; the answer says why not.
@@ -156,6 +171,18 @@ async fn ask<T: DeserializeOwned>(
     request: request::Builder,
     body: Bytes,
 ) -> anyhow::Result<T> {
+    let answer = send(state_dir, request, body).await?;
+    let body =
+        Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
+    serde_json::from_slice(&body.to_bytes()).context("the daemon's answer is not as it should be")
+}
+
+/// Sends the daemon of `state_dir` a question; an answer that has begun well.
+pub(super) async fn send(
+    state_dir: &Path,
+    request: request::Builder,
+    body: Bytes,
+) -> anyhow::Result<Response<Incoming>> {
     let path = path(state_dir);
     let stream = UnixStream::connect(&path).await.with_context(|| {
         format!("{}: no daemon answers; is `xlvs run` running with this state directory?", path.display())
@@ -165,7 +192,5 @@ async fn ask<T: DeserializeOwned>(
     let request = request.header("host", "xlvs").body(Full::new(body))?;
     let answer = sender.send_request(request).await?;
     anyhow::ensure!(answer.status().is_success(), "the daemon answers {}", answer.status());
-    let body =
-        Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
-    serde_json::from_slice(&body.to_bytes()).context("the daemon's answer is not as it should be")
+    Ok(answer)
 }

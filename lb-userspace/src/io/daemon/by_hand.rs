@@ -9,6 +9,7 @@ use crate::{
     adm::{self, Command, Table},
     io::{
         adm::{Kept, Sight},
+        connections::Templates,
         effective,
     },
     plan::ServiceKey,
@@ -17,9 +18,9 @@ use crate::{
 
 impl Daemon {
     /// What ipvsadm lists.
-    pub(super) fn table(&self) -> Table {
+    pub(super) fn table(&self, templates: &Templates) -> Table {
         let Self { kept, director, datapath, retired, .. } = self;
-        kept.table(&Sight { director, datapath, retired })
+        kept.table(&Sight { director, datapath, retired }, templates)
     }
 
     /// Follows commands, all or none.
@@ -27,7 +28,7 @@ impl Daemon {
     /// # Errors
     /// Why none was followed, in one line.
     pub(super) async fn change(&mut self, commands: &[Command], inputs: &mut Inputs) -> Result<(), String> {
-        let mut table = self.table();
+        let mut table = self.table(&Templates::new());
         let mut config = self.config.clone();
         let nothing = |reason: &dyn Display| format!("nothing was changed: {reason}");
         for command in commands {

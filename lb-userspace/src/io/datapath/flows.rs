@@ -1,4 +1,4 @@
-//! The flow tables in the collector's memory, with the maps that their protocol needs beside them. Knows no clock.
+//! The flow tables as the collector works on them, with the maps that their protocol needs beside them. Knows no clock.
 
 use std::{
     cell::RefCell,
@@ -6,7 +6,10 @@ use std::{
     hash::Hash,
     mem::offset_of,
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use lb_common::{
@@ -19,15 +22,15 @@ use super::{Datapath, map_data, table::Table};
 
 /// Every flow there is; the program works on the same rows at the same time.
 #[derive(Debug)]
-pub struct Flows {
-    v4: FlowTable<Key4>,
-    v6: FlowTable<Key6>,
-    rows: Rows,
+pub struct FlowMaps {
+    pub(super) v4: Table<Bucket<Key4>>,
+    pub(super) v6: Table<Bucket<Key6>>,
+    pub(super) rows: Rows,
 }
 
 /// The tables beside those of the flows.
 #[derive(Debug)]
-struct Rows {
+pub(super) struct Rows {
     servers: Table<Server>,
     loads: Table<Load>,
     timeouts: Table<Timeouts>,
@@ -38,10 +41,12 @@ struct Rows {
     era: u8,
 }
 
+/// The same for who collects what is over.
 #[derive(Debug)]
-struct FlowTable<K> {
-    buckets: Table<Bucket<K>>,
-    suspects: RefCell<Suspects<K>>,
+pub struct Flows {
+    maps: Arc<FlowMaps>,
+    suspects4: RefCell<Suspects<Key4>>,
+    suspects6: RefCell<Suspects<Key6>>,
 }
 
 /// The templates whose time is over and of which is not known yet whether a flow goes by them: that takes a pass
@@ -59,41 +64,68 @@ struct Suspect {
     has_flow: bool,
 }
 
-impl<K: Key + Hash> FlowTable<K> {
-    fn open(buckets: Table<Bucket<K>>) -> Self {
-        let suspects = Suspects { pass: 0, templates: HashMap::new() };
-        Self { buckets, suspects: RefCell::new(suspects) }
+impl<K> Default for Suspects<K> {
+    fn default() -> Self {
+        Self { pass: 0, templates: HashMap::new() }
+    }
+}
+
+/// Collects what is over in some rows of one family's table.
+fn collect<K: Key + Hash>(
+    (buckets, suspects): (&Table<Bucket<K>>, &RefCell<Suspects<K>>),
+    rows: &Rows,
+    range: Range<usize>,
+    now: u32,
+) -> Collected {
+    if range.start == 0 {
+        let mut suspects = suspects.borrow_mut();
+        suspects.pass += 1;
+        let last = suspects.pass - 1;
+        suspects.templates.retain(|_, suspect| suspect.since >= last);
+    }
+    range.fold(Collected::default(), |sum, row| {
+        let beside = Beside { buckets, rows, suspects: Some(suspects) };
+        // SAFETY: the row lies in the mapping, and who else writes to it does so by the same protocol.
+        let bucket = unsafe { Shared::<K, Host, _>::new(row as u32, buckets.pointer(row), beside) };
+        sum.plus(bucket.collect(now))
+    })
+}
+
+impl FlowMaps {
+    /// Buckets of the tables together.
+    pub const fn rows(&self) -> usize {
+        self.v4.rows() + self.v6.rows()
     }
 
-    fn collect(&self, rows: &Rows, range: Range<usize>, now: u32) -> Collected {
-        if range.start == 0 {
-            let mut suspects = self.suspects.borrow_mut();
-            suspects.pass += 1;
-            let last = suspects.pass - 1;
-            suspects.templates.retain(|_, suspect| suspect.since >= last);
-        }
-        range.fold(Collected::default(), |sum, row| {
-            let beside = Beside { table: self, rows };
-            // SAFETY: the row lies in the mapping, and who else writes to it does so by the same protocol.
-            let bucket = unsafe { Shared::<K, Host, _>::new(row as u32, self.buckets.pointer(row), beside) };
-            sum.plus(bucket.collect(now))
-        })
+    /// What part of rows of both tables is of each.
+    pub(super) fn parts(&self, rows: &Range<usize>) -> (Range<usize>, Range<usize>) {
+        let first = self.v4.rows();
+        let second = rows.start.max(first) - first..rows.end.max(first) - first;
+        (rows.start.min(first)..rows.end.min(first), second)
     }
 }
 
 impl Flows {
+    /// What is collected of, for others to read.
+    pub fn maps(&self) -> Arc<FlowMaps> {
+        Arc::clone(&self.maps)
+    }
+
     /// Buckets of the tables together.
-    pub const fn rows(&self) -> usize {
-        self.v4.buckets.rows() + self.v6.buckets.rows()
+    pub fn rows(&self) -> usize {
+        self.maps.rows()
     }
 
     /// Forgets the flows in `rows` that are over at the tick `now`, and counts those of an earlier daemon. A pass goes
     /// through all rows in their order.
     pub fn collect(&self, rows: Range<usize>, now: u32) -> Collected {
-        let first = self.v4.buckets.rows();
-        let second = rows.start.max(first) - first..rows.end.max(first) - first;
-        let v4 = self.v4.collect(&self.rows, rows.start.min(first)..rows.end.min(first), now);
-        if second.is_empty() { v4 } else { v4.plus(self.v6.collect(&self.rows, second, now)) }
+        let FlowMaps { v4, v6, rows: beside } = &*self.maps;
+        let (first, second) = self.maps.parts(&rows);
+        let collected = collect((v4, &self.suspects4), beside, first, now);
+        if second.is_empty() {
+            return collected;
+        }
+        collected.plus(collect((v6, &self.suspects6), beside, second, now))
     }
 }
 
@@ -103,9 +135,9 @@ impl Datapath {
     /// # Errors
     /// A map that cannot be mapped.
     pub fn flows(&self) -> anyhow::Result<Flows> {
-        Ok(Flows {
-            v4: FlowTable::open(Table::open(map_data(&self.ebpf, "flows4")?)?),
-            v6: FlowTable::open(Table::open(map_data(&self.ebpf, "flows6")?)?),
+        let maps = FlowMaps {
+            v4: Table::open(map_data(&self.ebpf, "flows4")?)?,
+            v6: Table::open(map_data(&self.ebpf, "flows6")?)?,
             rows: Rows {
                 servers: Table::open(map_data(&self.ebpf, "servers")?)?,
                 loads: Table::open(map_data(&self.ebpf, "loads")?)?,
@@ -115,7 +147,9 @@ impl Datapath {
                 keys: self.constants.flow_keys,
                 era: self.constants.era as u8,
             },
-        })
+        };
+        let (suspects4, suspects6) = (RefCell::default(), RefCell::default());
+        Ok(Flows { maps: Arc::new(maps), suspects4, suspects6 })
     }
 
     /// After what silence flows are forgotten.
@@ -138,6 +172,12 @@ impl Datapath {
 }
 
 impl Rows {
+    /// All of a real server's row.
+    pub(super) fn server_row(&self, row: u16) -> Option<Server> {
+        let row = usize::from(row);
+        (row < self.servers.rows()).then(|| self.servers.get(row))
+    }
+
     fn server(&self, row: u16) -> Option<ServerInfo> {
         let row = usize::from(row);
         (row < self.servers.rows()).then(|| self.servers.word(row, offset_of!(Server, info)))
@@ -146,9 +186,18 @@ impl Rows {
 
 /// The maps as the protocol needs them.
 #[derive(Debug)]
-struct Beside<'a, K> {
-    table: &'a FlowTable<K>,
+pub(super) struct Beside<'a, K> {
+    buckets: &'a Table<Bucket<K>>,
     rows: &'a Rows,
+    /// Who collects has them.
+    suspects: Option<&'a RefCell<Suspects<K>>>,
+}
+
+impl<'a, K> Beside<'a, K> {
+    /// For who only reads.
+    pub(super) const fn reader(buckets: &'a Table<Bucket<K>>, rows: &'a Rows) -> Self {
+        Self { buckets, rows, suspects: None }
+    }
 }
 
 impl<K> Clone for Beside<'_, K> {
@@ -194,15 +243,17 @@ impl<K: Key + Hash> Maps<K> for Beside<'_, K> {
     }
 
     fn mask(&self) -> u32 {
-        self.table.buckets.rows() as u32 - 1
+        self.buckets.rows() as u32 - 1
     }
 
     fn bucket(&self, row: u32) -> Option<*mut Bucket<K>> {
-        Some(self.table.buckets.pointer(row as usize))
+        Some(self.buckets.pointer(row as usize))
     }
 
     fn over(&self, key: &K) -> Over {
-        let mut suspects = self.table.suspects.borrow_mut();
+        // Who only reads asks for none.
+        let Some(suspects) = self.suspects else { return Over::Wait };
+        let mut suspects = suspects.borrow_mut();
         let since = suspects.pass;
         match suspects.templates.get(key) {
             None => {
@@ -219,7 +270,8 @@ impl<K: Key + Hash> Maps<K> for Beside<'_, K> {
     }
 
     fn goes_on(&self, key: &K, server: u16) {
-        let mut suspects = self.table.suspects.borrow_mut();
+        let Some(suspects) = self.suspects else { return };
+        let mut suspects = suspects.borrow_mut();
         if suspects.templates.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@ mod pins;
 mod place;
 mod prepare;
 mod publish;
+mod sight;
 mod table;
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
@@ -31,9 +32,10 @@ use tracing::warn;
 
 pub use attach::Mode;
 pub use early::{Came, Early};
-pub use flows::Flows;
+pub use flows::{FlowMaps, Flows};
 pub use leases::Leases;
 pub use prepare::Prepared;
+pub use sight::SeenFlow;
 
 use self::{attach::Attached, grace::Grace, pins::remove, publish::Publisher, table::Table};
 use super::links::Link;
