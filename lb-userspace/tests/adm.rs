@@ -94,11 +94,39 @@ fn all_lines_that_are_restored_are_one_change() {
     assert!(matches!(asked[..], [Change::AddService(_), Change::AddServer(..)]), "{asked:?}");
 }
 
+/// As a director sends them.
+const CONNECTIONS: [&str; 2] = [
+    r#"{"protocol":"TCP","expires":899,"state":"ESTABLISHED","client":["192.0.2.7",40000],"service":["192.0.2.10",80],"server":["198.51.100.11",80],"engine":null}"#,
+    r#"{"protocol":"IP","expires":61,"state":"ASSURED","client":["2001:db8::",0],"service":["0:7::",0],"server":["2001:db8::11",0],"engine":null}"#,
+];
+
 #[test]
-fn what_is_not_told_yet_is_refused() {
-    let output = ipvsadm(&["-L", "-c"], Path::new("/nowhere"));
+fn connections_are_printed_as_they_come() {
+    let lines = CONNECTIONS.map(|line| format!("{line}\n")).concat();
+    let (output, _) = ask_at(&["-Lnc"], "", &[("/connections", lines.clone())]);
+    let listing = "\
+IPVS connection entries
+pro expire state       source             virtual            destination
+TCP 14:59  ESTABLISHED 192.0.2.7:40000    192.0.2.10:80      198.51.100.11:80
+IP  01:01  ASSURED     [2001:db8::]:0     [0:7::]:0          [2001:db8::11]:0
+";
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), listing));
+    let (output, _) = ask_at(&["-Lnc"], "", &[("/connections", String::new())]);
+    let head: String = listing.split_inclusive('\n').take(2).collect();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), head));
+
+    let (output, _) = ask_at(&["-Lnc"], "", &[("/connections", lines[..lines.len() - 9].to_owned())]);
+    assert_eq!(output.status.code(), Some(2), "not all came: {output:?}");
+    assert!(text(&output.stdout).ends_with(":80\n"), "{output:?}");
+}
+
+#[test]
+fn clients_that_stay_are_asked_for_and_connections_not_among_others() {
+    let (output, _) = ask_at(&["-Ln", "--persistent-conn"], "", &[("/table/persistent", json(&table()))]);
+    assert!(text(&output.stdout).contains("Weight    PersistConn ActiveConn InActConn"), "{output:?}");
+    let (output, _) = ask_for(&["-R"], "-L -n -c\n", &[]);
     assert_eq!(output.status.code(), Some(255));
-    assert!(text(&output.stderr).contains("xlvs status --json"), "{output:?}");
+    assert!(text(&output.stderr).contains("by a command of their own"), "{output:?}");
 }
 
 #[test]
@@ -125,12 +153,19 @@ fn ask(words: &[&str]) -> Output {
 /// Asks with these arguments and this input; the daemon answers with its table, and with these then. Tells what changes it was
 /// asked for.
 fn ask_for(words: &[&str], input: &str, answers: &[String]) -> (Output, Vec<Change>) {
+    let answers: Vec<String> = [json(&table())].into_iter().chain(answers.iter().cloned()).collect();
+    let places = ["/table", "/changes"].into_iter().zip(answers);
+    ask_at(words, input, &places.collect::<Vec<_>>())
+}
+
+/// The same of a daemon that gives these answers to questions at these places.
+fn ask_at(words: &[&str], input: &str, answers: &[(&'static str, String)]) -> (Output, Vec<Change>) {
     let place = TempDir::new().expect("a directory can be made");
     let listener = UnixListener::bind(place.path().join("control.sock")).expect("a socket can be made");
-    let answers: Vec<String> = [json(&table())].into_iter().chain(answers.iter().cloned()).collect();
+    let answers = answers.to_vec();
     let daemon = thread::spawn(move || {
         let mut asked = Vec::new();
-        for (answer, path) in answers.iter().zip(["GET /table ", "POST /changes "]) {
+        for (path, answer) in answers {
             let (mut stream, _) = listener.accept().expect("it is asked");
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -139,7 +174,7 @@ fn ask_for(words: &[&str], input: &str, answers: &[String]) -> (Output, Vec<Chan
                 head.extend(byte);
             }
             let head = String::from_utf8(head).expect("a head is text");
-            assert!(head.starts_with(path), "{head}");
+            assert_eq!(head.split(' ').nth(1), Some(path), "{head}");
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
             stream.read_exact(&mut body).expect("the body ends");
@@ -147,7 +182,7 @@ fn ask_for(words: &[&str], input: &str, answers: &[String]) -> (Output, Vec<Chan
                 asked = serde_json::from_slice(&body).expect("changes");
             }
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
-            stream.write_all((head + answer).as_bytes()).expect("it can be answered");
+            stream.write_all((head + &answer).as_bytes()).expect("it can be answered");
         }
         asked
     });

@@ -337,9 +337,14 @@ impl Director {
     pub fn ipvsadm_with(&self, arguments: &[&str], input: &str) -> Result<String> {
         let path = self.dir.join("ipvsadm.rules");
         fs::write(&path, input)?;
+        process::output(self.adm(arguments).stdin(File::open(&path)?))
+    }
+
+    /// The command line of `xlvs adm`.
+    pub fn adm(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("adm").args(arguments).env("XLVS_STATE_DIR", &self.state_dir);
-        process::output(command.stdin(File::open(&path)?))
+        command
     }
 
     fn exited(&mut self) -> Result<Option<ExitStatus>> {

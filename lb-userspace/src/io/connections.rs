@@ -89,7 +89,8 @@ fn look(maps: &FlowMaps, rows: Range<usize>, mut show: impl FnMut(&SeenFlow)) {
     maps.look(rows, clock::program_ns(), &mut show);
 }
 
-fn listed(flow: &SeenFlow) -> Connection {
+/// A flow or a template as ipvsadm lists it.
+pub fn listed(flow: &SeenFlow) -> Connection {
     let SeenFlow { parts, state, left, server, .. } = flow;
     Connection {
         protocol: protocol(parts).to_owned(),

@@ -3,6 +3,7 @@
 mod answers;
 mod balancing;
 mod checkers;
+mod connections;
 mod fragments;
 mod groups;
 mod health;

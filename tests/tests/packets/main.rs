@@ -5,6 +5,7 @@ mod answers6;
 mod beginnings;
 mod bench;
 mod both;
+mod connections;
 mod fragments;
 mod frame;
 mod frame6;
