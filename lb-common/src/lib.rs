@@ -12,6 +12,7 @@ pub mod hash;
 pub mod icmp;
 pub mod layout;
 pub mod limiter;
+pub mod opening;
 pub mod sched;
 pub mod sctp;
 pub mod tcp;

@@ -7,6 +7,7 @@ pub mod arp;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod explain;
 pub mod health;
 pub mod io;
 pub mod parking;

@@ -126,6 +126,18 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         None
     }
 
+    /// Is the bucket in this row the one that the flow belongs to?
+    #[inline(always)]
+    pub fn is_home(&self, row: u32) -> bool {
+        row == self.row(0)
+    }
+
+    /// Would a flow that is not there find a slot at this moment?
+    #[inline(always)]
+    pub fn has_room(&self, now: u32) -> bool {
+        !self.victim(now).is_none()
+    }
+
     /// Tries to record a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free one,
     /// else in the place of the flow that is missed least. [`Inserted::Lost`] where another CPU was faster, and the next
     /// attempt may succeed, up to [`ATTEMPTS`]: a loop here the verifier would follow round by round.

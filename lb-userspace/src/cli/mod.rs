@@ -2,6 +2,7 @@
 
 mod adm;
 mod check;
+mod explain;
 mod keepalived;
 mod log;
 mod reload;
@@ -39,6 +40,10 @@ enum Command {
     Check(check::Arguments),
     /// Show services, real servers and packet counts of a running director.
     Status(status::Arguments),
+    /// Tell what would become of a packet now, and why: service, lease, flow, scheduler, real server, verdict.
+    ///
+    /// Nothing is sent and nothing changed. The packet is short, whole, and sent to the MAC address of the interface.
+    Explain(explain::Arguments),
     /// Speak ipvsadm's command line: what lists and saves, `xlvs adm -ln`; -h tells the rest.
     Adm(adm::Arguments),
 }
@@ -118,6 +123,7 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(&arguments),
             Command::Reload(arguments) => Ok(reload::run(&arguments)),
             Command::Adm(arguments) => adm::run(&arguments),
+            Command::Explain(arguments) => explain::run(&arguments),
             Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
         }
     };

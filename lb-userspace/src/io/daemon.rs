@@ -1,6 +1,7 @@
 //! The director's loop: waits for netlink, checks, questions and signals, and lets `control` decide.
 
 mod by_hand;
+mod explain;
 mod reload;
 mod ways;
 
@@ -383,6 +384,10 @@ impl Daemon {
             }
             Ask::Table(templates, answer) => {
                 let _gone = answer.send(self.table(&templates));
+            }
+            Ask::Explain(question, answer) => {
+                let routers = inputs.roles.report().await;
+                let _gone = answer.send(self.explain(&question, &routers));
             }
             Ask::Flows(answer) => {
                 let _gone = answer.send(self.collector.as_ref().map(Collector::maps));

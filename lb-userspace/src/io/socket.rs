@@ -34,6 +34,7 @@ use super::{
     datapath::FlowMaps,
 };
 use crate::adm::{Command, Table};
+use crate::explain::{Explanation, Question};
 use crate::status::{Reload, Status};
 
 /// A question to the loop that owns everything; it answers through the channel.
@@ -45,6 +46,8 @@ pub enum Ask {
     Reload(oneshot::Sender<Reload>),
     /// What ipvsadm lists; what was counted of clients that stay with their servers comes with the question.
     Table(Templates, oneshot::Sender<Table>),
+    /// What would become of a packet; the answer says why that cannot be told.
+    Explain(Question, oneshot::Sender<Result<Explanation, String>>),
     /// The flow tables, to be read elsewhere; nothing while they are not there.
     Flows(oneshot::Sender<Option<Arc<FlowMaps>>>),
     /// That these commands of ipvsadm be followed, all or none; the answer says why not.
@@ -84,6 +87,7 @@ pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
         .route("/table/persistent", get(connections::table))
         .route("/connections", get(connections::connections))
         .route("/changes", post(change))
+        .route("/explain", post(explain))
         .layer(DefaultBodyLimit::max(MAX_CHANGES))
         .with_state(asks);
     tokio::spawn(async move {
@@ -123,6 +127,13 @@ async fn change(
     answered(&asks, |answer| Ask::Change(commands, answer)).await
 }
 
+async fn explain(
+    State(asks): State<mpsc::Sender<Ask>>,
+    Json(question): Json<Question>,
+) -> Result<Json<Result<Explanation, String>>, StatusCode> {
+    answered(&asks, |answer| Ask::Explain(question, answer)).await
+}
+
 pub(super) async fn answered<T>(
     asks: &mpsc::Sender<Ask>,
     ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
@@ -156,6 +167,18 @@ pub async fn ask_table(state_dir: &Path, persistent: bool) -> anyhow::Result<Tab
 pub async fn ask_change(state_dir: &Path, commands: &[Command]) -> anyhow::Result<Result<(), String>> {
     let request = Request::post("/changes").header("content-type", "application/json");
     ask(state_dir, request, serde_json::to_vec(commands)?.into()).await
+}
+
+/// Asks the daemon of `state_dir` what would become of a packet; the answer says why that cannot be told.
+///
+/// # Errors
+/// No daemon, no permission, an answer that is none.
+pub async fn ask_explain(
+    state_dir: &Path,
+    question: &Question,
+) -> anyhow::Result<Result<Explanation, String>> {
+    let request = Request::post("/explain").header("content-type", "application/json");
+    ask(state_dir, request, serde_json::to_vec(question)?.into()).await
 }
 
 /// Asks the daemon of `state_dir` to read its file again.

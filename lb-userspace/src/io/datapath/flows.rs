@@ -172,6 +172,11 @@ impl Datapath {
 }
 
 impl Rows {
+    /// A number of the flow tables' hash.
+    pub(super) const fn key(&self, at: usize) -> u64 {
+        self.keys[at]
+    }
+
     /// All of a real server's row.
     pub(super) fn server_row(&self, row: u16) -> Option<Server> {
         let row = usize::from(row);

@@ -63,6 +63,12 @@ impl Leases {
         self.rows.word(usize::from(row), offset_of!(Lease, until_ns))
     }
 
+    /// All of a row, if there is one.
+    pub(super) fn row(&self, row: u16) -> Option<Lease> {
+        let row = usize::from(row);
+        (row < self.rows.rows()).then(|| self.rows.get(row))
+    }
+
     /// How many rows there are, with row 0.
     pub fn rows(&self) -> usize {
         self.rows.rows()

@@ -2,6 +2,7 @@
 
 mod attach;
 mod early;
+mod explain;
 mod flows;
 mod grace;
 mod inherit;

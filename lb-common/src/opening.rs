@@ -1,0 +1,154 @@
+//! What a packet does to its connection: with which one begins and ends, and what becomes of it by the real server's row.
+
+use crate::{
+    flow::State,
+    layout::{Policy, ServerInfo, ServerState},
+    sched::{Method, Scheduler},
+    sctp::{self, chunk},
+    tcp::{self, flag},
+};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// The port FTP's active data connections come from.
+pub const FTP_DATA: u16 = 20;
+/// The first port that anybody may listen on, as Linux has it by default.
+const UNPRIVILEGED: u16 = 1024;
+
+/// May a packet to this port, for which there is no service, be FTP's data?
+#[inline(always)]
+pub const fn may_be_ftp(protocol: u8, port: u16) -> bool {
+    protocol == TCP && (port == FTP_DATA || port >= UNPRIVILEGED)
+}
+
+/// Does a packet open a connection? Any of UDP does, of SCTP an INIT, of TCP a SYN, also with ACK: that is how a client
+/// answers an FTP server that opens the data connection. `flags` are TCP's, or the type of the SCTP chunk that decides.
+#[inline(always)]
+pub const fn opens(protocol: u8, flags: u8) -> bool {
+    match protocol {
+        TCP => flags & (flag::SYN | flag::RST) == flag::SYN,
+        UDP => true,
+        _ => flags == chunk::INIT,
+    }
+}
+
+/// Does it end its connection at once?
+#[inline(always)]
+pub const fn resets(protocol: u8, flags: u8) -> bool {
+    match protocol {
+        TCP => flags & flag::RST != 0,
+        UDP => false,
+        _ => flags == chunk::ABORT,
+    }
+}
+
+/// The state of a flow that begins with it.
+#[inline(always)]
+pub const fn first(protocol: u8, flags: u8) -> State {
+    match protocol {
+        TCP => tcp::first(flags),
+        UDP => State::UdpFirst,
+        _ => sctp::next(State::SctpNone, flags),
+    }
+}
+
+/// Is it scheduled by itself, so that no flow is recorded?
+#[inline(always)]
+pub const fn is_alone(policy: &Policy, protocol: u8) -> bool {
+    policy.has(Policy::ONE_PACKET) && protocol == UDP
+}
+
+/// May a connection begin with it? With one that opens it; under a scheduler by hash with any segment that does not end it,
+/// for all directors place it alike, and so where the service asks for it, unless it is of a connection whose server is gone.
+/// Never with one from FTP's data port (`ip_vs_schedule`).
+#[inline(always)]
+pub const fn begins(
+    method: Option<Method>,
+    policy: &Policy,
+    (protocol, flags): (u8, u8),
+    client_port: u16,
+    is_gone: bool,
+) -> bool {
+    let is_by_hash = protocol == TCP
+        && matches!(method, Some(Method { scheduler: Scheduler::Sh | Scheduler::Dh | Scheduler::Mh, .. }));
+    let is_sloppy = policy.has(Policy::SLOPPY) && !is_gone;
+    client_port != FTP_DATA
+        && (opens(protocol, flags) || ((is_by_hash || is_sloppy) && !resets(protocol, flags)))
+}
+
+/// Can the server of a row be sent to, if it is still the one of `generation`? Says whether it is this host.
+///
+/// # Errors
+/// The state it is in otherwise; Vacant for another server, Down for what else there may be.
+#[inline(always)]
+pub const fn reach(info: ServerInfo, generation: Option<u16>) -> Result<bool, ServerState> {
+    if let Some(generation) = generation
+        && generation != info.generation
+    {
+        return Err(ServerState::Vacant);
+    }
+    const LOCAL: u8 = ServerState::Local as u8;
+    const READY: u8 = ServerState::Ready as u8;
+    const UNRESOLVED: u8 = ServerState::Unresolved as u8;
+    match info.state {
+        LOCAL => Ok(true),
+        READY => Ok(false),
+        UNRESOLVED => Err(ServerState::Unresolved),
+        _ => Err(ServerState::Down),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCTP: u8 = 132;
+
+    #[test]
+    fn what_opens_and_what_resets() {
+        let rows = [
+            (TCP, flag::SYN, true, false),
+            (TCP, flag::SYN | flag::ACK, true, false),
+            (TCP, flag::SYN | flag::RST, false, true),
+            (TCP, flag::ACK, false, false),
+            (UDP, 0, true, false),
+            (SCTP, chunk::INIT, true, false),
+            (SCTP, chunk::ABORT, false, true),
+            (SCTP, 0, false, false),
+        ];
+        for (protocol, flags, is_opening, is_reset) in rows {
+            assert_eq!(
+                (opens(protocol, flags), resets(protocol, flags)),
+                (is_opening, is_reset),
+                "{protocol} {flags}"
+            );
+        }
+    }
+
+    #[test]
+    fn connections_begin_in_their_middle_by_hash_or_where_asked_for() {
+        let sloppy = Policy { flags: Policy::SLOPPY, ..Policy::default() };
+        let plain = Policy::default();
+        let middle = |scheduler: Scheduler, policy, flags, is_gone| {
+            begins(Some(scheduler.into()), policy, (TCP, flags), 1024, is_gone)
+        };
+        assert!(!middle(Scheduler::Rr, &plain, flag::ACK, false));
+        assert!(middle(Scheduler::Rr, &sloppy, flag::ACK, false));
+        assert!(!middle(Scheduler::Rr, &sloppy, flag::ACK, true));
+        assert!(!middle(Scheduler::Rr, &sloppy, flag::RST, false));
+        assert!(middle(Scheduler::Mh, &plain, flag::ACK, true));
+        assert!(!begins(None, &plain, (TCP, flag::SYN), FTP_DATA, false));
+    }
+
+    #[test]
+    fn a_row_is_reached_by_its_state_and_generation() {
+        let info =
+            |state: ServerState| ServerInfo { generation: 7, state: state as u8, ..ServerInfo::default() };
+        assert_eq!(reach(info(ServerState::Ready), Some(7)), Ok(false));
+        assert_eq!(reach(info(ServerState::Local), None), Ok(true));
+        assert_eq!(reach(info(ServerState::Ready), Some(8)), Err(ServerState::Vacant));
+        assert_eq!(reach(info(ServerState::Unresolved), Some(7)), Err(ServerState::Unresolved));
+        assert_eq!(reach(info(ServerState::Vacant), None), Err(ServerState::Down));
+    }
+}
