@@ -197,3 +197,6 @@ fn may_answer(packet: &Packet) -> bool {
     header[16..20].copy_from_slice(&parts.vip.octets[12..]);
     may_answer4(&header, 28)
 }
+
+#[cfg(test)]
+mod tests;

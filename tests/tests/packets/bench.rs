@@ -19,8 +19,9 @@ use lb_common::{
 use tempfile::TempDir;
 use xlvs::{
     control::{Action, Director, Event, Way},
+    explain::{Explanation, Question},
     io::{
-        datapath::{Early, Flows, Leases, Mode, Prepared, Settings},
+        datapath::{Early, FlowMaps, Flows, Leases, Mode, Prepared, Settings},
         links::{Carrier, Link},
     },
     plan::{ServiceKey, Wanted},
@@ -192,6 +193,18 @@ impl Bench {
     /// The flow table, as the thread that collects has it.
     pub(crate) fn flows(&self) -> anyhow::Result<Flows> {
         self.prepared.datapath().flows()
+    }
+
+    /// What the program would do with a packet now.
+    pub(crate) fn explain(&self, maps: &FlowMaps, question: &Question) -> Result<Explanation, String> {
+        let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().map(std::time::Duration::from);
+        let now = now.map_err(|error| error.to_string())?.as_nanos() as u64;
+        self.prepared.datapath().explain(maps, question, now)
+    }
+
+    /// Packets to a row of `servers`.
+    pub(crate) fn packets_of(&self, row: u16) -> u64 {
+        self.prepared.datapath().stats(row).expect("a row").packets
     }
 
     /// Collects what will be over when nothing has come for so many seconds.

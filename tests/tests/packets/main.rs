@@ -6,6 +6,7 @@ mod beginnings;
 mod bench;
 mod both;
 mod connections;
+mod explained;
 mod fragments;
 mod frame;
 mod frame6;
