@@ -196,10 +196,13 @@ impl Bench {
     }
 
     /// What the program would do with a packet now.
-    pub(crate) fn explain(&self, maps: &FlowMaps, question: &Question) -> Result<Explanation, String> {
-        let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().map(std::time::Duration::from);
-        let now = now.map_err(|error| error.to_string())?.as_nanos() as u64;
-        self.prepared.datapath().explain(maps, question, now)
+    pub(crate) fn explain(
+        &self,
+        maps: &FlowMaps,
+        question: &Question,
+        now_ns: u64,
+    ) -> Result<Explanation, String> {
+        self.prepared.datapath().explain(maps, question, now_ns)
     }
 
     /// Packets to a row of `servers`.
@@ -301,8 +304,13 @@ fn row_of(director: &Director, key: &ServiceKey, rip: IpAddr) -> anyhow::Result<
 
 /// The tick it is on the program's clock.
 pub(crate) fn tick() -> anyhow::Result<u32> {
-    let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now()?;
-    Ok((std::time::Duration::from(now).as_nanos() >> TICK_SHIFT) as u32)
+    Ok((now_ns() >> TICK_SHIFT) as u32)
+}
+
+/// The nanoseconds of that clock.
+pub(crate) fn now_ns() -> u64 {
+    let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().expect("a clock");
+    std::time::Duration::from(now).as_nanos() as u64
 }
 
 /// Moves the calling thread to a network namespace of its own, with one interface besides the loopback.

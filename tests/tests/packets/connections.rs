@@ -13,19 +13,19 @@ use xlvs::{
 
 use crate::{
     beginnings::{CLIENT, TCP, UDP, VIP, datagram, resolved, segment},
-    bench::{Bench, service, service6},
+    bench::{Bench, now_ns, service, service6},
     both::{Family, PORT, serve},
 };
 
 /// What is listed, without the times that are left, in the order of the lines; and these times, in seconds.
 fn listing(bench: &Bench) -> (Vec<String>, Vec<u32>) {
-    let now = u64::from(crate::bench::tick().expect("a clock")) << lb_common::flow::TICK_SHIFT;
+    let now = now_ns();
     let mut all = Vec::new();
     let maps = bench.flows().expect("maps").maps();
     maps.look(0..maps.rows(), now, &mut |flow| {
         let connection = listed(flow);
         let line = connection_line(&connection, false, true, &Nameless);
-        let (before, behind) = (line[..4].trim(), line[10..].trim_end());
+        let (before, behind) = (line[..4].trim(), line[11..].trim_end());
         all.push((format!("{before} {behind}"), connection.expires));
     });
     all.sort();
