@@ -340,6 +340,15 @@ impl Director {
         process::output(self.adm(arguments).stdin(File::open(&path)?))
     }
 
+    /// What `xlvs explain` prints.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn explain(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        process::output(command.arg("explain").args(arguments).arg("--state-dir").arg(&self.state_dir))
+    }
+
     /// The command line of `xlvs adm`.
     pub fn adm(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);

@@ -1,8 +1,8 @@
 //! The director's loop: waits for netlink, checks, questions and signals, and lets `control` decide.
 
 mod by_hand;
-mod explain;
 mod reload;
+mod told;
 mod ways;
 
 use std::{
@@ -37,7 +37,7 @@ use super::{
     links::{self, Link, LinkChange},
     nexthop::{NextHops, Resolution, Resolutions},
     parking::EarlyFragments,
-    report::{self, Subjects},
+    report,
     roles::{Roles, Turn},
     socket::{self, Ask},
     source::Source,
@@ -362,22 +362,8 @@ impl Daemon {
         // A client that went away meanwhile needs no answer.
         match ask {
             Ask::Status(answer) => {
-                let status = report::status(&Subjects {
-                    director: &self.director,
-                    datapath: &self.datapath,
-                    retired: &self.retired,
-                    interfaces: &self.interfaces,
-                    instances: &self.config.vrrp.instances,
-                    numbers: &self.numbers,
-                    configuration: self.in_force.configuration(&self.source),
-                    by_hand: self.by_hand(),
-                    checks: self.checks.account(),
-                    effect: &self.effect,
-                    routers: &inputs.roles.report().await,
-                    mode: self.mode,
-                    since: self.since,
-                });
-                let _gone = answer.send(status);
+                let routers = inputs.roles.report().await;
+                let _gone = answer.send(self.status(&routers));
             }
             Ask::Reload(answer) => {
                 let _gone = answer.send(self.reload(inputs).await);

@@ -4,6 +4,7 @@ mod answers;
 mod balancing;
 mod checkers;
 mod connections;
+mod explained;
 mod fragments;
 mod groups;
 mod health;

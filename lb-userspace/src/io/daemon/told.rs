@@ -1,0 +1,53 @@
+//! What the daemon tells of itself, and of what would become of a packet.
+
+use super::Daemon;
+use crate::{
+    explain::{Explanation, Question},
+    io::{
+        clock,
+        report::{self, Subjects},
+    },
+    status::Status,
+    vrrp::RouterReport,
+};
+
+impl Daemon {
+    /// What `xlvs status` prints.
+    pub(super) fn status(&self, routers: &[RouterReport]) -> Status {
+        report::status(&Subjects {
+            director: &self.director,
+            datapath: &self.datapath,
+            retired: &self.retired,
+            interfaces: &self.interfaces,
+            instances: &self.config.vrrp.instances,
+            numbers: &self.numbers,
+            configuration: self.in_force.configuration(&self.source),
+            by_hand: self.by_hand(),
+            checks: self.checks.account(),
+            effect: &self.effect,
+            routers,
+            mode: self.mode,
+            since: self.since,
+        })
+    }
+
+    /// The program's stages on the maps of this moment, and what is known here of the virtual router.
+    ///
+    /// # Errors
+    /// Why that cannot be told, in a line.
+    pub(super) fn explain(
+        &self,
+        question: &Question,
+        routers: &[RouterReport],
+    ) -> Result<Explanation, String> {
+        let flows = self.collector.as_ref().ok_or("the flow tables are not there: see the log")?.maps();
+        let mut explanation = self.datapath.explain(&flows, question, clock::program_ns())?;
+        if let Some(lease) = &mut explanation.lease {
+            let owner = self.numbers.owner_of_row(lease.row);
+            let router = routers.iter().find(|router| Some(router.name.as_str()) == owner);
+            lease.instance = owner.map(str::to_owned);
+            lease.state = router.map(|router| router.state.name().to_owned());
+        }
+        Ok(explanation)
+    }
+}
