@@ -83,14 +83,14 @@ pub const fn begins(
 /// The state it is in otherwise; Vacant for another server, Down for what else there may be.
 #[inline(always)]
 pub const fn reach(info: ServerInfo, generation: Option<u16>) -> Result<bool, ServerState> {
+    const LOCAL: u8 = ServerState::Local as u8;
+    const READY: u8 = ServerState::Ready as u8;
+    const UNRESOLVED: u8 = ServerState::Unresolved as u8;
     if let Some(generation) = generation
         && generation != info.generation
     {
         return Err(ServerState::Vacant);
     }
-    const LOCAL: u8 = ServerState::Local as u8;
-    const READY: u8 = ServerState::Ready as u8;
-    const UNRESOLVED: u8 = ServerState::Unresolved as u8;
     match info.state {
         LOCAL => Ok(true),
         READY => Ok(false),

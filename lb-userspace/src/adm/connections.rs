@@ -12,7 +12,12 @@ use crate::plan::{protocol_name, unmapped};
 /// The name of a state (`ip_vs_proto_*.c`, and `ip_vs_conn.c` for templates).
 pub const fn state_name(state: State) -> &'static str {
     match state {
-        State::Free | State::Claimed | State::Tentative | State::None | State::SctpNone => "NONE",
+        State::Free
+        | State::Claimed
+        | State::Tentative
+        | State::None
+        | State::SctpNone
+        | State::TemplateFirst => "NONE",
         // It counts for less than others until a second segment comes; for IPVS it is one of them.
         State::Established | State::Midway | State::SctpEstablished => "ESTABLISHED",
         State::SynSent => "SYN_SENT",
@@ -37,7 +42,6 @@ pub const fn state_name(state: State) -> &'static str {
         State::SctpRejected => "REJECTED",
         State::SctpClosed => "CLOSED",
         State::Template => "ASSURED",
-        State::TemplateFirst => "NONE",
     }
 }
 

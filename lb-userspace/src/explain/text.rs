@@ -98,17 +98,16 @@ fn by_text(by: FoundBy) -> String {
 
 fn lease(lease: &KnownLease) -> String {
     let KnownLease { virtual_router_id, instance, state, milliseconds, .. } = lease;
-    let mut text = match instance {
+    let router = match instance {
         Some(instance) => format!("{instance} (VRID {virtual_router_id})"),
         None => format!("VRID {virtual_router_id}"),
     };
-    if let Some(state) = state {
-        text += &format!(", {state}");
-    }
-    if *milliseconds == 0 {
-        return text + ": this node may not forward";
-    }
-    text + &format!(": this node may forward for {milliseconds} ms")
+    let state = state.as_ref().map_or_else(String::new, |state| format!(", {state}"));
+    let may = match milliseconds {
+        0 => "may not forward".to_owned(),
+        left => format!("may forward for {left} ms"),
+    };
+    format!("{router}{state}: this node {may}")
 }
 
 fn known(flow: &KnownFlow) -> String {

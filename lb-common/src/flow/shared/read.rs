@@ -38,7 +38,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         let age = age_ns(seen, now_ns);
         // A template that goes on for another minute may be younger than now, a flow only by another CPU's clock.
         let age = if is_template { age } else { age.max(0) };
-        (i64::from(seconds) * 1_000_000_000).saturating_sub(age).max(0) as u64
+        (i64::from(seconds) * 1_000_000_000).saturating_sub(age).max(0).cast_unsigned()
     }
 }
 
