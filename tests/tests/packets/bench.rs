@@ -3,7 +3,7 @@
 mod attached;
 mod services;
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, process::Command};
+use std::{collections::BTreeMap, net::IpAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 use aya::{
@@ -304,13 +304,16 @@ fn row_of(director: &Director, key: &ServiceKey, rip: IpAddr) -> anyhow::Result<
 
 /// The tick it is on the program's clock.
 pub(crate) fn tick() -> anyhow::Result<u32> {
-    Ok((now_ns() >> TICK_SHIFT) as u32)
+    Ok((now()?.as_nanos() >> TICK_SHIFT) as u32)
 }
 
 /// The nanoseconds of that clock.
 pub(crate) fn now_ns() -> u64 {
-    let now = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().expect("a clock");
-    std::time::Duration::from(now).as_nanos() as u64
+    now().expect("a clock").as_nanos() as u64
+}
+
+fn now() -> nix::Result<Duration> {
+    nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().map(Duration::from)
 }
 
 /// Moves the calling thread to a network namespace of its own, with one interface besides the loopback.

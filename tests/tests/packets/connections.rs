@@ -51,7 +51,9 @@ fn states_and_times_are_those_of_the_flows() {
     for (client, flags) in
         [(1, vec![flag::SYN]), (2, vec![flag::SYN, flag::ACK]), (3, vec![flag::SYN, flag::ACK, flag::FIN])]
     {
-        flags.iter().for_each(|&flags| run(&bench, &segment((CLIENT, client), (VIP, 80), flags)));
+        for flags in flags {
+            run(&bench, &segment((CLIENT, client), (VIP, 80), flags));
+        }
     }
     run(&bench, &datagram((CLIENT, 4), 53));
     serve(&bench, &Family::V6.asks(TCP, 5, flag::SYN)).expect("it is forwarded");
