@@ -53,6 +53,16 @@ pub const fn first(protocol: u8, flags: u8) -> State {
     }
 }
 
+/// The state of a flow after one more packet.
+#[inline(always)]
+pub const fn after(state: State, protocol: u8, flags: u8) -> State {
+    match protocol {
+        TCP => tcp::next(state, flags),
+        UDP => State::Udp,
+        _ => sctp::next(state, flags),
+    }
+}
+
 /// Is it scheduled by itself, so that no flow is recorded?
 #[inline(always)]
 pub const fn is_alone(policy: &Policy, protocol: u8) -> bool {

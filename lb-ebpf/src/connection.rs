@@ -3,11 +3,12 @@
 use lb_common::{
     counters::Counter,
     flow::{TICK_SHIFT, tag},
+    opening::after,
 };
 
 use crate::{
     family::{Family, Packet},
-    flow::{Target, after, flows, hash},
+    flow::{Target, flows, hash},
     maps,
     opening::Phase,
     service::Found,
@@ -29,7 +30,7 @@ pub(crate) fn serve<F: Family>(
         && !(packet.opens() && hit.state().is_closing())
         && let Ok(target) = Target::new(hit.control.server(), Some(hit.control.generation()))
     {
-        let next = after(packet, hit.state());
+        let next = after(hit.state(), packet.protocol, packet.flags);
         home.touch(&hit, next, now);
         if next != hit.state() && maps::has(maps::PERSISTENCE) {
             note::<F>(packet, hash, now);

@@ -10,8 +10,7 @@ use lb_common::{
     counters::Counter,
     flow::{Bucket, Key},
     layout::Address,
-    sctp::chunk,
-    tcp::flag,
+    opening,
 };
 use network_types::ip::IpProto;
 
@@ -78,31 +77,10 @@ pub(crate) struct Packet<K> {
 }
 
 impl<K> Packet<K> {
-    #[inline(always)]
-    pub(crate) fn is_tcp(&self) -> bool {
-        self.protocol == IpProto::Tcp as u8
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_udp(&self) -> bool {
-        self.protocol == IpProto::Udp as u8
-    }
-
-    /// Does it open a connection? Any UDP packet does, of SCTP an INIT, of TCP a SYN, also with ACK: that is how a client
-    /// answers an FTP server that opens the data connection.
+    /// Does it open a connection?
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
-        if self.is_tcp() {
-            self.flags & (flag::SYN | flag::RST) == flag::SYN
-        } else {
-            self.is_udp() || self.flags == chunk::INIT
-        }
-    }
-
-    /// Does it end its connection at once?
-    #[inline(always)]
-    pub(crate) fn resets(&self) -> bool {
-        if self.is_tcp() { self.flags & flag::RST != 0 } else { !self.is_udp() && self.flags == chunk::ABORT }
+        opening::opens(self.protocol, self.flags)
     }
 }
 

@@ -4,9 +4,9 @@ use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xadd, atomic
 use core::marker::PhantomData;
 
 use lb_common::{
-    flow::{Atomic, Bucket, Chain, Hit, Key as _, Maps, State, Timeouts, Word},
+    flow::{Atomic, Bucket, Chain, Hit, Key as _, Maps, Timeouts, Word},
     layout::{Server, ServerInfo, ServerState},
-    sctp, tcp,
+    opening::reach,
 };
 
 use crate::{
@@ -198,51 +198,18 @@ impl Target {
     /// The server in `row`, if it is still the one of `generation` and can be sent to.
     ///
     /// # Errors
-    /// The state the server is in otherwise; Vacant for another server.
+    /// Those of [`reach`]; Vacant where there is no such row.
     #[inline(always)]
     pub(crate) fn new(row: u16, generation: Option<u16>) -> Result<Self, ServerState> {
         let server = maps::SERVERS.get_ptr(u32::from(row)).ok_or(ServerState::Vacant)?;
         let info = info(server);
-        if generation.is_some_and(|generation| generation != info.generation) {
-            return Err(ServerState::Vacant);
-        }
-        let is_local = info.state == ServerState::Local as u8;
-        if is_local || info.state == ServerState::Ready as u8 {
-            Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0, service: info.service })
-        } else if info.state == ServerState::Unresolved as u8 {
-            Err(ServerState::Unresolved)
-        } else {
-            Err(ServerState::Down)
-        }
+        let is_local = reach(info, generation)?;
+        Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0, service: info.service })
     }
 
     /// The generation of this moment, to be kept in the flow.
     #[inline(always)]
     pub(crate) fn generation(&self) -> u16 {
         info(self.server).generation
-    }
-}
-
-/// The state of a flow after one more packet.
-#[inline(always)]
-pub(crate) fn after<K>(packet: &Packet<K>, state: State) -> State {
-    if packet.is_tcp() {
-        tcp::next(state, packet.flags)
-    } else if packet.is_udp() {
-        State::Udp
-    } else {
-        sctp::next(state, packet.flags)
-    }
-}
-
-/// The state of a flow that begins with this packet.
-#[inline(always)]
-pub(crate) fn first<K>(packet: &Packet<K>) -> State {
-    if packet.is_tcp() {
-        tcp::first(packet.flags)
-    } else if packet.is_udp() {
-        State::UdpFirst
-    } else {
-        sctp::next(State::SctpNone, packet.flags)
     }
 }

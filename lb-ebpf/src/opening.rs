@@ -9,14 +9,15 @@ use lb_common::{
     counters::Counter,
     flow::{ATTEMPTS, FTP, Hit, Inserted, Key as _, State, TemplateForm, Word, tag},
     layout::{MARK_PROTOCOL, Policy, ServerState},
-    sched::{Method, Scheduler},
+    opening::{after, begins, first, is_alone},
+    sched::Method,
 };
 
 use crate::{
-    family::{Family, Packet},
-    flow::{Entry, Target, Work, after, first, flows, hash},
+    family::Family,
+    flow::{Entry, Target, Work, flows, hash},
     limit, maps, pick,
-    service::{FTP_DATA, Found},
+    service::Found,
     verdict::{Outcome, Verdict, answer, drop, pass},
 };
 
@@ -105,7 +106,7 @@ pub(crate) fn decide<F: Family>(service: u32) -> u64 {
 #[inline(always)]
 fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Verdict> {
     let policy = maps::policy(service.info.id);
-    if is_alone(&policy, &work.packet) {
+    if is_alone(&policy, work.packet.protocol) {
         if policy.persistence != 0 {
             return begin_persistent::<F>(service, &policy, work);
         }
@@ -122,7 +123,7 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
         match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) => {
                 let bucket = chain.of(hit).ok_or(drop(Counter::DropFlowTableFull))?;
-                let next = after(packet, hit.state());
+                let next = after(hit.state(), packet.protocol, packet.flags);
                 bucket.touch(hit, next, *now);
                 let confirms = next != hit.state() && policy.persistence != 0;
                 return Ok(Outcome::new(target.row, false).word() | if confirms { CONFIRM } else { 0 });
@@ -131,7 +132,8 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
             Err(_) => is_gone = true,
         }
     }
-    if !begins(service, &policy, packet, is_gone) {
+    let method = Method::from_number(service.info.scheduler);
+    if !begins(method, &policy, (packet.protocol, packet.flags), packet.client_port, is_gone) {
         return Err(match known.hit() {
             Some(hit) if is_gone => forget::<F>(work.hash, hit),
             _ => pass(Counter::PassNoFlow),
@@ -146,24 +148,6 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
     }
     work.phase = Phase::Picked as u32;
     Ok(PICK)
-}
-
-/// Is the packet scheduled by itself, so that no flow is recorded?
-#[inline(always)]
-fn is_alone<K>(policy: &Policy, packet: &Packet<K>) -> bool {
-    policy.has(Policy::ONE_PACKET) && packet.is_udp()
-}
-
-/// May a connection begin with this packet? With one that opens it; under a scheduler by hash with any segment that does
-/// not end it, for all directors place it alike, and so where the service asks for it, unless it is of a connection
-/// whose server is gone. Never with one from FTP's data port (`ip_vs_schedule`).
-#[inline(always)]
-fn begins<K>(service: &Found, policy: &Policy, packet: &Packet<K>, is_gone: bool) -> bool {
-    let is_by_hash = Method::from_number(service.info.scheduler).is_some_and(|method| {
-        matches!(method.scheduler, Scheduler::Sh | Scheduler::Dh | Scheduler::Mh) && packet.is_tcp()
-    });
-    let is_sloppy = policy.has(Policy::SLOPPY) && !is_gone;
-    packet.client_port != FTP_DATA && (packet.opens() || ((is_by_hash || is_sloppy) && !packet.resets()))
 }
 
 /// The server that the client stays with; without one the scheduler's pick, which it will stay with.
@@ -182,7 +166,7 @@ fn begin_persistent<F: Family>(
         match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) if !(target.is_quiescent && policy.has(Policy::EXPIRE_QUIESCENT)) => {
                 // No flow will confirm it where none is recorded.
-                let state = if is_alone(policy, packet) { State::Template } else { hit.state() };
+                let state = if is_alone(policy, packet.protocol) { State::Template } else { hit.state() };
                 if let Some(bucket) = chain.of(hit) {
                     bucket.touch(hit, state, *now);
                 }
@@ -274,7 +258,7 @@ fn keep_template<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<
 /// The client's packet goes to the server that it stays with.
 #[inline(always)]
 fn stay<F: Family>(policy: &Policy, work: &mut Work<F::Key>, target: &Target) -> u64 {
-    if is_alone(policy, &work.packet) {
+    if is_alone(policy, work.packet.protocol) {
         return Outcome::new(target.row, true).word();
     }
     record_flow::<F>(work, target)
@@ -288,7 +272,7 @@ fn record_flow<F: Family>(work: &mut Work<F::Key>, target: &Target) -> u64 {
     entry.hash = *hash;
     entry.stale = *known;
     *row = target.row;
-    record_next(phase, entry, target, first(packet), Phase::Recorded)
+    record_next(phase, entry, target, first(packet.protocol, packet.flags), Phase::Recorded)
 }
 
 /// Asks for the entry to be recorded for `target`.

@@ -5,6 +5,7 @@ use lb_common::{
     flow::FTP,
     hash::multilinear,
     layout::{Address, PRESENCE, Pool, SERVICE_SLOTS, Service, ServiceInfo, service_words},
+    opening::may_be_ftp,
 };
 
 use crate::{
@@ -84,8 +85,7 @@ pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Ve
         return Ok(found);
     }
     if maps::has(maps::FTP)
-        && packet.is_tcp()
-        && (packet.port == FTP_DATA || packet.port >= UNPRIVILEGED)
+        && may_be_ftp(packet.protocol, packet.port)
         && let Some(found) = look_up(&packet.vip, FTP, packet.protocol)
     {
         return Ok(found);
@@ -97,11 +97,6 @@ pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Ve
     }
     Err(pass(Counter::PassNoService))
 }
-
-/// The port FTP's active data connections come from.
-pub(crate) const FTP_DATA: u16 = 20;
-/// The first port that anybody may listen on, as Linux has it by default.
-const UNPRIVILEGED: u16 = 1024;
 
 /// What stands for a VIP itself, whatever the port and protocol.
 #[inline(always)]
