@@ -163,6 +163,8 @@ pub struct Check {
     failures: u32,
     /// The present step has brought the server down.
     is_suspect: bool,
+    /// No probe begins.
+    is_suspended: bool,
     share: Option<Share>,
     said: Option<Verdict>,
     verdict: Option<Verdict>,
@@ -193,6 +195,7 @@ impl Check {
             step: 0,
             failures: 0,
             is_suspect: false,
+            is_suspended: false,
             share: None,
             said: None,
             verdict: None,
@@ -219,6 +222,26 @@ impl Check {
         }
     }
 
+    /// Begins no probe until [`Check::resume`]. What is known stays, and so do the retries; a probe under way still counts.
+    pub fn suspend(&mut self) {
+        self.is_suspended = true;
+    }
+
+    /// Goes on after [`Check::suspend`], as though every probe due meanwhile had been put off by the time between two rounds.
+    pub fn resume(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.is_suspended) {
+            return;
+        }
+        if let Phase::Resting { until, .. } = &mut self.phase {
+            let (missed, beat) =
+                (now.saturating_duration_since(*until).as_nanos(), self.settings.delay_loop.as_nanos());
+            let late = missed.checked_rem(beat).unwrap_or(0);
+            if late > 0 {
+                *until = now + Duration::from_nanos(u64::try_from(beat - late).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
     /// Takes the result of a probe; one that nobody asked for is ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
         let Phase::Probing { since: begun } = self.phase else { return };
@@ -240,11 +263,11 @@ impl Check {
         }
     }
 
-    /// When [`Check::handle_timeout`] wants to be called; nothing while a probe is under way.
+    /// When [`Check::handle_timeout`] wants to be called; nothing while a probe is under way or none may begin.
     pub fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Resting { until, .. } => Some(until),
-            Phase::Probing { .. } => None,
+            Phase::Resting { until, .. } if !self.is_suspended => Some(until),
+            Phase::Resting { .. } | Phase::Probing { .. } => None,
         }
     }
 

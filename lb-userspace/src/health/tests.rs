@@ -347,3 +347,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_suspension_keeps_what_is_known_and_the_beat() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut check = in_standing(start, (Standing::Up, 0));
+    check.handle(start, refused());
+    check.suspend();
+    assert_eq!(check.next_deadline(), None);
+    check.handle_timeout(at(1));
+    assert_eq!(check.poll_output(), None, "the retry due at 1 s is not made");
+    // Put off from 1 s by the 6 s between two rounds, and again.
+    check.resume(at(8));
+    assert_eq!(check.next_deadline(), Some(at(13)));
+    check.resume(at(9));
+    assert_eq!(check.next_deadline(), Some(at(13)), "it is awake already");
+    check.handle_timeout(at(13));
+    assert!(check.poll_output().is_some());
+    // What is under way when it is suspended counts, here as the second of two that are forgiven.
+    check.suspend();
+    check.handle(at(13), refused());
+    assert_eq!((check.failures, check.poll_output()), (2, None));
+    check.resume(at(14));
+    assert_eq!(check.next_deadline(), Some(at(14)), "due just now");
+    check.handle_timeout(at(14));
+    assert!(check.poll_output().is_some());
+    check.handle(at(14), refused());
+    assert_eq!(verdict(&mut check), Some(down()));
+}

@@ -51,6 +51,8 @@ pub struct CheckSpec {
     pub settings: Settings,
     /// Every failed probe is logged while the server is up; of checks that are made once, if one of them wants that.
     pub log_all_failures: bool,
+    /// Nobody is probed for now, and what is known stays.
+    pub is_resting: bool,
 }
 
 /// What a check came to.
@@ -67,7 +69,7 @@ pub struct Ruling {
 /// What is counted of the checks.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// How many are run.
+    /// How many do not rest.
     checks: AtomicUsize,
     /// As how many machines.
     machines: AtomicUsize,
@@ -76,7 +78,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// How many checks are run.
+    /// How many checks do not rest.
     pub fn checks(&self) -> usize {
         self.checks.load(Ordering::Relaxed)
     }

@@ -244,7 +244,7 @@ impl Daemon {
         let (resolutions, known) = watch::channel(resolutions);
         let (checks, rulings) = Checks::start(known).inspect_err(|_| datapath.stop())?;
         let resting = resting(&options.config, &numbers, |_| false);
-        checks.set(checklist.specs_but_of(&resting), &options.config.vrrp.globals);
+        checks.set(checklist.specs_while(&resting), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
@@ -299,7 +299,7 @@ impl Daemon {
     fn rest_checks(&mut self, roles: &Roles) {
         let resting = resting(&self.config, &self.numbers, |router| roles.is_master(router));
         if resting != self.resting {
-            self.checks.set(self.checklist.specs_but_of(&resting), &self.config.vrrp.globals);
+            self.checks.set(self.checklist.specs_while(&resting), &self.config.vrrp.globals);
             self.resting = resting;
         }
     }

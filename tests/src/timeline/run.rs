@@ -27,6 +27,9 @@ const LENGTH: Duration = Duration::from_secs(44);
 const BOUND: Duration = Duration::from_secs(30);
 /// Every address of the servers, all of them of one host.
 const SERVERS: &str = "10.64.0.0/17";
+/// Its IPv6 addresses, which a host has to have one by one.
+const SERVERS_V6: [&str; 6] =
+    ["fd64::1/64", "fd64::2/64", "fd64::3/64", "fd64::4/64", "fd64::5/64", "fd64::6/64"];
 const GLOBALS: &str = "global_defs {\n script_user root\n}\n";
 
 /// Who decides.
@@ -79,9 +82,11 @@ fn millis(zero: Instant, at: Instant) -> i64 {
 
 /// When the first probe came, and the log.
 fn play(site: &mut Site, scenarios: &[Scenario], subject: Subject) -> Result<(Instant, Vec<Line>)> {
-    let servers = site.host("servers", "net0", &["10.64.255.253/16"])?;
+    let mut of_servers = vec!["10.64.255.253/16"];
+    of_servers.extend(SERVERS_V6);
+    let servers = site.host("servers", "net0", &of_servers)?;
     servers.netns().ip(&format!("route add local {SERVERS} dev lo"))?;
-    let address = ["10.64.255.254/16"];
+    let address = ["10.64.255.254/16", "fd64::ff/64"];
     let director = match subject {
         Subject::Xlvs => site.director("director", "net0", &address)?,
         Subject::Keepalived => site.host("director", "net0", &address)?,

@@ -10,6 +10,10 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 /// What the comments begin with that say what happens: `! at 4.5 refuse 10.64.1.1:80`.
 const MARK: &str = "! at ";
+/// What a comment begins with that says how far moments may be from those of keepalived: `! within 1.3 seconds`.
+const WITHIN: &str = "! within ";
+/// As far where nothing is said.
+const TOLERANCE: Duration = Duration::from_millis(300);
 /// Stands for the directory of a run.
 const DIRECTORY: &str = "@DIR@";
 
@@ -18,6 +22,8 @@ const DIRECTORY: &str = "@DIR@";
 pub struct Scenario {
     /// The name of its file without the ending.
     pub name: String,
+    /// How far its moments may be from those of keepalived.
+    pub tolerance: Duration,
     text: String,
     pub(super) faults: Vec<Fault>,
 }
@@ -33,8 +39,10 @@ pub(super) struct Fault {
 pub(super) enum Action {
     /// `accept A:P`: TCP connections.
     Accept(SocketAddr),
-    /// `page A:P PATH STATUS TEXT`, or `page A:P PATH hangs`: over HTTP.
+    /// `page A:P PATH STATUS TEXT`, or `page A:P PATH hangs`: over HTTP, to everybody or, as `HOST/PATH`, where a host is named.
     Page(SocketAddr, String, Answer),
+    /// `secret A:P PATH ...`: the same over TLS, with a certificate that nobody vouches for.
+    Secret(SocketAddr, String, Answer),
     /// `mail A:P GREETING HELO`: the codes of a mail server.
     Mail(SocketAddr, u16, u16),
     /// `names A:P CODE`: the code of a name server's answers.
@@ -81,7 +89,12 @@ impl Scenario {
     fn parse(name: &str, text: String) -> Result<Self> {
         let lines = text.lines().filter_map(|line| line.strip_prefix(MARK));
         let faults = lines.map(|line| Fault::parse(line).with_context(|| line.to_owned()));
-        Ok(Self { name: name.to_owned(), faults: faults.collect::<Result<_>>()?, text })
+        let faults = faults.collect::<Result<_>>()?;
+        let tolerance = match text.lines().find_map(|line| line.strip_prefix(WITHIN)) {
+            Some(line) => Duration::try_from_secs_f64(next(&mut line.split_whitespace())?)?,
+            None => TOLERANCE,
+        };
+        Ok(Self { name: name.to_owned(), tolerance, faults, text })
     }
 
     /// Its configuration for a run whose files are in `directory`.
@@ -104,6 +117,7 @@ impl Fault {
         let action = match verb.as_str() {
             "accept" => Action::Accept(next(&mut words)?),
             "page" => Action::Page(next(&mut words)?, next(&mut words)?, Answer::parse(&mut words)?),
+            "secret" => Action::Secret(next(&mut words)?, next(&mut words)?, Answer::parse(&mut words)?),
             "mail" => Action::Mail(next(&mut words)?, next(&mut words)?, next(&mut words)?),
             "names" => Action::Names(next(&mut words)?, next(&mut words)?),
             "echo" => Action::Echo(next(&mut words)?),
@@ -149,6 +163,9 @@ mod tests {
         let second =
             Fault { at: Duration::from_millis(4500), action: Action::Page(server, "/a".to_owned(), page) };
         assert_eq!(scenario.faults, [Fault { at: Duration::ZERO, action: Action::Accept(server) }, second]);
+        assert_eq!(scenario.tolerance, TOLERANCE);
+        let loose = Scenario::parse("a", "! within 1.5 seconds\n".to_owned()).expect("a scenario");
+        assert_eq!(loose.tolerance, Duration::from_millis(1500));
         assert!(scenario.has(([10, 0, 0, 1], 80).into()) && !scenario.has(([10, 0, 0, 1], 8).into()));
         assert!(scenario.configuration(Path::new("/tmp")).contains("file /tmp/x"));
         for wrong in ["x accept 10.0.0.2:80", "1 accept", "1 dance", "1 accept 10.0.0.2:80 now", "1 mute x"] {

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::scenario::Answer;
 
@@ -15,15 +18,25 @@ use super::scenario::Answer;
 const DATAGRAM: usize = 1500;
 
 /// What is served, by its address.
-#[derive(Debug, Default)]
 pub(super) struct Servers {
     running: BTreeMap<SocketAddr, JoinHandle<()>>,
     pages: BTreeMap<SocketAddr, Pages>,
+    tls: TlsAcceptor,
 }
 
 type Pages = Arc<Mutex<BTreeMap<String, Answer>>>;
 
 impl Servers {
+    /// Nobody yet.
+    pub(super) fn new() -> Result<Self> {
+        let made = rcgen::generate_simple_self_signed(vec!["www.example.com".to_owned()])?;
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+        let certificates = vec![made.cert.der().clone()];
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key)?;
+        let (running, pages) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { running, pages, tls: TlsAcceptor::from(Arc::new(config)) })
+    }
+
     /// Ends what is there; connections are refused from now on.
     pub(super) async fn refuse(&mut self, address: SocketAddr) {
         if let Some(running) = self.running.remove(&address) {
@@ -40,16 +53,34 @@ impl Servers {
 
     /// Answers a path of the HTTP server there.
     pub(super) async fn page(&mut self, address: SocketAddr, path: String, answer: Answer) -> Result<()> {
-        let pages = Arc::clone(self.pages.entry(address).or_default());
-        pages.lock().unwrap_or_else(PoisonError::into_inner).insert(path, answer);
-        if self.running.contains_key(&address) {
-            return Ok(());
-        }
+        let Some(pages) = self.put(address, path, answer) else { return Ok(()) };
         self.listen(address, move |stream| {
             let pages = Arc::clone(&pages);
             async move { drop(serve_page(stream, &pages).await) }
         })
         .await
+    }
+
+    /// The same of the one that speaks TLS.
+    pub(super) async fn secret(&mut self, address: SocketAddr, path: String, answer: Answer) -> Result<()> {
+        let Some(pages) = self.put(address, path, answer) else { return Ok(()) };
+        let tls = self.tls.clone();
+        self.listen(address, move |stream| {
+            let (pages, accepted) = (Arc::clone(&pages), tls.accept(stream));
+            async move {
+                if let Ok(stream) = accepted.await {
+                    drop(serve_page(stream, &pages).await);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Puts an answer among the pages of `address`, and gives them if nobody serves them yet.
+    fn put(&mut self, address: SocketAddr, path: String, answer: Answer) -> Option<Pages> {
+        let pages = self.pages.entry(address).or_default();
+        pages.lock().unwrap_or_else(PoisonError::into_inner).insert(path, answer);
+        (!self.running.contains_key(&address)).then(|| Arc::clone(pages))
     }
 
     /// Answers as a mail server with these codes.
@@ -117,16 +148,22 @@ async fn until_end(stream: &mut (impl AsyncRead + Unpin)) {
     while stream.read(&mut bytes).await.is_ok_and(|length| length > 0) {}
 }
 
-async fn serve_page(stream: TcpStream, pages: &Pages) -> Result<()> {
+async fn serve_page(stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Pages) -> Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = String::new();
     stream.read_line(&mut request).await?;
-    let mut line = String::new();
+    let (mut line, mut host) = (String::new(), String::new());
     while stream.read_line(&mut line).await? > 2 {
+        if let Some(named) = line.strip_prefix("Host: ") {
+            named.trim_end().clone_into(&mut host);
+        }
         line.clear();
     }
     let path = request.split(' ').nth(1).unwrap_or_default();
-    let answer = pages.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+    let answer = {
+        let pages = pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.get(&format!("{host}{path}")).or_else(|| pages.get(path)).cloned()
+    };
     match answer.unwrap_or(Answer::Page(404, "there is no such page".to_owned())) {
         Answer::Page(status, text) => {
             let length = text.len();

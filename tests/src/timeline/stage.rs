@@ -1,7 +1,7 @@
 //! Plays the faults of all scenarios in the namespace of the servers, from the first probe on.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -70,7 +70,7 @@ impl Stage {
     }
 
     async fn act(&self, first: Vec<Fault>, later: Vec<Fault>, cues: Sender<Cue>) -> Result<()> {
-        let mut servers = Servers::default();
+        let mut servers = Servers::new()?;
         for fault in first {
             self.perform(fault, &mut servers).await?;
         }
@@ -94,6 +94,7 @@ impl Stage {
         match fault.action {
             Action::Accept(address) => servers.accept(address).await,
             Action::Page(address, path, answer) => servers.page(address, path, answer).await,
+            Action::Secret(address, path, answer) => servers.secret(address, path, answer).await,
             Action::Mail(address, greeting, helo) => servers.mail(address, greeting, helo).await,
             Action::Names(address, code) => servers.names(address, code).await,
             Action::Echo(address) => servers.echo(address).await,
@@ -103,17 +104,20 @@ impl Stage {
                 Ok(())
             }
             Action::File(name, text) => replace(&self.directory.join(name), &text),
-            Action::Mute(address) => ip(&self.servers, format!("rule add from {address} blackhole")).await,
-            Action::Unmute(address) => ip(&self.servers, format!("rule del from {address} blackhole")).await,
+            Action::Mute(address) => self.rule("add", address).await,
+            Action::Unmute(address) => self.rule("del", address).await,
         }
+    }
+
+    /// Adds or takes away what lets nothing out from `address`, while the servers serve.
+    async fn rule(&self, what: &str, address: IpAddr) -> Result<()> {
+        let family = if address.is_ipv6() { "-6" } else { "-4" };
+        let arguments = format!("{family} rule {what} from {address} blackhole");
+        let node = Arc::clone(&self.servers);
+        tokio::task::spawn_blocking(move || node.netns().ip(&arguments).map(drop)).await?
     }
 }
 
-/// Runs `ip` on the namespace of `node` while the servers serve.
-async fn ip(node: &Arc<Node>, arguments: String) -> Result<()> {
-    let node = Arc::clone(node);
-    tokio::task::spawn_blocking(move || node.netns().ip(&arguments).map(drop)).await?
-}
 
 /// Nobody reads half of it.
 fn replace(path: &Path, text: &str) -> Result<()> {

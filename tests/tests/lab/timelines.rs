@@ -4,13 +4,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::timed;
 use lb_tests::timeline::{self, Moment, Scenario, Subject};
-
-const TOLERANCE: Duration = Duration::from_millis(300);
 
 #[test]
 fn checks_decide_as_keepalived_does_and_when_it_does() -> Result<()> {
@@ -32,7 +29,7 @@ fn differences(fixtures: &Path, scenarios: &[Scenario], moments: &[Moment]) -> R
         ensure!(!recorded.is_empty(), "{} has no decisions", path.display());
         let got: Vec<Moment> =
             moments.iter().filter(|moment| scenario.has(moment.service)).copied().collect();
-        for difference in timeline::differences(&recorded, &got, TOLERANCE) {
+        for difference in timeline::differences(&recorded, &got, scenario.tolerance) {
             write!(found, "{}: {difference}", scenario.name)?;
         }
     }

@@ -30,8 +30,13 @@ const BREATH: Duration = Duration::from_millis(1);
 /// Programs under way at one time, which have a queue of their own: they may take long.
 const MAX_PROGRAMS: usize = 256;
 
-/// What is probed, and when: what is the same here is one.
-type Key = (Arc<Probe>, Settings);
+/// What is the same here is one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    probe: Arc<Probe>,
+    settings: Settings,
+    is_resting: bool,
+}
 
 /// Checks that are one: their machine, and the probe under way.
 struct Shared {
@@ -154,8 +159,8 @@ impl Runner {
         let by_id: BTreeMap<u32, CheckSpec> = specs.into_iter().map(|spec| (spec.id, spec)).collect();
         let mut wanted: Vec<(Key, Vec<u32>)> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
-        for (id, CheckSpec { probe, settings, .. }) in by_id {
-            let key = (probe, settings);
+        for (id, CheckSpec { probe, settings, is_resting, .. }) in by_id {
+            let key = Key { probe, settings, is_resting };
             let place = *places.entry(key.clone()).or_insert(wanted.len());
             match wanted.get_mut(place) {
                 Some((_, members)) => members.push(id),
@@ -173,12 +178,18 @@ impl Runner {
             if let Some(shared) = self.shared.get_mut(&number) {
                 shared.log_all_failures = members.iter().any(|id| logged.contains(id));
                 shared.members = members;
+                if shared.key.is_resting {
+                    shared.machine.suspend();
+                } else {
+                    shared.machine.resume(now);
+                }
             }
             self.repeat(now, number);
             self.follow(now, number);
         }
-        self.account.checks.store(self.by_check.len(), Ordering::Relaxed);
-        self.account.machines.store(self.shared.len(), Ordering::Relaxed);
+        let awake = || self.shared.values().filter(|shared| !shared.key.is_resting);
+        self.account.checks.store(awake().map(|shared| shared.members.len()).sum(), Ordering::Relaxed);
+        self.account.machines.store(awake().count(), Ordering::Relaxed);
         let by_check = &self.by_check;
         self.said.retain(|id, _| by_check.contains_key(id));
         self.unsent.retain(|id, _| by_check.contains_key(id));
@@ -200,11 +211,11 @@ impl Runner {
             return number;
         }
         let parents: BTreeSet<u64> = members.iter().filter_map(|id| before.get(id).copied()).collect();
-        let is_same = |shared: &Shared| shared.key.0 == key.0;
+        let is_same = |shared: &Shared| shared.key.probe == key.probe;
         if let Some(number) = parents.iter().find(|number| old.get(number).is_some_and(is_same))
             && let Some(mut shared) = old.remove(number)
         {
-            shared.machine.retune(key.1);
+            shared.machine.retune(key.settings);
             shared.key = key;
             self.shared.insert(*number, shared);
             return *number;
@@ -214,7 +225,7 @@ impl Runner {
             let mut machine = parent.machine.clone();
             // The probe under way is the other's.
             machine.handle(now, Input::Inconclusive);
-            machine.retune(key.1);
+            machine.retune(key.settings);
             machine
         } else {
             for id in members {
@@ -222,10 +233,10 @@ impl Runner {
                 self.unsent.remove(id);
             }
             let random = self.random.hash_one(self.next) as u32;
-            Check::new(now, key.1, random)
+            Check::new(now, key.settings, random)
         };
-        debug!(check = ?members, probe = %probe::name(&key.0), "check starts");
-        let tools = Arc::new(Tools::of(&key.0));
+        debug!(check = ?members, probe = %probe::name(&key.probe), "check starts");
+        let tools = Arc::new(Tools::of(&key.probe));
         let number = self.number();
         self.shared.insert(
             number,
@@ -272,12 +283,12 @@ impl Runner {
             return;
         }
         shared.pending = None;
-        debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), result = ?input, "probe ended");
+        debug!(check = ?shared.members, probe = %probe::name(&shared.key.probe), result = ?input, "probe ended");
         if let Input::Failed { reason } = &input
             && shared.log_all_failures
             && !matches!(shared.machine.verdict(), Some(Verdict::Down { .. }))
         {
-            info!(probe = %probe::name(&shared.key.0), reason, "a check failed");
+            info!(probe = %probe::name(&shared.key.probe), reason, "a check failed");
         }
         shared.machine.handle(now, input);
         self.follow(now, number);
@@ -290,12 +301,12 @@ impl Runner {
         while let Some(output) = shared.machine.poll_output() {
             match output {
                 Output::Verdict(verdict) => {
-                    debug!(check = ?shared.members, probe = %probe::name(&shared.key.0), ?verdict, "check changed");
+                    debug!(check = ?shared.members, probe = %probe::name(&shared.key.probe), ?verdict, "check changed");
                     is_changed = true;
                 }
                 Output::Probe { step, timeout } => {
                     self.next += 1;
-                    let lane = usize::from(matches!(*shared.key.0, Probe::Misc(_)));
+                    let lane = usize::from(matches!(*shared.key.probe, Probe::Misc(_)));
                     shared.pending = Some(Pending { number: self.next, abort: None });
                     let waiting = Waiting { shared: number, number: self.next, due: at, step, timeout };
                     self.lanes[lane].waiting.push_back(waiting);
@@ -331,7 +342,7 @@ impl Runner {
                 };
                 self.account.lateness.note(now.saturating_duration_since(due));
                 let (what, tools, programs) =
-                    (Arc::clone(&shared.key.0), Arc::clone(&shared.tools), programs.clone());
+                    (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), programs.clone());
                 let direct = Arc::clone(&self.direct);
                 let work = async move {
                     let input = probe::run(&what, step, timeout, &tools, &programs, &direct).await;

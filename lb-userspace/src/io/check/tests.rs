@@ -33,7 +33,7 @@ fn spec(id: u32, address: SocketAddr) -> CheckSpec {
 }
 
 fn of(id: u32, probe: Probe) -> CheckSpec {
-    CheckSpec { id, probe: Arc::new(probe), settings: FAST, log_all_failures: false }
+    CheckSpec { id, probe: Arc::new(probe), settings: FAST, log_all_failures: false, is_resting: false }
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {

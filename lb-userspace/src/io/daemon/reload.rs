@@ -136,7 +136,7 @@ impl Daemon {
             reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
         }
         let resting = resting(&next.config, &next.numbers, |router| inputs.roles.is_master(router));
-        self.checks.set(next.checklist.specs_but_of(&resting), &next.config.vrrp.globals);
+        self.checks.set(next.checklist.specs_while(&resting), &next.config.vrrp.globals);
         self.resting = resting;
         let was = self.datapath.timeouts();
         let is = timeouts(&next.config, was);

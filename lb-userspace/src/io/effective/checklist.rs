@@ -62,7 +62,7 @@ impl Checklist {
         if !ids.is_empty() {
             let specs = ids.iter().zip(checks).map(|(&id, check)| {
                 let Probing { probe, settings, log_all_failures } = check.clone();
-                CheckSpec { id, probe, settings, log_all_failures }
+                CheckSpec { id, probe, settings, log_all_failures, is_resting: false }
             });
             self.by_server.insert(server, specs.collect());
         }
@@ -74,10 +74,13 @@ impl Checklist {
         self.by_server.values().flatten()
     }
 
-    /// Those of services that are not `resting`.
-    pub(crate) fn specs_but_of(&self, resting: &BTreeSet<ServiceKey>) -> Vec<CheckSpec> {
-        let run = self.by_server.iter().filter(|((service, _), _)| !resting.contains(service));
-        run.flat_map(|(_, specs)| specs).cloned().collect()
+    /// All of them, where those of services that are `resting` rest.
+    pub(crate) fn specs_while(&self, resting: &BTreeSet<ServiceKey>) -> Vec<CheckSpec> {
+        let of_service = |((service, _), specs): (&(ServiceKey, IpAddr), &'_ Vec<CheckSpec>)| {
+            let is_resting = resting.contains(service);
+            specs.iter().map(move |spec| CheckSpec { is_resting, ..spec.clone() }).collect::<Vec<_>>()
+        };
+        self.by_server.iter().flat_map(of_service).collect()
     }
 
     /// How many are not in `before`, are no longer in `self`, and are there with another target or timing.

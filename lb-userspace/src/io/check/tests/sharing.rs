@@ -83,3 +83,28 @@ async fn a_check_of_several_steps_takes_one_after_the_other() {
     assert_eq!(next(&mut verdicts).await, (1, down("127.0.0.1: connection refused")));
     assert_eq!(count.recv().await, Some(()), "the first was asked before");
 }
+
+#[tokio::test]
+async fn a_check_that_rests_keeps_what_is_known_and_asks_nobody() {
+    let (closed, address) = refusing();
+    let (checks, mut verdicts) = start();
+    let resting = |id, is_resting| CheckSpec { is_resting, ..spec(id, address) };
+    set(&checks, vec![resting(1, false)]);
+    assert_eq!(next(&mut verdicts).await, (1, down("connection refused")));
+    set(&checks, vec![resting(1, true), resting(2, true)]);
+    assert_eq!(next(&mut verdicts).await, (2, down("connection refused")), "the newcomer hears what is known");
+    let _listener = closed.listen(16).unwrap();
+    let (other, mut count) = counting().await;
+    set(&checks, vec![resting(1, true), resting(2, true), spec(3, other)]);
+    assert_eq!(next(&mut verdicts).await, (3, Verdict::Up));
+    for _ in 0..3 {
+        count.recv().await.unwrap();
+    }
+    assert!(verdicts.try_recv().is_err(), "others were asked three times and it was not");
+    assert_eq!(checks.account().checks(), 1);
+    // The other keeps resting.
+    set(&checks, vec![resting(1, false), resting(2, true), spec(3, other)]);
+    assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
+    set(&checks, vec![resting(1, false), resting(2, false), spec(3, other)]);
+    assert_eq!(next(&mut verdicts).await, (2, Verdict::Up));
+}
