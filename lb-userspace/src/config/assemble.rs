@@ -10,7 +10,7 @@ use super::service::Groups;
 use super::source::Span;
 use super::timing::Timing;
 use super::tree::Statement;
-use super::{mail, marks, service, values, vrrp};
+use super::{mail, marks, service, tls, values, vrrp};
 
 /// What IPVS takes: 31 days.
 const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
@@ -19,8 +19,9 @@ const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Config {
     let vrrp = vrrp::read(statements, problems);
     let mail = mail::read(statements, problems);
-    let mut config =
-        Config { vrrp, mail, mark_rules: marks::read(statements, problems), ..Config::default() };
+    let tls = tls::read(statements, problems);
+    let mark_rules = marks::read(statements, problems);
+    let mut config = Config { vrrp, mail, tls, mark_rules, ..Config::default() };
     let groups = Groups::read(statements, problems);
     let timing = Timing::outermost(statements, problems);
     for statement in statements {

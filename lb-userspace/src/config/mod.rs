@@ -29,6 +29,7 @@ mod source;
 #[cfg(test)]
 mod testing;
 mod timing;
+mod tls;
 mod trail;
 mod tree;
 mod values;

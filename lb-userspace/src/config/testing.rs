@@ -135,6 +135,7 @@ pub(super) fn within(kind: BlockKind, inner: &str) -> Option<String> {
         }
         BlockKind::FwmarkRules if inner.is_empty() => "fwmark_rules {\n}\n".to_owned(),
         BlockKind::FwmarkRules => format!("fwmark_rules {{\n{inner} {{\n }}\n}}\n"),
+        BlockKind::Ssl => format!("SSL {{\n{inner}\n}}\n"),
         BlockKind::Mark => format!("fwmark_rules {{\n mark 1 {{\n {inner}\n }}\n}}\n"),
         BlockKind::VirtualServer => service(&format!("{inner}\n real_server 10.0.0.2 80 {{\n }}\n")),
         BlockKind::RealServer => server(inner),

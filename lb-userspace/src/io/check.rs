@@ -1,6 +1,7 @@
 //! Owns every check of every real server: one task with all machines, their deadlines in order and the probes under way.
 //! Refuses to judge: `health` decides what a probe means, this only runs it at the right moment.
 
+mod credentials;
 mod dial;
 mod dns;
 mod file;
@@ -28,6 +29,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
+pub use self::credentials::Credentials;
 use self::runner::Runner;
 use self::vip::Direct;
 use super::command::Programs;
@@ -94,11 +96,19 @@ impl Account {
     }
 }
 
+/// What is to run, and with what.
+#[derive(Debug, Clone)]
+struct Wanted {
+    programs: Programs,
+    credentials: Credentials,
+    specs: Vec<CheckSpec>,
+}
+
 /// The running checks, on a thread of their own, so that no reload and no question delays a probe; they end when this is
 /// dropped.
 #[derive(Debug)]
 pub struct Checks {
-    wanted: Option<watch::Sender<(Programs, Vec<CheckSpec>)>>,
+    wanted: Option<watch::Sender<Wanted>>,
     account: Arc<Account>,
     thread: Option<JoinHandle<()>>,
 }
@@ -110,7 +120,9 @@ impl Checks {
     /// # Errors
     /// Without another thread or its descriptors.
     pub fn start(ways: watch::Receiver<Resolutions>) -> anyhow::Result<(Self, mpsc::Receiver<Ruling>)> {
-        let (wanted, changes) = watch::channel((Programs::new(&VrrpGlobals::default()), Vec::new()));
+        let programs = Programs::new(&VrrpGlobals::default());
+        let nobody = Wanted { programs, credentials: Credentials::none()?, specs: Vec::new() };
+        let (wanted, changes) = watch::channel(nobody);
         let (rulings, reader) = mpsc::channel(VERDICT_QUEUE);
         let what = "starting the thread that checks real servers";
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(what)?;
@@ -132,8 +144,18 @@ impl Checks {
     /// an id that is gone, except what is in the channel already. Programs are run as `globals` says.
     pub fn set(&self, specs: Vec<CheckSpec>, globals: &VrrpGlobals) {
         let Some(wanted) = &self.wanted else { return };
-        let programs = wanted.borrow().0.changed(globals);
-        wanted.send_replace((programs, specs));
+        wanted.send_modify(|wanted| {
+            wanted.programs = wanted.programs.changed(globals);
+            wanted.specs = specs;
+        });
+    }
+
+    /// From now on probes show these credentials, whatever is known by others stays; gives those before.
+    pub fn show(&self, credentials: Credentials) -> Option<Credentials> {
+        let mut before = None;
+        let wanted = self.wanted.as_ref()?;
+        wanted.send_modify(|wanted| before = Some(std::mem::replace(&mut wanted.credentials, credentials)));
+        before
     }
 
     /// What is counted of them.
@@ -152,11 +174,7 @@ impl Drop for Checks {
     }
 }
 
-async fn run(
-    mut runner: Runner,
-    mut wanted: watch::Receiver<(Programs, Vec<CheckSpec>)>,
-    rulings: mpsc::Sender<Ruling>,
-) {
+async fn run(mut runner: Runner, mut wanted: watch::Receiver<Wanted>, rulings: mpsc::Sender<Ruling>) {
     let mut alarm = pin!(tokio::time::sleep_until(Instant::now().into()));
     // When it rings. It is left as it is until it must ring earlier: setting it costs a system call.
     let mut rings: Option<Instant> = None;
@@ -173,8 +191,8 @@ async fn run(
                 if changed.is_err() {
                     return;
                 }
-                let (programs, specs) = wanted.borrow_and_update().clone();
-                runner.set(Instant::now(), programs, specs);
+                let wanted = wanted.borrow_and_update().clone();
+                runner.set(Instant::now(), wanted);
             }
             permit = rulings.reserve(), if runner.has_rulings() => {
                 let Ok(permit) = permit else { return };

@@ -29,7 +29,7 @@ use super::{
     adm::{Kept, SLICES, Sight},
     background::Start,
     bpf_log::{self, Forwarding},
-    check::{Checks, Ruling},
+    check::{Checks, Credentials, Ruling},
     collector::Collector,
     datapath::{Datapath, Mode, Prepared, Settings},
     descriptors,
@@ -207,6 +207,7 @@ struct Daemon {
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
         descriptors::raise();
+        let credentials = Credentials::load(&options.config)?;
         let numbers = Numbers::default().assign(&options.config.vrrp);
         let (wanted, checklist) = effective(&options.config, &numbers, &Checklist::default());
         let mut interfaces = Vec::new();
@@ -243,6 +244,7 @@ impl Daemon {
         };
         let (resolutions, known) = watch::channel(resolutions);
         let (checks, rulings) = Checks::start(known).inspect_err(|_| datapath.stop())?;
+        checks.show(credentials);
         let resting = resting(&options.config, &numbers, |_| false);
         checks.set(checklist.specs_while(&resting), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;

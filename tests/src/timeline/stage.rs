@@ -118,7 +118,6 @@ impl Stage {
     }
 }
 
-
 /// Nobody reads half of it.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");

@@ -18,7 +18,7 @@ pub(super) const ROOT: &[Keyword] = &[
     named("vrrp_track_file", BlockKind::TrackFile).now().takes("NAME { ... }").alias("track_file").means("Another word for `track_file`."),
     named("vrrp_track_process", BlockKind::TrackProcess).now().takes("NAME { ... }").means("Processes that must run."),
     named("bfd_instance", BlockKind::BfdInstance).later().takes("NAME { ... }").means("A session of BFD with a neighbour."),
-    block("SSL", BlockKind::Ssl).later().means("Keys of the checkers that speak TLS."),
+    block("SSL", BlockKind::Ssl).now().means("What `SSL_GET` shows of the director. Files are read at the start and with each reload; one that cannot be read is an error."),
     lines("static_ipaddress").later().takes("{ ADDRESS ... }").means("Addresses that are always there."),
     lines("static_routes").later().takes("{ ROUTE ... }").means("Routes that are always there."),
     lines("static_rules").later().takes("{ RULE ... }").means("Policy rules that are always there."),
@@ -219,8 +219,8 @@ pub(super) const BFD_INSTANCE: &[Keyword] = &[
 /// `SSL`.
 #[rustfmt::skip]
 pub(super) const SSL: &[Keyword] = &[
-    one("password").takes("WORD").means("The password of the key."),
-    one("ca").takes("PATH").means("The certificates that are trusted."),
-    one("certificate").takes("PATH").means("The own certificate."),
-    one("key").takes("PATH").means("Its key."),
+    one("password").told().takes("WORD").means("The password of the key.").differs("a key that is encrypted is an error"),
+    one("ca").now().takes("PATH").means("Certificates, which must be readable; no server's is compared with them, as in keepalived."),
+    one("certificate").now().takes("PATH").means("What is shown to servers that ask for a certificate, with those that vouch for it behind it."),
+    one("key").now().takes("PATH").means("The key of that certificate.").differs("PKCS #8, PKCS #1 or SEC1 in PEM, not encrypted"),
 ];

@@ -6,6 +6,7 @@ mod pattern;
 mod places;
 mod quorum;
 mod selection;
+mod tls;
 pub mod vrrp;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use vrrp::{Command, Vrrp, VrrpInstance};
 pub use mail::Mail;
 pub use quorum::{Quorum, SorryServer};
 pub use selection::{Group, MarkRule, Prefix, Selector};
+pub use tls::TlsFiles;
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub rs_init_notifies: bool,
     /// Who is told by mail.
     pub mail: Mail,
+    /// What checks that speak TLS show of themselves.
+    pub tls: Option<TlsFiles>,
     /// Who holds the virtual addresses.
     pub vrrp: Vrrp,
 }

@@ -1,6 +1,7 @@
 //! What is balanced: `global_defs`, `virtual_server` and `fwmark_rules`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::vrrp::command;
 use super::{Node, checks, quote};
@@ -8,7 +9,7 @@ use crate::config::model::check::Probe;
 use crate::config::model::vrrp::Family;
 use crate::config::model::{
     Config, Forwarding, Granularity, LvsTimeouts, Mail, MarkRule, Opening, Quorum, RealServer, Scheduler,
-    Selector, SorryServer, VirtualServer,
+    Selector, SorryServer, TlsFiles, VirtualServer,
 };
 
 pub(super) fn globals(config: &Config) -> Vec<Node> {
@@ -89,9 +90,18 @@ fn timeouts(timeouts: LvsTimeouts) -> Node {
 pub(super) fn blocks(config: &Config) -> Vec<Node> {
     let mut nodes = Vec::new();
     nodes.extend(Node::list("fwmark_rules", config.mark_rules.iter().map(mark).collect()));
+    nodes.extend(config.tls.as_ref().map(tls));
     nodes.extend(groups(config));
     nodes.extend(config.virtual_servers.iter().map(virtual_server));
     nodes
+}
+
+fn tls(files: &TlsFiles) -> Node {
+    let TlsFiles { ca, certificate, key, span } = files;
+    let words = [("ca", ca), ("certificate", certificate), ("key", key)];
+    let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let words = words.map(|(keyword, file)| Node::maybe(keyword, file.as_ref().map(path)));
+    Node::flag("SSL").with(words.into()).at(*span)
 }
 
 /// What a group selects for any of its virtual servers, with one line for each address.

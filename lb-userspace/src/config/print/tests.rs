@@ -180,13 +180,14 @@ proptest! {
 fn file() -> impl Strategy<Value = String> {
     let script = |name| block(format!("vrrp_script {name}"), BlockKind::VrrpScript, "script /s".to_owned());
     let definitions = (
+        block("SSL".to_owned(), BlockKind::Ssl, String::new()),
         block("global_defs".to_owned(), BlockKind::GlobalDefs, String::new()),
         script("s0"),
         script("s1"),
         block("track_file f0".to_owned(), BlockKind::TrackFile, "file /f".to_owned()),
         block("vrrp_track_process p0".to_owned(), BlockKind::TrackProcess, "process p".to_owned()),
     );
-    let definitions = definitions.prop_map(|(a, b, c, d, e)| [a, b, c, d, e].concat());
+    let definitions = definitions.prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f].concat());
     let group =
         block("vrrp_sync_group G".to_owned(), BlockKind::VrrpSyncGroup, "group {\nVI_0\nVI_2\n}".to_owned());
     let rules = block("mark 7".to_owned(), BlockKind::Mark, String::new());
@@ -308,6 +309,7 @@ fn samples(kind: BlockKind, name: &str) -> &'static [&'static str] {
         (_, "sorry_server") => &["10.0.0.77", "10.0.0.78 80"],
         (_, "sorry_server_lvs_method") => &["DR", "NAT"],
         (_, "quorum_up" | "quorum_down") => &["/q", "\"/q 'a b'\" root"],
+        (BlockKind::Ssl, _) => &["/f", "\"/a b\""],
         (_, "router_id") => &["LVS_1", "\"a b\"", "'\"'"],
         (_, "vrrp_mcast_group4") => &["224.0.0.33"],
         (_, "vrrp_mcast_group6") => &["ff02::33"],

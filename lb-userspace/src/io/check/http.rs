@@ -15,6 +15,7 @@ use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, join, split};
 
+use super::credentials::Credentials;
 use super::moderate::Moderate;
 use super::page::Page;
 use super::probe::{Failure, Tools, within};
@@ -39,6 +40,7 @@ pub(super) async fn probe(
     step: usize,
     timeout: Duration,
     tools: &Tools,
+    credentials: &Credentials,
 ) -> Result<(), Failure> {
     let Some(url) = http.urls.get(step) else { return Ok(()) };
     let asked = async {
@@ -46,7 +48,7 @@ pub(super) async fn probe(
         let page = match http.tls {
             None => ask(split(stream), http, url, timeout).await?,
             Some(tls) => {
-                let connect = tls::connect(stream, http, url, tls);
+                let connect = tls::connect(stream, http, url, tls, credentials);
                 let stream = within(timeout, "the TLS handshake", connect).await?;
                 ask(stream, http, url, timeout).await?
             }

@@ -8,6 +8,7 @@ use pcre2::bytes::Regex;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::credentials::Credentials;
 use super::misc::Turn;
 use super::vip::Direct;
 use super::{dns, file, http, misc, ping, smtp, tcp, udp, vip};
@@ -77,11 +78,14 @@ pub(super) async fn run(
     tools: &Tools,
     programs: &Programs,
     direct: &Direct,
+    credentials: &Credentials,
 ) -> Input {
     let step = step as usize;
     let result = match probe {
         Probe::Tcp(endpoint) => tcp::probe(endpoint, timeout).await.map(|()| Input::Passed),
-        Probe::Http(http) => http::probe(http, step, timeout, tools).await.map(|()| Input::Passed),
+        Probe::Http(http) => {
+            http::probe(http, step, timeout, tools, credentials).await.map(|()| Input::Passed)
+        }
         Probe::Smtp(smtp) => smtp::probe(smtp, step, timeout).await.map(|()| Input::Passed),
         Probe::Dns(dns) => dns::probe(dns, timeout).await.map(|()| Input::Passed),
         Probe::Udp(udp) => udp::probe(udp, timeout).await.map(|()| Input::Passed),

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use super::probe::{self, Tools};
 use super::vip::Direct;
-use super::{Account, CheckSpec, Ruling};
+use super::{Account, CheckSpec, Credentials, Ruling, Wanted};
 use crate::config::model::check::Probe;
 use crate::health::{Check, Input, Output, Settings, Verdict};
 use crate::io::command::Programs;
@@ -97,7 +97,8 @@ pub(super) struct Runner {
     /// Of the network, and of programs.
     lanes: [Lane; 2],
     probes: JoinSet<(u64, u64, Input)>,
-    programs: Option<Programs>,
+    /// None before there is anything to run.
+    means: Option<(Programs, Credentials)>,
     /// When the next batch may begin.
     next_batch: Option<Instant>,
     direct: Arc<Direct>,
@@ -119,7 +120,7 @@ impl Runner {
             deadlines: BTreeSet::new(),
             lanes: [Lane::new(network), Lane::new(MAX_PROGRAMS)],
             probes: JoinSet::new(),
-            programs: None,
+            means: None,
             next_batch: None,
             direct: Arc::new(direct),
             next: 0,
@@ -152,8 +153,9 @@ impl Runner {
         }
     }
 
-    pub(super) fn set(&mut self, now: Instant, programs: Programs, specs: Vec<CheckSpec>) {
-        self.programs = Some(programs);
+    pub(super) fn set(&mut self, now: Instant, wanted: Wanted) {
+        let Wanted { programs, credentials, specs } = wanted;
+        self.means = Some((programs, credentials));
         let logged: BTreeSet<u32> =
             specs.iter().filter(|spec| spec.log_all_failures).map(|spec| spec.id).collect();
         let by_id: BTreeMap<u32, CheckSpec> = specs.into_iter().map(|spec| (spec.id, spec)).collect();
@@ -323,7 +325,7 @@ impl Runner {
 
     /// Starts probes that are due while there is room for them.
     pub(super) fn start_waiting(&mut self, now: Instant) {
-        let Some(programs) = &self.programs else { return };
+        let Some((programs, credentials)) = &self.means else { return };
         if self.next_batch.is_some_and(|at| now < at) {
             return;
         }
@@ -343,9 +345,10 @@ impl Runner {
                 self.account.lateness.note(now.saturating_duration_since(due));
                 let (what, tools, programs) =
                     (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), programs.clone());
-                let direct = Arc::clone(&self.direct);
+                let (direct, credentials) = (Arc::clone(&self.direct), credentials.clone());
                 let work = async move {
-                    let input = probe::run(&what, step, timeout, &tools, &programs, &direct).await;
+                    let input =
+                        probe::run(&what, step, timeout, &tools, &programs, &direct, &credentials).await;
                     drop(room);
                     (number, probe, input)
                 };

@@ -1,5 +1,6 @@
 //! Checks against real sockets on the loopback interface.
 
+mod credentials;
 mod http;
 mod http_tls;
 mod names;

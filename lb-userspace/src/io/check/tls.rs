@@ -2,24 +2,22 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::credentials::Credentials;
 use super::probe::Failure;
 use crate::config::model::check::{HttpProbe, Tls, Url};
-
-/// How TLS is spoken without and with the name of the server.
-static CONFIGS: LazyLock<Result<[Arc<ClientConfig>; 2], Error>> =
-    LazyLock::new(|| Ok([Arc::new(config(false)?), Arc::new(config(true)?)]));
 
 /// The handshake of a check.
 pub(super) async fn connect(
@@ -27,26 +25,35 @@ pub(super) async fn connect(
     http: &HttpProbe,
     url: &Url,
     tls: Tls,
+    credentials: &Credentials,
 ) -> Result<(Closing, WriteHalf<TlsStream<TcpStream>>), Failure> {
-    let configs = CONFIGS.as_ref().map_err(|error| Failure::Host(format!("no TLS: {error}")))?;
     let host = url.virtualhost.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
     let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
     let name = name.unwrap_or_else(|| ServerName::from(http.endpoint.connect_ip));
-    let connector = TlsConnector::from(Arc::clone(&configs[usize::from(tls.sni)]));
+    let connector = TlsConnector::from(credentials.client(tls.sni));
     let connected = connector.connect(name, stream).await;
     let stream = connected.map_err(|error| Failure::from(format!("TLS handshake: {error}")))?;
     let (stream, writing) = split(stream);
     Ok((Closing { stream, must_say_so: tls.compliant }, writing))
 }
 
-fn config(sni: bool) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(ring::default_provider());
+/// What does the arithmetic.
+pub(super) fn provider() -> CryptoProvider {
+    ring::default_provider()
+}
+
+/// How TLS is spoken: with the server's name in the handshake or without, and with what is shown to servers that ask.
+pub(super) fn config(sni: bool, identity: Option<Arc<SingleCertAndKey>>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(provider());
     let verifier = Anyone(Arc::clone(&provider));
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity),
+        None => builder.with_no_client_auth(),
+    };
     config.enable_sni = sni;
     // Each probe is a client of its own.
     config.resumption = rustls::client::Resumption::disabled();

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     control::{Director, Event, News, RealServer, Way},
     io::{
+        check::Credentials,
         collector::Collector,
         datapath::{Prepared, Settings},
         links::Link,
@@ -91,12 +92,7 @@ impl Daemon {
                 let mut reload = Reload { diagnostics, ..Reload::default() };
                 let next = adm::merge(&self.file, &self.config, config.clone());
                 let is_another = next != self.config;
-                let put = if is_another {
-                    self.put_into_force(next, config.clone(), inputs, &mut reload).await
-                } else {
-                    Ok(())
-                };
-                match put {
+                match self.adopt(next, &config, inputs, &mut reload).await {
                     Ok(()) => self.file = config,
                     Err(error) => {
                         let reason = format!("{error:#}");
@@ -110,6 +106,26 @@ impl Daemon {
         self.in_force.note(&reload, is_another);
         log(&reload, begin.elapsed());
         reload
+    }
+
+    /// Puts a configuration into force that was read, and reads its credentials, which may be others though it says the same.
+    async fn adopt(
+        &mut self,
+        next: Config,
+        file: &Config,
+        inputs: &mut Inputs,
+        reload: &mut Reload,
+    ) -> anyhow::Result<()> {
+        // The first probe of a check that comes is to show them, and those before are kept should it fail.
+        let before = self.checks.show(Credentials::load(&next)?);
+        if next == self.config {
+            return Ok(());
+        }
+        let put = self.put_into_force(next, file.clone(), inputs, reload).await;
+        if let (Err(_), Some(before)) = (&put, before) {
+            self.checks.show(before);
+        }
+        put
     }
 
     pub(super) async fn put_into_force(

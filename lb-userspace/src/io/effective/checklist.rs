@@ -74,13 +74,17 @@ impl Checklist {
         self.by_server.values().flatten()
     }
 
-    /// All of them, where those of services that are `resting` rest.
+    /// All of them, where those of services that are `resting` rest. Files are looked at all the same, as keepalived does.
     pub(crate) fn specs_while(&self, resting: &BTreeSet<ServiceKey>) -> Vec<CheckSpec> {
-        let of_service = |((service, _), specs): (&(ServiceKey, IpAddr), &'_ Vec<CheckSpec>)| {
-            let is_resting = resting.contains(service);
-            specs.iter().map(move |spec| CheckSpec { is_resting, ..spec.clone() }).collect::<Vec<_>>()
-        };
-        self.by_server.iter().flat_map(of_service).collect()
+        let mut all = Vec::new();
+        for ((service, _), specs) in &self.by_server {
+            let rests = resting.contains(service);
+            all.extend(specs.iter().map(|spec| CheckSpec {
+                is_resting: rests && !matches!(*spec.probe, Probe::File(_)),
+                ..spec.clone()
+            }));
+        }
+        all
     }
 
     /// How many are not in `before`, are no longer in `self`, and are there with another target or timing.
@@ -101,7 +105,7 @@ mod tests {
     use lb_common::layout::Address;
 
     use super::*;
-    use crate::config::model::check::Endpoint;
+    use crate::config::model::check::{Endpoint, FileProbe};
 
     const SERVICE: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
 
@@ -147,6 +151,20 @@ mod tests {
         let checks = [check(90, 1), check(82, 1), check(80, 3)];
         assert_eq!(second.note(&first, server(1), &checks), [1, 2, 0]);
         assert_eq!(second.difference(&first), [0, 0, 2]);
+    }
+
+    #[test]
+    fn all_rest_with_their_service_but_files() {
+        let file = FileProbe { name: "f".to_owned(), path: "/f".into(), weight: 0, reverse: false };
+        let file = Probing { probe: Arc::new(Probe::File(file)), ..check(80, 1) };
+        let mut checks = Checklist::default();
+        checks.note(&Checklist::default(), server(1), &[check(80, 1), file]);
+        let rest = |resting: &[ServiceKey]| {
+            let specs = checks.specs_while(&resting.iter().copied().collect());
+            specs.iter().map(|spec| spec.is_resting).collect::<Vec<_>>()
+        };
+        assert_eq!(rest(&[SERVICE]), [true, false]);
+        assert_eq!(rest(&[ServiceKey { port: 81, ..SERVICE }]), [false, false]);
     }
 
     #[test]

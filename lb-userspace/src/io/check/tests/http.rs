@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{endpoint, refusing};
 use crate::config::model::check::{HttpProbe, HttpProtocol, PagePattern, Probe, Url};
+use crate::io::check::Credentials;
 use crate::io::check::http::probe;
 use crate::io::check::probe::{Failure, Tools};
 
@@ -61,7 +62,7 @@ async fn serving_at(
 
 async fn ask(http: &HttpProbe, limit: Duration) -> Result<(), Failure> {
     let tools = Tools::of(&Probe::Http(http.clone()));
-    probe(http, 0, limit, &tools).await
+    probe(http, 0, limit, &tools, &Credentials::none().unwrap()).await
 }
 
 /// What a probe of one page says of a server that answers so.
@@ -159,7 +160,7 @@ async fn one_of_several_pages_is_named() {
     let (_closed, address) = refusing();
     let http =
         HttpProbe { urls: vec![page(), Url { path: "/second".to_owned(), ..page() }], ..of(address, page()) };
-    let said = probe(&http, 1, LONG, &Tools::default()).await;
+    let said = probe(&http, 1, LONG, &Tools::default(), &Credentials::none().unwrap()).await;
     assert_eq!(said, Err("/second: connection refused".into()));
     let one = of(address, page());
     assert_eq!(ask(&one, LONG).await, Err("connection refused".into()));

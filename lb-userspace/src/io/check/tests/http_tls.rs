@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::http::{of, page};
 use crate::config::model::check::{HttpProbe, Tls, Url};
+use crate::io::check::Credentials;
 use crate::io::check::http::probe;
 use crate::io::check::probe::{Failure, Tools};
 
@@ -66,7 +67,7 @@ async fn any_certificate_will_do_and_the_name_is_told_where_it_is_wanted() {
     for (sni, told) in [(true, Some("www.example.com")), (false, None)] {
         let (address, served) = serving(Ending::Said).await;
         let http = over(address, Tls { sni, compliant: true });
-        assert_eq!(probe(&http, 0, LONG, &Tools::default()).await, Ok(()));
+        assert_eq!(probe(&http, 0, LONG, &Tools::default(), &Credentials::none().unwrap()).await, Ok(()));
         assert_eq!(served.await.unwrap().as_deref(), told);
     }
 }
@@ -76,7 +77,7 @@ async fn an_end_without_a_word_is_one_unless_that_is_asked_for() {
     for (compliant, passes) in [(false, true), (true, false)] {
         let (address, served) = serving(Ending::Unsaid).await;
         let http = over(address, Tls { sni: false, compliant });
-        let said = probe(&http, 0, LONG, &Tools::default()).await;
+        let said = probe(&http, 0, LONG, &Tools::default(), &Credentials::none().unwrap()).await;
         assert_eq!(said.is_ok(), passes, "{said:?}");
         served.await.unwrap();
     }
@@ -93,7 +94,9 @@ async fn a_server_without_tls_is_no_server_with_it() {
         let _reset = stream.read_to_end(&mut rest).await;
     });
     let http = over(address, Tls { sni: false, compliant: false });
-    let Err(Failure::Server(reason)) = probe(&http, 0, LONG, &Tools::default()).await else {
+    let Err(Failure::Server(reason)) =
+        probe(&http, 0, LONG, &Tools::default(), &Credentials::none().unwrap()).await
+    else {
         panic!("passed")
     };
     assert!(reason.starts_with("TLS handshake: "), "{reason}");

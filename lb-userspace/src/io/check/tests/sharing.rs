@@ -92,7 +92,11 @@ async fn a_check_that_rests_keeps_what_is_known_and_asks_nobody() {
     set(&checks, vec![resting(1, false)]);
     assert_eq!(next(&mut verdicts).await, (1, down("connection refused")));
     set(&checks, vec![resting(1, true), resting(2, true)]);
-    assert_eq!(next(&mut verdicts).await, (2, down("connection refused")), "the newcomer hears what is known");
+    assert_eq!(
+        next(&mut verdicts).await,
+        (2, down("connection refused")),
+        "the newcomer hears what is known"
+    );
     let _listener = closed.listen(16).unwrap();
     let (other, mut count) = counting().await;
     set(&checks, vec![resting(1, true), resting(2, true), spec(3, other)]);
