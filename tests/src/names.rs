@@ -1,7 +1,7 @@
-//! The name server of a host: `nsd` with a configuration and zones of its own, on port 53 of one address.
+//! The name server of a host: `nsd` with a configuration and zones of its own, on port 53 of some addresses.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
+use crate::family::Family;
 use crate::netns::Netns;
 use crate::process::Running;
 
@@ -36,7 +37,7 @@ pub enum Knowledge {
 #[derive(Debug)]
 pub struct Names {
     dir: PathBuf,
-    address: Ipv4Addr,
+    addresses: Vec<IpAddr>,
     running: Option<Running>,
 }
 
@@ -45,11 +46,11 @@ impl Names {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn prepare(dir: &Path, address: Ipv4Addr) -> Result<Self> {
+    pub fn prepare(dir: &Path, addresses: &[IpAddr]) -> Result<Self> {
         let dir = dir.join("names");
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-        fs::write(dir.join("nsd.conf"), configuration(&dir, address))?;
-        Ok(Self { dir, address, running: None })
+        fs::write(dir.join("nsd.conf"), configuration(&dir, addresses))?;
+        Ok(Self { dir, addresses: addresses.to_vec(), running: None })
     }
 
     /// Starts it inside `netns` and waits until it answers.
@@ -68,9 +69,13 @@ impl Names {
         let log = File::options().create(true).append(true).open(self.dir.join("log"))?;
         command.args(["-d", "-c"]).arg(self.dir.join("nsd.conf"));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let running = Running::start("nsd", &mut command).context("install it by `cargo xtask setup`")?;
-        let running = self.running.insert(running);
-        running.ready(BOUND, || netns.enter(|| ask(self.address))).with_context(|| self.log())
+        let mut running = Running::start("nsd", &mut command).context("install it by `cargo xtask setup`")?;
+        for &address in &self.addresses {
+            let ask = || netns.enter(|| ask(address));
+            running.ready(BOUND, ask).with_context(|| self.log())?;
+        }
+        self.running = Some(running);
+        Ok(())
     }
 
     /// Stops it.
@@ -91,8 +96,8 @@ impl Names {
 }
 
 /// Asks for a name of no zone, which is answered too.
-fn ask(address: Ipv4Addr) -> Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+fn ask(address: IpAddr) -> Result<()> {
+    let socket = UdpSocket::bind(Family::from(address).unspecified())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect((address, PORT))?;
     // One question, for the address of `x`: RFC 1035 section 4.1.
@@ -105,12 +110,13 @@ fn ask(address: Ipv4Addr) -> Result<()> {
 }
 
 /// Without a user to become, a directory to be shut in, or a port for control.
-fn configuration(dir: &Path, address: Ipv4Addr) -> String {
+fn configuration(dir: &Path, addresses: &[IpAddr]) -> String {
     let dir = dir.display();
+    let addresses: String =
+        addresses.iter().map(|address| format!("    ip-address: {address}@{PORT}\n")).collect();
     format!(
         "server:
-    ip-address: {address}@{PORT}
-    username: \"\"
+{addresses}    username: \"\"
     chroot: \"\"
     server-count: 1
     database: \"\"

@@ -69,7 +69,11 @@ impl Nginx {
     /// # Errors
     /// When the file cannot be written.
     pub fn listen_too(&self, ports: &[u16]) -> Result<()> {
-        let listen: Vec<String> = ports.iter().map(|port| format!("listen {port};")).collect();
+        let listen = |port: &u16| match has_ipv6() {
+            true => format!("listen {port}; listen [::]:{port};"),
+            false => format!("listen {port};"),
+        };
+        let listen: Vec<String> = ports.iter().map(listen).collect();
         let (listen, dir) = (listen.join(" "), self.dir.display());
         let path = self.dir.join("more.server");
         fs::write(&path, format!("server {{\n    {listen}\n    location /{UPLOADS}/ {{ root {dir}; }}\n}}\n"))
@@ -126,8 +130,12 @@ impl Nginx {
     }
 }
 
+fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
+}
+
 fn configuration(name: &str, dir: &Path, big: &Path) -> String {
-    let listen = if Path::new("/proc/sys/net/ipv6").exists() { " listen [::]:80 backlog=4096;" } else { "" };
+    let listen = if has_ipv6() { " listen [::]:80 backlog=4096;" } else { "" };
     let (dir, big) = (dir.display(), big.display());
     // One process without a master: nothing is left behind when it is killed.
     format!(

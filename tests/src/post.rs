@@ -1,7 +1,7 @@
 //! The mail server of a host: `smtpd` of OpenBSD with a configuration and directories of its own, which keeps every letter.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::ops::ControlFlow;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -22,11 +22,11 @@ const KEEPER: &str = "nobody";
 /// What it has of its own in the place of the machine's.
 const OWN: [(&str, &str); 3] = [("mail", "/var/mail"), ("spool", "/var/spool"), ("run", "/run")];
 
-/// A mail server on port 25 of one address of a namespace.
+/// A mail server on port 25 of some addresses of a namespace.
 #[derive(Debug)]
 pub struct Post {
     dir: PathBuf,
-    address: Ipv4Addr,
+    addresses: Vec<IpAddr>,
     running: Option<Running>,
 }
 
@@ -52,7 +52,7 @@ impl Post {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn prepare(dir: &Path, address: Ipv4Addr) -> Result<Self> {
+    pub fn prepare(dir: &Path, addresses: &[IpAddr]) -> Result<Self> {
         let dir = dir.join("post");
         for name in ["mail", "spool/smtpd", "run"] {
             fs::create_dir_all(dir.join(name)).with_context(|| dir.display().to_string())?;
@@ -62,8 +62,8 @@ impl Post {
         }
         let keeper = User::from_name(KEEPER)?.with_context(|| format!("there is no user {KEEPER}"))?;
         chown(dir.join("mail"), Some(keeper.uid.as_raw()), Some(keeper.gid.as_raw()))?;
-        fs::write(dir.join("smtpd.conf"), configuration(address))?;
-        Ok(Self { dir, address, running: None })
+        fs::write(dir.join("smtpd.conf"), configuration(addresses))?;
+        Ok(Self { dir, addresses: addresses.to_vec(), running: None })
     }
 
     /// Prepares one for the loopback of `netns` and starts it there.
@@ -71,7 +71,7 @@ impl Post {
     /// # Errors
     /// When it does not accept connections in time.
     pub fn open(netns: &Netns, dir: &Path) -> Result<Self> {
-        let mut post = Self::prepare(dir, Ipv4Addr::LOCALHOST)?;
+        let mut post = Self::prepare(dir, &[Ipv4Addr::LOCALHOST.into()])?;
         post.start(netns)?;
         Ok(post)
     }
@@ -86,10 +86,14 @@ impl Post {
         let log = File::options().create(true).append(true).open(self.dir.join("log"))?;
         command.args(["-d", "-f"]).arg(self.dir.join("smtpd.conf"));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let running = Running::start("smtpd", &mut command).context("install it by `cargo xtask setup`")?;
-        let running = self.running.insert(running);
-        let connect = || netns.enter(|| Ok(TcpStream::connect((self.address, 25))?));
-        running.ready(BOUND, connect).with_context(|| self.log())
+        let mut running =
+            Running::start("smtpd", &mut command).context("install it by `cargo xtask setup`")?;
+        for &address in &self.addresses {
+            let connect = || netns.enter(|| Ok(TcpStream::connect((address, 25))?));
+            running.ready(BOUND, connect).with_context(|| self.log())?;
+        }
+        self.running = Some(running);
+        Ok(())
     }
 
     /// Stops it; what it has delivered stays.
@@ -178,10 +182,11 @@ impl Letter {
     }
 }
 
-fn configuration(address: Ipv4Addr) -> String {
+fn configuration(addresses: &[IpAddr]) -> String {
+    let listen: String =
+        addresses.iter().map(|address| format!("listen on {address} port 25 hostname localhost\n")).collect();
     format!(
-        "listen on {address} port 25 hostname localhost
-action \"keep\" maildir \"/var/mail\" virtual {{ \"@\" = \"{KEEPER}\" }}
+        "{listen}action \"keep\" maildir \"/var/mail\" virtual {{ \"@\" = \"{KEEPER}\" }}
 match from any for any action \"keep\"
 "
     )

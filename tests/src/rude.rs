@@ -1,14 +1,17 @@
 //! Servers that hang, refuse to end, or talk nonsense: each does with every client what it is told, on real sockets.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, bind, socket as open_socket,
+};
 
 use crate::netns::Netns;
 use crate::socket;
@@ -75,6 +78,28 @@ impl Rude {
         let address = address.into();
         let bind = || UdpSocket::bind(address).with_context(|| format!("bind {address}/udp"));
         let socket = netns.enter(bind)?;
+        socket.set_read_timeout(Some(TURN))?;
+        Ok(Self::spawn(move |stop| answer(&socket, &answers, stop)))
+    }
+
+    /// Answers each packet of ICMP to `address` inside `netns`, which begins with its IPv4 header, with those messages that
+    /// `answers` makes of it.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn icmp(
+        netns: &Netns,
+        address: Ipv4Addr,
+        answers: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Result<Self> {
+        let open = || {
+            let socket =
+                open_socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp)?;
+            bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(address, 0)))?;
+            Ok(UdpSocket::from(socket))
+        };
+        // What sends and receives whole datagrams does not care which kind they are of.
+        let socket = netns.enter(open).with_context(|| format!("bind {address}/icmp"))?;
         socket.set_read_timeout(Some(TURN))?;
         Ok(Self::spawn(move |stop| answer(&socket, &answers, stop)))
     }

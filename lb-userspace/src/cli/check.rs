@@ -1,5 +1,6 @@
 //! `xlvs check FILE`.
 
+mod files;
 mod json;
 mod scripts;
 
@@ -96,7 +97,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     let found = scripts::look_at(&parsed);
-    parsed.add(found.problems);
+    let unreadable = files::look_at(&parsed);
+    parsed.add(found.problems.into_iter().chain(unreadable));
     let verdict = Verdict::of(&parsed, found.is_secure);
     match arguments.format {
         Format::Json => super::write_out(&json::document(file, &parsed, verdict)?)?,

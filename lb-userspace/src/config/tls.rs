@@ -1,8 +1,9 @@
 //! Owns the step from the `SSL` block to [`TlsFiles`]. Opens none of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::diagnostics::Diagnostic;
+use super::diagnostics::{Diagnostic, quoted};
 use super::model::TlsFiles;
 use super::tree::Statement;
 
@@ -17,18 +18,27 @@ pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> 
         problems.push(problem.hint("write one block"));
     }
     let mut files = TlsFiles { ca: None, certificate: None, key: None, span: block.header() };
+    let mut given = BTreeMap::new();
     for setting in block.body() {
         let Some(word) = setting.arguments.first() else { continue };
+        let path = Some(PathBuf::from(&word.text));
         match setting.name() {
-            "ca" => files.ca = Some(PathBuf::from(&word.text)),
-            "certificate" => files.certificate = Some(PathBuf::from(&word.text)),
-            "key" => files.key = Some(PathBuf::from(&word.text)),
-            "password" => {
-                let message = "`password` has no effect: keys that are encrypted are not read";
-                let hint = "decrypt the key, as with `openssl pkey -in OLD -out NEW`";
-                problems.push(Diagnostic::ours(setting.header(), message).hint(hint));
-            }
-            _ => {}
+            "ca" => files.ca = path,
+            "certificate" => files.certificate = path,
+            "key" => files.key = path,
+            "password" => problems.push(
+                Diagnostic::ours(
+                    setting.header(),
+                    "`password` has no effect: keys that are encrypted are not read",
+                )
+                .hint("decrypt the key, as with `openssl pkey -in OLD -out NEW`"),
+            ),
+            _ => continue,
+        }
+        if let Some(first) = given.insert(setting.name(), setting.header()) {
+            let message = format!("{} was given in line {} already", quoted(setting.name()), first.line);
+            let problem = Diagnostic::warning(setting.header(), message).beside(first);
+            problems.push(problem.hint("the last one counts"));
         }
     }
     say_what_is_missing(&files, problems);
@@ -58,10 +68,10 @@ mod tests {
         let both = format!("{text}SSL {{\n ca /d\n ca /e\n}}\n");
         let files = config(&both).tls.expect("files");
         assert_eq!((files.ca.as_deref(), files.certificate, files.key), (Some(Path::new("/e")), None, None));
-        says(
-            &both,
-            "t:1:1: warning: this `SSL` block has no effect: that in line 6 replaces it; write one block",
-        );
+        let replaced =
+            "t:1:1: warning: this `SSL` block has no effect: that in line 6 replaces it; write one block";
+        let given = "t:8:2: warning: `ca` was given in line 7 already; the last one counts";
+        assert_eq!(said(&both), [replaced, given]);
         assert_eq!(config("").tls, None);
     }
 

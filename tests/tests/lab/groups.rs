@@ -1,6 +1,6 @@
 //! `virtual_server_group`: several addresses and a firewall mark that one set of real servers serves.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -8,7 +8,7 @@ use lb_tests::client::tally;
 use lb_tests::lab::HTTP;
 use lb_tests::post::Post;
 use lb_tests::record::Record;
-use lb_tests::{Lab, Plan, with_lab};
+use lb_tests::{Family, Lab, Plan, with_lab};
 
 const BOUND: Duration = Duration::from_secs(15);
 
@@ -91,5 +91,48 @@ fn all_addresses_and_the_mark_have_the_same_servers_and_one_voice() -> Result<()
         ensure!(letters[3..].iter().all(|letter| letter.subject.ends_with("- UP")), "{letters:#?}");
         assert_eq!(record.words().len(), 2);
         Ok(())
+    })
+}
+
+/// The range of the group in IPv6, and the address that its mark is for.
+fn v6_addresses(lab: &Lab) -> Vec<Ipv6Addr> {
+    let IpAddr::V6(first) = lab.vip_in(Family::V6) else { return Vec::new() };
+    (0..4).map(|more| Ipv6Addr::from_bits(first.to_bits() + more)).collect()
+}
+
+#[test]
+fn an_ipv6_group_has_one_set_of_servers() -> Result<()> {
+    with_lab(&Plan::servers(2).dual_stack(), |lab| {
+        let addresses = v6_addresses(lab);
+        for address in &addresses[1..] {
+            let director = &lab.director.interfaces()[0];
+            lab.director.netns().ip(&format!("addr add {address}/128 dev {director} nodad"))?;
+            for server in &lab.servers {
+                server.netns().ip(&format!("addr add {address}/128 dev lo nodad"))?;
+            }
+        }
+        let check = "TCP_CHECK {\n connect_timeout 1\n }";
+        let server = |address| format!("real_server {address} 80 {{\n {check}\n }}\n");
+        let servers: String = lab.servers.iter().map(|one| server(one.address_in(Family::V6))).collect();
+        let (first, last, marked) = (addresses[0], addresses[2].segments()[7], addresses[3]);
+        lab.director.start(&format!(
+            "fwmark_rules {{\n mark 3 {{\n destination {marked}\n protocol tcp\n }}\n}}\n\
+             virtual_server_group G1 {{\n {first}-{last:x} 80\n fwmark 3 inet6\n}}\n\
+             virtual_server group G1 {{\n delay_loop 1\n lb_algo rr\n lb_kind DR\n protocol TCP\n {servers}}}\n"
+        ))?;
+        lab.wait_eligible(8)?;
+        for address in &addresses {
+            let answers = lab.client().sequence(SocketAddr::from((*address, HTTP)), 4)?;
+            assert_eq!(tally(&answers).into_values().collect::<Vec<_>>(), [2, 2], "{address}: {answers:?}");
+        }
+        lab.servers[1].stop()?;
+        let status = lab.wait_eligible(4)?;
+        ensure!(status.services.len() == 4, "{status:?}");
+        for address in &addresses {
+            let answers = lab.client().sequence(SocketAddr::from((*address, HTTP)), 3)?;
+            assert_eq!(answers, ["rs1"; 3], "{address}");
+        }
+        lab.servers[1].start()?;
+        lab.wait_eligible(8).map(drop)
     })
 }

@@ -219,8 +219,8 @@ pub(super) const BFD_INSTANCE: &[Keyword] = &[
 /// `SSL`.
 #[rustfmt::skip]
 pub(super) const SSL: &[Keyword] = &[
-    one("password").told().takes("WORD").means("The password of the key.").differs("a key that is encrypted is an error"),
-    one("ca").now().takes("PATH").means("Certificates, which must be readable; no server's is compared with them, as in keepalived."),
-    one("certificate").now().takes("PATH").means("What is shown to servers that ask for a certificate, with those that vouch for it behind it."),
-    one("key").now().takes("PATH").means("The key of that certificate.").differs("PKCS #8, PKCS #1 or SEC1 in PEM, not encrypted"),
+    one("password").told().each().takes("WORD").means("The password of the key.").differs("a key that is encrypted is an error"),
+    one("ca").now().each().takes("PATH").means("Certificates, which must be readable; no server's is compared with them, as in keepalived."),
+    one("certificate").now().each().takes("PATH").means("What is shown to servers that ask for a certificate, with those that vouch for it behind it."),
+    one("key").now().each().takes("PATH").means("The key of that certificate.").differs("PKCS #8, PKCS #1 or SEC1 in PEM, not encrypted"),
 ];

@@ -11,6 +11,7 @@ impl Config {
         for rule in &mut self.mark_rules {
             rule.span = nowhere;
         }
+        self.tls.iter_mut().for_each(|files| files.span = nowhere);
         for service in &mut self.virtual_servers {
             service.span = nowhere;
             service.sorry.iter_mut().for_each(|sorry| sorry.span = nowhere);

@@ -65,7 +65,7 @@ async fn exchange(socket: &UdpSocket, request: &[u8], is_raw: bool) -> io::Resul
     }
 }
 
-/// Whether it is the answer: an echo reply with our token. The identifier may be the kernel's.
+/// Whether it is the answer: an echo reply with our token, number in the sequence and, where it is not the kernel's, identifier.
 fn answers(bytes: &[u8], request: &[u8], is_raw: bool) -> bool {
     let (Some(&sent), Some(token)) = (request.first(), request.get(HEADER..)) else { return false };
     let (reply, header) = match (sent, bytes.first()) {
@@ -74,5 +74,39 @@ fn answers(bytes: &[u8], request: &[u8], is_raw: bool) -> bool {
         _ => (129, 0),
     };
     let Some(packet) = bytes.get(header..) else { return false };
-    packet.first() == Some(&reply) && packet.get(HEADER..) == Some(token)
+    let ours = if is_raw { 4..HEADER } else { 6..HEADER };
+    packet.first() == Some(&reply)
+        && packet.get(ours.clone()) == request.get(ours)
+        && packet.get(HEADER..) == Some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_all_that_the_request_had() {
+        for (to, reply) in
+            [(IpAddr::from([10, 0, 0, 1]), 0), (IpAddr::from([0xfd00_u16, 0, 0, 0, 0, 0, 0, 1]), 129)]
+        {
+            let request = request(to, [7; TOKEN]);
+            let mut answer = request.clone();
+            answer[0] = reply;
+            let is_v4 = to.is_ipv4();
+            let raw = |packet: &[u8]| if is_v4 { [&[0x45; 20], packet].concat() } else { packet.to_vec() };
+            assert!(answers(&answer, &request, false) && answers(&raw(&answer), &request, true));
+            // The type, the identifier, the number in the sequence, the first and the last byte of the token.
+            for (place, refused) in
+                [(0, [true; 2]), (5, [false, true]), (7, [true; 2]), (8, [true; 2]), (23, [true; 2])]
+            {
+                let mut wrong = answer.clone();
+                wrong[place] ^= 0x40;
+                let got = [!answers(&wrong, &request, false), !answers(&raw(&wrong), &request, true)];
+                assert_eq!(got, refused, "{to}: byte {place}");
+            }
+            for length in 0..answer.len() {
+                assert!(!answers(&answer[..length], &request, false), "{length} bytes");
+            }
+        }
+    }
 }

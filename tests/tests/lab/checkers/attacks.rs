@@ -1,9 +1,10 @@
 //! The table of servers that mean harm: what each does, and what its check must say of it and when.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lb_common::checksum;
 use lb_tests::rude::{Speech, Then};
 
 use super::timing::{self, Timing};
@@ -32,6 +33,8 @@ pub(super) enum Manner {
     Speaks(fn() -> Speech),
     /// It makes these of each datagram.
     Answers(fn(&[u8]) -> Vec<Vec<u8>>),
+    /// It makes these messages of ICMP of each packet, which begins with its IPv4 header.
+    Echoes(fn(&[u8]) -> Vec<Vec<u8>>),
     /// It is this script.
     Runs(&'static str),
 }
@@ -78,6 +81,10 @@ impl Attack {
         Self::new("UDP_CHECK", port, name, Manner::Answers(answers))
     }
 
+    const fn ping(port: u16, name: &'static str, echoes: fn(&[u8]) -> Vec<Vec<u8>>) -> Self {
+        Self::new("PING_CHECK", port, name, Manner::Echoes(echoes))
+    }
+
     /// A script has a whole second.
     const fn misc(port: u16, name: &'static str, script: &'static str) -> Self {
         Self::new("MISC_CHECK", port, name, Manner::Runs(script)).within(Duration::from_secs(1))
@@ -111,8 +118,14 @@ impl Attack {
     pub(super) fn subject(&self, address: IpAddr, dir: &Path) -> String {
         match self.manner {
             Manner::Runs(_) => format!("{} {}", self.keyword, self.program(dir).display()),
+            Manner::Echoes(_) => format!("{} {}", self.keyword, self.own_address()),
             _ => format!("{} {address}:{}", self.keyword, self.port),
         }
+    }
+
+    /// Where one is that has no port: an address of the lab's network that no other has.
+    pub(super) fn own_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, 0, (self.port % 100) as u8 + 200)
     }
 
     /// Where its script is.
@@ -135,6 +148,7 @@ impl Attack {
             Manner::Runs(_) => {
                 format!("misc_path \"{}\"\n misc_timeout {timeout}", self.program(dir).display())
             }
+            Manner::Echoes(_) => format!("connect_ip {}\n connect_timeout {timeout}", self.own_address()),
             _ => format!("connect_port {port}\n connect_timeout {timeout}"),
         };
         format!(
@@ -166,10 +180,36 @@ fn misnumbered(question: &[u8]) -> Vec<u8> {
     answer
 }
 
+const ECHO_REQUEST: u8 = 8;
+
+/// Many answers to an echo request, each changed so: RFC 792 page 14.
+fn echo(packet: &[u8], change: fn(&mut Vec<u8>)) -> Vec<Vec<u8>> {
+    let mut message = packet[usize::from(packet[0] & 0xf) * 4..].to_vec();
+    if message[0] != ECHO_REQUEST {
+        return Vec::new();
+    }
+    message[0] = 0;
+    change(&mut message);
+    vec![summed(message); FLOOD]
+}
+
+/// That a packet has come to nobody: RFC 792 page 4.
+fn unreachable(packet: &[u8]) -> Vec<u8> {
+    summed([&[3, 3, 0, 0, 0, 0, 0, 0], packet].concat())
+}
+
+/// A message of ICMP with its checksum.
+fn summed(mut message: Vec<u8>) -> Vec<u8> {
+    message[2..4].fill(0);
+    let sum = checksum::internet(&message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    message
+}
+
 /// Response, no error, one question and one answer, as RFC 1035 section 4.1.1 has them, and a name that is where it points.
 const LOOP: &[u8] = b"\x81\x80\0\x01\0\x01\0\0\0\0\xc0\x0c\0\x01\0\x01\xc0\x0c";
 
-pub(super) const ATTACKS: [Attack; 43] = [
+pub(super) const ATTACKS: [Attack; 48] = [
     Attack::new("TCP_CHECK", 2001, "takes connections and says nothing", Manner::Speaks(Speech::default)),
     Attack::new(
         "TCP_CHECK",
@@ -277,6 +317,16 @@ pub(super) const ATTACKS: [Attack; 43] = [
         .block("require_reply 61")
         .is_down("the answer has more than 255 bytes"),
     Attack::udp(7002, "has an answer of 64 kB where any will do", |_| vec![vec![b'a'; LARGEST_DATAGRAM]; 20]),
+    Attack::ping(6001, "echoes for another", |packet| echo(packet, |message| message[5] ^= 1))
+        .times_out("no echo within 0.5 s"),
+    Attack::ping(6002, "echoes out of order", |packet| echo(packet, |message| message[7] ^= 1))
+        .times_out("no echo within 0.5 s"),
+    Attack::ping(6003, "echoes something else", |packet| echo(packet, |message| message[23] ^= 1))
+        .times_out("no echo within 0.5 s"),
+    Attack::ping(6004, "asks back", |packet| echo(packet, |message| message[0] = ECHO_REQUEST))
+        .times_out("no echo within 0.5 s"),
+    Attack::ping(6005, "says that it is not there", |packet| vec![unreachable(packet)])
+        .is_down("connection refused"),
     Attack::misc(3001, "never ends", "#!/bin/sh\nsleep 1000\n").times_out("its program ran longer than 1 s"),
     Attack::misc(3002, "does not want to end", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1000; done\n")
         .times_out("its program ran longer than 1 s"),

@@ -1,6 +1,5 @@
 //! Each situation on a host of its own, all at the same time and of every row; what came of it is read from one log.
 
-use std::net::Ipv4Addr;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -9,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, anyhow};
 use lb_tests::bad_cable::BadCable;
 use lb_tests::config::{Protocol, VirtualServer};
-use lb_tests::{Plan, timed, wait, with_lab};
+use lb_tests::{Family, Plan, timed, wait, with_lab};
 
 use super::host::{Host, write_program};
 use super::journal::{Journal, LEVEL, Tail};
@@ -196,7 +195,7 @@ impl Stage<'_> {
             tail.read()?;
             let concerned = ROWS.iter().filter(|row| outcome(row).reason.is_some());
             let mut missing =
-                concerned.filter(|row| tail.journal.is_in(&name_of(row, whose), began) != Some(is_in));
+                concerned.filter(|row| tail.journal.is_in(&row.name(whose), began) != Some(is_in));
             Ok(match missing.next() {
                 Some(row) => ControlFlow::Continue(row.subject(whose)),
                 None if done.elapsed().unwrap_or_default() < LEAST => {
@@ -214,11 +213,6 @@ impl Stage<'_> {
     }
 }
 
-/// What the journal calls a server of a row's service.
-fn name_of(row: &Row, whose: &Whose) -> String {
-    format!("{} service=TCP {}:{}", whose.address, whose.vip, row.port)
-}
-
 impl Scene {
     /// What is not as it should be, and how many failures were forgiven.
     fn judge(&self, row: &Row, journal: &Journal) -> (Result<(), String>, usize) {
@@ -226,7 +220,7 @@ impl Scene {
         let timing = row.timing();
         let judge = |outcome| Judge {
             probes: journal.probes(&subject),
-            moves: journal.moves(&name_of(row, &self.whose)),
+            moves: journal.moves(&row.name(&self.whose)),
             timing: &timing,
             takes: row.takes(outcome, self.trip),
             window: self.window,
@@ -234,7 +228,7 @@ impl Scene {
         let mut forgiven = 0;
         let judged = match self.expected {
             Expected::Finds(outcome) => match outcome(row).reason {
-                Some(reason) => judge(outcome(row)).leaves(&self.whose.fill(reason)),
+                Some(reason) => judge(outcome(row)).leaves(&self.whose.fill(row.family, reason)),
                 None => judge(outcome(row)).stays(),
             },
             Expected::Recovers(outcome) if outcome(row).reason.is_some() => judge(outcome(row)).returns(),
@@ -253,12 +247,13 @@ impl Scene {
     }
 }
 
-fn configuration(vip: Ipv4Addr, hosts: &[Host<'_>]) -> String {
+fn configuration(hosts: &[Host<'_>]) -> String {
     let files: String = hosts.iter().map(Host::track_file).collect();
     let checked = |row: &Row, service: VirtualServer, host: &Host<'_>| {
-        service.checked_by(host.whose.address, 1, &row.check(&host.whose))
+        service.checked_by(host.whose.address(row.family), 1, &row.check(&host.whose))
     };
     let service = |row: &Row| {
+        let vip = hosts[0].whose.vip(row.family);
         let service = VirtualServer::new(vip, row.port, Protocol::Tcp, "rr");
         hosts.iter().fold(service, |service, host| checked(row, service, host)).to_string()
     };
@@ -298,11 +293,12 @@ fn play(stages: &mut [Stage<'_>]) -> Result<()> {
 /// Everything that is not as it should be.
 fn problems(scenes: &[Scene], journal: &Journal) -> Vec<String> {
     let mut problems = Vec::new();
-    for row in &ROWS {
+    for row in ROWS.iter() {
         let judged: Vec<_> = scenes.iter().map(|scene| scene.judge(row, journal)).collect();
         let forgiven: usize = judged.iter().map(|(_, forgiven)| forgiven).sum();
         if forgiven == 0 && row.lost.reason.is_some() {
-            problems.push(format!("no failure of the service on port {} was forgiven", row.port));
+            let Row { family, port, .. } = row;
+            problems.push(format!("no failure of the {family:?} service on port {port} was forgiven"));
         }
         problems.extend(judged.into_iter().filter_map(|(judged, _)| judged.err()));
     }
@@ -317,8 +313,8 @@ fn every_checker_finds_every_fault_in_time() -> Result<()> {
 /// Plays all rows; gives what is not as it should be.
 fn all_found() -> Result<String> {
     let mut found = Vec::new();
-    with_lab(&Plan::servers(PLAYS.len()).without_offload(), |lab| {
-        let (dir, vip) = (lab.dir().to_owned(), lab.vip());
+    with_lab(&Plan::servers(PLAYS.len()).without_offload().dual_stack(), |lab| {
+        let (dir, vips) = (lab.dir().to_owned(), Family::BOTH.map(|family| lab.vip_in(family)));
         write_program(&dir)?;
         let cables: Vec<BadCable> = lab
             .servers
@@ -326,9 +322,9 @@ fn all_found() -> Result<String> {
             .map(|server| BadCable::insert(lab.switch(), "lan", server.name()))
             .collect::<Result<_>>()?;
         let hosts: Vec<Host<'_>> =
-            lab.servers.iter_mut().map(|server| Host::open(server, &dir, vip)).collect::<Result<_>>()?;
+            lab.servers.iter_mut().map(|server| Host::open(server, &dir, vips)).collect::<Result<_>>()?;
         lab.director.set_options(&LEVEL);
-        lab.director.start(&configuration(vip, &hosts))?;
+        lab.director.start(&configuration(&hosts))?;
         let tail = Mutex::new(Tail::new(&lab.director));
         wait_probed(&tail, &hosts)?;
         let stage = |(host, cable)| Stage { host, cable, tail: &tail, scenes: Vec::new() };

@@ -1,11 +1,12 @@
 //! A real server with everything on it that checkers ask for.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use lb_tests::Family;
 use lb_tests::echo::UdpEcho;
 use lb_tests::names::{Knowledge, Names};
 use lb_tests::post::Post;
@@ -36,7 +37,7 @@ pub(super) struct Host<'a> {
     post: Post,
     names: Names,
     echoes: Vec<UdpEcho>,
-    stranger: Option<Rude>,
+    strangers: Vec<Rude>,
 }
 
 /// Writes the program of the `MISC_CHECK` of all hosts.
@@ -48,18 +49,21 @@ pub(super) fn write_program(dir: &Path) -> Result<()> {
 
 impl<'a> Host<'a> {
     /// Starts everything; its files are in `dir`.
-    pub(super) fn open(server: &'a mut RealServer, dir: &Path, vip: Ipv4Addr) -> Result<Self> {
-        let (host, address) = (server.name().to_owned(), server.address);
+    pub(super) fn open(server: &'a mut RealServer, dir: &Path, vips: [IpAddr; 2]) -> Result<Self> {
+        let host = server.name().to_owned();
+        let addresses = Family::BOTH.map(|family| server.address_in(family));
         let own = dir.join(format!("{host}.own"));
-        let (post, names) = (Post::prepare(&own, address)?, Names::prepare(&own, address)?);
+        let (post, names) = (Post::prepare(&own, &addresses)?, Names::prepare(&own, &addresses)?);
         // As many answers that a port is unreachable as there are questions; by itself a kernel gives one a second.
-        server.netns().sysctl("ipv4/icmp_ratelimit", "0")?;
+        for limit in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
+            server.netns().sysctl(limit, "0")?;
+        }
         server.nginx().listen_too(&PAGES)?;
         server.nginx().offer_tls()?;
         server.stop()?;
-        let whose = Whose { host, address, vip, dir: dir.display().to_string() };
+        let whose = Whose { host, addresses, vips, dir: dir.display().to_string() };
         let dir = dir.to_owned();
-        let mut host = Self { whose, server, dir, post, names, echoes: Vec::new(), stranger: None };
+        let mut host = Self { whose, server, dir, post, names, echoes: Vec::new(), strangers: Vec::new() };
         host.write_files(["state: up\n", "abc"], "0", "0")?;
         host.write("status", "")?;
         host.start()?;
@@ -91,7 +95,7 @@ impl<'a> Host<'a> {
 
     /// Makes all answers others than they should be: in one way, or in another.
     pub(super) fn be_wrong(&mut self, other: bool) -> Result<()> {
-        let address = self.whose.address;
+        let address = self.whose.address(Family::V4);
         self.echoes.clear();
         let echo = if other { "zb" } else { "ac" };
         self.echo(|host, port| UdpEcho::start(host.server.netns(), (address, port), echo))?;
@@ -100,8 +104,10 @@ impl<'a> Host<'a> {
         self.names.start(self.server.netns(), knowledge)?;
         self.post.stop()?;
         let greeting = if other { "421 later\r\n" } else { "554 no\r\n" };
-        let speech = Speech { first: greeting.into(), ..Speech::default() };
-        self.stranger = Some(Rude::tcp(self.server.netns(), (address, MAIL), speech)?);
+        for address in self.whose.addresses {
+            let speech = Speech { first: greeting.into(), ..Speech::default() };
+            self.strangers.push(Rude::tcp(self.server.netns(), (address, MAIL), speech)?);
+        }
         let status = self.server.nginx().uploaded("status");
         fs::remove_file(&status)?;
         if other {
@@ -118,7 +124,7 @@ impl<'a> Host<'a> {
         self.mirror()?;
         self.names.stop()?;
         self.names.start(self.server.netns(), Knowledge::All)?;
-        self.stranger = None;
+        self.strangers.clear();
         self.post.start(self.server.netns())?;
         let status = self.server.nginx().uploaded("status");
         if status.is_dir() {
@@ -129,7 +135,7 @@ impl<'a> Host<'a> {
     }
 
     fn mirror(&mut self) -> Result<()> {
-        let address = self.whose.address;
+        let address = self.whose.address(Family::V4);
         self.echo(|host, port| UdpEcho::mirror(host.server.netns(), (address, port)))
     }
 

@@ -52,6 +52,10 @@ fn start(attack: &Attack, netns: &Netns, address: SocketAddr, dir: &Path) -> Res
         Manner::Absent => Ok(None),
         Manner::Speaks(speech) => Rude::tcp(netns, address, speech()).map(Some),
         Manner::Answers(answers) => Rude::udp(netns, address, answers).map(Some),
+        Manner::Echoes(answers) => {
+            netns.ip(&format!("addr add {}/24 dev net0", attack.own_address()))?;
+            Rude::icmp(netns, attack.own_address(), answers).map(Some)
+        }
         Manner::Runs(script) => {
             let path = attack.program(dir);
             fs::write(&path, script).with_context(|| path.display().to_string())?;
@@ -118,6 +122,8 @@ fn harm_done() -> Result<String> {
     with_lab(&Plan::servers(2), |lab| {
         let address = lab.servers[0].address;
         lab.servers[0].netns().sysctl("ipv4/icmp_ratelimit", "0")?;
+        // Nobody echoes but those that mean harm.
+        lab.servers[0].netns().sysctl("ipv4/icmp_echo_ignore_all", "1")?;
         let mut rude = Vec::new();
         for attack in &ATTACKS {
             let at = SocketAddr::new(address.into(), attack.port);

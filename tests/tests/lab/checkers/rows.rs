@@ -1,7 +1,10 @@
 //! The table of checkers: how each is configured and what it must find in each situation.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use lb_tests::Family;
 
 use super::timing::{Manner, Takes, Timing};
 
@@ -9,9 +12,11 @@ use super::timing::{Manner, Takes, Timing};
 const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
 
 /// One checker with its timing, which watches the servers of one service.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
-    /// The port of its service, by which rows are told apart.
+    /// Of the service and of its servers.
+    pub(super) family: Family,
+    /// The port of its service, by which rows of a family are told apart.
     pub(super) port: u16,
     /// What the log calls its probes, with `{address}` and `{host}`; the keyword is the first word.
     subject: &'static str,
@@ -52,8 +57,18 @@ const fn times_out(reason: &'static str) -> Outcome {
     Outcome { reason: Some(reason), is_slow: true }
 }
 
-pub(super) const ROWS: [Row; 12] = [
+/// Those in IPv4, and in IPv6 those that differ there: in the socket, in the name for people, in the kind of error.
+pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let in_v6 = IN_V4.iter().filter(|row| IN_BOTH.contains(&row.port));
+    IN_V4.into_iter().chain(in_v6.map(|row| Row { family: Family::V6, ..*row })).collect()
+});
+
+/// The services that are in IPv6 too.
+const IN_BOTH: [u16; 5] = [1001, 1002, 1006, 1007, 1010];
+
+const IN_V4: [Row; 12] = [
     Row {
+        family: Family::V4,
         port: 1001,
         subject: "TCP_CHECK {address}:80",
         block: "connect_port 80",
@@ -65,6 +80,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [STAYS; 2],
     },
     Row {
+        family: Family::V4,
         port: 1002,
         subject: "HTTP_GET {address}:81",
         block: "connect_port 81\n url {\n path /uploads/status\n status_code 200\n }",
@@ -76,6 +92,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [leaves("HTTP status 404, wanted 200"), leaves("HTTP status 301, wanted 200")],
     },
     Row {
+        family: Family::V4,
         port: 1003,
         subject: "HTTP_GET {address}:82",
         block: "connect_port 82\n url {\n path /uploads/digest\n digest 900150983cd24fb0d6963f7d28e17f72\n }",
@@ -87,6 +104,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [leaves(ABC), leaves("the digest d41d8cd98f00b204e9800998ecf8427e differs")],
     },
     Row {
+        family: Family::V4,
         port: 1004,
         subject: "HTTP_GET {address}:83",
         block: "connect_port 83\n url {\n path /uploads/regex\n regex \"^state: (up|fine)$\"\n }",
@@ -98,6 +116,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [leaves("the pattern `^state: (up|fine)$` is not in the page"); 2],
     },
     Row {
+        family: Family::V4,
         port: 1005,
         subject: "SSL_GET {address}:443",
         block: "connect_port 443\n url {\n path /uploads/digest\n digest 900150983cd24fb0d6963f7d28e17f72\n }",
@@ -110,6 +129,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [leaves(ABC); 2],
     },
     Row {
+        family: Family::V4,
         port: 1006,
         subject: "SMTP_CHECK {address}:25",
         block: "connect_port 25\n helo_name balancer.test",
@@ -124,6 +144,7 @@ pub(super) const ROWS: [Row; 12] = [
         ],
     },
     Row {
+        family: Family::V4,
         port: 1007,
         subject: "DNS_CHECK {address}:53",
         block: "connect_port 53\n type A\n name www.example.test",
@@ -135,6 +156,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [leaves("DNS error 3"), leaves("DNS error 2")],
     },
     Row {
+        family: Family::V4,
         port: 1008,
         subject: "UDP_CHECK {address}:7",
         block: "connect_port 7\n payload 6162\n require_reply 61x2",
@@ -149,6 +171,7 @@ pub(super) const ROWS: [Row; 12] = [
         ],
     },
     Row {
+        family: Family::V4,
         port: 1009,
         subject: "UDP_CHECK {address}:8",
         block: "connect_port 8",
@@ -160,6 +183,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [STAYS; 2],
     },
     Row {
+        family: Family::V4,
         port: 1010,
         subject: "PING_CHECK {address}",
         block: "",
@@ -171,6 +195,7 @@ pub(super) const ROWS: [Row; 12] = [
         wrong: [STAYS; 2],
     },
     Row {
+        family: Family::V4,
         port: 1011,
         subject: "MISC_CHECK {dir}/ask {address} {dir}/{host}.code",
         block: "misc_path \"{dir}/ask {address} {dir}/{host}.code\"\n misc_timeout 1",
@@ -185,6 +210,7 @@ pub(super) const ROWS: [Row; 12] = [
         ],
     },
     Row {
+        family: Family::V4,
         port: 1012,
         subject: "FILE_CHECK {host}",
         block: "track_file {host}\n weight 0",
@@ -201,17 +227,33 @@ pub(super) const ROWS: [Row; 12] = [
 #[derive(Debug, Clone)]
 pub(super) struct Whose {
     pub(super) host: String,
-    pub(super) address: Ipv4Addr,
-    /// The virtual address that it serves.
-    pub(super) vip: Ipv4Addr,
+    /// Its addresses, in the order of [`Family::BOTH`].
+    pub(super) addresses: [IpAddr; 2],
+    /// The virtual addresses that it serves, in the same order.
+    pub(super) vips: [IpAddr; 2],
     /// Where its files are.
     pub(super) dir: String,
 }
 
 impl Whose {
-    /// Puts it in.
-    pub(super) fn fill(&self, text: &str) -> String {
-        let text = text.replace("{address}", &self.address.to_string());
+    /// Its address in a family.
+    pub(super) fn address(&self, family: Family) -> IpAddr {
+        self.addresses[usize::from(family == Family::V6)]
+    }
+
+    /// The virtual address in a family.
+    pub(super) fn vip(&self, family: Family) -> IpAddr {
+        self.vips[usize::from(family == Family::V6)]
+    }
+
+    /// Puts it in, with its address in this family.
+    pub(super) fn fill(&self, family: Family, text: &str) -> String {
+        let address = self.address(family);
+        let before_port = match family {
+            Family::V4 => format!("{address}:"),
+            Family::V6 => format!("[{address}]:"),
+        };
+        let text = text.replace("{address}:", &before_port).replace("{address}", &address.to_string());
         text.replace("{host}", &self.host).replace("{dir}", &self.dir)
     }
 }
@@ -219,7 +261,13 @@ impl Whose {
 impl Row {
     /// What the log calls its probes of a server.
     pub(super) fn subject(&self, whose: &Whose) -> String {
-        whose.fill(self.subject)
+        whose.fill(self.family, self.subject)
+    }
+
+    /// What the journal calls a server of its service.
+    pub(super) fn name(&self, whose: &Whose) -> String {
+        let service = SocketAddr::new(whose.vip(self.family), self.port);
+        format!("{} service=TCP {service}", whose.address(self.family))
     }
 
     pub(super) fn timing(&self) -> Timing {
@@ -239,7 +287,7 @@ impl Row {
             "MISC_CHECK" => retries,
             _ => format!("{retries}\n connect_timeout {timeout}"),
         };
-        format!("{keyword} {{\n {}\n {times}\n }}", whose.fill(self.block))
+        format!("{keyword} {{\n {}\n {times}\n }}", whose.fill(self.family, self.block))
     }
 
     /// How long its probes take: those that pass with this time there and back, and those that find `outcome`.

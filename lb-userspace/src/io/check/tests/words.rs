@@ -66,6 +66,8 @@ async fn every_other_reply_is_a_failure() {
     assert_eq!(said, Err("SMTP reply 554 to greeting, wanted 220".into()));
     let said = judged(&["220 a\r\n", "502 no\r\n"]).await;
     assert_eq!(said, Err("SMTP reply 502 to HELO, wanted 250".into()));
+    let said = judged(&["220-a\r\n521 no\r\n"]).await;
+    assert_eq!(said, Err("SMTP reply 521 to greeting, wanted 220".into()), "its last line decides too");
     let said = judged(&["220 a\r\n", "250 a\r\n", "250 a\r\n"]).await;
     assert_eq!(said, Ok(()), "whatever it says at the end");
     assert_eq!(judged(&["HTTP/1.1 400\r\n"]).await, Err("the reply to greeting is not SMTP".into()));
