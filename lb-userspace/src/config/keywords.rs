@@ -127,6 +127,8 @@ const TABLE: &[(BlockKind, &[Keyword])] = &[
     (BlockKind::SmtpCheck, lvs::PACE),
     (BlockKind::SmtpCheck, lvs::CONNECT),
     (BlockKind::SmtpCheck, lvs::SMTP_CHECK),
+    (BlockKind::SmtpHost, lvs::TCP_RETRY),
+    (BlockKind::SmtpHost, lvs::PACE),
     (BlockKind::SmtpHost, lvs::SMTP_HOST),
     (BlockKind::DnsCheck, lvs::DNS_RETRY),
     (BlockKind::DnsCheck, lvs::PACE),

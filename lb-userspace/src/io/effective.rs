@@ -233,7 +233,7 @@ fn probing(checker: &Checker) -> Probing {
     let (steps, pace, manner) = match &checker.probe {
         Probe::Http(http) if http.fast_recovery => (http.urls.len(), Pace::FastRecovery, Manner::Pages),
         Probe::Http(http) => (http.urls.len(), Pace::Loop, Manner::Pages),
-        Probe::Smtp(smtp) => (smtp.hosts.len(), Pace::AtOnce, Manner::BurstsFromStart),
+        Probe::Smtp(_) => (1, Pace::Loop, Manner::BurstsFromStart),
         Probe::Vip(vip) => (vip.targets.len(), Pace::AtOnce, Manner::Usual),
         Probe::Tcp(_) => (1, Pace::Loop, Manner::Bursts),
         Probe::Misc(_) => (1, Pace::Loop, Manner::Programs),

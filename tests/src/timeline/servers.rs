@@ -156,8 +156,10 @@ async fn serve_page(stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Pages) 
     stream.read_line(&mut request).await?;
     let (mut line, mut host) = (String::new(), String::new());
     while stream.read_line(&mut line).await? > 2 {
-        if let Some(named) = line.strip_prefix("Host: ") {
-            named.trim_end().clone_into(&mut host);
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("host")
+        {
+            value.trim_end().clone_into(&mut host);
         }
         line.clear();
     }

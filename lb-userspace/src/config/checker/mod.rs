@@ -36,19 +36,42 @@ pub(super) struct Around<'a> {
     pub(super) files: &'a [TrackFile],
 }
 
-/// The checker that `statement` describes, a block of this kind; without one, `problems` says why.
+/// The checkers that `statement` describes, a block of this kind; of one that is missing `problems` says why.
 pub(super) fn read(
     kind: BlockKind,
     statement: &Statement,
     around: &Around<'_>,
     problems: &mut Vec<Diagnostic>,
-) -> Option<Checker> {
-    let mut timing = around.timing.inside(kind, statement.body(), problems);
+) -> Vec<Checker> {
     if kind == BlockKind::SmtpCheck {
-        let hosts = statement.body().iter().filter(|inner| inner.name() == "host");
-        // What a host says of its check is all that it says of timing.
-        timing = hosts.fold(timing, |timing, host| timing.inside(BlockKind::SmtpHost, host.body(), problems));
+        mail(statement, around, problems)
+    } else {
+        one(kind, statement, around, problems).into_iter().collect()
     }
+}
+
+/// The check of the mail server itself, and one for each host named in it.
+fn mail(statement: &Statement, around: &Around<'_>, problems: &mut Vec<Diagnostic>) -> Vec<Checker> {
+    let outer = around.timing.inside(BlockKind::SmtpCheck, statement.body(), problems);
+    let mut checkers = Vec::new();
+    for (block, probe) in smtp::read(statement, around, problems) {
+        let timing = match block.name() {
+            "host" => outer.inside(BlockKind::SmtpHost, block.body(), problems),
+            _ => outer,
+        };
+        let (timing, span) = (timing.of(BlockKind::SmtpCheck), block.header());
+        checkers.push(Checker { timing, probe: Probe::Smtp(probe), span, parts: Vec::new() });
+    }
+    checkers
+}
+
+fn one(
+    kind: BlockKind,
+    statement: &Statement,
+    around: &Around<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Checker> {
+    let timing = around.timing.inside(kind, statement.body(), problems);
     let probe = match kind {
         BlockKind::TcpCheck => Probe::Tcp(tcp(statement, around, problems)?),
         BlockKind::HttpGet => Probe::Http(http::read(statement, None, around, problems)?),
@@ -56,7 +79,6 @@ pub(super) fn read(
             let tls = Tls { sni: false, compliant: false };
             Probe::Http(http::read(statement, Some(tls), around, problems)?)
         }
-        BlockKind::SmtpCheck => Probe::Smtp(smtp::read(statement, around, problems)?),
         BlockKind::DnsCheck => Probe::Dns(dns::read(statement, around, problems)?),
         BlockKind::UdpCheck => Probe::Udp(udp::read(statement, around, problems)?),
         BlockKind::PingCheck => Probe::Ping(endpoint::read(statement, around, problems)),
@@ -72,7 +94,6 @@ pub(super) fn read(
     };
     let parts = match &probe {
         Probe::Http(_) => blocks(statement, "url"),
-        Probe::Smtp(_) => blocks(statement, "host"),
         _ => Vec::new(),
     };
     Some(Checker { timing: timing.of(kind), probe, span: statement.header(), parts })

@@ -10,12 +10,12 @@ pub(super) const HELO_NAME: &str = "smtpchecker.keepalived.org";
 /// RFC 5321 section 4.5.3.1.2.
 const LONGEST_NAME: usize = 255;
 
-/// The check that `statement` describes; without one, `problems` says why.
-pub(super) fn read(
-    statement: &Statement,
+/// The check that `statement` describes, and behind it one for each `host` block in it; of one that is missing `problems` says why.
+pub(super) fn read<'a>(
+    statement: &'a Statement,
     around: &Around<'_>,
     problems: &mut Vec<Diagnostic>,
-) -> Option<SmtpProbe> {
+) -> Vec<(&'a Statement, SmtpProbe)> {
     let outer = endpoint::read(statement, around, problems);
     let mut helo_name = HELO_NAME.to_owned();
     for setting in statement.body() {
@@ -26,17 +26,19 @@ pub(super) fn read(
             }
         }
     }
-    let blocks = statement.body().iter().filter(|setting| setting.name() == "host");
-    let mut hosts: Vec<(&Statement, Endpoint)> =
-        blocks.map(|block| (block, endpoint::within(outer.clone(), block, problems))).collect();
-    if hosts.is_empty() {
-        hosts.push((statement, outer));
+    let mut probes = Vec::new();
+    let mut take = |block: &'a Statement, endpoint: Endpoint, problems: &mut Vec<Diagnostic>| {
+        if endpoint.connect_port == 0 {
+            endpoint::say_no_port(block.header(), problems);
+        } else {
+            probes.push((block, SmtpProbe { helo_name: helo_name.clone(), endpoint }));
+        }
+    };
+    take(statement, outer.clone(), problems);
+    for block in statement.body().iter().filter(|setting| setting.name() == "host") {
+        take(block, endpoint::within(outer.clone(), block, problems), problems);
     }
-    if let Some((block, _)) = hosts.iter().find(|(_, host)| host.connect_port == 0) {
-        endpoint::say_no_port(block.header(), problems);
-        return None;
-    }
-    Some(SmtpProbe { helo_name, hosts: hosts.into_iter().map(|(_, host)| host).collect() })
+    probes
 }
 
 fn name(word: &Word) -> Result<String, Diagnostic> {

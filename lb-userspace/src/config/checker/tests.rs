@@ -5,7 +5,7 @@ mod vip;
 use std::time::Duration;
 
 use crate::config::model::check::{
-    DnsRecord, HexByte, HttpProbe, HttpProtocol, PatternOption, Probe, Tls, UdpProbe,
+    DnsRecord, HexByte, HttpProbe, HttpProtocol, PatternOption, Probe, SmtpProbe, Tls, UdpProbe,
 };
 use crate::config::model::vrrp::User;
 use crate::config::testing::{checkers, said, says, server, service, timings};
@@ -143,17 +143,25 @@ fn wrong_pages_are_errors() {
 }
 
 #[test]
-fn a_mail_check_asks_the_server_or_all_hosts() {
+fn a_mail_check_asks_the_server_and_all_hosts() {
     let Probe::Smtp(smtp) = one("SMTP_CHECK {\n connect_port 25\n helo_name lvs.example.com\n }") else {
         panic!("not SMTP")
     };
-    assert_eq!((smtp.helo_name.as_str(), smtp.hosts[0].connect_port), ("lvs.example.com", 25));
-    let hosts = "SMTP_CHECK {\n connect_port 25\n bindto 10.0.0.8\n host {\n connect_ip 10.0.0.3\n }\n host {\n connect_port 26\n }\n }";
-    let Probe::Smtp(smtp) = one(hosts) else { panic!("not SMTP") };
-    let at: Vec<_> =
-        smtp.hosts.iter().map(|host| format!("{} {}", host.connect_ip, host.connect_port)).collect();
-    assert_eq!(at, ["10.0.0.3 25", "10.0.0.2 26"]);
-    assert!(smtp.hosts.iter().all(|host| host.bindto.is_some()), "it is that of the check");
+    assert_eq!((smtp.helo_name.as_str(), smtp.endpoint.connect_port), ("lvs.example.com", 25));
+    let hosts = server(
+        "SMTP_CHECK {\n connect_port 25\n bindto 10.0.0.8\n retry 3\n host {\n connect_ip 10.0.0.3\n retry 4\n }\n host {\n \
+         connect_port 26\n }\n }",
+    );
+    let read: Vec<_> = checkers(&hosts)
+        .iter()
+        .map(|checker| {
+            let Probe::Smtp(SmtpProbe { endpoint, .. }) = &checker.probe else { panic!("not SMTP") };
+            assert!(endpoint.bindto.is_some(), "it is that of the check");
+            (endpoint.connect_ip.to_string(), endpoint.connect_port, checker.timing.retry)
+        })
+        .collect();
+    let expected = [("10.0.0.2", 25, 3), ("10.0.0.3", 25, 4), ("10.0.0.2", 26, 3)];
+    assert_eq!(read, expected.map(|(address, port, retry)| (address.to_owned(), port, retry)));
     says(&server("SMTP_CHECK {\n helo_name \"a b\"\n }"), "t:7:12: error: `a b` is not the name of a host");
 }
 

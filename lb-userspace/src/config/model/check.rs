@@ -250,8 +250,8 @@ impl PatternOption {
 pub struct SmtpProbe {
     /// The name that is said behind HELO.
     pub helo_name: String,
-    /// The mail servers, which are asked one after the other; at least one.
-    pub hosts: Vec<Endpoint>,
+    /// The mail server.
+    pub endpoint: Endpoint,
 }
 
 /// `DNS_CHECK`.

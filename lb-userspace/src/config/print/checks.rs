@@ -14,7 +14,7 @@ pub(super) fn checker(checker: &Checker) -> Node {
     let mut body = match &checker.probe {
         Probe::Tcp(host) | Probe::Ping(host) => endpoint(host),
         Probe::Http(probe) => http(probe, &checker.parts),
-        Probe::Smtp(probe) => smtp(probe, &checker.parts),
+        Probe::Smtp(probe) => smtp(probe),
         Probe::Dns(probe) => dns(probe),
         Probe::Udp(probe) => udp(probe),
         Probe::Misc(probe) => misc(probe),
@@ -124,17 +124,9 @@ fn pattern(page: &PagePattern) -> Vec<Node> {
     ]
 }
 
-/// Without blocks in it the check itself has what its only host has.
-fn smtp(probe: &SmtpProbe, parts: &[Span]) -> Vec<Node> {
+fn smtp(probe: &SmtpProbe) -> Vec<Node> {
     let mut body = vec![Node::one("helo_name", &probe.helo_name)];
-    match (probe.hosts.as_slice(), parts) {
-        ([host], []) => body.extend(endpoint(host)),
-        (hosts, parts) => {
-            let block =
-                |(host, place): (&Endpoint, &Span)| Node::flag("host").at(*place).with(endpoint(host));
-            body.extend(hosts.iter().zip(parts).map(block));
-        }
-    }
+    body.extend(endpoint(&probe.endpoint));
     body
 }
 

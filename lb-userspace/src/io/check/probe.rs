@@ -86,7 +86,7 @@ pub(super) async fn run(
         Probe::Http(http) => {
             http::probe(http, step, timeout, tools, credentials).await.map(|()| Input::Passed)
         }
-        Probe::Smtp(smtp) => smtp::probe(smtp, step, timeout).await.map(|()| Input::Passed),
+        Probe::Smtp(smtp) => smtp::probe(smtp, timeout).await.map(|()| Input::Passed),
         Probe::Dns(dns) => dns::probe(dns, timeout).await.map(|()| Input::Passed),
         Probe::Udp(udp) => udp::probe(udp, timeout).await.map(|()| Input::Passed),
         Probe::Ping(endpoint) => ping::probe(endpoint, timeout).await.map(|()| Input::Passed),
@@ -114,7 +114,7 @@ pub(super) fn name(probe: &Probe) -> String {
         Probe::Tcp(endpoint) => of(endpoint),
         Probe::Ping(endpoint) => format!("{keyword} {}", endpoint.connect_ip),
         Probe::Http(http) => of(&http.endpoint),
-        Probe::Smtp(smtp) => smtp.hosts.first().map_or_else(|| keyword.to_owned(), of),
+        Probe::Smtp(smtp) => of(&smtp.endpoint),
         Probe::Dns(dns) => of(&dns.endpoint),
         Probe::Udp(udp) => of(&udp.endpoint),
         Probe::Misc(misc) => format!("{keyword} {}", misc.command.words.join(" ")),

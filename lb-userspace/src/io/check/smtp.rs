@@ -15,28 +15,19 @@ use crate::config::model::check::SmtpProbe;
 const LONGEST_LINE: usize = 1024;
 const MOST_LINES: usize = 64;
 
-/// Speaks with the mail server with this number.
-pub(super) async fn probe(smtp: &SmtpProbe, step: usize, timeout: Duration) -> Result<(), Failure> {
-    let Some(host) = smtp.hosts.get(step) else { return Ok(()) };
-    let spoken = async {
-        let stream = within(timeout, "", dial::tcp(host)).await?;
-        let mut stream = BufReader::with_capacity(LONGEST_LINE, stream);
-        within(timeout, "the greeting", expect(&mut stream, "greeting", 220)).await?;
-        let helo = format!("HELO {}\r\n", smtp.helo_name);
-        within(timeout, "the answer to HELO", say(&mut stream, &helo, "HELO", 250)).await?;
-        // Whatever it says to that: it has shown that it is a mail server.
-        let quit = async {
-            stream.write_all(b"QUIT\r\n").await.map_err(|error| Failure::of(&error))?;
-            line(&mut stream, "QUIT").await.map(drop)
-        };
-        within(timeout, "the answer to QUIT", quit).await
+/// Speaks with the mail server.
+pub(super) async fn probe(smtp: &SmtpProbe, timeout: Duration) -> Result<(), Failure> {
+    let stream = within(timeout, "", dial::tcp(&smtp.endpoint)).await?;
+    let mut stream = BufReader::with_capacity(LONGEST_LINE, stream);
+    within(timeout, "the greeting", expect(&mut stream, "greeting", 220)).await?;
+    let helo = format!("HELO {}\r\n", smtp.helo_name);
+    within(timeout, "the answer to HELO", say(&mut stream, &helo, "HELO", 250)).await?;
+    // Whatever it says to that: it has shown that it is a mail server.
+    let quit = async {
+        stream.write_all(b"QUIT\r\n").await.map_err(|error| Failure::of(&error))?;
+        line(&mut stream, "QUIT").await.map(drop)
     };
-    spoken.await.map_err(|failure| match failure {
-        Failure::Server(reason) if smtp.hosts.len() > 1 => {
-            Failure::Server(format!("{}: {reason}", host.connect_ip))
-        }
-        other => other,
-    })
+    within(timeout, "the answer to QUIT", quit).await
 }
 
 async fn say(stream: &mut BufReader<TcpStream>, line: &str, what: &str, code: u16) -> Result<(), Failure> {

@@ -2,8 +2,9 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::http::page;
 use super::*;
-use crate::config::model::check::SmtpProbe;
+use crate::config::model::check::{HttpProbe, Url};
 use crate::health::Pace;
 
 /// A server that counts its connections.
@@ -63,25 +64,28 @@ async fn a_check_that_leaves_the_others_keeps_what_is_known() {
 
 #[tokio::test]
 async fn a_check_of_several_steps_takes_one_after_the_other() {
-    let (greeted, mut count) = mpsc::channel(16);
+    let (asked, mut count) = mpsc::channel(16);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let first = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            stream.write_all(b"220 a\r\n250 b\r\n221 c\r\n").await.unwrap();
-            greeted.send(()).await.unwrap();
-            let mut rest = Vec::new();
-            let _reset = stream.read_to_end(&mut rest).await;
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            let is_first = request.starts_with(b"GET /a ");
+            let status = if is_first { "200 OK" } else { "500 Error" };
+            stream.write_all(format!("HTTP/1.0 {status}\r\n\r\n").as_bytes()).await.unwrap();
+            asked.send(is_first).await.unwrap();
         }
     });
-    let (_closed, second) = refusing();
-    let hosts = vec![endpoint(first), endpoint(second)];
-    let smtp = Probe::Smtp(SmtpProbe { helo_name: "x".to_owned(), hosts });
+    let url = |path: &str| Url { path: path.to_owned(), ..page() };
+    let http = HttpProbe { urls: vec![url("/a"), url("/b")], ..http::of(address, page()) };
     let (checks, mut verdicts) = start();
     let settings = Settings { steps: 2, pace: Pace::AtOnce, ..FAST };
-    set(&checks, vec![CheckSpec { settings, ..of(1, smtp) }]);
-    assert_eq!(next(&mut verdicts).await, (1, down("127.0.0.1: connection refused")));
-    assert_eq!(count.recv().await, Some(()), "the first was asked before");
+    set(&checks, vec![CheckSpec { settings, ..of(1, Probe::Http(http)) }]);
+    assert_eq!(next(&mut verdicts).await, (1, down("/b: HTTP status 500, wanted 200-299")));
+    assert_eq!([count.recv().await, count.recv().await], [Some(true), Some(false)]);
 }
 
 #[tokio::test]

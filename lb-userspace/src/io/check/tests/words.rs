@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::{endpoint, refusing};
+use super::endpoint;
 use crate::config::model::check::SmtpProbe;
 use crate::io::check::probe::Failure;
 use crate::io::check::smtp::probe;
@@ -40,23 +40,20 @@ async fn saying(replies: &[&'static str]) -> (SocketAddr, tokio::task::JoinHandl
     (address, served)
 }
 
-fn mail(hosts: &[SocketAddr]) -> SmtpProbe {
-    SmtpProbe {
-        helo_name: "lvs.example.com".to_owned(),
-        hosts: hosts.iter().map(|host| endpoint(*host)).collect(),
-    }
+fn mail(address: SocketAddr) -> SmtpProbe {
+    SmtpProbe { helo_name: "lvs.example.com".to_owned(), endpoint: endpoint(address) }
 }
 
 async fn judged(replies: &[&'static str]) -> Result<(), Failure> {
     let (address, _served) = saying(replies).await;
-    probe(&mail(&[address]), 0, LONG).await
+    probe(&mail(address), LONG).await
 }
 
 #[tokio::test]
 async fn a_mail_server_greets_and_says_good_bye() {
     let replies = ["220-a\r\n220 b\r\n", "250-x\r\n250-y\r\n250 z\r\n", "221\r\n"];
     let (address, served) = saying(&replies).await;
-    assert_eq!(probe(&mail(&[address]), 0, LONG).await, Ok(()));
+    assert_eq!(probe(&mail(address), LONG).await, Ok(()));
     assert_eq!(served.await.unwrap(), ["", "HELO lvs.example.com\r\n", "QUIT\r\n"]);
 }
 
@@ -83,13 +80,6 @@ async fn what_never_ends_ends_here() {
     let many = String::leak("220-a\r\n".repeat(100));
     assert_eq!(judged(&[many]).await, Err("the reply to greeting has more than 64 lines".into()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let said = probe(&mail(&[listener.local_addr().unwrap()]), 0, SHORT).await;
+    let said = probe(&mail(listener.local_addr().unwrap()), SHORT).await;
     assert_eq!(said, Err("the greeting timed out after 0.2 s".into()));
-}
-
-#[tokio::test]
-async fn one_of_several_hosts_is_named() {
-    let (_closed, refused) = refusing();
-    let said = probe(&mail(&[refused, refused]), 1, LONG).await;
-    assert_eq!(said, Err("127.0.0.1: connection refused".into()));
 }
