@@ -238,7 +238,12 @@ proptest! {
     fn damaged_answers_are_of_one_family(packet in damaged()) {
         if let Some((question, _)) = parse(&packet) {
             prop_assert_eq!(question.own.is_ipv4(), question.vip.is_ipv4());
-            prop_assert!(question.packet().is_ok());
+            let asked = question.packet();
+            prop_assert!(asked.is_ok());
+            prop_assert_eq!(asked.ok().as_deref().and_then(parse), None, "a question is no answer");
+            let farewell = question.farewell();
+            prop_assert!(farewell.is_ok());
+            prop_assert_eq!(farewell.ok().flatten().as_deref().and_then(parse), None, "nor is a farewell");
         }
     }
 }
