@@ -112,11 +112,13 @@ fn ask(address: IpAddr) -> Result<()> {
 /// Without a user to become, a directory to be shut in, or a port for control.
 fn configuration(dir: &Path, addresses: &[IpAddr]) -> String {
     let dir = dir.display();
-    let addresses: String =
-        addresses.iter().map(|address| format!("    ip-address: {address}@{PORT}\n")).collect();
+    let addresses: Vec<_> =
+        addresses.iter().map(|address| format!("    ip-address: {address}@{PORT}")).collect();
+    let addresses = addresses.join("\n");
     format!(
         "server:
-{addresses}    username: \"\"
+{addresses}
+    username: \"\"
     chroot: \"\"
     server-count: 1
     database: \"\"

@@ -69,11 +69,10 @@ impl Nginx {
     /// # Errors
     /// When the file cannot be written.
     pub fn listen_too(&self, ports: &[u16]) -> Result<()> {
-        let listen = |port: &u16| match has_ipv6() {
-            true => format!("listen {port}; listen [::]:{port};"),
-            false => format!("listen {port};"),
-        };
-        let listen: Vec<String> = ports.iter().map(listen).collect();
+        let hosts: &[&str] = if has_ipv6() { &["", "[::]:"] } else { &[""] };
+        let listen =
+            |port: &u16| hosts.iter().map(|host| format!("listen {host}{port};")).collect::<Vec<_>>();
+        let listen: Vec<String> = ports.iter().flat_map(listen).collect();
         let (listen, dir) = (listen.join(" "), self.dir.display());
         let path = self.dir.join("more.server");
         fs::write(&path, format!("server {{\n    {listen}\n    location /{UPLOADS}/ {{ root {dir}; }}\n}}\n"))

@@ -183,10 +183,12 @@ impl Letter {
 }
 
 fn configuration(addresses: &[IpAddr]) -> String {
-    let listen: String =
-        addresses.iter().map(|address| format!("listen on {address} port 25 hostname localhost\n")).collect();
+    let listen: Vec<_> =
+        addresses.iter().map(|address| format!("listen on {address} port 25 hostname localhost")).collect();
+    let listen = listen.join("\n");
     format!(
-        "{listen}action \"keep\" maildir \"/var/mail\" virtual {{ \"@\" = \"{KEEPER}\" }}
+        "{listen}
+action \"keep\" maildir \"/var/mail\" virtual {{ \"@\" = \"{KEEPER}\" }}
 match from any for any action \"keep\"
 "
     )

@@ -21,7 +21,7 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     let mail = mail::read(statements, problems);
     let tls = tls::read(statements, problems);
     let mark_rules = marks::read(statements, problems);
-    let mut config = Config { vrrp, mail, tls, mark_rules, ..Config::default() };
+    let mut config = Config { mark_rules, mail, tls, vrrp, ..Config::default() };
     let groups = Groups::read(statements, problems);
     let timing = Timing::outermost(statements, problems);
     for statement in statements {

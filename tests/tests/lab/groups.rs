@@ -106,7 +106,9 @@ fn an_ipv6_group_has_one_set_of_servers() -> Result<()> {
         let addresses = v6_addresses(lab);
         for address in &addresses[1..] {
             let director = &lab.director.interfaces()[0];
-            lab.director.netns().ip(&format!("addr add {address}/128 dev {director} nodad"))?;
+            lab.director
+                .netns()
+                .ip(&format!("addr add {address}/128 dev {director} nodad preferred_lft 0"))?;
             for server in &lab.servers {
                 server.netns().ip(&format!("addr add {address}/128 dev lo nodad"))?;
             }

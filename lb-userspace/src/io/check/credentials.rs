@@ -13,8 +13,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::tls;
 use crate::config::Config;
-use crate::config::model::TlsFiles;
 use crate::config::model::check::{HttpProbe, Probe};
+use crate::config::model::{TlsFiles, VirtualServer};
 
 /// How TLS is spoken, without and with the name of the server.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Credentials {
     /// # Errors
     /// When one cannot be read, or is not what it should be. keepalived ends then.
     pub fn load(config: &Config) -> anyhow::Result<Self> {
-        let checkers = config.served().flat_map(|service| service.pool()).flat_map(|server| &server.checkers);
+        let checkers = config.served().flat_map(VirtualServer::pool).flat_map(|server| &server.checkers);
         let mut probes = checkers.map(|checker| &checker.probe);
         let speaks = probes.any(|probe| matches!(probe, Probe::Http(HttpProbe { tls: Some(_), .. })));
         match config.tls.as_ref().filter(|_| speaks) {
