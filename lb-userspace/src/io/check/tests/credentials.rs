@@ -58,9 +58,10 @@ impl Authority {
 
     /// What is read of an `SSL` block with these of its files.
     fn load(&self, names: &[&str]) -> Result<Credentials, String> {
-        let lines: String =
-            names.iter().map(|name| format!(" {name} {}\n", self.path(name).display())).collect();
-        load(&format!("SSL {{\n{lines}}}\n{SSL_GET}"))
+        let lines: Vec<_> =
+            names.iter().map(|name| format!(" {name} {}", self.path(name).display())).collect();
+        let lines = lines.join("\n");
+        load(&format!("SSL {{\n{lines}\n}}\n{SSL_GET}"))
     }
 
     /// A server that speaks with nobody but clients of this authority, and has a certificate of nobody.
