@@ -2,22 +2,21 @@
 
 mod checks;
 mod configuration;
+mod text;
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write as _},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, SocketAddr},
 };
 
-use lb_common::counters::Counter;
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
-pub use self::checks::{Checks, Delay};
+pub use self::checks::{Check, Checks, Delay};
 pub use self::configuration::{Configuration, Failure, Reload};
-use crate::vrrp::wire::Refusal;
 
 /// The whole document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
@@ -39,12 +38,15 @@ pub struct Status {
     /// The checks of real servers.
     #[serde(default)]
     pub checks: Checks,
+    /// The tables of connections.
+    #[serde(default)]
+    pub flows: Flows,
     /// Packets by the way they left the program.
     pub counters: BTreeMap<String, u64>,
 }
 
 /// An interface the program is attached to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
     /// Its name.
     pub name: String,
@@ -53,7 +55,7 @@ pub struct Interface {
 }
 
 /// A `vrrp_instance`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// Its name.
     pub name: String,
@@ -81,6 +83,9 @@ pub struct Instance {
     pub faults: Vec<String>,
     /// How often it became master.
     pub masterships: u64,
+    /// How often it went into each state.
+    #[serde(default)]
+    pub transitions: BTreeMap<String, u64>,
     /// Adverts sent.
     pub adverts_sent: u64,
     /// Adverts heard and accepted.
@@ -91,7 +96,7 @@ pub struct Instance {
 
 /// A virtual service.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
     /// The VIP; of a service by firewall mark, the unspecified address of its family.
     pub address: IpAddr,
@@ -139,12 +144,15 @@ pub struct Service {
     pub packets: u64,
     /// Their bytes from the IP header on.
     pub bytes: u64,
+    /// What it counts in a second, as a running mean.
+    #[serde(default)]
+    pub rates: Rates,
     /// Its real servers in the order of the configuration, and then its sorry server.
     pub servers: Vec<RealServer>,
 }
 
 /// How clients stay with their real servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Persistence {
     /// For how many seconds after the last new connection.
     pub timeout_seconds: u32,
@@ -156,7 +164,7 @@ pub struct Persistence {
 
 /// A real server of a service.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the document by itself")]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RealServer {
     /// The RIP.
     pub address: IpAddr,
@@ -184,6 +192,9 @@ pub struct RealServer {
     /// Is it as somebody made or changed it by hand, and not as the file says?
     #[serde(default)]
     pub by_hand: bool,
+    /// Its checks in the order of the configuration.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// Its or its gateway's MAC address.
     pub mac: Option<String>,
     /// The interface towards it.
@@ -198,10 +209,42 @@ pub struct RealServer {
     pub packets: u64,
     /// Their bytes from the IP header on.
     pub bytes: u64,
+    /// What it counts in a second, as a running mean.
+    #[serde(default)]
+    pub rates: Rates,
+}
+
+/// What is counted in a second: a sample every two seconds, of which a quarter goes into it, as ipvsadm tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rates {
+    /// New connections.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets: u64,
+    /// Their bytes from the IP header on.
+    pub bytes: u64,
+}
+
+/// The tables of connections, of each address family one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Flows {
+    /// That of IPv4.
+    pub ipv4: FlowTable,
+    /// That of IPv6.
+    pub ipv6: FlowTable,
+}
+
+/// How full a table of connections is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlowTable {
+    /// Connections and templates of persistence in it, as they were counted last: about once a second.
+    pub entries: u64,
+    /// How many it has room for.
+    pub capacity: u64,
 }
 
 /// How a real server stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerState {
     /// Its checks pass and the way to it is known.
@@ -222,178 +265,30 @@ impl ServerState {
     }
 }
 
-impl Status {
-    /// One screen for people.
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        let interfaces: Vec<&str> = self.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        let Self { version, pid, uptime_seconds, mode, .. } = self;
-        let on = interfaces.join(", ");
-        let _infallible =
-            writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
-        text.push_str(&self.configuration.to_text());
-        for instance in &self.instances {
-            instance.write_text(&mut text);
-        }
-        for service in &self.services {
-            service.write_text(&mut text);
-        }
-        text.push_str(&self.checks.to_text());
-        text.push_str("\nPackets\n");
-        for counter in Counter::ALL {
-            if let Some(count @ 1..) = self.counters.get(counter.name()) {
-                let _infallible =
-                    writeln!(text, "  {count:>12} {:<26} {}", counter.name(), counter.explanation());
-            }
-        }
-        text
-    }
-}
-
-impl Instance {
-    fn write_text(&self, text: &mut String) {
-        let Self { name, state, seconds, priority, interface, virtual_router_id, .. } = self;
-        let _infallible = write!(
-            text,
-            "\n{name} {state} for {seconds} s: priority {priority}, VRID {virtual_router_id} on {interface}, {}",
-            Listed(&self.addresses)
-        );
-        match (self.master, self.lease_milliseconds) {
-            (Some(master), None) => _ = write!(text, "; master is {master}"),
-            (_, Some(left)) => _ = write!(text, "; may forward for {left} ms more"),
-            (None, None) => {}
-        }
-        if let Some(group) = &self.group {
-            let _infallible = write!(text, "\n  changes together with the sync group {group}");
-        }
-        let Self { masterships, adverts_sent, adverts_received, .. } = self;
-        let _infallible = writeln!(
-            text,
-            "\n  became master: {masterships}; adverts: {adverts_sent} sent, {adverts_received} accepted"
-        );
-        for (name, count) in &self.adverts_refused {
-            let known = Refusal::ALL.into_iter().find(|refusal| refusal.name() == name);
-            let reason = match known {
-                Some(refusal) => refusal.explanation(),
-                // Told by a daemon of another version.
-                None => name,
-            };
-            let _infallible = writeln!(text, "  adverts refused: {count}, {reason}");
-        }
-        for fault in &self.faults {
-            let _infallible = writeln!(text, "  in fault: {fault}");
-        }
-    }
-}
-
-/// Addresses with commas between them.
-struct Listed<'a>(&'a [IpAddr]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, address) in self.0.iter().enumerate() {
-            write!(f, "{}{address}", if place == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
 impl Service {
-    fn write_text(&self, text: &mut String) {
-        let Self { protocol, scheduler, active_connections, inactive_connections, .. } = self;
-        let Self { connections, packets, bytes, .. } = self;
-        let at = match self.fwmark {
-            Some(mark) if self.address.is_ipv6() => format!("{mark} IPv6"),
-            Some(mark) => mark.to_string(),
-            None => endpoint(self.address, self.port),
-        };
-        let flags = self.flags();
-        let owner = match &self.instance {
-            Some(instance) if self.active => format!(", active by {instance}"),
-            Some(instance) => format!(", not master of {instance}"),
-            None => String::new(),
-        };
-        let quorum =
-            if self.quorum_lost { format!(", without its quorum of {}", self.quorum) } else { String::new() };
-        let by_hand = if self.by_hand { ", by hand" } else { "" };
-        let _infallible = writeln!(
-            text,
-            "\n{protocol} {at} {scheduler}{flags}{owner}{quorum}{by_hand}: {active_connections} active, {inactive_connections} inactive, \
-             {connections} connections, {packets} packets, {bytes} bytes"
-        );
-        for server in &self.servers {
-            let at = endpoint(server.address, server.port);
-            let way = match (&server.mac, &server.interface) {
-                _ if server.local => "this host".to_owned(),
-                (Some(mac), Some(interface)) => format!("{mac} on {interface}"),
-                _ => "-".to_owned(),
-            };
-            let _infallible = writeln!(
-                text,
-                "  -> {at:<26} weight {:<5} {:<10} {:>8} active {:>8} inactive {:>10} connections {:>12} packets {:>14} bytes  {way}{}",
-                server.weight,
-                server.state.name(),
-                server.active_connections,
-                server.inactive_connections,
-                server.connections,
-                server.packets,
-                server.bytes,
-                server.remarks()
-            );
+    /// As ipvsadm writes it: `TCP 192.0.2.10:80`, `FWM 3 IPv6`.
+    pub fn name(&self) -> String {
+        let Self { protocol, address, port, .. } = self;
+        match self.fwmark {
+            Some(mark) => format!("{protocol} {mark}{}", if address.is_ipv6() { " IPv6" } else { "" }),
+            None => format!("{protocol} {}", SocketAddr::new(*address, *port)),
         }
-    }
-
-    /// As ipvsadm writes them, and those it does not know.
-    fn flags(&self) -> String {
-        let mut flags = String::new();
-        if let Some(Persistence { timeout_seconds, granularity, expire_quiescent }) = self.persistence {
-            let _infallible = write!(flags, " persistent {timeout_seconds}");
-            _ = match self.address {
-                IpAddr::V4(_) if granularity < 32 => {
-                    let mask = u32::MAX.checked_shl(32 - u32::from(granularity)).unwrap_or(0);
-                    write!(flags, " mask {}", Ipv4Addr::from_bits(mask))
-                }
-                IpAddr::V6(_) if granularity < 128 => write!(flags, " mask {granularity}"),
-                IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
-            };
-            if expire_quiescent {
-                flags.push_str(" expire-quiescent");
-            }
-        }
-        for (is_set, flag) in [(self.one_packet, " ops"), (self.sloppy, " sloppy")] {
-            if is_set {
-                flags.push_str(flag);
-            }
-        }
-        flags
     }
 }
 
 impl RealServer {
-    /// What is said of it only if there is something to say.
-    fn remarks(&self) -> String {
-        let mut remarks = String::new();
-        if self.sorry {
-            remarks.push_str("  sorry server");
-        }
-        if self.by_hand {
-            remarks.push_str("  by hand");
-        }
-        if self.upper_threshold > 0 {
-            let Self { upper_threshold, lower_threshold, .. } = self;
-            let _infallible =
-                write!(remarks, "  at most {upper_threshold} connections, again below {lower_threshold}");
-        }
-        if let Some(reason) = &self.reason {
-            let _infallible = write!(remarks, "  ({reason})");
-        }
-        remarks
+    /// Its address and port: `192.0.2.11:80`.
+    pub fn name(&self) -> String {
+        SocketAddr::new(self.address, self.port).to_string()
     }
 }
 
-fn endpoint(address: IpAddr, port: u16) -> String {
-    std::net::SocketAddr::new(address, port).to_string()
+/// The JSON Schema of what `xlvs status --json` prints.
+pub fn schema() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Status>()
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

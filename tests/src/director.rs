@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
+use crate::events::Events;
 use crate::netns::{Bind, Netns};
 use crate::process::{self, Running};
 use crate::status::Status;
@@ -229,7 +230,7 @@ impl Director {
         if self.pin_dir.exists() {
             traces.push(format!("{} with {:?}", self.pin_dir.display(), self.pins()));
         }
-        let socket = self.state_dir.join("control.sock");
+        let socket = self.socket();
         if socket.exists() {
             traces.push(socket.display().to_string());
         }
@@ -320,6 +321,21 @@ impl Director {
         let mut command = Command::new(&self.binary);
         command.arg("status").args(arguments).arg("--state-dir").arg(&self.state_dir);
         command
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.state_dir.join("control.sock")
+    }
+
+    /// Follows what `xlvs events` tells.
+    ///
+    /// # Errors
+    /// When it does not begin in time.
+    pub fn follow(&self) -> Result<Events> {
+        let mut command = Command::new(&self.binary);
+        command.arg("events").arg("--state-dir").arg(&self.state_dir);
+        Events::follow(command, &self.dir)
     }
 
     /// What `xlvs adm` prints.

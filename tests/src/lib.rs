@@ -13,6 +13,7 @@ pub mod demo;
 mod diagnosis;
 pub mod director;
 pub mod echo;
+pub mod events;
 pub mod family;
 pub mod forge;
 pub mod fragments;

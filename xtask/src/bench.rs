@@ -10,11 +10,13 @@ mod config;
 mod cps;
 mod established;
 mod failover;
+mod metrics;
 mod pool;
 mod report;
 mod rig;
 mod spread;
 mod subject;
+mod threads;
 mod traffic;
 
 use anyhow::Result;
@@ -55,6 +57,8 @@ enum Instead {
     Config(config::Arguments),
     /// For how long a virtual address is not answered when its master dies or stops, beside keepalived (needs root)
     Failover(failover::Arguments),
+    /// What ten scrapes a second cost a daemon with 1000 virtual servers (needs root)
+    Metrics(metrics::Arguments),
 }
 
 /// Sets up, builds, measures and prints the tables.
@@ -69,5 +73,6 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         Some(Instead::Checks(arguments)) => checks::main(arguments),
         Some(Instead::Config(arguments)) => config::main(arguments),
         Some(Instead::Failover(arguments)) => failover::main(arguments),
+        Some(Instead::Metrics(arguments)) => metrics::main(arguments),
     }
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::setup::{self, Level};
 use crate::{build, command, workspace};
 
-/// Sets up, and has the test that compares the page write it.
+/// Sets up, and has the test that compares the pages write them.
 pub(crate) fn main() -> Result<()> {
     let tools = setup::ensure(Level::Build)?;
     // The controller embeds the object, so that not even its tables can be printed without one.

@@ -27,9 +27,10 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     Target { name: "advert", seeds: "fuzz/seeds/advert", longest: 1200 },
     Target { name: "answer", seeds: "fuzz/seeds/answer", longest: 256 },
+    Target { name: "control", seeds: "fuzz/seeds/control", longest: 4096 },
     Target { name: "config", seeds: "lb-userspace/tests/fixtures/seeds", longest: 8192 },
 ];
 

@@ -34,7 +34,7 @@ enum Task {
     Bench(bench::Arguments),
     /// Feed arbitrary bytes to the parsers
     Fuzz(fuzz::Arguments),
-    /// Write docs/configuration.md from the table of keywords
+    /// Write the pages under docs/ that come from the code: keywords, manual pages, schemas
     Docs,
     /// Check formatting, lints, documentation and dependencies
     Lint,

@@ -2,9 +2,11 @@
 
 mod adm;
 mod check;
+mod events;
 mod explain;
 mod keepalived;
 mod log;
+mod pages;
 mod reload;
 mod run;
 mod status;
@@ -13,10 +15,11 @@ use std::{env, io::Write as _, path::Path, path::PathBuf, process::ExitCode, tim
 
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
-use tokio::time::timeout;
+use tokio::{runtime::Runtime, time::timeout};
 
 use crate::io::socket;
 use keepalived::Called;
+pub use pages::manual;
 
 /// LVS and keepalived on XDP: a layer-4 load balancer that forwards in the driver.
 #[derive(Debug, Parser)]
@@ -40,6 +43,16 @@ enum Command {
     Check(check::Arguments),
     /// Show services, real servers and packet counts of a running director.
     Status(status::Arguments),
+    /// Follow what happens in a running director: one JSON object on each line.
+    ///
+    /// Virtual routers that change their state, real servers that go down and come back with the reason, quorums, files that
+    /// were loaded or refused, changes by hand. The first line says that it has begun; who reads too slowly is told by `lost`
+    /// how many events are missing. It ends with the director.
+    Events(events::Arguments),
+    /// Print a script with which a shell completes the command line of xlvs.
+    ///
+    /// For bash: `xlvs completions bash > /etc/bash_completion.d/xlvs`.
+    Completions(pages::Arguments),
     /// Tell what would become of a packet now, and why: service, lease, flow, scheduler, real server, verdict.
     ///
     /// Nothing is sent and nothing changed. The packet is short, whole, and sent to the MAC address of the interface.
@@ -84,14 +97,25 @@ fn asked<T>(
     patience: Duration,
     hint: &str,
 ) -> anyhow::Result<T> {
-    let answer = runtime()?.block_on(async { timeout(patience, question).await });
+    asked_on(&runtime()?, state_dir, question, patience, hint)
+}
+
+/// The same where the answer goes on.
+fn asked_on<T>(
+    runtime: &Runtime,
+    state_dir: &Path,
+    question: impl Future<Output = anyhow::Result<T>>,
+    patience: Duration,
+    hint: &str,
+) -> anyhow::Result<T> {
+    let answer = runtime.block_on(async { timeout(patience, question).await });
     answer.unwrap_or_else(|_| {
         let (socket, seconds) = (socket::path(state_dir), patience.as_secs());
         bail!("{}: no answer for {seconds} s: the daemon is stopped or hangs{hint}", socket.display())
     })
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
@@ -123,6 +147,8 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(&arguments),
             Command::Reload(arguments) => Ok(reload::run(&arguments)),
             Command::Adm(arguments) => adm::run(&arguments),
+            Command::Events(arguments) => events::run(&arguments).map(|()| ExitCode::SUCCESS),
+            Command::Completions(arguments) => pages::completions(&arguments).map(|()| ExitCode::SUCCESS),
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
         }

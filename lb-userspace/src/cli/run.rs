@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -52,6 +53,9 @@ pub(super) struct Arguments {
     /// Flows the table holds at most, rounded up to a power of two; 32 bytes each.
     #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     flow_slots: u32,
+    /// Let monitoring read `http://ADDR:PORT/metrics` (OpenMetrics); PORT alone is that of 127.0.0.1. Who reaches it may read it.
+    #[arg(long, value_name = "[ADDR:]PORT", env = "XLVS_METRICS", value_parser = listener)]
+    metrics: Option<SocketAddr>,
     /// What is logged: error, warn, info, debug, or a filter such as `xlvs::io=debug`. Info, if it is not given.
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -135,6 +139,7 @@ fn direct(
         state_dir,
         pin_dir: arguments.pin_dir,
         flow_slots: arguments.flow_slots,
+        metrics: arguments.metrics,
         debug_bpf: arguments.debug_bpf,
         start,
     };
@@ -143,6 +148,16 @@ fn direct(
     // A name that is being looked up must not keep the process.
     runtime.shutdown_background();
     ended
+}
+
+/// A port of 127.0.0.1, or an address with a port.
+fn listener(word: &str) -> anyhow::Result<SocketAddr> {
+    if let Ok(port) = word.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    word.parse().with_context(|| {
+        format!("{word} is no port and no address with one: 9100, 192.0.2.1:9100, [::]:9100")
+    })
 }
 
 /// Keeps a second daemon out of the state directory for as long as the file is open.
@@ -158,5 +173,22 @@ fn lock(state_dir: &Path) -> anyhow::Result<File> {
             state_dir.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_stay_on_this_host_unless_an_address_is_named() {
+        for (word, address) in
+            [("9100", "127.0.0.1:9100"), ("0.0.0.0:1", "0.0.0.0:1"), ("[::1]:9100", "[::1]:9100")]
+        {
+            assert_eq!(listener(word).unwrap(), address.parse().unwrap());
+        }
+        for wrong in ["", ":9100", "65536", "localhost:9100", "::1:9100x"] {
+            assert!(listener(wrong).is_err(), "{wrong}");
+        }
     }
 }

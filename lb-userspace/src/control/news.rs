@@ -28,6 +28,15 @@ pub enum News {
         /// The RIP.
         server: IpAddr,
     },
+    /// The way to a real server was lost, or found again, or not found at first.
+    Way {
+        /// Of which service.
+        service: ServiceKey,
+        /// The RIP.
+        server: IpAddr,
+        /// Why there is none.
+        lost: Option<String>,
+    },
     /// A check gave a real server another weight.
     Weight {
         /// Of which service.

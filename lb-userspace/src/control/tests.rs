@@ -1,9 +1,12 @@
 //! What happens to a service of three servers.
 
-use lb_common::{layout::Address, sched::Scheduler};
+use lb_common::{
+    layout::{Address, ServerState},
+    sched::Scheduler,
+};
 
 use super::*;
-use crate::plan::WantedServer;
+use crate::{health::Share, plan::WantedServer};
 
 const KEY: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
 
@@ -115,6 +118,26 @@ fn an_unresolved_server_keeps_its_place_and_gets_nothing() {
     assert_eq!(pool(&actions), Some(vec![(2, 0), (1, 2), (0, 1)]));
     assert_eq!(states(&actions), [(2, ServerState::Unresolved as u8)]);
     assert_eq!(pool(&director.handle(&resolved(3))), Some(vec![(2, 3), (1, 2), (0, 1)]));
+}
+
+#[test]
+fn a_way_is_told_of_when_it_is_lost_and_when_it_is_found_again() {
+    let mut director = director(false);
+    director.take_news();
+    let mut told = |way| {
+        director.handle(&Event::Way(rip(3), way));
+        director.take_news()
+    };
+    let lost = |reason: &str| Way::None(reason.to_owned());
+    let news = |lost: Option<&str>| {
+        let lost = lost.map(str::to_owned);
+        vec![News::Way { service: KEY, server: rip(3), lost }]
+    };
+    let found = Way::Through(NextHop { mac: [6; 6], port: 0 });
+    assert_eq!(told(lost("no answer")), news(Some("no answer")));
+    assert_eq!(told(lost("another reason")), []);
+    assert_eq!(told(found.clone()), news(None));
+    assert_eq!(told(Way::Local), [], "another way is a way");
 }
 
 #[test]

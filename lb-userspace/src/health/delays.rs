@@ -10,6 +10,7 @@ const BOUNDS: [u32; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 #[derive(Debug, Default)]
 pub struct Delays {
     classes: [AtomicU64; BOUNDS.len() + 1],
+    microseconds: AtomicU64,
 }
 
 impl Delays {
@@ -17,12 +18,18 @@ impl Delays {
     pub fn note(&self, delay: Duration) {
         let class = BOUNDS.partition_point(|bound| Duration::from_millis(u64::from(*bound)) < delay);
         self.classes[class].fetch_add(1, Ordering::Relaxed);
+        self.microseconds.fetch_add(delay.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// How many there were so far in each class, with its bound in milliseconds; the last has none.
     pub fn counts(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
         let bounds = BOUNDS.into_iter().map(Some).chain([None]);
         bounds.zip(self.classes.iter().map(|class| class.load(Ordering::Relaxed)))
+    }
+
+    /// Their sum in microseconds.
+    pub fn microseconds(&self) -> u64 {
+        self.microseconds.load(Ordering::Relaxed)
     }
 }
 
@@ -38,5 +45,6 @@ mod tests {
         }
         let counts: Vec<_> = delays.counts().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counts, [(Some(1), 2), (Some(2), 1), (Some(50), 1), (Some(1000), 1), (None, 2)]);
+        assert_eq!(delays.microseconds(), 92_052_002);
     }
 }

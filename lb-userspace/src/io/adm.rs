@@ -126,7 +126,7 @@ impl Kept {
         }
     }
 
-    fn rate(&self, whose: Whose) -> Counts {
+    pub(super) fn rate(&self, whose: Whose) -> Counts {
         self.rates.get(&whose).map(Rate::per_second).unwrap_or_default()
     }
 

@@ -6,6 +6,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -30,11 +31,28 @@ const REST: u32 = 3;
 /// Longer than a packet is in the program: a flow that one has just touched is not forgotten.
 const UNDER_WAY: Duration = Duration::from_millis(100);
 
+/// How full the tables of IPv4 and of IPv6 are.
+#[derive(Debug)]
+struct Fill {
+    entries: [AtomicU64; 2],
+    capacities: [u64; 2],
+}
+
+impl Fill {
+    /// Takes note of a pass that was made.
+    fn note(&self, collected: [Collected; 2]) {
+        for (entries, collected) in self.entries.iter().zip(collected) {
+            entries.store(collected.living.into(), Ordering::Relaxed);
+        }
+    }
+}
+
 /// The running thread; it ends with the value.
 #[derive(Debug)]
 pub struct Collector {
     maps: Arc<FlowMaps>,
     running: Option<Sender<Infallible>>,
+    fill: Arc<Fill>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -46,20 +64,34 @@ impl Collector {
     pub fn start(flows: Flows) -> anyhow::Result<Self> {
         let (running, ended) = channel();
         let maps = flows.maps();
+        let capacities = flows.capacities();
+        let fill = Arc::new(Fill { entries: Default::default(), capacities });
+        let noted = Arc::clone(&fill);
         let run = move || {
-            let collected = pass(&flows, |_| true);
-            if let Some(Collected { counted: counted @ 1.., .. }) = collected {
-                info!(counted, "took the connections of an earlier run into the counts");
+            if let Some(collected) = pass(&flows, |_| true) {
+                noted.note(collected);
+                let [v4, v6] = collected;
+                if let Collected { counted: counted @ 1.., .. } = v4.plus(v6) {
+                    info!(counted, "took the connections of an earlier run into the counts");
+                }
             }
-            while let Some(Collected { forgotten, .. }) = paced(&flows, &ended) {
-                debug!(forgotten, "flows expired");
+            while let Some(collected) = paced(&flows, &ended) {
+                noted.note(collected);
+                let [v4, v6] = collected;
+                debug!(forgotten = v4.plus(v6).forgotten, "flows expired");
             }
         };
         let thread = std::thread::Builder::new()
             .name("collector".to_owned())
             .spawn(run)
             .context("starting the thread that collects expired flows")?;
-        Ok(Self { maps, running: Some(running), thread: Some(thread) })
+        Ok(Self { maps, running: Some(running), fill, thread: Some(thread) })
+    }
+
+    /// Entries, as the last pass found them, and room of the tables of IPv4 and of IPv6.
+    pub fn fill(&self) -> [(u64, u64); 2] {
+        let Fill { entries, capacities } = &*self.fill;
+        std::array::from_fn(|family| (entries[family].load(Ordering::Relaxed), capacities[family]))
     }
 
     /// The flow tables, for who reads them.
@@ -79,7 +111,7 @@ impl Drop for Collector {
 }
 
 /// A pass that takes its time; `None` when the collector is to end.
-fn paced(flows: &Flows, ended: &Receiver<Infallible>) -> Option<Collected> {
+fn paced(flows: &Flows, ended: &Receiver<Infallible>) -> Option<[Collected; 2]> {
     let start = Instant::now();
     let mut turn_start = start;
     pass(flows, |done| {
@@ -92,16 +124,17 @@ fn paced(flows: &Flows, ended: &Receiver<Infallible>) -> Option<Collected> {
 }
 
 /// Goes through the table once; `rest`, which is told what part is done, ends it early with false.
-fn pass(flows: &Flows, mut rest: impl FnMut(f64) -> bool) -> Option<Collected> {
-    let mut sum = Collected::default();
+fn pass(flows: &Flows, mut rest: impl FnMut(f64) -> bool) -> Option<[Collected; 2]> {
+    let mut sums = [Collected::default(); 2];
     for turn in turns(flows.rows()) {
         let end = turn.end;
-        sum = sum.plus(flows.collect(turn, now()));
+        let collected = flows.collect(turn, now());
+        sums = [sums[0].plus(collected[0]), sums[1].plus(collected[1])];
         if !rest(end as f64 / flows.rows() as f64) {
             return None;
         }
     }
-    Some(sum)
+    Some(sums)
 }
 
 fn turns(rows: usize) -> impl Iterator<Item = Range<usize>> {

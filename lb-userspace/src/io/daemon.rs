@@ -7,12 +7,12 @@ mod ways;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Instant,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use lb_common::layout::Stats;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -35,6 +35,7 @@ use super::{
     descriptors,
     effective::{Checklist, effective, leases, marks, owned, resting, timeouts},
     links::{self, Link, LinkChange},
+    metrics::Exporter,
     nexthop::{NextHops, Resolution, Resolutions},
     parking::EarlyFragments,
     report,
@@ -69,6 +70,8 @@ pub struct Options {
     pub pin_dir: PathBuf,
     /// Flows that the table holds at most.
     pub flow_slots: u32,
+    /// Where monitoring reads, if it does.
+    pub metrics: Option<SocketAddr>,
     /// The program logs its decisions.
     pub debug_bpf: bool,
     /// Who waits until it is ready.
@@ -114,7 +117,10 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
                     break;
                 }
             },
-            Some((address, resolution)) = inputs.ways.recv() => daemon.way(address, resolution),
+            Some((address, resolution)) = inputs.ways.recv() => {
+                daemon.way(address, resolution);
+                inputs.teller.services_changed(daemon.director.take_news());
+            },
             ruling = inputs.rulings.recv(), if !is_blind => if let Some(ruling) = ruling {
                 daemon.ruling(ruling);
                 inputs.teller.services_changed(daemon.director.take_news());
@@ -202,6 +208,8 @@ struct Daemon {
     early_fragments: Option<EarlyFragments>,
     /// The program's log, where it was asked for.
     log: Option<Forwarding>,
+    /// It ends with the daemon.
+    _exporter: Option<Exporter>,
 }
 
 impl Daemon {
@@ -250,7 +258,10 @@ impl Daemon {
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
-        let asks = socket::listen(&options.state_dir).inspect_err(|_| datapath.stop())?;
+        let (asking, asks) = socket::questions();
+        let exporter = options.metrics.map(|address| Exporter::start(address, asking.clone()));
+        let exporter = exporter.transpose().inspect_err(|_| datapath.stop())?;
+        socket::listen(&options.state_dir, asking).inspect_err(|_| datapath.stop())?;
         let retired = BTreeMap::new();
         let kept = Kept::new(&Sight { director: &director, datapath: &datapath, retired: &retired });
         let mut daemon = Self {
@@ -279,6 +290,7 @@ impl Daemon {
             collector: Some(collector),
             early_fragments: Some(early_fragments),
             log,
+            _exporter: exporter,
         };
         let started = Teller::start(&daemon.config).and_then(|teller| {
             let roles = Roles::start(&daemon.config.vrrp, &daemon.numbers, daemon.datapath.leases())?;
@@ -330,42 +342,15 @@ impl Daemon {
         }
     }
 
-    /// MAC address and MTU are part of the program's constants and an interface made anew has lost the program: all
-    /// these need a new one in its place, which goes on all interfaces at once and so waits until all are there.
-    fn link(&mut self, change: &LinkChange) -> anyhow::Result<()> {
-        let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else {
-            return Ok(());
-        };
-        match &change.link {
-            None => {
-                warn!(interface = %change.name, "is gone; nothing is forwarded through it");
-                self.gone.insert(change.name.clone());
-                return Ok(());
-            }
-            Some(link) => {
-                let was_gone = self.gone.remove(&link.name);
-                if was_gone || (link.index, link.mac, link.mtu) != (known.index, known.mac, known.mtu) {
-                    info!(interface = %link.name, "has another MAC address or MTU or was made anew: the program is put on it again");
-                    *known = link.clone();
-                    self.is_outdated = true;
-                }
-            }
-        }
-        if self.is_outdated && self.gone.is_empty() {
-            self.early_fragments = None;
-            self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
-            self.restart_early_fragments();
-            self.is_outdated = false;
-        }
-        Ok(())
-    }
-
     async fn answer(&mut self, ask: Ask, inputs: &mut Inputs) {
         // A client that went away meanwhile needs no answer.
         match ask {
             Ask::Status(answer) => {
                 let routers = inputs.roles.report().await;
                 let _gone = answer.send(self.status(&routers));
+            }
+            Ask::Events(answer) => {
+                let _gone = answer.send(inputs.teller.follow());
             }
             Ask::Reload(answer) => {
                 let _gone = answer.send(self.reload(inputs).await);

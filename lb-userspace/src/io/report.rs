@@ -14,17 +14,20 @@ use lb_common::{
 use tracing::{info, warn};
 
 use super::{
-    check::Account,
+    adm::Kept,
+    check::{Account, CheckSpec},
     datapath::{Datapath, Mode},
+    effective::Checklist,
     links::Link,
 };
 use crate::{
+    adm::state::Counts,
     config::model::vrrp::VrrpInstance,
     control::{Director, Quorum, RealServer, VirtualService, Way},
     health::Delays,
     plan::{ServiceKey, WantedServer, protocol_name, unmapped},
-    status::{self, Configuration, Persistence, ServerState, Status},
-    vrrp::{Numbers, RouterReport},
+    status::{self, Configuration, Persistence, Rates, ServerState, Status},
+    vrrp::{Numbers, RouterReport, State},
 };
 
 /// What is told about.
@@ -33,16 +36,20 @@ pub(super) struct Subjects<'a> {
     pub(super) datapath: &'a Datapath,
     /// By services, the counts of real servers that are gone.
     pub(super) retired: &'a BTreeMap<ServiceKey, Stats>,
+    pub(super) kept: &'a Kept,
     pub(super) interfaces: &'a [Link],
     pub(super) instances: &'a [VrrpInstance],
     pub(super) numbers: &'a Numbers,
     pub(super) configuration: Configuration,
     /// Services, and real servers of them, that are not as the file says.
     pub(super) by_hand: BTreeSet<(ServiceKey, Option<IpAddr>)>,
+    pub(super) checklist: &'a Checklist,
     pub(super) checks: &'a Account,
     /// How long after a check's ruling the maps were as it wants.
     pub(super) effect: &'a Delays,
     pub(super) routers: &'a [RouterReport],
+    /// Entries and room of the tables of IPv4 and of IPv6; none while nobody collects.
+    pub(super) fill: Option<[(u64, u64); 2]>,
     pub(super) mode: Mode,
     pub(super) since: Instant,
 }
@@ -67,6 +74,7 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
         instances: instances.iter().filter_map(|instance| instance_status(instance, routers)).collect(),
         services: director.services.values().map(|service| service_status(service, subjects)).collect(),
         checks: checks_status(subjects.checks, subjects.effect),
+        flows: flows_status(subjects.fill),
         counters: Counter::ALL
             .iter()
             .map(|counter| (counter.name().to_owned(), counter.of(&counters)))
@@ -80,8 +88,15 @@ fn checks_status(account: &Account, effect: &Delays) -> status::Checks {
         count: account.checks(),
         distinct: account.machines(),
         lateness: delays(account.lateness()),
+        lateness_microseconds: account.lateness().microseconds(),
         effect: delays(effect),
+        effect_microseconds: effect.microseconds(),
     }
+}
+
+fn flows_status(fill: Option<[(u64, u64); 2]>) -> status::Flows {
+    let table = |(entries, capacity)| status::FlowTable { entries, capacity };
+    fill.map_or_else(Default::default, |[ipv4, ipv6]| status::Flows { ipv4: table(ipv4), ipv6: table(ipv6) })
 }
 
 fn instance_status(instance: &VrrpInstance, routers: &[RouterReport]) -> Option<status::Instance> {
@@ -100,7 +115,12 @@ fn instance_status(instance: &VrrpInstance, routers: &[RouterReport]) -> Option<
         lease_milliseconds: router.lease.map(left),
         addresses: instance.owned().map(|owned| owned.address).collect(),
         faults: router.faults.clone(),
-        masterships: router.masterships,
+        masterships: router.transitions.get(&State::Master).copied().unwrap_or_default(),
+        transitions: router
+            .transitions
+            .iter()
+            .map(|(state, count)| (state.name().to_owned(), *count))
+            .collect(),
         adverts_sent: router.sent,
         adverts_received: router.heard,
         adverts_refused: router
@@ -140,10 +160,13 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
         inactive_connections: total_load.inactive,
         packets: total.packets,
         bytes: total.bytes,
+        rates: rates(subjects.kept.rate((key, None))),
         servers: servers
             .map(|((server, wanted), stats)| status::RealServer {
                 port: key.port,
                 by_hand: subjects.by_hand.contains(&(key, Some(server.rip))),
+                rates: rates(subjects.kept.rate((key, Some(server.rip)))),
+                checks: server_checks(key, server, subjects.checklist),
                 ..server_status(server, wanted, *stats, load(server), interfaces)
             })
             .collect(),
@@ -206,6 +229,7 @@ fn server_status(
         local: matches!(server.way(), Way::Local),
         sorry: server.is_sorry(),
         by_hand: false,
+        checks: Vec::new(),
         mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
         interface: interface.map(|link| link.name.clone()),
         connections: stats.connections,
@@ -213,7 +237,20 @@ fn server_status(
         inactive_connections: load.inactive,
         packets: stats.packets,
         bytes: stats.bytes,
+        rates: Rates::default(),
     }
+}
+
+const fn rates(counts: Counts) -> Rates {
+    Rates { connections: counts.connections, packets: counts.in_packets, bytes: counts.in_bytes }
+}
+
+fn server_checks(key: ServiceKey, server: &RealServer, checklist: &Checklist) -> Vec<status::Check> {
+    let check = |spec: &CheckSpec| status::Check {
+        kind: spec.probe.keyword().to_owned(),
+        failure: server.failure(spec.id).map(str::to_owned),
+    };
+    checklist.of((key, server.rip)).iter().map(check).collect()
 }
 
 fn scheduler_flags(Method { scheduler, flags }: Method) -> Vec<String> {

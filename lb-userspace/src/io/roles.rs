@@ -21,6 +21,7 @@ use super::tell::Teller;
 use super::trackers::Trackers;
 use super::vrrp::{Event, Means, Vrrp, Whom};
 use crate::config::model::vrrp::{Vrrp as Config, VrrpInstance};
+use crate::event::What;
 use crate::vrrp::{Input, Numbers, Output, RouterId, RouterReport, State};
 
 /// How long a stop may take beyond the longest interval, and what comes after it, before the daemon ends without its
@@ -213,11 +214,19 @@ impl Roles {
                 } else {
                     info!(instance, %from, priority, "is {to}: {reason}");
                 }
+                teller.event(What::Router {
+                    instance: instance.clone(),
+                    from: from.to_string(),
+                    to: to.to_string(),
+                    priority: *priority,
+                    reason: reason.clone(),
+                });
                 self.standing.insert(*router, (*to, *priority));
                 self.tell(teller, *router, whose, to.name());
             }
             Output::Priority { router, priority } => {
                 info!(instance, priority, "its effective priority changed");
+                teller.event(What::Priority { instance: instance.clone(), priority: *priority });
                 let standing = self.standing.entry(*router).or_default();
                 standing.1 = *priority;
                 match standing.0 {

@@ -1,6 +1,7 @@
 //! The control socket: HTTP over a Unix socket, for the owner of the daemon only.
 
 use std::{
+    fmt::Debug,
     fs::Permissions,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     http::StatusCode,
     routing::{get, post},
+    serve::Listener,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
@@ -27,11 +29,13 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
 };
+use tower_http::limit::RequestBodyLimitLayer;
 use tracing::warn;
 
 use super::{
     connections::{self, Templates},
     datapath::FlowMaps,
+    events::{self, Follower},
 };
 use crate::adm::{Command, Table};
 use crate::explain::{Explanation, Question};
@@ -44,6 +48,8 @@ pub enum Ask {
     Status(oneshot::Sender<Status>),
     /// That the file be read again.
     Reload(oneshot::Sender<Reload>),
+    /// What happens from now on.
+    Events(oneshot::Sender<Follower>),
     /// What ipvsadm lists; what was counted of clients that stay with their servers comes with the question.
     Table(Templates, oneshot::Sender<Table>),
     /// What would become of a packet; the answer says why that cannot be told.
@@ -66,11 +72,16 @@ pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
 }
 
-/// Listens until the returned receiver is dropped. A socket that a killed daemon left is replaced.
+/// Where questions are put, and where they are read.
+pub fn questions() -> (mpsc::Sender<Ask>, mpsc::Receiver<Ask>) {
+    mpsc::channel(QUEUE)
+}
+
+/// Listens until nobody reads the questions any more. A socket that a killed daemon left is replaced.
 ///
 /// # Errors
 /// A directory that cannot be written to.
-pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
+pub fn listen(state_dir: &Path, asks: mpsc::Sender<Ask>) -> anyhow::Result<()> {
     let path = path(state_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -79,23 +90,33 @@ pub fn listen(state_dir: &Path) -> anyhow::Result<mpsc::Receiver<Ask>> {
         _ => {}
     }
     let listener = bind_private(&path).with_context(|| format!("listening on {}", path.display()))?;
-    let (asks, reader) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        if let Err(error) = serve(listener, asks).await {
+            warn!("the control socket ended: {error}");
+        }
+    });
+    Ok(())
+}
+
+/// Answers whoever `listener` takes in, until nobody reads the questions any more.
+///
+/// # Errors
+/// None: it goes on after those of one connection.
+pub async fn serve<L: Listener<Addr: Debug>>(listener: L, asks: mpsc::Sender<Ask>) -> std::io::Result<()> {
     let router = Router::new()
         .route("/status", get(status))
         .route("/reload", post(reload))
+        .route("/events", get(events::answer))
         .route("/table", get(table))
         .route("/table/persistent", get(connections::table))
         .route("/connections", get(connections::connections))
         .route("/changes", post(change))
         .route("/explain", post(explain))
-        .layer(DefaultBodyLimit::max(MAX_CHANGES))
+        .layer(DefaultBodyLimit::disable())
+        // What says that it is longer is refused before it is read.
+        .layer(RequestBodyLimitLayer::new(MAX_CHANGES))
         .with_state(asks);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            warn!("the control socket ended: {error}");
-        }
-    });
-    Ok(reader)
+    axum::serve(listener, router).await
 }
 
 /// Nobody else can connect at any moment: the socket is made under another name and moved when its mode is set.
@@ -138,9 +159,17 @@ pub(super) async fn answered<T>(
     asks: &mpsc::Sender<Ask>,
     ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
 ) -> Result<Json<T>, StatusCode> {
+    put(asks, ask).await.map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// Puts a question to the loop; no answer when it has ended.
+pub(super) async fn put<T>(
+    asks: &mpsc::Sender<Ask>,
+    ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
+) -> Option<T> {
     let (answer, waiting) = oneshot::channel();
-    asks.send(ask(answer)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    waiting.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    asks.send(ask(answer)).await.ok()?;
+    waiting.await.ok()
 }
 
 /// Asks the daemon of `state_dir` for its status.

@@ -1,12 +1,14 @@
-//! Owns whom the outside is told of a change: scripts and FIFOs, and mail. Refuses to decide what a change is.
+//! Owns whom the outside is told of a change: scripts and FIFOs, mail, and who follows events. Refuses to decide what a change is.
 
 mod services;
 
 use crate::alert::Router;
 use crate::config::Config;
 use crate::config::model::vrrp::{SyncGroup, VrrpInstance};
+use crate::event::What;
 
 use self::services::Services;
+use super::events::{Events, Follower};
 use super::mail::Mailer;
 use super::notify::{Notification, Notifier, Subject};
 
@@ -16,6 +18,7 @@ pub(super) struct Teller {
     notifier: Notifier,
     mailer: Mailer,
     services: Services,
+    events: Events,
 }
 
 impl Teller {
@@ -26,7 +29,12 @@ impl Teller {
     /// Outside of a runtime.
     pub(super) fn start(config: &Config) -> anyhow::Result<Self> {
         let notifier = Notifier::start(&config.vrrp.globals)?;
-        let teller = Self { notifier, mailer: Mailer::start(config)?, services: Services::new(config) };
+        let teller = Self {
+            notifier,
+            mailer: Mailer::start(config)?,
+            services: Services::new(config),
+            events: Events::default(),
+        };
         teller.check(config);
         Ok(teller)
     }
@@ -37,6 +45,16 @@ impl Teller {
         self.mailer.change(config);
         self.services = Services::new(config);
         self.check(config);
+    }
+
+    /// What happens from now on, for a reader.
+    pub(super) fn follow(&self) -> Follower {
+        self.events.follow()
+    }
+
+    /// Tells who follows events, and nobody else.
+    pub(super) fn event(&self, what: What) {
+        self.events.tell(what);
     }
 
     /// Waits for scripts, FIFOs and mail, in bounded time.
@@ -55,6 +73,7 @@ impl Teller {
     /// That all members of a group went into `state`.
     pub(super) fn group_changed(&self, group: &SyncGroup, state: &'static str) {
         let name = group.name.clone();
+        self.event(What::Group { group: name.clone(), to: state.to_owned() });
         self.mailer.router_changed(Router::Group(&name), state, group.smtp_alert);
         let notification = Notification { subject: Subject::Group, name, state, priority: 0 };
         self.notifier.notify(notification, &group.notify);

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The checks of real servers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checks {
     /// How many are made.
     pub count: usize,
@@ -13,12 +14,27 @@ pub struct Checks {
     pub distinct: usize,
     /// How long after their moment the probes began.
     pub lateness: Vec<Delay>,
+    /// The sum of that, in microseconds.
+    #[serde(default)]
+    pub lateness_microseconds: u64,
     /// How long after a check's verdict the data plane was as it wants.
     pub effect: Vec<Delay>,
+    /// The sum of that, in microseconds.
+    #[serde(default)]
+    pub effect_microseconds: u64,
+}
+
+/// A check of a real server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// Its keyword in the configuration: `TCP_CHECK`.
+    pub kind: String,
+    /// Why the server is out because of it; nothing while it passes, and before its first result without `alpha`.
+    pub failure: Option<String>,
 }
 
 /// How often something took so long; the bounds ascend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delay {
     /// Milliseconds that it took at most, and more than the bound before; no bound for what is above all.
     pub within: Option<u32>,
@@ -29,7 +45,7 @@ pub struct Delay {
 impl Checks {
     /// A paragraph for people, if there are checks.
     pub(super) fn to_text(&self) -> String {
-        let Self { count, distinct, lateness, effect } = self;
+        let Self { count, distinct, lateness, effect, .. } = self;
         if *count == 0 {
             return String::new();
         }
@@ -77,7 +93,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_no_checks() {
-        let some = Checks { count: 3, distinct: 2, lateness: delays([5, 0, 0]), effect: Vec::new() };
+        let some = Checks { count: 3, distinct: 2, lateness: delays([5, 0, 0]), ..Checks::default() };
         assert_eq!(some.to_text(), "\n3 checks, made as 2; 99 % begun within 1 ms\n");
         assert_eq!(Checks { count: 0, ..some }.to_text(), "");
     }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The configuration in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Configuration {
     /// The file it was read from, which may have changed since.
     pub file: String,
@@ -13,12 +14,15 @@ pub struct Configuration {
     pub seconds: u64,
     /// How often it replaced another.
     pub reloads: u64,
+    /// How many reloads failed.
+    #[serde(default)]
+    pub failures: u64,
     /// What came of the last reload, if it failed.
     pub failure: Option<Failure>,
 }
 
 /// A reload that failed: nothing of it is in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// When, in seconds from then to now.
     pub seconds: u64,
@@ -79,8 +83,13 @@ mod tests {
     #[test]
     fn a_failure_is_told_below_what_is_in_force() {
         let failure = Failure { seconds: 3, is_in_file: true, reason: "k.conf:7: no".to_owned() };
-        let configuration =
-            Configuration { file: "k.conf".to_owned(), seconds: 60, reloads: 2, failure: Some(failure) };
+        let configuration = Configuration {
+            file: "k.conf".to_owned(),
+            seconds: 60,
+            reloads: 2,
+            failures: 1,
+            failure: Some(failure),
+        };
         assert_eq!(
             configuration.to_text(),
             "k.conf is in force for 60 s\n  the reload 3 s ago failed and changed nothing: k.conf:7: no\n"

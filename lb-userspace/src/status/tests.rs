@@ -1,4 +1,4 @@
-use super::*;
+use super::{sample::status, *};
 
 #[test]
 fn the_screen_names_what_an_operator_asks_for() {
@@ -10,7 +10,9 @@ fn the_screen_names_what_an_operator_asks_for() {
         "VI_1 BACKUP for 9 s: priority 99, VRID 51 on eth1, 10.0.0.100; master is 10.0.0.3",
         "changes together with the sync group both",
         "adverts refused: 2, its checksum is wrong",
-        "TCP 10.0.0.100:80 rr, not master of VI_1",
+        "TCP 10.0.0.100:80 rr, not master of VI_1: 17 active, 41 inactive, 3 connections, 12 packets, 900 bytes; \
+         1 connections/s, 4 packets/s, 300 bytes/s",
+        "58 of 1024 places in the table of IPv4",
         "down",
         "17 active       41 inactive",
         "at most 100 connections, again below 75  (connection refused)",
@@ -108,81 +110,35 @@ fn what_a_daemon_of_an_earlier_version_tells_is_shown() {
         assert!(service.remove(name).is_some(), "{name}");
     }
     let server = service["servers"][0].as_object_mut().expect("a server");
-    for name in ["upper_threshold", "lower_threshold", "sorry", "by_hand"] {
+    for name in ["upper_threshold", "lower_threshold", "sorry", "by_hand", "checks"] {
         assert!(server.remove(name).is_some(), "{name}");
     }
     assert!(serde_json::from_value::<Status>(json).is_ok());
 }
 
-fn status() -> Status {
-    let server = RealServer {
-        address: IpAddr::from([10, 0, 0, 1]),
-        port: 80,
-        weight: 1,
-        upper_threshold: 100,
-        lower_threshold: 75,
-        state: ServerState::Down,
-        reason: Some("connection refused".into()),
-        eligible: false,
-        local: false,
-        sorry: false,
-        by_hand: false,
-        mac: Some("02:00:00:00:00:01".into()),
-        interface: Some("eth1".into()),
-        connections: 3,
-        active_connections: 17,
-        inactive_connections: 41,
-        packets: 12,
-        bytes: 900,
+#[test]
+fn each_check_is_shown_where_one_of_several_fails() {
+    let check =
+        |kind: &str, failure: Option<&str>| Check { kind: kind.into(), failure: failure.map(Into::into) };
+    let text = |checks: &[Check]| {
+        let mut status = status();
+        status.services[0].servers[0].checks = checks.to_vec();
+        status.to_text()
     };
-    Status {
-        version: "1.2.3".into(),
-        pid: 7,
-        uptime_seconds: 60,
-        mode: "native".into(),
-        configuration: Configuration { file: "k.conf".into(), seconds: 60, reloads: 1, failure: None },
-        interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
-        instances: vec![Instance {
-            name: "VI_1".into(),
-            group: Some("both".into()),
-            interface: "eth1".into(),
-            virtual_router_id: 51,
-            state: "BACKUP".into(),
-            seconds: 9,
-            priority: 99,
-            master: Some(IpAddr::from([10, 0, 0, 3])),
-            source: None,
-            lease_milliseconds: None,
-            addresses: vec![IpAddr::from([10, 0, 0, 100])],
-            faults: Vec::new(),
-            masterships: 0,
-            adverts_sent: 0,
-            adverts_received: 9,
-            adverts_refused: BTreeMap::from([("checksum".into(), 2)]),
-        }],
-        services: vec![Service {
-            address: IpAddr::from([10, 0, 0, 100]),
-            port: 80,
-            protocol: "TCP".into(),
-            fwmark: None,
-            scheduler: "rr".into(),
-            scheduler_flags: Vec::new(),
-            persistence: None,
-            one_packet: false,
-            sloppy: false,
-            instance: Some("VI_1".into()),
-            active: false,
-            quorum: 1,
-            quorum_lost: false,
-            by_hand: false,
-            connections: 3,
-            active_connections: 17,
-            inactive_connections: 41,
-            packets: 12,
-            bytes: 900,
-            servers: vec![server],
-        }],
-        checks: Checks::default(),
-        counters: BTreeMap::from([("forwarded_tx".into(), 12), ("answer_ttl".into(), 0)]),
-    }
+    let failing = check("HTTP_GET", Some("HTTP status 503, wanted 200-299"));
+    let both = text(&[check("TCP_CHECK", None), failing.clone()]);
+    assert!(
+        both.contains("\n     TCP_CHECK passes\n     HTTP_GET fails: HTTP status 503, wanted 200-299\n"),
+        "{both}"
+    );
+    assert!(!text(&[failing]).contains("HTTP_GET"), "the server's reason says it");
+    assert!(!text(&[check("TCP_CHECK", None), check("PING_CHECK", None)]).contains("passes"));
+}
+
+#[test]
+fn colours_are_only_where_they_are_asked_for() {
+    let status = status();
+    assert!(!status.to_text().contains('\x1b'));
+    let styled = status.to_styled();
+    assert!(styled.contains("\x1b[1m\x1b[31mdown      \x1b[0m"), "{styled}");
 }

@@ -33,6 +33,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Initialize, Self::Backup, Self::Master, Self::Fault];
+
     /// As notify scripts get it.
     pub const fn name(self) -> &'static str {
         match self {

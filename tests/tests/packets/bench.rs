@@ -213,7 +213,8 @@ impl Bench {
     /// Collects what will be over when nothing has come for so many seconds.
     pub(crate) fn collect_in(&self, seconds: u32) -> anyhow::Result<Collected> {
         let flows = self.flows()?;
-        Ok(flows.collect(0..flows.rows(), tick()? + ticks(seconds) + 1))
+        let [v4, v6] = flows.collect(0..flows.rows(), tick()? + ticks(seconds) + 1);
+        Ok(v4.plus(v6))
     }
 
     /// Changes the timeout of a state.

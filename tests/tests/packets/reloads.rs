@@ -89,7 +89,7 @@ fn another_program_goes_on_with_flows_loads_counts_cursors_and_leases() {
         [((1, 0), 1), ((2, 0), 2)]
     );
     let flows = running.datapath.flows().expect("maps");
-    let collected = flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
+    let [collected, _] = flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
     assert_eq!((collected.counted, collected.forgotten), (0, 0), "nothing needed counting");
     assert_eq!([1, 2, 3].map(|client| running.to(&tcp(client, flag::ACK))), [Some(2), Some(1), Some(2)]);
     assert_eq!(
@@ -118,7 +118,7 @@ fn another_program_with_larger_maps_counts_the_same_connections() {
     running.replace(running.datapath.settings().clone(), &next).expect("it is replaced");
     assert_eq!(running.connections(2), 2, "counts are copied");
     let flows = running.datapath.flows().expect("maps");
-    let collected = flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
+    let [collected, _] = flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
     assert_eq!((collected.counted, running.load(1), running.load(2)), (3, (1, 0), (2, 0)));
     running.stop();
 }

@@ -3,6 +3,7 @@
 
 mod belongings;
 mod changes;
+mod events;
 mod families;
 mod fencing;
 mod flood;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use lb_tests::director::Director;
 use lb_tests::status::{Delay, Status};
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::report::machine;
 use super::spread::Spread;
+use super::threads::{self, Turns, turns};
 
 /// Real servers of one virtual server.
 const POOL: usize = 50;
@@ -91,13 +92,6 @@ struct Figures {
     left: Vec<Duration>,
 }
 
-/// A thread's time on a processor, and its time waiting for one.
-#[derive(Clone, Copy, Default)]
-struct Turns {
-    worked: Duration,
-    waited: Duration,
-}
-
 fn measure(lab: &Lab, servers: usize, span: Duration) -> Result<Figures> {
     let director = &lab.director;
     let (before, status) = (turns(director)?, director.status()?);
@@ -106,15 +100,10 @@ fn measure(lab: &Lab, servers: usize, span: Duration) -> Result<Figures> {
     let (after, span) = (turns(director)?, start.elapsed());
     let lateness = since(&status.checks.lateness, &director.status()?.checks.lateness);
     let memory = resident(director)?;
-    let threads = after.into_iter().map(|(name, Turns { worked, waited })| {
-        let earlier = before.get(&name).copied().unwrap_or_default();
-        let worked = worked.saturating_sub(earlier.worked);
-        (name, Turns { worked, waited: waited.saturating_sub(earlier.waited) })
-    });
     let status: Status = director.status()?;
     let left = die(lab)?;
     let effect = since(&status.checks.effect, &director.status()?.checks.effect);
-    Ok(Figures { servers, span, threads: threads.collect(), memory, lateness, effect, left })
+    Ok(Figures { servers, span, threads: threads::between(&before, after), memory, lateness, effect, left })
 }
 
 /// Has some addresses swallow what comes; says when each was taken out.
@@ -245,27 +234,6 @@ fn classes(delays: &[Delay]) -> String {
     };
     let classes: Vec<String> = delays.iter().filter(|delay| delay.count > 0).map(class).collect();
     classes.join(", ")
-}
-
-/// What each of the daemon's threads did so far; those of one name together.
-fn turns(director: &Director) -> Result<BTreeMap<String, Turns>> {
-    let pid = director.pid().context("no daemon")?;
-    let mut threads = BTreeMap::<String, Turns>::new();
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = thread?.path();
-        let name = fs::read_to_string(path.join("comm"))?.trim().to_owned();
-        // Nanoseconds on a processor, nanoseconds waiting for one, and how often.
-        let schedstat = fs::read_to_string(path.join("schedstat"))?;
-        let mut nanos =
-            schedstat.split_whitespace().map_while(|word| word.parse().ok()).map(Duration::from_nanos);
-        let (Some(worked), Some(waited)) = (nanos.next(), nanos.next()) else {
-            bail!("{} is not as expected: {schedstat}", path.join("schedstat").display())
-        };
-        let turns = threads.entry(name).or_default();
-        turns.worked += worked;
-        turns.waited += waited;
-    }
-    Ok(threads)
 }
 
 /// The daemon's resident memory, in kilobytes.

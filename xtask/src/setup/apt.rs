@@ -15,7 +15,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_MARK: &str = "# written by `cargo xtask setup` while it installs packages";
 
 /// Packages that bring a service of the same name.
-const SERVICES: [&str; 5] = ["nginx", "nsd", "keepalived", "opensmtpd", "ipvsadm"];
+const SERVICES: [&str; 6] = ["nginx", "nsd", "keepalived", "opensmtpd", "ipvsadm", "prometheus"];
 
 /// The package manager; refreshes its lists once, and only when something must be installed.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("nsd", "nsd"),
     ("openssl", "openssl"),
     ("ping", "iputils-ping"),
+    ("promtool", "prometheus"),
     ("smtpd", "opensmtpd"),
     ("tcpdump", "tcpdump"),
     ("wrk", "wrk"),

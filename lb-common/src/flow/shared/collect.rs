@@ -23,13 +23,19 @@ pub struct Collected {
     pub forgotten: u32,
     /// Flows of another era that were taken into the counts.
     pub counted: u32,
+    /// Flows and templates that are left.
+    pub living: u32,
 }
 
 impl Collected {
     /// The sum of two.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self { forgotten: self.forgotten + other.forgotten, counted: self.counted + other.counted }
+        Self {
+            forgotten: self.forgotten + other.forgotten,
+            counted: self.counted + other.counted,
+            living: self.living + other.living,
+        }
     }
 }
 
@@ -47,6 +53,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
             if !state.is_living() {
                 continue;
             }
+            collected.living += 1;
             let is_gone = self.maps.generation(control.server()) != Some(control.generation());
             let timeout = self.timeout(timeouts, control);
             let is_over = is_over(self.seen(slot), now, timeout);
@@ -63,6 +70,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
             if is_gone || is_over {
                 let won = self.end(slot, control, control.in_state(State::Free));
                 collected.forgotten += u32::from(won);
+                collected.living -= u32::from(won);
                 continue;
             }
             if !state.is_template() {

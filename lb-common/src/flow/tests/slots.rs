@@ -114,7 +114,11 @@ fn a_flow_of_a_removed_server_is_in_nobodys_load() {
     table.forget(&table.find(&key(1), 77).expect("still there"));
     table.insert(&key(2), flow(6, State::Udp), table.find(&key(2), 77), 100);
     assert_eq!((world.load(5), world.load(6)), ((0, 0), (0, 1)));
-    assert_eq!(table.collect(100), Collected { forgotten: 1, counted: 0 }, "it is of no use to anybody");
+    assert_eq!(
+        table.collect(100),
+        Collected { forgotten: 1, counted: 0, living: 1 },
+        "it is of no use to anybody"
+    );
     assert_eq!(world.load(5), (0, 0));
 }
 
@@ -134,10 +138,10 @@ fn what_is_over_is_collected_and_nothing_else() {
     for (client, (state, seen)) in (1..).zip(fill) {
         table.insert(&key(client), flow(client, state), None, seen);
     }
-    assert_eq!(table.collect(now), Collected { forgotten: 2, counted: 0 });
+    assert_eq!(table.collect(now), Collected { forgotten: 2, counted: 0, living: 2 });
     assert_eq!([1, 2, 3, 4].map(|client| table.find(&key(client), 77).is_some()), [true, false, false, true]);
     assert_eq!([1, 2, 3, 4].map(|server| world.load(server)), [(1, 0), (0, 0), (0, 0), (0, 1)]);
-    assert_eq!(table.collect(now), Collected::default());
+    assert_eq!(table.collect(now), Collected { living: 2, ..Collected::default() });
 }
 
 #[test]
@@ -156,9 +160,9 @@ fn a_new_daemon_counts_what_an_earlier_one_left() {
     assert_eq!(new.load(5), (0, 1), "its first change counts it");
     after.forget(&hit(4));
     assert_eq!(new.load(5), (0, 1), "what was never counted is not subtracted");
-    assert_eq!(after.collect(101), Collected { forgotten: 0, counted: 2 });
+    assert_eq!(after.collect(101), Collected { forgotten: 0, counted: 2, living: 3 });
     assert_eq!(new.load(5), (0, 3));
-    assert_eq!(after.collect(101), Collected::default(), "once");
+    assert_eq!(after.collect(101), Collected { living: 3, ..Collected::default() }, "once");
     after.end_all();
     assert!(new.is_empty());
 }

@@ -7,6 +7,7 @@ use tracing::info;
 use super::{Daemon, Inputs};
 use crate::{
     adm::{self, Command, Table},
+    event::What,
     io::{
         adm::{Kept, Sight},
         connections::Templates,
@@ -45,6 +46,7 @@ impl Daemon {
             for change in &reload.changes {
                 info!("by hand: {change}");
             }
+            inputs.teller.event(What::ByHand { changes: reload.changes });
         }
         let (kept, sight) = self.kept_and_sight();
         for command in commands {

@@ -19,6 +19,7 @@ use crate::{
     adm,
     config::Config,
     control::{Director, Event, News, RealServer, Way},
+    event::What,
     io::{
         check::Credentials,
         collector::Collector,
@@ -41,12 +42,13 @@ const LOGGED: usize = 50;
 pub(super) struct InForce {
     since: Instant,
     reloads: u64,
+    failures: u64,
     failed: Option<(Instant, Failure)>,
 }
 
 impl InForce {
     pub(super) fn now() -> Self {
-        Self { since: Instant::now(), reloads: 0, failed: None }
+        Self { since: Instant::now(), reloads: 0, failures: 0, failed: None }
     }
 
     /// For the status of this moment.
@@ -59,12 +61,14 @@ impl InForce {
             file: source.path().display().to_string(),
             seconds: self.since.elapsed().as_secs(),
             reloads: self.reloads,
+            failures: self.failures,
             failure,
         }
     }
 
     fn note(&mut self, reload: &Reload, is_another: bool) {
         self.failed = reload.failure.clone().map(|failure| (Instant::now(), failure));
+        self.failures += u64::from(reload.failure.is_some());
         if reload.failure.is_none() && is_another {
             self.since = Instant::now();
             self.reloads += 1;
@@ -105,6 +109,7 @@ impl Daemon {
         };
         self.in_force.note(&reload, is_another);
         log(&reload, begin.elapsed());
+        inputs.teller.event(told(&reload, self.source.path().display().to_string()));
         reload
     }
 
@@ -340,6 +345,17 @@ fn persistent(director: &Director) -> Vec<(u16, ServiceKey, Policy)> {
 
 fn failed(reason: String, is_in_file: bool) -> Reload {
     Reload { failure: Some(Failure { seconds: 0, is_in_file, reason }), ..Reload::default() }
+}
+
+/// What those are told who follow events.
+fn told(reload: &Reload, file: String) -> What {
+    let Reload { changes, warnings, replaced, failure, .. } = reload.clone();
+    match failure {
+        Some(Failure { is_in_file: in_file, reason, .. }) => {
+            What::ConfigurationRefused { file, in_file, reason }
+        }
+        None => What::ConfigurationLoaded { file, changes, warnings, replaced },
+    }
 }
 
 fn log(reload: &Reload, took: Duration) {

@@ -2,15 +2,54 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
+use anyhow::Context as _;
 use lb_common::layout::NextHop;
 use tokio::{sync::mpsc, time::timeout_at};
+use tracing::{info, warn};
 
+use super::Daemon;
 use crate::{
     config::Config,
     control::Way,
-    io::{links::Link, nexthop::Resolution, source::Source},
+    io::{
+        links::{Link, LinkChange},
+        nexthop::Resolution,
+        source::Source,
+    },
     plan::Wanted,
 };
+
+impl Daemon {
+    /// MAC address and MTU are part of the program's constants and an interface made anew has lost the program: all
+    /// these need a new one in its place, which goes on all interfaces at once and so waits until all are there.
+    pub(super) fn link(&mut self, change: &LinkChange) -> anyhow::Result<()> {
+        let Some(known) = self.interfaces.iter_mut().find(|link| link.name == change.name) else {
+            return Ok(());
+        };
+        match &change.link {
+            None => {
+                warn!(interface = %change.name, "is gone; nothing is forwarded through it");
+                self.gone.insert(change.name.clone());
+                return Ok(());
+            }
+            Some(link) => {
+                let was_gone = self.gone.remove(&link.name);
+                if was_gone || (link.index, link.mac, link.mtu) != (known.index, known.mac, known.mtu) {
+                    info!(interface = %link.name, "has another MAC address or MTU or was made anew: the program is put on it again");
+                    *known = link.clone();
+                    self.is_outdated = true;
+                }
+            }
+        }
+        if self.is_outdated && self.gone.is_empty() {
+            self.early_fragments = None;
+            self.datapath.replace(&self.interfaces).context("replacing the XDP program")?;
+            self.restart_early_fragments();
+            self.is_outdated = false;
+        }
+        Ok(())
+    }
+}
 
 /// How long a start waits for the real servers' MAC addresses.
 const FIRST_RESOLUTION: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use lb_common::{
-    flow::{Bucket, Collected, Host, Key, Key4, Key6, Maps, Over, Shared, TemplateForm, Timeouts},
+    flow::{Bucket, Collected, Host, Key, Key4, Key6, Maps, Over, SLOTS, Shared, TemplateForm, Timeouts},
     hash::Keys,
     layout::{Load, Policy, Server, ServerInfo},
 };
@@ -116,16 +116,21 @@ impl Flows {
         self.maps.rows()
     }
 
+    /// For how many flows of IPv4 and of IPv6 there is room.
+    pub fn capacities(&self) -> [u64; 2] {
+        [self.maps.v4.rows(), self.maps.v6.rows()].map(|rows| (rows * SLOTS) as u64)
+    }
+
     /// Forgets the flows in `rows` that are over at the tick `now`, and counts those of an earlier daemon. A pass goes
-    /// through all rows in their order.
-    pub fn collect(&self, rows: Range<usize>, now: u32) -> Collected {
+    /// through all rows in their order. What was done is told of IPv4 and of IPv6.
+    pub fn collect(&self, rows: Range<usize>, now: u32) -> [Collected; 2] {
         let FlowMaps { v4, v6, rows: beside } = &*self.maps;
         let (first, second) = self.maps.parts(&rows);
         let collected = collect((v4, &self.suspects4), beside, first, now);
         if second.is_empty() {
-            return collected;
+            return [collected, Collected::default()];
         }
-        collected.plus(collect((v6, &self.suspects6), beside, second, now))
+        [collected, collect((v6, &self.suspects6), beside, second, now)]
     }
 }
 

@@ -69,6 +69,11 @@ impl Checklist {
         ids
     }
 
+    /// Those of a real server, in the order of the configuration.
+    pub(crate) fn of(&self, server: (ServiceKey, IpAddr)) -> &[CheckSpec] {
+        self.by_server.get(&server).map_or(&[], Vec::as_slice)
+    }
+
     /// All of them.
     pub(crate) fn specs(&self) -> impl Iterator<Item = &CheckSpec> {
         self.by_server.values().flatten()

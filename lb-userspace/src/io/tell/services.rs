@@ -2,7 +2,7 @@
 //! the same servers and checks.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tracing::{info, warn};
 
@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::config::model::vrrp::Command;
 use crate::config::model::{Quorum, RealServer, VirtualServer};
 use crate::control::{Director, News, Quorum as Standing};
+use crate::event::{Cause, What};
 use crate::io::effective;
 use crate::plan::ServiceKey;
 
@@ -66,7 +67,8 @@ fn log(news: &News) {
         News::Weight { service, server, from, to } => {
             info!(%server, %service, from, to, "a check gives another weight");
         }
-        News::Added { .. } | News::Removed { .. } => {}
+        // Of ways the loop has said it.
+        News::Way { .. } | News::Added { .. } | News::Removed { .. } => {}
         News::Quorum { service, is_up, sorry, rule, .. } => {
             if *is_up {
                 info!(%service, rule, "the quorum is gained");
@@ -82,11 +84,50 @@ fn log(news: &News) {
     }
 }
 
+/// What those are told who follow events.
+fn events(news: &News) -> Vec<What> {
+    let server = |service: &ServiceKey, server: &IpAddr| {
+        (service.to_string(), SocketAddr::new(*server, service.port).to_string())
+    };
+    match news {
+        News::Check { service, server: address, is_up, reason, is_whole } => {
+            let (service, server) = server(service, address);
+            let reason = (!is_up).then(|| reason.clone());
+            let check = What::Check {
+                service: service.clone(),
+                server: server.clone(),
+                passes: *is_up,
+                reason: reason.clone(),
+            };
+            let whole = What::Server { service, server, up: *is_up, cause: Cause::Check, reason };
+            if *is_whole { vec![check, whole] } else { vec![check] }
+        }
+        News::Way { service, server: address, lost } => {
+            let (service, server) = server(service, address);
+            let (up, reason) = (lost.is_none(), lost.clone());
+            vec![What::Server { service, server, up, cause: Cause::Way, reason }]
+        }
+        News::Weight { service, server: address, from, to } => {
+            let (service, server) = server(service, address);
+            vec![What::Weight { service, server, from: *from, to: *to }]
+        }
+        News::Quorum { service, is_up, sorry, rule, .. } => {
+            let sorry = sorry.map(|sorry| server(service, &sorry).1);
+            vec![What::Quorum { service: service.to_string(), held: *is_up, sorry, rule: rule.clone() }]
+        }
+        // The configuration that they come and go with is told.
+        News::Added { .. } | News::Removed { .. } => Vec::new(),
+    }
+}
+
 impl Teller {
     /// That real servers or quorums changed.
     pub(in crate::io) fn services_changed(&self, news: Vec<News>) {
         for news in news {
             log(&news);
+            for what in events(&news) {
+                self.event(what);
+            }
             match news {
                 News::Check { service, server, is_up, reason, is_whole } => {
                     let why = if is_up {
@@ -101,7 +142,7 @@ impl Teller {
                         self.notify_of_server(service, server, true);
                     }
                 }
-                News::Weight { .. } => {}
+                News::Weight { .. } | News::Way { .. } => {}
                 News::Removed { service, server } => {
                     self.server_changed(service, server, false, "Removing", true);
                 }

@@ -21,8 +21,8 @@ pub struct RouterReport {
     pub state: State,
     /// Since when it is in it.
     pub since: Instant,
-    /// How often it became master.
-    pub masterships: u64,
+    /// How often it went into each state.
+    pub transitions: BTreeMap<State, u64>,
     /// Its effective priority.
     pub priority: u8,
     /// The address it sends from.
@@ -59,7 +59,7 @@ impl Routers {
                     group: router.group.and_then(|group| Some(self.groups.get(&group)?.name.clone())),
                     state: router.state,
                     since: router.since,
-                    masterships: router.masterships,
+                    transitions: router.transitions.clone(),
                     priority: machine.priority(),
                     source: router.source,
                     master: machine.master(),

@@ -37,7 +37,7 @@ pub(super) struct Router {
     pub(super) state: State,
     pub(super) since: Instant,
     /// How often it became master.
-    pub(super) masterships: u64,
+    pub(super) transitions: BTreeMap<State, u64>,
     /// Its master-down timer has run out, and it waits for those of its group.
     pub(super) held: bool,
     /// Addresses by the interface they are announced on.
@@ -131,7 +131,7 @@ impl Router {
             heir: None,
             state: machine.state(),
             since: now,
-            masterships: 0,
+            transitions: BTreeMap::new(),
             held: false,
             lanes: lanes(instance, interface),
             spacing: Spacing {
@@ -188,7 +188,7 @@ impl Router {
         if from != to {
             self.state = to;
             self.since = now;
-            self.masterships += u64::from(to == State::Master);
+            *self.transitions.entry(to).or_default() += 1;
         }
         // A master that was heard, or a lower priority, puts the timer off.
         self.held &= to == State::Backup && self.machine.next_deadline().is_some_and(|at| at <= now);

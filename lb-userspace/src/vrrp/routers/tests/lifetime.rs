@@ -186,7 +186,7 @@ fn the_report_says_how_a_router_stands() {
         group: Some("VG".to_owned()),
         state: State::Backup,
         since: began,
-        masterships: 0,
+        transitions: BTreeMap::from([(State::Backup, 1)]),
         priority: 100,
         source: Some(ip(OWN)),
         master: Some(ip(PEER)),
@@ -199,7 +199,7 @@ fn the_report_says_how_a_router_stands() {
     assert_eq!(backup, expected);
     node.run(3 * SECOND);
     let master = node.routers.report().swap_remove(0);
-    assert_eq!((master.state, master.masterships, master.master), (State::Master, 1, None));
+    assert_eq!((master.state, &master.transitions[&State::Master], master.master), (State::Master, &1, None));
     assert!(master.sent > 0 && master.lease > Some(node.now));
     node.interface("eth2", false);
     let reports = node.routers.report();

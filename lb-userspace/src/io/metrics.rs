@@ -1,0 +1,176 @@
+//! Owns the listener that monitoring reads from, on a thread of its own. Refuses to count: it asks the daemon's loop for the
+//! status, as `xlvs status` does, and at most once in two seconds.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore, mpsc, oneshot},
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::socket::{self, Ask};
+use crate::metrics::{Format, Metrics};
+
+/// Connections at the same time; who comes beyond them waits in the kernel.
+const CONNECTIONS: usize = 8;
+/// How long one may take from its beginning to its end: there is one request in each.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Who asks again within this time gets the same page.
+const FRESH: Duration = Duration::from_secs(2);
+/// The longest head of a request, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+
+/// The thread; it ends with the value.
+#[derive(Debug)]
+pub(super) struct Exporter {
+    running: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Exporter {
+    /// Listens in the network namespace of the caller.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on.
+    pub(super) fn start(address: SocketAddr, asks: mpsc::Sender<Ask>) -> anyhow::Result<Self> {
+        let what = || format!("--metrics {address}: this cannot be listened on");
+        let listener = std::net::TcpListener::bind(address).with_context(what)?;
+        listener.set_nonblocking(true).with_context(what)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().with_context(what)?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener).with_context(what)?
+        };
+        info!("metrics are at http://{}/metrics", listener.local_addr().with_context(what)?);
+        let (running, ended) = oneshot::channel::<Infallible>();
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, Arc::new(Source::new(asks)), PATIENCE) => {}
+                    _ = ended => {}
+                }
+            });
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(work).with_context(what)?;
+        Ok(Self { running: Some(running), thread: Some(thread) })
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        drop(self.running.take());
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so on stderr.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, source: Arc<Source>, patience: Duration) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("metrics: no connection can be taken: {error}");
+                sleep(FRESH).await;
+                continue;
+            }
+        };
+        let source = Arc::clone(&source);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, &source));
+            let connection = http1::Builder::new()
+                .keep_alive(false)
+                .max_buf_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(stream), service);
+            // Who breaks off or is too slow has himself to blame.
+            let _late_or_broken = timeout(patience, connection).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, source: &Source) -> Result<Response<Full<Bytes>>, Infallible> {
+    let said = |status, text: &'static str| {
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        response
+    };
+    if request.uri().path() != "/metrics" {
+        return Ok(said(StatusCode::NOT_FOUND, "the metrics are at /metrics\n"));
+    }
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let mut response = said(StatusCode::METHOD_NOT_ALLOWED, "");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(response);
+    }
+    let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accept.collect::<Vec<_>>().join(","));
+    let Some(page) = source.page(format).await else {
+        return Ok(said(StatusCode::SERVICE_UNAVAILABLE, "the director is stopping\n"));
+    };
+    let mut response = Response::new(Full::new(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    Ok(response)
+}
+
+/// Where pages come from.
+#[derive(Debug)]
+struct Source {
+    asks: mpsc::Sender<Ask>,
+    last: Mutex<Option<Reading>>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    at: Instant,
+    metrics: Metrics,
+    pages: Vec<(Format, Bytes)>,
+}
+
+impl Source {
+    fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, last: Mutex::new(None) }
+    }
+
+    /// A page that is fresh, unless the daemon's loop has ended.
+    async fn page(&self, format: Format) -> Option<Bytes> {
+        let mut last = self.last.lock().await;
+        if last.as_ref().is_none_or(|reading| reading.at.elapsed() >= FRESH) {
+            let status = socket::put(&self.asks, Ask::Status).await?;
+            *last = Some(Reading { at: Instant::now(), metrics: Metrics::of(status), pages: Vec::new() });
+        }
+        let reading = last.as_mut()?;
+        if let Some((_, page)) = reading.pages.iter().find(|(of, _)| *of == format) {
+            return Some(page.clone());
+        }
+        let page = Bytes::from(reading.metrics.page(format));
+        reading.pages.push((format, page.clone()));
+        Some(page)
+    }
+}
+
+#[cfg(test)]
+mod tests;
