@@ -195,6 +195,9 @@ pub struct RealServer {
     /// Its checks in the order of the configuration.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// The weight that `xlvs undrain` gives back, while it is drained.
+    #[serde(default)]
+    pub draining: Option<u16>,
     /// Its or its gateway's MAC address.
     pub mac: Option<String>,
     /// The interface towards it.

@@ -333,9 +333,14 @@ impl Director {
     /// # Errors
     /// When it does not begin in time.
     pub fn follow(&self) -> Result<Events> {
+        Events::follow(self.subcommand("events"), &self.dir)
+    }
+
+    /// The command line of another of `xlvs`'s commands, on this director.
+    pub fn subcommand(&self, name: &str) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("events").arg("--state-dir").arg(&self.state_dir);
-        Events::follow(command, &self.dir)
+        command.arg(name).arg("--state-dir").arg(&self.state_dir);
+        command
     }
 
     /// What `xlvs adm` prints.

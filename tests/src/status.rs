@@ -172,6 +172,8 @@ pub struct Server {
     pub sorry: bool,
     /// Made or changed by hand.
     pub by_hand: bool,
+    /// The weight it gets back, while it is drained.
+    pub draining: Option<u16>,
     /// Its link-layer address.
     pub mac: Option<String>,
     /// The interface it is reached through.

@@ -2,12 +2,13 @@
 //!
 //! One rule: what a reload finds changed in the file is as the file says; everything else stays as it was made by hand. What
 //! can be made by hand is that a service or a real server is there, a service's scheduler, persistence and flags, a real
-//! server's weight and limits, and the timeouts. All else is the file's.
+//! server's weight and limits, that it is drained, and the timeouts. All else is the file's.
 
+mod drain;
 mod said;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use self::said::{Handled, Share};
 use super::command::{Command, Listing, View};
@@ -42,6 +43,27 @@ pub enum Impossible {
     /// The sorry server.
     #[error("{0} is the sorry server of that service: change sorry_server in the configuration file")]
     Sorry(IpAddr),
+    /// A service to drain a real server of.
+    #[error("there is no service {asked}; there are: {there}")]
+    NoService {
+        /// What was asked for.
+        asked: Selector,
+        /// All there are.
+        there: String,
+    },
+    /// A real server to drain.
+    #[error("the service {service} has no real server {asked}; it has: {there}")]
+    NoServer {
+        /// The service.
+        service: Selector,
+        /// What was asked for.
+        asked: SocketAddr,
+        /// Its real servers.
+        there: String,
+    },
+    /// A real server that is not drained.
+    #[error("{0} is not drained: its weight is {1}")]
+    NotDrained(SocketAddr, u16),
 }
 
 /// Whether a command is one that this version can follow, whatever there is.
@@ -92,6 +114,8 @@ pub fn change(config: &mut Config, file: &Config, command: &Command) -> Result<(
                 remove(&mut services[place], server.address)?;
             }
         }
+        Command::Drain(id, server) => drain::drain(services, selector(*id), *server)?,
+        Command::Undrain(id, server) => drain::undrain(services, selector(*id), *server)?,
         Command::SetTimeouts(Timeouts { tcp, tcp_fin, udp }) => {
             let now = &mut config.timeouts;
             for (time, asked) in [(&mut now.tcp, tcp), (&mut now.tcp_fin, tcp_fin), (&mut now.udp, udp)] {
@@ -237,6 +261,7 @@ fn put(
         address,
         port: service.selector.port(),
         weight: Weight::default(),
+        drained: None,
         forwarding: model::Forwarding::Dr,
         checkers: Vec::new(),
         inhibit_on_failure: false,

@@ -23,6 +23,10 @@ pub enum Command {
     DeleteServer(ServiceId, ServerId),
     /// `-L`, `-l` and no argument at all
     List(Listing),
+    /// `xlvs drain`, which ipvsadm does not have: no new connections, until it is undrained
+    Drain(ServiceId, ServerId),
+    /// `xlvs undrain`: the weight of before
+    Undrain(ServiceId, ServerId),
     /// `-Z`, of one service or of all
     Zero(Option<ServiceId>),
     /// `--set`; 0 leaves one as it is

@@ -50,7 +50,8 @@ fn source(text: &str) -> Result<SocketAddr, String> {
     text.parse().or_else(alone).map_err(|_| "neither an address nor an address and a port".to_owned())
 }
 
-fn protocol(text: &str) -> Result<Protocol, String> {
+/// A service's protocol by its name.
+pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
     let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     let found = all.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(text));
     found.ok_or_else(|| "tcp, udp or sctp".to_owned())

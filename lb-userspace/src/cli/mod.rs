@@ -2,6 +2,7 @@
 
 mod adm;
 mod check;
+mod drain;
 mod events;
 mod explain;
 mod keepalived;
@@ -57,6 +58,12 @@ enum Command {
     ///
     /// Nothing is sent and nothing changed. The packet is short, whole, and sent to the MAC address of the interface.
     Explain(explain::Arguments),
+    /// Give a real server no new connections, and with --wait wait until its flows are over; `undrain` gives its weight back.
+    ///
+    /// Exit codes: 0, done; 1, there is no such real server, or no answer; 3, the time of --wait is over and flows are left.
+    Drain(drain::Arguments),
+    /// Give a real server that was drained the weight back that it had.
+    Undrain(drain::Undrain),
     /// Speak ipvsadm's command line: what lists and saves, `xlvs adm -ln`; -h tells the rest.
     Adm(adm::Arguments),
 }
@@ -149,6 +156,8 @@ pub fn main() -> ExitCode {
             Command::Adm(arguments) => adm::run(&arguments),
             Command::Events(arguments) => events::run(&arguments).map(|()| ExitCode::SUCCESS),
             Command::Completions(arguments) => pages::completions(&arguments).map(|()| ExitCode::SUCCESS),
+            Command::Drain(arguments) => drain::run(&arguments),
+            Command::Undrain(arguments) => drain::undrain(&arguments),
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
         }

@@ -43,6 +43,7 @@ pub(super) fn read(
         address,
         port,
         weight: outer.weights.of(None),
+        drained: None,
         forwarding: outer.forwarding,
         checkers: Vec::new(),
         inhibit_on_failure: outer.inhibit_on_failure,

@@ -22,6 +22,7 @@ pub struct RealServer {
     pub weight: u16,
     pub(super) inhibit_on_failure: bool,
     pub(super) is_sorry: bool,
+    is_drained: bool,
     /// It is its turn to get connections: a real server's while there is a quorum or no sorry server, and the sorry server's
     /// while there is none.
     pub(super) is_called: bool,
@@ -48,6 +49,7 @@ impl RealServer {
             weight: wanted.weight,
             inhibit_on_failure: wanted.inhibit_on_failure,
             is_sorry: wanted.is_sorry,
+            is_drained: wanted.is_drained,
             is_called: !wanted.is_sorry,
             failures: wanted
                 .alpha
@@ -111,8 +113,11 @@ impl RealServer {
         if self.failures.is_empty() && self.is_called { self.wanted_weight() } else { 0 }
     }
 
-    /// The weight configured, with what its checks add to it.
+    /// The weight configured, with what its checks add to it; none while it is drained.
     pub fn wanted_weight(&self) -> u16 {
+        if self.is_drained {
+            return 0;
+        }
         let configured = i64::from(self.weight);
         let more = self.shares.values().map(|share| match share {
             Share::To(weight) => i64::from(*weight) - configured,

@@ -199,6 +199,7 @@ fn wanted(
             alpha: checkers().zip(&numbers).filter_map(is_alpha).collect(),
             checks: numbers,
             is_sorry: false,
+            is_drained: server.drained.is_some(),
         }
     });
     let servers = servers.chain(service.sorry.as_ref().map(sorry)).collect();

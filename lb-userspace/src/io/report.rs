@@ -44,6 +44,8 @@ pub(super) struct Subjects<'a> {
     /// Services, and real servers of them, that are not as the file says.
     pub(super) by_hand: BTreeSet<(ServiceKey, Option<IpAddr>)>,
     pub(super) checklist: &'a Checklist,
+    /// Real servers that are drained, with the weight that they get back.
+    pub(super) draining: BTreeMap<(ServiceKey, IpAddr), u16>,
     pub(super) checks: &'a Account,
     /// How long after a check's ruling the maps were as it wants.
     pub(super) effect: &'a Delays,
@@ -167,6 +169,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
                 by_hand: subjects.by_hand.contains(&(key, Some(server.rip))),
                 rates: rates(subjects.kept.rate((key, Some(server.rip)))),
                 checks: server_checks(key, server, subjects.checklist),
+                draining: subjects.draining.get(&(key, server.rip)).copied(),
                 ..server_status(server, wanted, *stats, load(server), interfaces)
             })
             .collect(),
@@ -230,6 +233,7 @@ fn server_status(
         sorry: server.is_sorry(),
         by_hand: false,
         checks: Vec::new(),
+        draining: None,
         mac: hop.map(|hop| hop.mac.map(|byte| format!("{byte:02x}")).join(":")),
         interface: interface.map(|link| link.name.clone()),
         connections: stats.connections,

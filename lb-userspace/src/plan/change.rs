@@ -103,7 +103,9 @@ fn of_service(old: &Wanted, new: &Wanted, changes: &mut Vec<Change>) {
                 if old.weight != server.weight {
                     others.push(Change::Weight(key, server.rip, old.weight, server.weight));
                 }
-                if *server != (WantedServer { weight: server.weight, ..old.clone() }) {
+                if *server
+                    != (WantedServer { weight: server.weight, is_drained: server.is_drained, ..old.clone() })
+                {
                     others.push(Change::Server(key, server.rip));
                 }
             }

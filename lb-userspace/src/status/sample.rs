@@ -17,6 +17,7 @@ pub(crate) fn status() -> Status {
         local: false,
         sorry: false,
         by_hand: false,
+        draining: None,
         checks: vec![Check { kind: "TCP_CHECK".into(), failure: Some("connection refused".into()) }],
         mac: Some("02:00:00:00:00:01".into()),
         interface: Some("eth1".into()),

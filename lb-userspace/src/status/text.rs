@@ -231,6 +231,9 @@ impl RealServer {
         if self.by_hand {
             remarks.push_str("  by hand");
         }
+        if let Some(weight) = self.draining {
+            let _infallible = write!(remarks, "  draining, weight {weight} before");
+        }
         if self.upper_threshold > 0 {
             let Self { upper_threshold, lower_threshold, .. } = self;
             let _infallible =

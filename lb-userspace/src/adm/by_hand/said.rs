@@ -116,14 +116,15 @@ fn granularity(service: &Service) -> Result<Option<Granularity>, Impossible> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     weight: Weight,
+    drained: Option<Weight>,
     upper_threshold: u32,
     lower_threshold: u32,
 }
 
 impl Share {
     pub(super) const fn of(server: &RealServer) -> Self {
-        let RealServer { weight, upper_threshold, lower_threshold, .. } = *server;
-        Self { weight, upper_threshold, lower_threshold }
+        let RealServer { weight, drained, upper_threshold, lower_threshold, .. } = *server;
+        Self { weight, drained, upper_threshold, lower_threshold }
     }
 
     pub(super) fn of_command(server: &Server) -> Result<Self, Impossible> {
@@ -132,6 +133,7 @@ impl Share {
         }
         Ok(Self {
             weight: Weight(u16::try_from(server.weight).map_err(|_| Impossible::Weight)?),
+            drained: None,
             upper_threshold: server.upper_threshold,
             lower_threshold: server.lower_threshold,
         })
@@ -140,6 +142,8 @@ impl Share {
     pub(super) fn merge(self, now: Self, after: Self) -> Self {
         Self {
             weight: pick(self.weight, now.weight, after.weight),
+            // Another weight of the file ends a drain, as it ends any weight by hand.
+            drained: now.drained.filter(|_| self.weight == after.weight),
             upper_threshold: pick(self.upper_threshold, now.upper_threshold, after.upper_threshold),
             lower_threshold: pick(self.lower_threshold, now.lower_threshold, after.lower_threshold),
         }
@@ -147,6 +151,7 @@ impl Share {
 
     pub(super) const fn put(self, server: &mut RealServer) {
         server.weight = self.weight;
+        server.drained = self.drained;
         server.upper_threshold = self.upper_threshold;
         server.lower_threshold = self.lower_threshold;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::adm::state::ServerId;
 use crate::adm::{Nameless, Table, parse};
 use crate::config::model::{Granularity, Scheduler};
 
@@ -269,4 +270,70 @@ fn what_cannot_be_forwarded_to_gives_way_to_what_can() {
     assert!(service.is_available());
     let pool: Vec<_> = service.pool().map(|server| (server.address, server.weight)).collect();
     assert_eq!(pool, [(IpAddr::from([10, 0, 0, 1]), Weight(3))]);
+}
+
+fn drain(
+    config: &mut Config,
+    make: fn(ServiceId, ServerId) -> Command,
+    port: u16,
+    last: u8,
+) -> Result<(), Impossible> {
+    let address = IpAddr::from([10, 0, 0, 100]);
+    let id = ServiceId::Address { protocol: model::Protocol::Tcp, address, port };
+    let server = ServerId { address: IpAddr::from([10, 0, 0, last]), port };
+    change(config, &Config::default(), &make(id, server))
+}
+
+#[test]
+fn a_drained_server_gets_its_weight_back() {
+    let before = file("lb_algo rr", &[(1, 7), (2, 0)]);
+    let mut now = before.clone();
+    for _twice in 0..2 {
+        assert_eq!(drain(&mut now, Command::Drain, 80, 1), Ok(()));
+        assert_eq!(shown(&now), [(EIGHTY.to_owned(), "rr", vec![(1, 0), (2, 0)])]);
+    }
+    let (selector, rip) = (now.virtual_servers[0].selector, |last| IpAddr::from([10, 0, 0, last]));
+    assert_eq!(made_by_hand(&before, &now), [(selector, Some(rip(1)))]);
+    let again = merge(&before, &now, before.clone());
+    assert_eq!(
+        again.virtual_servers[0].real_servers[0].drained,
+        Some(Weight(7)),
+        "the file says what it said"
+    );
+
+    let mut back = again;
+    assert_eq!(drain(&mut back, Command::Undrain, 80, 1), Ok(()));
+    assert_eq!((shown(&back), made_by_hand(&before, &back)), (shown(&before), Vec::new()));
+    let at = SocketAddr::new(rip(1), 80);
+    assert_eq!(drain(&mut back, Command::Undrain, 80, 1), Err(Impossible::NotDrained(at, 7)));
+    assert_eq!(drain(&mut back, Command::Drain, 80, 2), Ok(()), "one without a weight is drained too");
+    assert_eq!(made_by_hand(&before, &back), [(selector, Some(rip(2)))]);
+}
+
+#[test]
+fn another_weight_ends_a_drain() {
+    let before = file("lb_algo rr", &[(1, 7)]);
+    let mut now = before.clone();
+    assert_eq!(drain(&mut now, Command::Drain, 80, 1), Ok(()));
+    let changed = merge(&before, &now, file("lb_algo rr", &[(1, 3)]));
+    let server = &changed.virtual_servers[0].real_servers[0];
+    assert_eq!((server.weight, server.drained), (Weight(3), None), "by the file");
+    let edited = after(now, &["-e -t 10.0.0.100:80 -r 10.0.0.1:80 -w 4"]);
+    let server = &edited.virtual_servers[0].real_servers[0];
+    assert_eq!((server.weight, server.drained), (Weight(4), None), "by ipvsadm");
+}
+
+#[test]
+fn what_is_not_there_to_drain_is_told_with_what_is() {
+    let mut config = file("lb_algo rr\n sorry_server 10.0.0.9 80", &[(1, 7), (2, 1)]);
+    let before = config.clone();
+    let mut said =
+        |port, last| drain(&mut config, Command::Drain, port, last).map_err(|error| error.to_string());
+    let no_service = "there is no service 10.0.0.100 81 TCP; there are: 10.0.0.100 80 TCP";
+    assert_eq!(said(81, 1), Err(no_service.to_owned()));
+    let no_server =
+        "the service 10.0.0.100 80 TCP has no real server 10.0.0.3:80; it has: 10.0.0.1:80, 10.0.0.2:80";
+    assert_eq!(said(80, 3), Err(no_server.to_owned()));
+    assert!(said(80, 9).is_err_and(|error| error.contains("sorry server")));
+    assert_eq!(config, before);
 }

@@ -198,6 +198,8 @@ pub struct RealServer {
     pub port: u16,
     /// Its share of new connections.
     pub weight: Weight,
+    /// The weight it gets back when it is no longer drained by hand, while its weight is 0 for that.
+    pub drained: Option<Weight>,
     /// How a packet is handed to it.
     pub forwarding: Forwarding,
     /// Its checks: it is up while all of them pass.

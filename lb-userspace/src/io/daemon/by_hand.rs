@@ -1,12 +1,17 @@
 //! Changes by hand: ipvsadm's commands become a configuration, which is put into force as a file's is.
 
-use std::{collections::BTreeSet, fmt::Display, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    net::IpAddr,
+};
 
 use tracing::info;
 
 use super::{Daemon, Inputs};
 use crate::{
     adm::{self, Command, Table},
+    config::model::VirtualServer,
     event::What,
     io::{
         adm::{Kept, Sight},
@@ -59,6 +64,16 @@ impl Daemon {
     pub(super) fn by_hand(&self) -> BTreeSet<(ServiceKey, Option<IpAddr>)> {
         let made = adm::made_by_hand(&self.file, &self.config);
         made.into_iter().map(|(selector, server)| (effective::key(selector), server)).collect()
+    }
+
+    /// Real servers that are drained, with the weight that they get back.
+    pub(super) fn draining(&self) -> BTreeMap<(ServiceKey, IpAddr), u16> {
+        let of_service = |service: &VirtualServer| {
+            let key = effective::key(service.selector);
+            let drained = service.pool().filter_map(|server| Some((server.address, server.drained?.0)));
+            drained.map(|(address, weight)| ((key, address), weight)).collect::<Vec<_>>()
+        };
+        self.config.served().flat_map(of_service).collect()
     }
 
     /// Takes a part of a sample for what ipvsadm tells of rates.

@@ -26,6 +26,7 @@ impl Daemon {
             configuration: self.in_force.configuration(&self.source),
             by_hand: self.by_hand(),
             checklist: &self.checklist,
+            draining: self.draining(),
             checks: self.checks.account(),
             effect: &self.effect,
             routers,
