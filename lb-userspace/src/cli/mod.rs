@@ -2,6 +2,7 @@
 
 mod adm;
 mod check;
+mod doctor;
 mod drain;
 mod events;
 mod explain;
@@ -64,6 +65,10 @@ enum Command {
     Drain(drain::Arguments),
     /// Give a real server that was drained the weight back that it had.
     Undrain(drain::Undrain),
+    /// Look at this machine and its neighbours, and tell what is wrong with the command that mends it. Changes nothing.
+    ///
+    /// Exit codes: 0, nothing is wrong, or there are warnings only; 1, there is a fault, or it cannot be looked at.
+    Doctor(doctor::Arguments),
     /// Speak ipvsadm's command line: what lists and saves, `xlvs adm -ln`; -h tells the rest.
     Adm(adm::Arguments),
 }
@@ -158,6 +163,7 @@ pub fn main() -> ExitCode {
             Command::Completions(arguments) => pages::completions(&arguments).map(|()| ExitCode::SUCCESS),
             Command::Drain(arguments) => drain::run(&arguments),
             Command::Undrain(arguments) => drain::undrain(&arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Explain(arguments) => explain::run(&arguments),
             Command::Status(arguments) => status::run(&arguments).map(|()| ExitCode::SUCCESS),
         }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Where the configuration is if nobody says so.
-const USUAL_FILE: &str = "/etc/keepalived/keepalived.conf";
+pub(super) const USUAL_FILE: &str = "/etc/keepalived/keepalived.conf";
 
 /// What `xlvs run` takes.
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ pub mod connections;
 pub mod daemon;
 pub mod datapath;
 mod descriptors;
+pub mod doctor;
 pub mod drain;
 mod effective;
 pub mod events;

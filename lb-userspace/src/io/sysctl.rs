@@ -13,6 +13,11 @@ pub(super) fn get(family: &str, interface: &str, setting: &str) -> io::Result<i6
     text.trim().parse().map_err(io::Error::other)
 }
 
+/// A setting below `/proc/sys/net`, such as `ipv4/ip_forward`, if this namespace shows one that is a number.
+pub(super) fn of_net(setting: &str) -> Option<i64> {
+    fs::read_to_string(format!("/proc/sys/net/{setting}")).ok()?.trim().parse().ok()
+}
+
 /// Changes a setting, if it has another value; the value it had.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
     MacVlanMode,
 };
 use rtnetlink::packet_route::neighbour::{
@@ -17,7 +17,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use super::VRRP_PROTOCOL;
-use super::facts::{HostAddress, HostRoute, HostRule, Macvlan, Neighbour, NeighbourState, Route};
+use super::facts::{HostAddress, HostRoute, HostRule, LinkDetail, Macvlan, Neighbour, NeighbourState, Route};
 use crate::config::model::vrrp::{Family, RouteKind};
 use crate::io::links::{Carrier, Link};
 
@@ -59,6 +59,26 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+/// A link with what stands above, below and on it.
+pub(super) fn link_detail(message: &LinkMessage) -> Option<LinkDetail> {
+    let (mut below, mut elsewhere, mut controller, mut program) = (None, None, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Link(index) => below = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(number) => elsewhere = Some(*number),
+            LinkAttribute::Controller(index) => controller = Some(*index),
+            LinkAttribute::Xdp(told) => {
+                program = told.iter().find_map(|attribute| match attribute {
+                    LinkXdp::ProgId(id) => Some(*id),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    Some(LinkDetail { link: link(message)?, below, elsewhere, controller, program })
 }
 
 /// A macvlan interface, or nothing for another kind.

@@ -107,6 +107,20 @@ pub(crate) struct HostRule {
     pub(crate) table: u32,
 }
 
+/// A link with what stands above, below and on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkDetail {
+    pub(crate) link: Link,
+    /// The index of the link below it, or of the other end of a veth.
+    pub(crate) below: Option<u32>,
+    /// The number of the namespace where that is, if it is another.
+    pub(crate) elsewhere: Option<i32>,
+    /// The index of the bridge or bond whose port it is.
+    pub(crate) controller: Option<u32>,
+    /// The number of the XDP program on it.
+    pub(crate) program: Option<u32>,
+}
+
 /// A macvlan interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Macvlan {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
 };
@@ -14,12 +15,15 @@ use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::task::JoinHandle;
 
-use super::facts::{Neighbour, Route, Snapshot};
+use super::facts::{LinkDetail, Neighbour, Route, Snapshot};
 use super::{Error, decode};
 use crate::io::links::Link;
 
 /// The kernel answers in microseconds; longer means that the answer was lost.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Of `linux/if_link.h`: the namespace a question is about (Linux 4.20).
+const IFLA_TARGET_NETNSID: u16 = 46;
 
 /// A socket for questions.
 pub(crate) struct Requests {
@@ -66,6 +70,30 @@ impl Requests {
             links.extend(decode::link(&message));
         }
         Ok(links)
+    }
+
+    /// All links of the namespace with what stands above, below and on them.
+    pub(crate) async fn link_details(&self) -> Result<Vec<LinkDetail>, Error> {
+        let pick = |answer| match answer {
+            RouteNetlinkMessage::NewLink(message) => decode::link_detail(&message),
+            _ => None,
+        };
+        let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        patiently(self.list("list links", question, pick)).await
+    }
+
+    /// The name of a link in another namespace, which this one knows by that number.
+    pub(crate) async fn name_elsewhere(&self, namespace: i32, index: u32) -> Result<Option<String>, Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        let number = DefaultNla::new(IFLA_TARGET_NETNSID, namespace.to_ne_bytes().to_vec());
+        message.attributes.push(LinkAttribute::Other(number));
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(message));
+        request.header.flags = NLM_F_REQUEST;
+        match patiently(self.ask("show a link of another namespace", request)).await? {
+            Some(RouteNetlinkMessage::NewLink(message)) => Ok(decode::link(&message).map(|link| link.name)),
+            _ => Ok(None),
+        }
     }
 
     async fn neighbours(&self) -> Result<Vec<Neighbour>, Error> {

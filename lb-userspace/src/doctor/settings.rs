@@ -1,0 +1,27 @@
+//! The kernel's settings for IPv4.
+
+use super::facts::{Facts, Host, Interface};
+use super::{Check, Mend, Said, Severity};
+
+pub(super) const OF_INTERFACES: &[Check<Interface>] = &[("rp-filter", reverse_path)];
+
+pub(super) const OF_HOST: &[Check<Host>] = &[("ip-forward", forwarding)];
+
+/// With several interfaces packets come by one whose answer leaves by another.
+fn reverse_path(interface: &Interface, facts: &Facts) -> Said {
+    if interface.setting("rp_filter") != 1 || facts.used().nth(1).is_none() {
+        return None;
+    }
+    let text = "it drops packets whose answer would leave by another interface (rp_filter 1)";
+    let mend =
+        Mend::here(format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", interface.name.replace('.', "/")));
+    Some((Severity::Warning, text.to_owned(), mend))
+}
+
+/// What the program passes to the stack for an address that is not here would go out again.
+fn forwarding(host: &Host, facts: &Facts) -> Said {
+    let has_v4 = facts.addresses.iter().any(|address| address.address.is_ipv4());
+    let text = "it forwards packets that are not for it (ip_forward): what the program leaves to it for a virtual address of another node is sent on, perhaps in circles; xlvs needs no ip_forward";
+    let mend = || Mend::here("sysctl -w net.ipv4.ip_forward=0");
+    (host.forwards && has_v4).then(|| (Severity::Warning, text.to_owned(), mend()))
+}

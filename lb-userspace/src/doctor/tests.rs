@@ -1,0 +1,1 @@
+//! Each check finds its fault, and a healthy director has none.

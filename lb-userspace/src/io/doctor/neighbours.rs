@@ -1,0 +1,92 @@
+//! Asks neighbours who has an address, by packet sockets, and listens for a while.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::{
+    io::frames::{self, FrameSocket},
+    neighbour_probe,
+};
+
+/// How often each address is asked for, and how long answers are waited for after that.
+const ROUNDS: u32 = 3;
+const ROUND: Duration = Duration::from_millis(300);
+
+/// An interface by which neighbours are asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    /// Its number.
+    pub(super) index: u32,
+    /// Its MAC address.
+    pub(super) mac: [u8; 6],
+    /// An address of this host on the link, for questions in IPv6.
+    pub(super) own: Option<Ipv6Addr>,
+}
+
+/// Who says on that link that one of `addresses` is his. Takes about a second, and blocks.
+pub(super) fn ask(asking: &Asking, addresses: &[IpAddr]) -> io::Result<BTreeSet<(IpAddr, [u8; 6])>> {
+    let sender = FrameSocket::open()?;
+    let sockets =
+        [libc::ETH_P_ARP, libc::ETH_P_IPV6].map(|protocol| listening(asking.index, protocol as u16));
+    let mut found = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        for address in addresses {
+            match (address, asking.own) {
+                (IpAddr::V4(v4), _) => sender.send(asking.index, &neighbour_probe::arp(*v4, asking.mac))?,
+                (IpAddr::V6(v6), Some(own)) => {
+                    sender.send(asking.index, &neighbour_probe::solicitation(*v6, own, asking.mac))?;
+                }
+                (IpAddr::V6(_), None) => {}
+            }
+        }
+        let end = Instant::now() + ROUND;
+        while Instant::now() < end {
+            for socket in &sockets {
+                hear(
+                    socket.as_ref().map_err(|error| io::Error::from(error.kind()))?,
+                    addresses,
+                    end,
+                    &mut found,
+                )?;
+            }
+        }
+    }
+    found.retain(|(_, mac)| *mac != asking.mac);
+    Ok(found)
+}
+
+fn listening(index: u32, protocol: u16) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::PACKET, Type::RAW.cloexec(), None)?;
+    socket.bind(&frames::place(index, protocol, [0; 6]))?;
+    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    Ok(socket)
+}
+
+/// Takes what has come, and waits for a moment for more.
+fn hear(
+    socket: &Socket,
+    addresses: &[IpAddr],
+    end: Instant,
+    found: &mut BTreeSet<(IpAddr, [u8; 6])>,
+) -> io::Result<()> {
+    let mut buffer = [0; 128];
+    while Instant::now() < end {
+        match io::Read::read(&mut &*socket, &mut buffer) {
+            Ok(length) => {
+                let answer = neighbour_probe::answer(&buffer[..length]);
+                found.extend(answer.filter(|(address, _)| addresses.contains(address)));
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
