@@ -333,14 +333,22 @@ impl Director {
     /// # Errors
     /// When it does not begin in time.
     pub fn follow(&self) -> Result<Events> {
-        Events::follow(self.subcommand("events"), &self.dir)
+        Events::follow(self.subcommand("events")?, &self.dir)
     }
 
-    /// The command line of another of `xlvs`'s commands, on this director.
-    pub fn subcommand(&self, name: &str) -> Command {
-        let mut command = Command::new(&self.binary);
+    /// The command line of another of `xlvs`'s commands, inside the namespace.
+    ///
+    /// # Errors
+    /// When the namespace is gone.
+    pub fn subcommand(&self, name: &str) -> Result<Command> {
+        let mut command = self.netns.command(&self.binary)?;
         command.arg(name).arg("--state-dir").arg(&self.state_dir);
-        command
+        Ok(command)
+    }
+
+    /// The `xlvs` that it runs.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// What `xlvs adm` prints.

@@ -22,7 +22,7 @@ pub struct RealServer {
     pub weight: u16,
     pub(super) inhibit_on_failure: bool,
     pub(super) is_sorry: bool,
-    is_drained: bool,
+    pub(super) is_drained: bool,
     /// It is its turn to get connections: a real server's while there is a quorum or no sorry server, and the sorry server's
     /// while there is none.
     pub(super) is_called: bool,

@@ -15,7 +15,9 @@ pub(super) fn answers(address: &VirtualAddress, facts: &Facts) -> Vec<Finding> {
     let at = address.address;
     let mut told = Vec::new();
     for answer in &address.answers {
-        let server = facts.servers.iter().find(|server| has(server, answer));
+        let mut servers: Vec<_> = facts.servers.iter().filter(|server| has(server, answer)).collect();
+        servers.sort_by_key(|server| server.address.is_ipv4() != at.is_ipv4());
+        let server = servers.first().copied();
         let mac = answer.mac.map(|byte| format!("{byte:02x}")).join(":");
         let interface = &answer.interface;
         let found = match server {
@@ -30,7 +32,7 @@ pub(super) fn answers(address: &VirtualAddress, facts: &Facts) -> Vec<Finding> {
                 } else {
                     format!("ip -6 address flush to {at}/128; ip -6 address add {at}/128 dev lo nodad")
                 };
-                ("real-server-arp", text, Mend::on(rip.to_string(), command))
+                ("real-server-arp", text, Some(Mend::on(rip.to_string(), command)))
             }
             None if address.held.is_some() => {
                 let text = format!(
@@ -69,7 +71,7 @@ fn unclaimed(address: &VirtualAddress, facts: &Facts) -> Said {
     let text = "no host has it and no vrrp_instance owns it: unless a router has a route for it, its packets go nowhere";
     let (prefix, more) = if at.is_ipv4() { ("32", "") } else { ("128", " preferred_lft 0") };
     let command = format!("ip address add {at}/{prefix} dev {}{more}", interface.name);
-    Some((Severity::Warning, text.to_owned(), Mend::here(command)))
+    Some((Severity::Warning, text.to_owned(), Some(Mend::here(command))))
 }
 
 /// A director that has the address on `lo`, to be a real server too, must not answer for it while another is master.
@@ -81,5 +83,5 @@ fn own_arp(address: &VirtualAddress, facts: &Facts) -> Said {
         "this host has it on lo and answers ARP for it on {}, whether it is master of {instance} or not",
         asked.name
     );
-    at.is_ipv4().then(|| (Severity::Fault, text, Mend::here(HIDE)))
+    at.is_ipv4().then(|| (Severity::Fault, text, Some(Mend::here(HIDE))))
 }

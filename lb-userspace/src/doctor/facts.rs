@@ -23,6 +23,7 @@ pub struct Facts {
 }
 
 /// The machine.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     /// The kernel's release, `6.1.0-28-amd64`.
@@ -108,13 +109,15 @@ fn is_in(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
     }
 }
 
-/// An interface that another one needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Below {
-    /// In this namespace.
-    Here(String),
-    /// In another one, where it has this name, if that could be asked.
-    Elsewhere(Option<String>),
+/// An interface that another one needs, or the other end of a veth.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    /// Its name, if that could be asked.
+    pub name: Option<String>,
+    /// Whether it is in this namespace.
+    pub is_here: bool,
+    /// Whether it has an XDP program, if that could be asked.
+    pub has_program: Option<bool>,
 }
 
 /// An XDP program on an interface.

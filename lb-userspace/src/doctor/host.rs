@@ -19,7 +19,7 @@ const USUAL_BPFFS: &str = "/sys/fs/bpf";
 
 fn root(host: &Host, _: &Facts) -> Said {
     let text = "this is not root: neighbours cannot be asked, programs cannot be loaded";
-    (!host.is_root).then(|| (Severity::Fault, text.to_owned(), Mend::here("sudo xlvs doctor")))
+    (!host.is_root).then(|| (Severity::Fault, text.to_owned(), Some(Mend::here("sudo xlvs doctor"))))
 }
 
 fn capabilities(host: &Host, _: &Facts) -> Said {
@@ -42,7 +42,7 @@ fn btf(host: &Host, _: &Facts) -> Said {
 
 fn jit(host: &Host, _: &Facts) -> Said {
     let text = "the BPF JIT is off: every packet is interpreted, many times as slow";
-    let mend = || Mend::here("sysctl -w net.core.bpf_jit_enable=1");
+    let mend = || Some(Mend::here("sysctl -w net.core.bpf_jit_enable=1"));
     (host.jit == Some(0)).then(|| (Severity::Warning, text.to_owned(), mend()))
 }
 
@@ -53,5 +53,5 @@ fn bpffs(host: &Host, _: &Facts) -> Said {
     let pins = &host.pins;
     let place = if pins.starts_with("/sys/") { USUAL_BPFFS } else { pins };
     let text = format!("{pins} is not on a BPF file system: maps cannot be pinned");
-    Some((Severity::Fault, text, Mend::here(format!("mount -t bpf bpf {place}"))))
+    Some((Severity::Fault, text, Some(Mend::here(format!("mount -t bpf bpf {place}")))))
 }

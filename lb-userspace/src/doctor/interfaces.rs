@@ -40,7 +40,7 @@ pub(super) fn missing(name: &str, facts: &Facts) -> Finding {
 }
 
 fn down(interface: &Interface, _: &Facts) -> Said {
-    let mend = || Mend::here(format!("ip link set dev {} up", interface.name));
+    let mend = || Some(Mend::here(format!("ip link set dev {} up", interface.name)));
     (interface.carrier == Carrier::AdminDown)
         .then(|| (Severity::Fault, "it is switched off".to_owned(), mend()))
 }
@@ -49,19 +49,30 @@ fn no_carrier(interface: &Interface, _: &Facts) -> Said {
     if interface.carrier != Carrier::NoCarrier {
         return None;
     }
-    let text = match &interface.below {
-        Some(Below::Here(peer)) if interface.kind.as_deref() == Some("veth") => {
-            let text = format!("it has no carrier: its other end, {peer}, is switched off");
-            return Some((Severity::Fault, text, Mend::here(format!("ip link set dev {peer} up"))));
-        }
-        Some(Below::Elsewhere(Some(peer))) => {
-            let text = "it has no carrier: its other end is switched off".to_owned();
-            let mend = Mend::on("the namespace of its other end", format!("ip link set dev {peer} up"));
-            return Some((Severity::Fault, text, mend));
-        }
-        _ => "it has no carrier: look after the cable, and the port at its other end",
+    let peer = interface
+        .below
+        .as_ref()
+        .filter(|_| is_veth(interface))
+        .and_then(|peer| Some((peer, peer.name.as_ref()?)));
+    let Some((peer, name)) = peer else {
+        let text = "it has no carrier: look after the cable, and the port at its other end";
+        return Some((Severity::Fault, text.to_owned(), None));
     };
-    Some((Severity::Fault, text.to_owned(), None))
+    let text = format!("it has no carrier: its other end, {name}, is switched off");
+    Some((Severity::Fault, text, there(peer, format!("ip link set dev {name} up"))))
+}
+
+fn is_veth(interface: &Interface) -> bool {
+    interface.kind.as_deref() == Some("veth")
+}
+
+/// A command for where the other end of a veth is.
+fn there(peer: &Below, command: String) -> Option<Mend> {
+    if peer.is_here {
+        Some(Mend::here(command))
+    } else {
+        Some(Mend::on("the namespace of its other end", command))
+    }
 }
 
 fn not_ethernet(interface: &Interface, _: &Facts) -> Said {
@@ -72,9 +83,10 @@ fn not_ethernet(interface: &Interface, _: &Facts) -> Said {
 /// On what the program is to be instead: XDP comes before VLANs, bridges and macvlans are made.
 fn stacked(interface: &Interface, _: &Facts) -> Said {
     let (what, there) = match (interface.kind.as_deref()?, &interface.below) {
-        (kind @ ("vlan" | "macvlan" | "macvtap" | "ipvlan"), Some(Below::Here(parent))) => {
-            (kind, vec![parent.as_str()])
-        }
+        (
+            kind @ ("vlan" | "macvlan" | "macvtap" | "ipvlan"),
+            Some(Below { name: Some(parent), is_here: true, .. }),
+        ) => (kind, vec![parent.as_str()]),
         ("bridge", _) => ("bridge", interface.ports.iter().map(String::as_str).collect()),
         ("bond", _) if lacks_native(interface) => {
             ("bond with a port without native XDP", interface.ports.iter().map(String::as_str).collect())
@@ -84,7 +96,8 @@ fn stacked(interface: &Interface, _: &Facts) -> Said {
     let reason = if what == "vlan" { ": the program reads the tags itself" } else { "" };
     let text = format!("it is a {what}, and the program belongs on what is below it{reason}");
     let options: Vec<String> = there.iter().map(|name| format!("--iface {name}")).collect();
-    let mend = if options.is_empty() { None } else { Mend::here(format!("xlvs run {}", options.join(" "))) };
+    let mend =
+        if options.is_empty() { None } else { Some(Mend::here(format!("xlvs run {}", options.join(" ")))) };
     Some((Severity::Fault, text, mend))
 }
 
@@ -99,25 +112,23 @@ fn native(interface: &Interface, facts: &Facts) -> Said {
     let driver = interface.driver.as_deref().unwrap_or("unknown");
     let text =
         format!("its driver, {driver}, has no native XDP, or not as it is set up now; the slow way is left");
-    let mend = Mend::here(format!("xlvs run --iface {} --mode generic", interface.name));
+    let mend = Some(Mend::here(format!("xlvs run --iface {} --mode generic", interface.name)));
     Some((Severity::Fault, text, mend))
 }
 
-/// A veth takes frames of a program at its other end only while it is polled: with a program of its own, or with GRO.
+/// A veth takes at once what a program at its other end sends only if it has a program itself; with GRO alone it leaves that lying.
 fn veth_peer(interface: &Interface, _: &Facts) -> Said {
-    let features = interface.xdp?;
-    if interface.kind.as_deref() != Some("veth") || lacks_native(interface) || features & NDO_XMIT != 0 {
+    let takes = interface.xdp.is_none_or(|features| features & NDO_XMIT != 0);
+    let peer = interface.below.clone().unwrap_or_default();
+    if !is_veth(interface) || lacks_native(interface) || peer.has_program.unwrap_or(takes) {
         return None;
     }
-    let text = "its other end has no XDP program and no GRO, and so keeps what the program sends".to_owned();
-    let mend = match &interface.below {
-        Some(Below::Here(peer)) => Mend::here(format!("ethtool -K {peer} gro on")),
-        Some(Below::Elsewhere(Some(peer))) => {
-            Mend::on("the namespace of its other end", format!("ethtool -K {peer} gro on"))
-        }
-        Some(Below::Elsewhere(None)) | None => None,
-    };
-    Some((Severity::Fault, text, mend))
+    let text = "its other end has no XDP program, and so keeps what the program sends; one that passes everything is enough, such as xlvs without services";
+    let mend = peer.name.as_ref().and_then(|name| {
+        let places = format!("--state-dir /run/xlvs-{name} --pin-dir /sys/fs/bpf/xlvs-{name}");
+        there(&peer, format!("xlvs run -f /dev/null --iface {name} {places}"))
+    });
+    Some((Severity::Fault, text.to_owned(), mend))
 }
 
 fn other_program(interface: &Interface, _: &Facts) -> Said {
@@ -128,7 +139,7 @@ fn other_program(interface: &Interface, _: &Facts) -> Said {
         Some(link) => format!("bpftool link detach id {link}"),
         None => format!("ip link set dev {} xdp off", interface.name),
     };
-    Some((Severity::Fault, text, Mend::here(command)))
+    Some((Severity::Fault, text, Some(Mend::here(command))))
 }
 
 fn mtu(interface: &Interface, facts: &Facts) -> Said {
@@ -139,7 +150,8 @@ fn mtu(interface: &Interface, facts: &Facts) -> Said {
         "its MTU is {mtu}, and that of {} is {most}: longer packets are answered with ICMP errors",
         other.name
     );
-    (*mtu < most).then(|| (Severity::Warning, text, Mend::here(format!("ip link set dev {name} mtu {most}"))))
+    (*mtu < most)
+        .then(|| (Severity::Warning, text, Some(Mend::here(format!("ip link set dev {name} mtu {most}")))))
 }
 
 fn jumbo(interface: &Interface, _: &Facts) -> Said {
@@ -148,7 +160,7 @@ fn jumbo(interface: &Interface, _: &Facts) -> Said {
         "its MTU of {mtu} needs frames of several buffers, which its driver does not give to programs"
     );
     let cannot = !lacks_native(interface) && interface.xdp? & RX_SG == 0 && *mtu > ONE_BUFFER;
-    cannot.then(|| (Severity::Fault, text, Mend::here(format!("ip link set dev {name} mtu 1500"))))
+    cannot.then(|| (Severity::Fault, text, Some(Mend::here(format!("ip link set dev {name} mtu 1500")))))
 }
 
 /// Of hardware: what is made in software takes frames on any processor.
@@ -157,5 +169,5 @@ fn queues(interface: &Interface, facts: &Facts) -> Said {
     let wanted = most.min(cpus);
     let text = format!("{now} of {cpus} processors take its frames, and it can have {most} queues");
     let command = format!("ethtool -L {} combined {wanted}", interface.name);
-    (interface.kind.is_none() && now < wanted).then(|| (Severity::Warning, text, Mend::here(command)))
+    (interface.kind.is_none() && now < wanted).then(|| (Severity::Warning, text, Some(Mend::here(command))))
 }

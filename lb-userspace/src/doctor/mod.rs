@@ -8,8 +8,6 @@ mod interfaces;
 mod offloads;
 mod servers;
 mod settings;
-#[cfg(test)]
-mod tests;
 pub mod wanted;
 
 use std::fmt::Write as _;
@@ -62,12 +60,12 @@ pub struct Mend {
 }
 
 impl Mend {
-    fn here(command: impl Into<String>) -> Option<Self> {
-        Some(Self { on: None, command: command.into() })
+    fn here(command: impl Into<String>) -> Self {
+        Self { on: None, command: command.into() }
     }
 
-    fn on(place: impl Into<String>, command: impl Into<String>) -> Option<Self> {
-        Some(Self { on: Some(place.into()), command: command.into() })
+    fn on(place: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { on: Some(place.into()), command: command.into() }
     }
 }
 
@@ -141,3 +139,6 @@ pub fn to_text(findings: &[Finding], facts: &Facts) -> String {
 fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,6 @@ fn vlan_stripping(interface: &Interface, _: &Facts) -> Said {
 }
 
 fn is_on(interface: &Interface, feature: &str, severity: Severity, text: &str, option: &str) -> Said {
-    let mend = || Mend::here(format!("ethtool -K {} {option} off", interface.name));
+    let mend = || Some(Mend::here(format!("ethtool -K {} {option} off", interface.name)));
     interface.offloads.contains(feature).then(|| (severity, text.to_owned(), mend()))
 }

@@ -18,7 +18,7 @@ fn no_route(server: &Server, facts: &Facts) -> Said {
     let first = facts.used().next()?;
     let family = if server.address.is_ipv4() { "" } else { "-6 " };
     let command = format!("ip {family}route add {}/{prefix} dev {}", server.address, first.name);
-    Some((Severity::Fault, text, Mend::here(command)))
+    Some((Severity::Fault, text, Some(Mend::here(command))))
 }
 
 /// Where the interface itself is the reason, that is told of it.
@@ -38,6 +38,6 @@ fn other_interface(server: &Server, facts: &Facts) -> Said {
         facts.used().any(|used| used.vlans.contains(interface) || used.ports.contains(interface));
     let text = format!("it is reached by {interface}, which is none of the director's interfaces: add it");
     let named: Vec<String> = facts.named.iter().map(|name| format!("--iface {name}")).collect();
-    let mend = Mend::here(format!("xlvs run {} --iface {interface}", named.join(" ")));
+    let mend = Some(Mend::here(format!("xlvs run {} --iface {interface}", named.join(" "))));
     (!is_carried).then_some((Severity::Fault, text, mend))
 }

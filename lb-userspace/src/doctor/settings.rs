@@ -14,7 +14,7 @@ fn reverse_path(interface: &Interface, facts: &Facts) -> Said {
     }
     let text = "it drops packets whose answer would leave by another interface (rp_filter 1)";
     let mend =
-        Mend::here(format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", interface.name.replace('.', "/")));
+        Some(Mend::here(format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", interface.name.replace('.', "/"))));
     Some((Severity::Warning, text.to_owned(), mend))
 }
 
@@ -22,6 +22,6 @@ fn reverse_path(interface: &Interface, facts: &Facts) -> Said {
 fn forwarding(host: &Host, facts: &Facts) -> Said {
     let has_v4 = facts.addresses.iter().any(|address| address.address.is_ipv4());
     let text = "it forwards packets that are not for it (ip_forward): what the program leaves to it for a virtual address of another node is sent on, perhaps in circles; xlvs needs no ip_forward";
-    let mend = || Mend::here("sysctl -w net.ipv4.ip_forward=0");
+    let mend = || Some(Mend::here("sysctl -w net.ipv4.ip_forward=0"));
     (host.forwards && has_v4).then(|| (Severity::Warning, text.to_owned(), mend()))
 }

@@ -27,7 +27,7 @@ struct Report {
 
 fn xlvs(lab: &Lab, command: &str, port: u16, last: u8, arguments: &[&str]) -> Result<Output> {
     let (vip, server) = (lab.vip(), Ipv4Addr::new(10, 77, 0, last));
-    let mut call = lab.director.subcommand(command);
+    let mut call = lab.director.subcommand(command)?;
     call.arg(format!("{vip}:{port}")).arg(format!("{server}:{port}")).args(arguments);
     lab.director.finished(call)
 }
@@ -87,7 +87,7 @@ fn a_connection_goes_on_while_its_server_is_drained() -> Result<()> {
             (server.weight, server.draining, server.by_hand, server.eligible),
             (0, Some(3), true, false)
         );
-        let text = lab.director.subcommand("status");
+        let text = lab.director.subcommand("status")?;
         let text = String::from_utf8(lab.director.finished(text)?.stdout)?;
         ensure!(text.contains("by hand  draining, weight 3 before"), "{text}");
 
@@ -95,7 +95,7 @@ fn a_connection_goes_on_while_its_server_is_drained() -> Result<()> {
         assert_eq!(first(lab)?.connections, 1, "new connections are the other's");
         say(&mut old)?;
 
-        let mut waiting = lab.director.subcommand("drain");
+        let mut waiting = lab.director.subcommand("drain")?;
         let (vip, server) = (lab.vip(), lab.servers[0].address);
         waiting.arg(format!("{vip}:{PORT}")).arg(format!("{server}:{PORT}")).arg("--wait");
         let mut waiting = Running::start("xlvs drain", &mut waiting)?;

@@ -4,6 +4,7 @@ mod answers;
 mod balancing;
 mod checkers;
 mod connections;
+mod doctor;
 mod drain;
 mod events;
 mod explained;

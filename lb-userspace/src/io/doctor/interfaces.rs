@@ -1,6 +1,6 @@
 //! What the interfaces are, and what is on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::programs::{loaded_links, loaded_programs};
 
@@ -52,7 +52,7 @@ pub(super) async fn interfaces(requests: &Requests) -> Result<Vec<Interface>, Er
             },
             offloads: match &mut ethtool {
                 Some(ethtool) => ethtool.offloads(&link.name).await,
-                None => Default::default(),
+                None => BTreeSet::new(),
             },
             queues: match &mut ethtool {
                 Some(ethtool) => ethtool.queues(&link.name).await,
@@ -67,12 +67,16 @@ pub(super) async fn interfaces(requests: &Requests) -> Result<Vec<Interface>, Er
 
 async fn below(requests: &Requests, detail: &LinkDetail, all: &[LinkDetail]) -> Option<Below> {
     let index = detail.below?;
-    if let Some(namespace) = detail.elsewhere {
-        // Who may not look there is told no name.
-        return Some(Below::Elsewhere(requests.name_elsewhere(namespace, index).await.ok().flatten()));
-    }
-    let below = all.iter().find(|other| other.link.index == index)?;
-    Some(Below::Here(below.link.name.clone()))
+    let below = match detail.elsewhere {
+        // Who may not look there is told nothing.
+        Some(namespace) => requests.link_elsewhere(namespace, index).await.ok().flatten(),
+        None => all.iter().find(|other| other.link.index == index).cloned(),
+    };
+    Some(Below {
+        is_here: detail.elsewhere.is_none(),
+        has_program: below.as_ref().map(|below| below.program.is_some()),
+        name: below.map(|below| below.link.name),
+    })
 }
 
 fn program(id: u32) -> Program {

@@ -82,8 +82,12 @@ impl Requests {
         patiently(self.list("list links", question, pick)).await
     }
 
-    /// The name of a link in another namespace, which this one knows by that number.
-    pub(crate) async fn name_elsewhere(&self, namespace: i32, index: u32) -> Result<Option<String>, Error> {
+    /// A link in another namespace, which this one knows by that number.
+    pub(crate) async fn link_elsewhere(
+        &self,
+        namespace: i32,
+        index: u32,
+    ) -> Result<Option<LinkDetail>, Error> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         let number = DefaultNla::new(IFLA_TARGET_NETNSID, namespace.to_ne_bytes().to_vec());
@@ -91,7 +95,7 @@ impl Requests {
         let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(message));
         request.header.flags = NLM_F_REQUEST;
         match patiently(self.ask("show a link of another namespace", request)).await? {
-            Some(RouteNetlinkMessage::NewLink(message)) => Ok(decode::link(&message).map(|link| link.name)),
+            Some(RouteNetlinkMessage::NewLink(message)) => Ok(decode::link_detail(&message)),
             _ => Ok(None),
         }
     }
