@@ -59,7 +59,7 @@ fn no_carrier(interface: &Interface, _: &Facts) -> Said {
         return Some((Severity::Fault, text.to_owned(), None));
     };
     let text = format!("it has no carrier: its other end, {name}, is switched off");
-    Some((Severity::Fault, text, there(peer, format!("ip link set dev {name} up"))))
+    Some((Severity::Fault, text, Some(there(peer, format!("ip link set dev {name} up")))))
 }
 
 fn is_veth(interface: &Interface) -> bool {
@@ -67,12 +67,8 @@ fn is_veth(interface: &Interface) -> bool {
 }
 
 /// A command for where the other end of a veth is.
-fn there(peer: &Below, command: String) -> Option<Mend> {
-    if peer.is_here {
-        Some(Mend::here(command))
-    } else {
-        Some(Mend::on("the namespace of its other end", command))
-    }
+fn there(peer: &Below, command: String) -> Mend {
+    if peer.is_here { Mend::here(command) } else { Mend::on("the namespace of its other end", command) }
 }
 
 fn not_ethernet(interface: &Interface, _: &Facts) -> Said {
@@ -124,7 +120,7 @@ fn veth_peer(interface: &Interface, _: &Facts) -> Said {
         return None;
     }
     let text = "its other end has no XDP program, and so keeps what the program sends; one that passes everything is enough, such as xlvs without services";
-    let mend = peer.name.as_ref().and_then(|name| {
+    let mend = peer.name.as_ref().map(|name| {
         let places = format!("--state-dir /run/xlvs-{name} --pin-dir /sys/fs/bpf/xlvs-{name}");
         there(&peer, format!("xlvs run -f /dev/null --iface {name} {places}"))
     });

@@ -32,8 +32,8 @@ pub(super) struct Asking {
 /// Who says on that link that one of `addresses` is his. Takes about a second, and blocks.
 pub(super) fn ask(asking: &Asking, addresses: &[IpAddr]) -> io::Result<BTreeSet<(IpAddr, [u8; 6])>> {
     let sender = FrameSocket::open()?;
-    let sockets =
-        [libc::ETH_P_ARP, libc::ETH_P_IPV6].map(|protocol| listening(asking.index, protocol as u16));
+    let sockets = [libc::ETH_P_ARP, libc::ETH_P_IPV6]
+        .map(|protocol| listening(asking.index, protocol.cast_unsigned() as u16));
     let mut found = BTreeSet::new();
     for _ in 0..ROUNDS {
         for address in addresses {
