@@ -251,6 +251,7 @@ fn other_programs_and_other_kinds_of_interfaces_are_found() -> Result<()> {
         netns.ip("link set mac0 up")?;
         assert_eq!(of("mac0").finds("stacked", &["mac0"])?[0].command, "xlvs run --iface lan0");
         of("lan0").content().context("where the program is to be instead")?;
+        netns.ip("link del mac0")?;
         netns.ip("link add br7 type bridge")?;
         netns.ip("link set br7 up")?;
         netns.ip("link set lan0 master br7")?;
