@@ -11,14 +11,18 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use super::probe::{Failure, text};
 use crate::config::model::check::Endpoint;
 
+/// The least port that `net.ipv4.ip_local_port_range` gives out, unless those of root are given out too.
+const EPHEMERAL: u16 = 1024;
+
 /// A connection to the server.
 pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Failure> {
     let to = address(endpoint)?;
     let socket = open(endpoint, Type::STREAM, Protocol::TCP)?;
     let stream = TcpSocket::from_std_stream(socket.into()).connect(to).await;
     let stream = stream.map_err(|error| Failure::of(&error))?;
-    // A local address whose port nobody listens on can be connected to itself when that port is ephemeral.
-    if stream.local_addr().is_ok_and(|local| local == to) {
+    // A local address whose port nobody listens on can be connected to itself when that port is ephemeral, which those
+    // below are not.
+    if to.port() >= EPHEMERAL && stream.local_addr().is_ok_and(|local| local == to) {
         return Err("connection refused".into());
     }
     Ok(stream)
