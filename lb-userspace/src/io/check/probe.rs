@@ -83,17 +83,19 @@ pub(super) async fn run(
     let step = step as usize;
     let result = match probe {
         Probe::Tcp(endpoint) => tcp::probe(endpoint, timeout).await.map(|()| Input::Passed),
+        // Those that take much room have it apart: of the others there may be thousands.
         Probe::Http(http) => {
-            http::probe(http, step, timeout, tools, credentials).await.map(|()| Input::Passed)
+            let probe = Box::pin(http::probe(http, step, timeout, tools, credentials));
+            probe.await.map(|()| Input::Passed)
         }
-        Probe::Smtp(smtp) => smtp::probe(smtp, timeout).await.map(|()| Input::Passed),
-        Probe::Dns(dns) => dns::probe(dns, timeout).await.map(|()| Input::Passed),
+        Probe::Smtp(smtp) => Box::pin(smtp::probe(smtp, timeout)).await.map(|()| Input::Passed),
+        Probe::Dns(dns) => Box::pin(dns::probe(dns, timeout)).await.map(|()| Input::Passed),
         Probe::Udp(udp) => udp::probe(udp, timeout).await.map(|()| Input::Passed),
         Probe::Ping(endpoint) => ping::probe(endpoint, timeout).await.map(|()| Input::Passed),
-        Probe::Misc(misc) => misc::probe(misc, programs, &tools.turn).await,
+        Probe::Misc(misc) => Box::pin(misc::probe(misc, programs, &tools.turn)).await,
         Probe::File(file) => file::probe(file),
         Probe::Bfd => Ok(Input::Passed),
-        Probe::Vip(vip) => vip::probe(vip, step, timeout, direct).await,
+        Probe::Vip(vip) => Box::pin(vip::probe(vip, step, timeout, direct)).await,
     };
     result.unwrap_or_else(|failure| match failure {
         Failure::Server(reason) => Input::Failed { reason },
