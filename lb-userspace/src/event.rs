@@ -120,7 +120,7 @@ pub enum What {
         /// Why, in one line.
         reason: String,
     },
-    /// Somebody changed something with ipvsadm's commands.
+    /// Somebody changed something with ipvsadm's commands, or with `xlvs drain` and `xlvs undrain`.
     ByHand {
         /// What changed, one line each.
         changes: Vec<String>,

@@ -110,8 +110,8 @@ pub struct WantedServer {
     pub alpha: Vec<u32>,
     /// It is the sorry server: it gets connections while there is no quorum, and only then.
     pub is_sorry: bool,
-    /// It is drained by hand: no check gives it a weight.
-    pub is_drained: bool,
+    /// The weight it had before it was drained by hand: no check gives it one, and a quorum counts this.
+    pub drained: Option<u16>,
 }
 
 impl Wanted {
@@ -132,7 +132,7 @@ impl WantedServer {
             checks: Vec::new(),
             alpha: Vec::new(),
             is_sorry: false,
-            is_drained: false,
+            drained: None,
         }
     }
 }

@@ -170,7 +170,7 @@ pub struct RealServer {
     pub address: IpAddr,
     /// The port.
     pub port: u16,
-    /// The weight configured.
+    /// The weight configured, with what checks make of it; 0 while it is drained.
     pub weight: u16,
     /// With so many connections it gets no new ones (`uthreshold`); 0 for no limit.
     #[serde(default)]

@@ -120,7 +120,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { which, wait: waits } = arguments;
     let (state_dir, place) = (&which.state.state_dir, which.place());
     which.ask(Command::Drain)?;
-    let seen = asked(state_dir, look(state_dir, &place), PATIENCE, "")?;
+    let seen = asked(state_dir, look(state_dir, &place), PATIENCE, "");
+    let seen = seen.context("it is drained, but what it has left is not known")?;
     let weight = seen.draining.unwrap_or_default();
     let Some(limit) = waits else {
         let now = Drained { at_start: seen.flows, left: seen.flows, seconds: 0 };

@@ -156,7 +156,7 @@ fn listener(word: &str) -> anyhow::Result<SocketAddr> {
         return Ok((Ipv4Addr::LOCALHOST, port).into());
     }
     word.parse().with_context(|| {
-        format!("{word} is no port and no address with one: 9100, 192.0.2.1:9100, [::]:9100")
+        format!("{word} is no port and no address with one: 9742, 192.0.2.1:9742, [::]:9742")
     })
 }
 
@@ -183,11 +183,11 @@ mod tests {
     #[test]
     fn metrics_stay_on_this_host_unless_an_address_is_named() {
         for (word, address) in
-            [("9100", "127.0.0.1:9100"), ("0.0.0.0:1", "0.0.0.0:1"), ("[::1]:9100", "[::1]:9100")]
+            [("9742", "127.0.0.1:9742"), ("0.0.0.0:1", "0.0.0.0:1"), ("[::1]:9742", "[::1]:9742")]
         {
             assert_eq!(listener(word).unwrap(), address.parse().unwrap());
         }
-        for wrong in ["", ":9100", "65536", "localhost:9100", "::1:9100x"] {
+        for wrong in ["", ":9742", "65536", "localhost:9742", "::1:9742x"] {
             assert!(listener(wrong).is_err(), "{wrong}");
         }
     }

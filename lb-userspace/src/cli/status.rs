@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Print the whole status as JSON, as docs/status.schema.json describes it.
     #[arg(long)]
     json: bool,
-    /// Show it again after so many seconds, 2 if no number is given, until it is interrupted; with `--json` on one line each.
+    /// Show it again after so many seconds, 2 if no number is given, until it is interrupted or the director does not answer; with `--json` on one line each.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u32).range(1..))]
     watch: Option<u32>,
     #[command(flatten)]

@@ -32,7 +32,7 @@ impl VirtualService {
     pub(super) fn call(&mut self) -> Option<News> {
         let (least, hysteresis) = (self.wanted.quorum, self.wanted.hysteresis);
         let servers = self.servers.iter().filter(|server| !server.is_sorry && server.failures.is_empty());
-        let weight = servers.map(|server| u32::from(server.wanted_weight())).sum();
+        let weight = servers.map(|server| u32::from(server.quorum_weight())).sum();
         let before = self.quorum;
         self.quorum = before.after(weight, least, hysteresis);
         let has_sorry = self.servers.iter().any(|server| server.is_sorry);

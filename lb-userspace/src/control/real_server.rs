@@ -22,7 +22,8 @@ pub struct RealServer {
     pub weight: u16,
     pub(super) inhibit_on_failure: bool,
     pub(super) is_sorry: bool,
-    pub(super) is_drained: bool,
+    /// The weight it had, while it is drained.
+    pub(super) drained: Option<u16>,
     /// It is its turn to get connections: a real server's while there is a quorum or no sorry server, and the sorry server's
     /// while there is none.
     pub(super) is_called: bool,
@@ -49,7 +50,7 @@ impl RealServer {
             weight: wanted.weight,
             inhibit_on_failure: wanted.inhibit_on_failure,
             is_sorry: wanted.is_sorry,
-            is_drained: wanted.is_drained,
+            drained: wanted.drained,
             is_called: !wanted.is_sorry,
             failures: wanted
                 .alpha
@@ -113,9 +114,14 @@ impl RealServer {
         if self.failures.is_empty() && self.is_called { self.wanted_weight() } else { 0 }
     }
 
+    /// What it counts for a quorum: one that is drained is up.
+    pub(super) fn quorum_weight(&self) -> u16 {
+        self.drained.unwrap_or_else(|| self.wanted_weight())
+    }
+
     /// The weight configured, with what its checks add to it; none while it is drained.
     pub fn wanted_weight(&self) -> u16 {
-        if self.is_drained {
+        if self.drained.is_some() {
             return 0;
         }
         let configured = i64::from(self.weight);

@@ -96,7 +96,7 @@ impl VirtualService {
                 server.weight = wanted.weight;
                 server.inhibit_on_failure = wanted.inhibit_on_failure;
                 server.is_sorry = wanted.is_sorry;
-                server.is_drained = wanted.is_drained;
+                server.drained = wanted.drained;
                 server.failures.retain(|check, _| wanted.checks.contains(check));
                 server.shares.retain(|check, _| wanted.checks.contains(check));
                 if thresholds != wanted.thresholds {

@@ -215,7 +215,8 @@ struct Daemon {
 impl Daemon {
     async fn start(options: Options) -> anyhow::Result<(Self, Inputs)> {
         descriptors::raise();
-        let credentials = Credentials::load(&options.config)?;
+        let credentials = Credentials::load(&options.config, &options.config)?;
+        let metrics = options.metrics.map(metrics::bind).transpose()?;
         let numbers = Numbers::default().assign(&options.config.vrrp);
         let (wanted, checklist) = effective(&options.config, &numbers, &Checklist::default());
         let mut interfaces = Vec::new();
@@ -259,7 +260,7 @@ impl Daemon {
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
         let (asking, asks) = socket::questions();
-        let exporter = options.metrics.map(|address| Exporter::start(address, asking.clone()));
+        let exporter = metrics.map(|listener| Exporter::start(listener, asking.clone()));
         let exporter = exporter.transpose().inspect_err(|_| datapath.stop())?;
         socket::listen(&options.state_dir, asking).inspect_err(|_| datapath.stop())?;
         let retired = BTreeMap::new();
@@ -343,8 +344,9 @@ impl Daemon {
     }
 
     async fn answer(&mut self, ask: Ask, inputs: &mut Inputs) {
-        // A client that went away meanwhile needs no answer.
+        // A client that went away meanwhile needs no answer; what it wants changed is changed.
         match ask {
+            Ask::Status(answer) if answer.is_closed() => {}
             Ask::Status(answer) => {
                 let routers = inputs.roles.report().await;
                 let _gone = answer.send(self.status(&routers));

@@ -12,8 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::socket::ask_status;
 use crate::{config::model::Protocol, status::Status};
 
-/// Between two looks.
+/// Between two looks, at the least.
 const LOOK: Duration = Duration::from_millis(500);
+/// Who looks rests so many times as long as the daemon took to answer, which has the whole status to tell.
+const RESTS: u32 = 20;
 /// A daemon that is well answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -84,7 +86,9 @@ pub async fn wait(
 ) -> anyhow::Result<Drained> {
     let (begin, mut at_start, mut told) = (Instant::now(), None, None);
     loop {
+        let asked = Instant::now();
         let Seen { draining, flows, .. } = look(state_dir, place).await?;
+        let rest = LOOK.max(asked.elapsed() * RESTS);
         if draining.is_none() {
             bail!(
                 "{}: it is no longer drained: somebody gave it a weight, by hand or by the file",
@@ -99,6 +103,6 @@ pub async fn wait(
         if flows == 0 || limit.is_some_and(|limit| passed >= limit) {
             return Ok(Drained { at_start, left: flows, seconds: passed.as_secs() });
         }
-        sleep(limit.map_or(LOOK, |limit| LOOK.min(limit.saturating_sub(passed)))).await;
+        sleep(limit.map_or(rest, |limit| rest.min(limit.saturating_sub(passed)))).await;
     }
 }

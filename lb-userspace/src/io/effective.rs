@@ -199,7 +199,7 @@ fn wanted(
             alpha: checkers().zip(&numbers).filter_map(is_alpha).collect(),
             checks: numbers,
             is_sorry: false,
-            is_drained: server.drained.is_some(),
+            drained: server.drained.map(|weight| weight.0),
         }
     });
     let servers = servers.chain(service.sorry.as_ref().map(sorry)).collect();

@@ -1,7 +1,7 @@
 //! The files that a configuration includes.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -32,24 +32,32 @@ impl Files for RealFiles {
     }
 
     fn read(&self, path: &Path) -> Result<Text, Unreadable> {
-        let unfit = |error: std::io::Error| match error.kind() {
+        let unfit = |error: io::Error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
             _ => Unreadable::Unfit(error.to_string()),
         };
-        let metadata = fs::metadata(path).map_err(unfit)?;
-        if metadata.is_dir() {
-            return Err(Unreadable::Unfit("it is a directory".to_owned()));
-        }
-        if !metadata.is_file() {
-            return Err(Unreadable::Unfit("it is no regular file".to_owned()));
-        }
-        if metadata.permissions().mode() & 0o111 != 0 {
+        let bytes = bytes(path).map_err(unfit)?;
+        if fs::metadata(path).map_err(unfit)?.permissions().mode() & 0o111 != 0 {
             return Err(Unreadable::Unfit("it is executable".to_owned()));
         }
-        let bytes = fs::read(path).map_err(unfit)?;
         let path = path.canonicalize().map_err(unfit)?;
         Ok(Text { text: text(bytes), path })
     }
+}
+
+/// The bytes of a regular file. What else there may be could let its reader wait, or have no end.
+///
+/// # Errors
+/// No regular file, or what the system says.
+pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::Error::other("it is a directory"));
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    fs::read(path)
 }
 
 /// The text that the bytes of a file are; the replacement character stands for those that are none.

@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -45,35 +45,58 @@ pub(super) struct Exporter {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Takes the address in the network namespace of the caller, before anything else is taken: it may be another's.
+///
+/// # Errors
+/// An address that cannot be listened on.
+pub(super) fn bind(address: SocketAddr) -> anyhow::Result<StdListener> {
+    let what = || {
+        format!(
+            "--metrics {address}: this cannot be listened on; another program has it, or this host has no such \
+             address: name another, or leave the option out"
+        )
+    };
+    let listener = StdListener::bind(address).with_context(what)?;
+    listener.set_nonblocking(true).with_context(what)?;
+    Ok(listener)
+}
+
 impl Exporter {
-    /// Listens in the network namespace of the caller.
+    /// Serves who comes to the listener.
     ///
     /// # Errors
-    /// An address that cannot be listened on.
-    pub(super) fn start(address: SocketAddr, asks: mpsc::Sender<Ask>) -> anyhow::Result<Self> {
-        let what = || format!("--metrics {address}: this cannot be listened on");
-        let listener = std::net::TcpListener::bind(address).with_context(what)?;
-        listener.set_nonblocking(true).with_context(what)?;
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().with_context(what)?;
-        let listener = {
-            let _inside = runtime.enter();
-            TcpListener::from_std(listener).with_context(what)?
-        };
-        info!("metrics are at http://{}/metrics", listener.local_addr().with_context(what)?);
+    /// Without another thread or its descriptors.
+    pub(super) fn start(listener: StdListener, asks: mpsc::Sender<Ask>) -> anyhow::Result<Self> {
+        let what = "starting the thread that serves metrics";
+        info!("metrics are at http://{}/metrics", listener.local_addr().context(what)?);
         let (running, ended) = oneshot::channel::<Infallible>();
         let work = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, Arc::new(Source::new(asks)), PATIENCE) => {}
-                    _ = ended => {}
-                }
-            });
-            runtime.shutdown_background();
+            if let Err(error) = run(listener, asks, ended) {
+                warn!("metrics are not served: {error:#}");
+            }
         };
-        let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(work).with_context(what)?;
+        let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(work).context(what)?;
         Ok(Self { running: Some(running), thread: Some(thread) })
     }
+}
+
+/// The thread's work, until `ended`.
+fn run(
+    listener: StdListener,
+    asks: mpsc::Sender<Ask>,
+    ended: oneshot::Receiver<Infallible>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        tokio::select! {
+            () = serve(listener, Arc::new(Source::new(asks)), PATIENCE) => {}
+            _ = ended => {}
+        }
+        Ok(())
+    });
+    runtime.shutdown_background();
+    served
 }
 
 impl Drop for Exporter {

@@ -243,6 +243,11 @@ pub(super) async fn send(
     tokio::spawn(connection);
     let request = request.header("host", "xlvs").body(Full::new(body))?;
     let answer = sender.send_request(request).await?;
-    anyhow::ensure!(answer.status().is_success(), "the daemon answers {}", answer.status());
+    let hint = match answer.status() {
+        StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => ": it is of another version; restart it",
+        StatusCode::SERVICE_UNAVAILABLE => ": it is stopping, or has no flow tables; see its log",
+        _ => "",
+    };
+    anyhow::ensure!(answer.status().is_success(), "the daemon answers {}{hint}", answer.status());
     Ok(answer)
 }

@@ -31,6 +31,10 @@ pub enum Change {
     ServerRemoved(ServiceKey, IpAddr),
     /// It has another weight: which it had, and which it has.
     Weight(ServiceKey, IpAddr, u16, u16),
+    /// It is drained by hand: the weight it had.
+    Drained(ServiceKey, IpAddr, u16),
+    /// It is no longer: the weight it has.
+    Undrained(ServiceKey, IpAddr, u16),
     /// Its thresholds, `inhibit_on_failure` or number of checks is another.
     Server(ServiceKey, IpAddr),
 }
@@ -52,6 +56,12 @@ impl fmt::Display for Change {
             Self::ServerRemoved(service, rip) => write!(f, "{service}: real server {rip} removed"),
             Self::Weight(service, rip, from, to) => {
                 write!(f, "{service}: real server {rip} weight {from} is now {to}")
+            }
+            Self::Drained(service, rip, weight) => {
+                write!(f, "{service}: real server {rip} is drained, weight {weight} before")
+            }
+            Self::Undrained(service, rip, weight) => {
+                write!(f, "{service}: real server {rip} is no longer drained, weight {weight}")
             }
             Self::Server(service, rip) => {
                 write!(f, "{service}: real server {rip} has other thresholds, checks or inhibit_on_failure")
@@ -100,11 +110,13 @@ fn of_service(old: &Wanted, new: &Wanted, changes: &mut Vec<Change>) {
         match servers.remove(&server.rip) {
             None => others.push(Change::ServerAdded(key, server.rip, server.weight)),
             Some(old) => {
-                if old.weight != server.weight {
-                    others.push(Change::Weight(key, server.rip, old.weight, server.weight));
+                match (old.drained, server.drained) {
+                    (None, Some(weight)) => others.push(Change::Drained(key, server.rip, weight)),
+                    (Some(_), None) => others.push(Change::Undrained(key, server.rip, server.weight)),
+                    _ if old.weight == server.weight => {}
+                    _ => others.push(Change::Weight(key, server.rip, old.weight, server.weight)),
                 }
-                if *server
-                    != (WantedServer { weight: server.weight, is_drained: server.is_drained, ..old.clone() })
+                if *server != (WantedServer { weight: server.weight, drained: server.drained, ..old.clone() })
                 {
                     others.push(Change::Server(key, server.rip));
                 }

@@ -61,9 +61,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         let more = sum(&read).saturating_sub(sum(&alone));
         let scrapes = span.as_secs_f64() / INTERVAL.as_secs_f64();
         println!(
-            "  all together {:.2} % of a processor more, {:.0} us for each scrape",
+            "  all together {:.2} % of a processor more, {:.0} us for each scrape, of which only one in {} s is read anew",
             100.0 * more.as_secs_f64() / span.as_secs_f64(),
-            1e6 * more.as_secs_f64() / scrapes
+            1e6 * more.as_secs_f64() / scrapes,
+            FRESH.as_secs()
         );
         Ok(())
     })

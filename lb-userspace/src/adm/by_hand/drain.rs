@@ -13,10 +13,11 @@ pub(super) fn drain(
     service: Selector,
     server: ServerId,
 ) -> Result<(), Impossible> {
-    let server = server_of(services, service, server)?;
+    let (is_by_hand, server) = server_of(services, service, server)?;
     if server.drained.is_none() {
         server.drained = Some(std::mem::replace(&mut server.weight, Weight(0)));
     }
+    *is_by_hand = true;
     Ok(())
 }
 
@@ -27,17 +28,18 @@ pub(super) fn undrain(
     server: ServerId,
 ) -> Result<(), Impossible> {
     let at = SocketAddr::new(server.address, server.port);
-    let server = server_of(services, service, server)?;
+    let (is_by_hand, server) = server_of(services, service, server)?;
     server.weight = server.drained.take().ok_or(Impossible::NotDrained(at, server.weight.0))?;
+    *is_by_hand = true;
     Ok(())
 }
 
-/// The real server, of a service that is from now on as somebody made it by hand.
+/// The real server, and of its service whether it is as somebody made it by hand.
 fn server_of(
     services: &mut [VirtualServer],
     selector: Selector,
     server: ServerId,
-) -> Result<&mut RealServer, Impossible> {
+) -> Result<(&mut bool, &mut RealServer), Impossible> {
     let Some(place) = find(services, selector)? else {
         let there = listed(services.iter().flat_map(VirtualServer::selectors));
         return Err(Impossible::NoService { asked: selector, there });
@@ -52,8 +54,7 @@ fn server_of(
         let asked = SocketAddr::new(server.address, server.port);
         return Err(Impossible::NoServer { service: selector, asked, there });
     };
-    service.by_hand = true;
-    Ok(&mut service.real_servers[place])
+    Ok((&mut service.by_hand, &mut service.real_servers[place]))
 }
 
 fn listed(all: impl Iterator<Item = impl Display>) -> String {

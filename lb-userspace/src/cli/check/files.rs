@@ -7,7 +7,7 @@ use crate::io::check::Credentials;
 pub(super) fn look_at(parsed: &Parsed) -> Option<Diagnostic> {
     let config = parsed.config.as_ref()?;
     let files = config.tls.as_ref()?;
-    let error = Credentials::load(config).err()?;
+    let error = Credentials::load(config, config).err()?;
     let hint = "see to it before the director runs: it does not start without";
     Some(Diagnostic::ours(files.span, format!("{error:#}")).hint(hint))
 }

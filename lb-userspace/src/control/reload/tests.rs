@@ -111,7 +111,7 @@ fn no_check_gives_a_drained_server_a_weight() {
     let weighs = |share| Event::Check(check(80, 2), Verdict::UpWith(share));
     assert_eq!(pool(&running.handle(&weighs(Share::To(9)))), Some(&[(1, 9), (0, 1)][..]));
     let mut drained = [service(80, &[(1, 1), (2, 0)]), service(81, &[(1, 1)])];
-    drained[0].servers[1].is_drained = true;
+    drained[0].servers[1].drained = Some(2);
     assert_eq!(pool(&running.reload(&drained)), Some(&[(1, 0), (0, 1)][..]));
     assert_eq!(running.handle(&weighs(Share::To(7))), []);
     drained[0].servers[1] = server(80, 2, 2);

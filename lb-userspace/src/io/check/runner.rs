@@ -1,5 +1,7 @@
 //! The machines of all checks, and the probes that they wait for. Checks of the same with the same settings share one.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
+use self::groups::{Group, groups};
 use super::probe::{self, Tools};
 use super::vip::Direct;
 use super::{Account, CheckSpec, Credentials, Ruling, Wanted};
@@ -159,23 +162,18 @@ impl Runner {
         let logged: BTreeSet<u32> =
             specs.iter().filter(|spec| spec.log_all_failures).map(|spec| spec.id).collect();
         let by_id: BTreeMap<u32, CheckSpec> = specs.into_iter().map(|spec| (spec.id, spec)).collect();
-        let mut wanted: Vec<(Key, Vec<u32>)> = Vec::new();
-        let mut places: HashMap<Key, usize> = HashMap::new();
-        for (id, CheckSpec { probe, settings, is_resting, .. }) in by_id {
-            let key = Key { probe, settings, is_resting };
-            let place = *places.entry(key.clone()).or_insert(wanted.len());
-            match wanted.get_mut(place) {
-                Some((_, members)) => members.push(id),
-                None => wanted.push((key, vec![id])),
-            }
-        }
         let before = std::mem::take(&mut self.by_check);
         let mut old = std::mem::take(&mut self.shared);
+        let mut wanted = groups(by_id, &before, &old);
         let exact: HashMap<Key, u64> = old.iter().map(|(number, one)| (one.key.clone(), *number)).collect();
-        // What is as it was comes first, so that nobody else takes its machine.
-        wanted.sort_by_key(|(key, _)| !exact.contains_key(key));
-        for (key, members) in wanted {
-            let number = self.adopt(now, key, &members, &exact, &before, &mut old);
+        // What is as it was comes first, so that nobody else takes its machine; who rests takes the one of those that go on
+        // only when they have it.
+        wanted.sort_by_key(|Group { key, own, .. }| {
+            (key.is_resting, own.is_none() && !exact.contains_key(key))
+        });
+        for Group { key, own, members } in wanted {
+            let same = if own.is_some() { own } else { exact.get(&key).copied() };
+            let number = self.adopt(now, key, &members, same, &before, &mut old);
             self.by_check.extend(members.iter().map(|id| (*id, number)));
             if let Some(shared) = self.shared.get_mut(&number) {
                 shared.log_all_failures = members.iter().any(|id| logged.contains(id));
@@ -197,18 +195,19 @@ impl Runner {
         self.unsent.retain(|id, _| by_check.contains_key(id));
     }
 
-    /// The number of the machine for `key`: the one that it had, or that one of its members had for the same with other timing,
+    /// The number of the machine for `key`: `same`, which it had, or that one of its members had for the same with other timing,
     /// or a new one.
     fn adopt(
         &mut self,
         now: Instant,
         key: Key,
         members: &[u32],
-        exact: &HashMap<Key, u64>,
+        same: Option<u64>,
         before: &BTreeMap<u32, u64>,
         old: &mut BTreeMap<u64, Shared>,
     ) -> u64 {
-        if let Some((number, shared)) = exact.get(&key).and_then(|number| old.remove_entry(number)) {
+        if let Some((number, mut shared)) = same.and_then(|number| old.remove_entry(&number)) {
+            shared.key = key;
             self.shared.insert(number, shared);
             return number;
         }

@@ -121,13 +121,14 @@ impl Daemon {
         inputs: &mut Inputs,
         reload: &mut Reload,
     ) -> anyhow::Result<()> {
-        // The first probe of a check that comes is to show them, and those before are kept should it fail.
-        let before = self.checks.show(Credentials::load(&next)?);
+        // The first probe of a check that comes is to show them, and those before are kept should it not come into force.
+        let before = self.checks.show(Credentials::load(&next, file)?);
         if next == self.config {
             return Ok(());
         }
+        let was = self.config.clone();
         let put = self.put_into_force(next, file.clone(), inputs, reload).await;
-        if let (Err(_), Some(before)) = (&put, before) {
+        if let (true, Some(before)) = (self.config == was, before) {
             self.checks.show(before);
         }
         put
@@ -354,8 +355,21 @@ fn told(reload: &Reload, file: String) -> What {
         Some(Failure { is_in_file: in_file, reason, .. }) => {
             What::ConfigurationRefused { file, in_file, reason }
         }
-        None => What::ConfigurationLoaded { file, changes, warnings, replaced },
+        None => What::ConfigurationLoaded {
+            file,
+            changes: bounded(changes),
+            warnings: bounded(warnings),
+            replaced,
+        },
     }
+}
+
+/// As many lines as are logged, and how many more there are: a thousand events may wait for a reader.
+pub(super) fn bounded(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(LOGGED);
+    lines.truncate(LOGGED);
+    lines.extend((more > 0).then(|| format!("and {more} changes more")));
+    lines
 }
 
 fn log(reload: &Reload, took: Duration) {
@@ -367,11 +381,8 @@ fn log(reload: &Reload, took: Duration) {
     for warning in warnings {
         warn!("{warning}");
     }
-    for change in changes.iter().take(LOGGED) {
+    for change in bounded(changes.clone()) {
         info!("{change}");
-    }
-    if changes.len() > LOGGED {
-        info!("and {} changes more", changes.len() - LOGGED);
     }
     let replaced = replaced.as_deref();
     info!(changes = changes.len(), replaced, ?took, "reloaded");

@@ -36,7 +36,7 @@ pub(super) struct Router {
     /// The state that was seen last, and since when it is.
     pub(super) state: State,
     pub(super) since: Instant,
-    /// How often it became master.
+    /// How often it went into each state.
     pub(super) transitions: BTreeMap<State, u64>,
     /// Its master-down timer has run out, and it waits for those of its group.
     pub(super) held: bool,

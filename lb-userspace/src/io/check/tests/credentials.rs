@@ -99,7 +99,7 @@ impl Authority {
 
 fn load(text: &str) -> Result<Credentials, String> {
     let config: Config = parse("t", text).config.expect("a configuration");
-    Credentials::load(&config).map_err(|error| format!("{error:#}"))
+    Credentials::load(&config, &config).map_err(|error| format!("{error:#}"))
 }
 
 /// RFC 7468.
@@ -165,6 +165,13 @@ fn files_are_what_they_are_to_be() {
         refused(&with("certificate", broken), &all)
             .starts_with("certificate of the `SSL` block is not PEM: ")
     );
+    // A key that lost its line breaks is not told to anybody.
+    let lost = fs::read_to_string(all.path("key")).unwrap().replace('\n', "");
+    let said = refused(&with("key", &lost), &all);
+    assert!(said.starts_with("key of the `SSL` block is not PEM: "), "{said}");
+    let secret = &lost.as_bytes()[40..48];
+    assert!(!said.contains(&format!("{:?}", secret).replace(['[', ']'], "")), "{said}");
+    assert!(!said.contains(str::from_utf8(secret).unwrap()), "{said}");
     for encrypted in [
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",

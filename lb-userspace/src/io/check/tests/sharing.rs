@@ -116,3 +116,25 @@ async fn a_check_that_rests_keeps_what_is_known_and_asks_nobody() {
     set(&checks, vec![resting(1, false), resting(2, false), spec(3, other)]);
     assert_eq!(next(&mut verdicts).await, (2, Verdict::Up));
 }
+
+#[tokio::test]
+async fn a_check_that_goes_to_rest_does_not_take_what_another_knew_before() {
+    let (closed, address) = refusing();
+    let (checks, mut verdicts) = start();
+    let resting = |id, is_resting| CheckSpec { is_resting, ..spec(id, address) };
+    set(&checks, vec![resting(1, false)]);
+    assert_eq!(next(&mut verdicts).await, (1, down("connection refused")));
+    set(&checks, vec![resting(1, true)]);
+    let _listener = closed.listen(16).unwrap();
+    // The other is awake, and knows better.
+    set(&checks, vec![resting(1, true), resting(2, false)]);
+    assert_eq!(next(&mut verdicts).await, (2, Verdict::Up));
+    set(&checks, vec![resting(1, true), resting(2, true)]);
+    let (other, _count) = counting().await;
+    set(&checks, vec![resting(1, true), resting(2, true), spec(3, other)]);
+    assert_eq!(next(&mut verdicts).await, (3, Verdict::Up), "nobody has heard anything of the second");
+    set(&checks, vec![resting(1, true), resting(2, false), spec(3, other)]);
+    set(&checks, vec![resting(1, false), resting(2, false), spec(3, other)]);
+    assert_eq!(next(&mut verdicts).await, (1, Verdict::Up));
+    assert!(verdicts.try_recv().is_err());
+}
