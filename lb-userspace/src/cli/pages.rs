@@ -55,8 +55,10 @@ mod tests {
             clap_complete::generate(shell, &mut Cli::command(), "xlvs", &mut script);
             let script = String::from_utf8(script).expect("text");
             let command = Cli::command();
-            for name in
-                command.get_subcommands().filter(|command| !command.is_hide_set()).map(Command::get_name)
+            for name in command
+                .get_subcommands()
+                .filter(|command| !command.is_hide_set())
+                .map(clap::Command::get_name)
             {
                 // Each has more than its name in a text: the words of its own options.
                 assert!(script.matches(name).count() > 1, "{name} for {shell}");

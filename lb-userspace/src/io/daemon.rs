@@ -35,7 +35,7 @@ use super::{
     descriptors,
     effective::{Checklist, effective, leases, marks, owned, resting, timeouts},
     links::{self, Link, LinkChange},
-    metrics::Exporter,
+    metrics::{self, Exporter},
     nexthop::{NextHops, Resolution, Resolutions},
     parking::EarlyFragments,
     report,

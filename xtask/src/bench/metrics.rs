@@ -18,6 +18,8 @@ use super::threads::{self, Turns, turns};
 const POOL: usize = 2;
 /// From one scrape to the next.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// How long the daemon gives out the same page.
+const FRESH: Duration = Duration::from_secs(2);
 const URL: &str = "http://127.0.0.1:9100/metrics";
 
 /// Arguments of `cargo xtask bench metrics`.

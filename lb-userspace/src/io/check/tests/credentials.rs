@@ -166,12 +166,10 @@ fn files_are_what_they_are_to_be() {
             .starts_with("certificate of the `SSL` block is not PEM: ")
     );
     // A key that lost its line breaks is not told to anybody.
-    let lost = fs::read_to_string(all.path("key")).unwrap().replace('\n', "");
-    let said = refused(&with("key", &lost), &all);
+    let lost = "-----BEGIN PRIVATE KEY-----MIISECRET-----END PRIVATE KEY-----";
+    let said = refused(&with("key", lost), &all);
     assert!(said.starts_with("key of the `SSL` block is not PEM: "), "{said}");
-    let secret = &lost.as_bytes()[40..48];
-    assert!(!said.contains(&format!("{:?}", secret).replace(['[', ']'], "")), "{said}");
-    assert!(!said.contains(str::from_utf8(secret).unwrap()), "{said}");
+    assert!(!said.contains("SECRET") && !said.contains("83, 69, 67"), "{said}");
     for encrypted in [
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
