@@ -58,14 +58,17 @@ struct Document<'a> {
 /// The exit code is 1 where there is a fault; warnings alone are 0.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
-        let mut wanted = wanted(arguments).await?;
+        let mut unseen = Vec::new();
+        let mut wanted = wanted(arguments, &mut unseen).await?;
         if !arguments.interfaces.is_empty() {
             wanted.interfaces.clone_from(&arguments.interfaces);
         }
         if wanted.interfaces.is_empty() {
-            bail!("no director runs and no vrrp_instance names an interface: name one with --iface");
+            let why = unseen.iter().map(|why| format!(" ({why})")).collect::<String>();
+            bail!("no director answers{why} and no vrrp_instance names an interface: name one with --iface");
         }
-        let facts = facts(&wanted, &arguments.pin_dir).await?;
+        let mut facts = facts(&wanted, &arguments.pin_dir).await?;
+        facts.unseen.splice(0..0, unseen);
         let findings = doctor::examine(&facts);
         if arguments.json {
             let Wanted { interfaces, .. } = &wanted;
@@ -79,22 +82,37 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What the director is to do: by the file that was named, by the one that runs, by the usual file.
-async fn wanted(arguments: &Arguments) -> anyhow::Result<Wanted> {
+/// What the director is to do: by the file that was named, by the one that runs, by the usual file. What keeps it from being known
+/// is noted in `unseen`.
+async fn wanted(arguments: &Arguments, unseen: &mut Vec<String>) -> anyhow::Result<Wanted> {
     if let Some(file) = &arguments.config {
-        return of_file(file, arguments);
+        return of_file(file, arguments, unseen);
     }
     let state_dir = &arguments.state.state_dir;
-    if socket::path(state_dir).exists()
-        && let Ok(Ok(status)) = timeout(PATIENCE, socket::ask_status(state_dir)).await
-    {
-        return Ok(Wanted::from(&status));
+    if socket::path(state_dir).exists() {
+        let place = state_dir.display();
+        match timeout(PATIENCE, socket::ask_status(state_dir)).await {
+            Ok(Ok(status)) => return Ok(Wanted::from(&status)),
+            Ok(Err(error)) => unseen.push(format!("the director of {place}: {error:#}")),
+            Err(_) => unseen.push(format!("the director of {place}: no answer within {PATIENCE:?}")),
+        }
     }
     let usual = Path::new(USUAL_FILE);
-    if usual.exists() { of_file(usual, arguments) } else { Ok(Wanted::default()) }
+    if usual.exists() { of_file(usual, arguments, unseen) } else { Ok(Wanted::default()) }
 }
 
-fn of_file(file: &Path, arguments: &Arguments) -> anyhow::Result<Wanted> {
+/// A file with errors does not keep named interfaces from being looked at.
+fn of_file(file: &Path, arguments: &Arguments, unseen: &mut Vec<String>) -> anyhow::Result<Wanted> {
+    match read(file, arguments) {
+        Err(error) if !arguments.interfaces.is_empty() => {
+            unseen.push(format!("services and real servers: {error:#}"));
+            Ok(Wanted::default())
+        }
+        wanted => wanted,
+    }
+}
+
+fn read(file: &Path, arguments: &Arguments) -> anyhow::Result<Wanted> {
     let parsed = source::read(file, &Reading { id: arguments.node.get(), all_files: false })?;
     let errors = parsed.count(Weight::Error);
     let config = parsed.config.as_ref().filter(|_| errors == 0);

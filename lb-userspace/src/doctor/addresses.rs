@@ -15,6 +15,10 @@ pub(super) fn answers(address: &VirtualAddress, facts: &Facts) -> Vec<Finding> {
     let at = address.address;
     let mut told = Vec::new();
     for answer in &address.answers {
+        // Two interfaces of this host on one segment hear each other.
+        if facts.interfaces.iter().any(|interface| interface.mac == Some(answer.mac)) {
+            continue;
+        }
         let mut servers: Vec<_> = facts.servers.iter().filter(|server| has(server, answer)).collect();
         servers.sort_by_key(|server| server.address.is_ipv4() != at.is_ipv4());
         let server = servers.first().copied();
@@ -28,7 +32,11 @@ pub(super) fn answers(address: &VirtualAddress, facts: &Facts) -> Vec<Finding> {
                     "the real server {rip} ({mac} on {interface}) answers {protocol} for it, and so gets its packets past the director: it is to have the address on its lo, and be silent"
                 );
                 let command = if at.is_ipv4() {
-                    HIDE.to_owned()
+                    // Other addresses stay where this one was the first of its network.
+                    format!(
+                        "{HIDE} net.ipv4.conf.all.promote_secondaries=1; \
+                         ip -4 address flush to {at}/32; ip -4 address add {at}/32 dev lo"
+                    )
                 } else {
                     format!("ip -6 address flush to {at}/128; ip -6 address add {at}/128 dev lo nodad")
                 };

@@ -18,6 +18,8 @@ pub struct Facts {
     pub addresses: Vec<VirtualAddress>,
     /// The real servers, those of weight 0 too, each once.
     pub servers: Vec<Server>,
+    /// Whether the director runs, or is to run, in generic mode.
+    pub is_generic: bool,
     /// What could not be looked at, and why.
     pub unseen: Vec<String>,
 }
@@ -32,9 +34,9 @@ pub struct Host {
     pub has_btf: bool,
     /// `net.core.bpf_jit_enable`, where this namespace shows it.
     pub jit: Option<i64>,
-    /// The directory of pinned maps, or what there is of the path to it.
+    /// The directory of pinned maps, which need not be there.
     pub pins: String,
-    /// Whether that is on a BPF file system.
+    /// Whether that is, or would be, on a BPF file system.
     pub is_bpffs: bool,
     /// Whether this runs as root.
     pub is_root: bool,
@@ -125,10 +127,12 @@ pub struct Below {
 pub struct Program {
     /// The kernel's number.
     pub id: u32,
-    /// Its name, if the kernel tells it.
-    pub name: String,
-    /// The BPF link that holds it there, if one does.
-    pub link: Option<u32>,
+    /// Its name, if the kernel tells it; it may be empty.
+    pub name: Option<String>,
+    /// The BPF links that have it; each may be of another interface.
+    pub links: Vec<u32>,
+    /// Whether it is in the stack and not in the driver, if it is in one of the two and the kernel tells which.
+    pub is_generic: Option<bool>,
 }
 
 /// A virtual address.

@@ -1,5 +1,7 @@
 //! What the kernel, its file systems and the rights of this process are to be.
 
+use std::path::Path;
+
 use super::facts::{Facts, Host};
 use super::{Check, Mend, Said, Severity};
 
@@ -51,7 +53,11 @@ fn bpffs(host: &Host, _: &Facts) -> Said {
         return None;
     }
     let pins = &host.pins;
-    let place = if pins.starts_with("/sys/") { USUAL_BPFFS } else { pins };
+    let command = if Path::new(pins).starts_with(USUAL_BPFFS) {
+        format!("mount -t bpf bpf {USUAL_BPFFS}")
+    } else {
+        format!("mkdir -p {pins} && mount -t bpf bpf {pins}")
+    };
     let text = format!("{pins} is not on a BPF file system: maps cannot be pinned");
-    Some((Severity::Fault, text, Some(Mend::here(format!("mount -t bpf bpf {place}")))))
+    Some((Severity::Fault, text, Some(Mend::here(command))))
 }

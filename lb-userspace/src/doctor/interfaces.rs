@@ -76,8 +76,12 @@ fn not_ethernet(interface: &Interface, _: &Facts) -> Said {
     interface.mac.is_none().then(|| (Severity::Fault, text.to_owned(), None))
 }
 
-/// On what the program is to be instead: XDP comes before VLANs, bridges and macvlans are made.
-fn stacked(interface: &Interface, _: &Facts) -> Said {
+/// No native XDP there: it comes before VLANs, bridges and macvlans are made. Below it, the director would not be where the
+/// routes to its real servers lead.
+pub(super) fn stacked(interface: &Interface, facts: &Facts) -> Said {
+    if facts.is_generic {
+        return None;
+    }
     let (what, there) = match (interface.kind.as_deref()?, &interface.below) {
         (
             kind @ ("vlan" | "macvlan" | "macvtap" | "ipvlan"),
@@ -89,12 +93,16 @@ fn stacked(interface: &Interface, _: &Facts) -> Said {
         }
         _ => return None,
     };
-    let reason = if what == "vlan" { ": the program reads the tags itself" } else { "" };
-    let text = format!("it is a {what}, and the program belongs on what is below it{reason}");
-    let options: Vec<String> = there.iter().map(|name| format!("--iface {name}")).collect();
-    let mend =
-        if options.is_empty() { None } else { Some(Mend::here(format!("xlvs run {}", options.join(" ")))) };
-    Some((Severity::Fault, text, mend))
+    let below = if there.is_empty() { "what is below it".to_owned() } else { there.join(", ") };
+    let text = format!(
+        "it is a {what}, which takes no program in native mode: generic mode works on it; for native mode its addresses and \
+         routes have to be on {below}"
+    );
+    Some((Severity::Fault, text, Some(generic(interface))))
+}
+
+fn generic(interface: &Interface) -> Mend {
+    Mend::here(format!("xlvs run --iface {} --mode generic", interface.name))
 }
 
 const fn lacks_native(interface: &Interface) -> bool {
@@ -102,21 +110,26 @@ const fn lacks_native(interface: &Interface) -> bool {
 }
 
 fn native(interface: &Interface, facts: &Facts) -> Said {
-    if !lacks_native(interface) || stacked(interface, facts).is_some() || interface.mac.is_none() {
+    let is_there = interface
+        .program
+        .as_ref()
+        .is_some_and(|program| program.name.as_deref() == Some(OWN) && program.is_generic == Some(false));
+    let is_wanted = !facts.is_generic && !is_there && interface.mac.is_some();
+    if !is_wanted || !lacks_native(interface) || stacked(interface, facts).is_some() {
         return None;
     }
     let driver = interface.driver.as_deref().unwrap_or("unknown");
     let text =
         format!("its driver, {driver}, has no native XDP, or not as it is set up now; the slow way is left");
-    let mend = Some(Mend::here(format!("xlvs run --iface {} --mode generic", interface.name)));
-    Some((Severity::Fault, text, mend))
+    Some((Severity::Fault, text, Some(generic(interface))))
 }
 
 /// A veth takes at once what a program at its other end sends only if it has a program itself; with GRO alone it leaves that lying.
-fn veth_peer(interface: &Interface, _: &Facts) -> Said {
+fn veth_peer(interface: &Interface, facts: &Facts) -> Said {
     let takes = interface.xdp.is_none_or(|features| features & NDO_XMIT != 0);
     let peer = interface.below.clone().unwrap_or_default();
-    if !is_veth(interface) || lacks_native(interface) || peer.has_program.unwrap_or(takes) {
+    let is_native = !facts.is_generic && !lacks_native(interface);
+    if !is_veth(interface) || !is_native || peer.has_program.unwrap_or(takes) {
         return None;
     }
     let text = "its other end has no XDP program, and so keeps what the program sends; one that passes everything is enough, such as xlvs without services";
@@ -128,34 +141,41 @@ fn veth_peer(interface: &Interface, _: &Facts) -> Said {
 }
 
 fn other_program(interface: &Interface, _: &Facts) -> Said {
-    let Program { id, name, link } = interface.program.as_ref().filter(|program| program.name != OWN)?;
-    let text =
-        format!("another XDP program is on it, {name:?} with the number {id}: xlvs cannot be beside it");
-    let command = match link {
-        Some(link) => format!("bpftool link detach id {link}"),
-        None => format!("ip link set dev {} xdp off", interface.name),
+    let Program { id, name, links, is_generic } = interface.program.as_ref()?;
+    let name = name.as_ref().filter(|name| *name != OWN)?;
+    let device = &interface.name;
+    let command = match (links.as_slice(), is_generic) {
+        ([link], _) => Some(format!("bpftool link detach id {link}")),
+        ([], Some(true)) => Some(format!("ip link set dev {device} xdpgeneric off")),
+        ([], Some(false)) => Some(format!("ip link set dev {device} xdp off")),
+        _ => None,
     };
-    Some((Severity::Fault, text, Some(Mend::here(command))))
+    let more = if command.is_none() { "; `bpftool net` shows what holds it there" } else { "" };
+    let text = format!(
+        "another XDP program is on it, {name:?} with the number {id}: xlvs cannot be beside it{more}"
+    );
+    Some((Severity::Fault, text, command.map(Mend::here)))
 }
 
 fn mtu(interface: &Interface, facts: &Facts) -> Said {
     let most = facts.used().map(|other| other.mtu).max()?;
     let other = facts.used().find(|other| other.mtu == most)?;
-    let Interface { name, mtu, .. } = interface;
+    let mtu = interface.mtu;
     let text = format!(
-        "its MTU is {mtu}, and that of {} is {most}: longer packets are answered with ICMP errors",
+        "its MTU is {mtu}, and that of {} is {most}: a packet longer than the smaller is answered with ICMP; that is well if \
+         the network behind it is so",
         other.name
     );
-    (*mtu < most)
-        .then(|| (Severity::Warning, text, Some(Mend::here(format!("ip link set dev {name} mtu {most}")))))
+    (mtu < most).then_some((Severity::Warning, text, None))
 }
 
-fn jumbo(interface: &Interface, _: &Facts) -> Said {
+fn jumbo(interface: &Interface, facts: &Facts) -> Said {
     let Interface { name, mtu, .. } = interface;
     let text = format!(
         "its MTU of {mtu} needs frames of several buffers, which its driver does not give to programs"
     );
-    let cannot = !lacks_native(interface) && interface.xdp? & RX_SG == 0 && *mtu > ONE_BUFFER;
+    let is_native = !facts.is_generic && !lacks_native(interface);
+    let cannot = is_native && interface.xdp? & RX_SG == 0 && *mtu > ONE_BUFFER;
     cannot.then(|| (Severity::Fault, text, Some(Mend::here(format!("ip link set dev {name} mtu 1500")))))
 }
 
@@ -163,7 +183,9 @@ fn jumbo(interface: &Interface, _: &Facts) -> Said {
 fn queues(interface: &Interface, facts: &Facts) -> Said {
     let ([now, most], cpus) = (interface.queues?, facts.host.cpus);
     let wanted = most.min(cpus);
-    let text = format!("{now} of {cpus} processors take its frames, and it can have {most} queues");
-    let command = format!("ethtool -L {} combined {wanted}", interface.name);
-    (interface.kind.is_none() && now < wanted).then(|| (Severity::Warning, text, Some(Mend::here(command))))
+    let text = format!(
+        "{now} of {cpus} processors take its frames, and it can have {most} queues: `ethtool -L` gives it more; some drivers \
+         need spare queues to send by XDP, so leave them these"
+    );
+    (interface.kind.is_none() && now < wanted).then_some((Severity::Warning, text, None))
 }

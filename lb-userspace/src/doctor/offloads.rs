@@ -6,7 +6,10 @@ use super::{Check, Mend, Said, Severity};
 pub(super) const CHECKS: &[Check<Interface>] =
     &[("lro", lro), ("gro-hw", hardware_gro), ("vlan-stripping", vlan_stripping)];
 
-fn lro(interface: &Interface, _: &Facts) -> Said {
+fn lro(interface: &Interface, facts: &Facts) -> Said {
+    if facts.is_generic {
+        return None;
+    }
     let text =
         "it merges segments before the program sees them (LRO), which drivers do not do with XDP, or refuse";
     is_on(interface, "rx-lro", Severity::Fault, text, "lro")

@@ -1,7 +1,7 @@
 //! The ways to real servers.
 
 use super::facts::{Facts, Server, Way};
-use super::{Check, Mend, Said, Severity};
+use super::{Check, Mend, Said, Severity, interfaces};
 use crate::io::links::Carrier;
 
 pub(super) const CHECKS: &[Check<Server>] =
@@ -15,10 +15,14 @@ fn no_route(server: &Server, facts: &Facts) -> Said {
     }
     let text = format!("{reason}; give it one, over a gateway if it is not on that link");
     let prefix = if server.address.is_ipv4() { 32 } else { 128 };
-    let first = facts.used().next()?;
     let family = if server.address.is_ipv4() { "" } else { "-6 " };
-    let command = format!("ip {family}route add {}/{prefix} dev {}", server.address, first.name);
-    Some((Severity::Fault, text, Some(Mend::here(command))))
+    let mut used = facts.used();
+    // Which of several interfaces it is behind, nobody knows.
+    let only = used.next().filter(|_| used.next().is_none());
+    let mend = only.map(|only| {
+        Mend::here(format!("ip {family}route add {}/{prefix} dev {}", server.address, only.name))
+    });
+    Some((Severity::Fault, text, mend))
 }
 
 /// Where the interface itself is the reason, that is told of it.
@@ -34,10 +38,17 @@ fn other_interface(server: &Server, facts: &Facts) -> Said {
     if facts.named.is_empty() || facts.named.contains(interface) {
         return None;
     }
-    let is_carried =
-        facts.used().any(|used| used.vlans.contains(interface) || used.ports.contains(interface));
+    let is_stacked = facts.interface(interface).is_some_and(|way| interfaces::stacked(way, facts).is_some());
+    if is_stacked {
+        let text = format!(
+            "it is reached by {interface}, which is none of the director's interfaces, and takes no program in native mode: \
+             run with it and with `--mode generic`, or move its addresses and routes to one of the director's"
+        );
+        return Some((Severity::Fault, text, None));
+    }
     let text = format!("it is reached by {interface}, which is none of the director's interfaces: add it");
     let named: Vec<String> = facts.named.iter().map(|name| format!("--iface {name}")).collect();
-    let mend = Some(Mend::here(format!("xlvs run {} --iface {interface}", named.join(" "))));
-    (!is_carried).then_some((Severity::Fault, text, mend))
+    let mode = if facts.is_generic { " --mode generic" } else { "" };
+    let command = format!("xlvs run {} --iface {interface}{mode}", named.join(" "));
+    Some((Severity::Fault, text, Some(Mend::here(command))))
 }

@@ -20,8 +20,8 @@ fn reverse_path(interface: &Interface, facts: &Facts) -> Said {
 
 /// What the program passes to the stack for an address that is not here would go out again.
 fn forwarding(host: &Host, facts: &Facts) -> Said {
-    let has_v4 = facts.addresses.iter().any(|address| address.address.is_ipv4());
-    let text = "it forwards packets that are not for it (ip_forward): what the program leaves to it for a virtual address of another node is sent on, perhaps in circles; xlvs needs no ip_forward";
-    let mend = || Some(Mend::here("sysctl -w net.ipv4.ip_forward=0"));
-    (host.forwards && has_v4).then(|| (Severity::Warning, text.to_owned(), mend()))
+    let mut addresses = facts.addresses.iter();
+    let may_be_elsewhere = addresses.any(|address| address.address.is_ipv4() && address.instance.is_some());
+    let text = "it forwards packets that are not for it (ip_forward): what the program leaves to it for a virtual address of another node is sent on, perhaps in circles; xlvs needs no ip_forward, and where this host routes nothing else (containers and virtual machines count) `sysctl -w net.ipv4.ip_forward=0` turns it off";
+    (host.forwards && may_be_elsewhere).then(|| (Severity::Warning, text.to_owned(), None))
 }

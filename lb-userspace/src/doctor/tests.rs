@@ -22,7 +22,7 @@ fn interface(name: &str) -> Interface {
         below: None,
         ports: Vec::new(),
         vlans: Vec::new(),
-        program: Some(Program { id: 7, name: "xlvs".to_owned(), link: Some(3) }),
+        program: Some(program("xlvs", &[3], Some(false))),
         xdp: Some(0x7f),
         offloads: std::iter::once("rx-vlan-hw-parse".to_owned()).collect(),
         queues: Some([8, 16]),
@@ -31,12 +31,16 @@ fn interface(name: &str) -> Interface {
     }
 }
 
+fn program(name: &str, links: &[u32], is_generic: Option<bool>) -> Program {
+    Program { id: 9, name: Some(name.to_owned()), links: links.to_vec(), is_generic }
+}
+
 fn healthy() -> Facts {
     let host = Host {
         release: "6.1.0-28-amd64".to_owned(),
         has_btf: true,
         jit: Some(1),
-        pins: "/sys/fs/bpf".to_owned(),
+        pins: "/sys/fs/bpf/xlvs".to_owned(),
         is_bpffs: true,
         is_root: true,
         missing: Vec::new(),
@@ -57,6 +61,7 @@ fn healthy() -> Facts {
         interfaces: vec![interface("eth0")],
         addresses: vec![address],
         servers: vec![Server { address: IpAddr::from(RIP), way }],
+        is_generic: false,
         unseen: Vec::new(),
     }
 }
@@ -92,18 +97,27 @@ fn each_fault_is_found_alone() {
         (|facts| facts.host.has_btf = false, "btf", ""),
         (|facts| facts.host.jit = Some(0), "jit", "sysctl -w net.core.bpf_jit_enable=1"),
         (|facts| facts.host.is_bpffs = false, "bpffs", "mount -t bpf bpf /sys/fs/bpf"),
-        (|facts| facts.host.forwards = true, "ip-forward", "sysctl -w net.ipv4.ip_forward=0"),
+        (
+            |facts| (facts.host.is_bpffs, facts.host.pins) = (false, "/run/pins".to_owned()),
+            "bpffs",
+            "mkdir -p /run/pins && mount -t bpf bpf /run/pins",
+        ),
+        (|facts| facts.host.forwards = true, "ip-forward", ""),
         (|facts| facts.named.push("eth9".to_owned()), "no-interface", ""),
         (|facts| one(facts).carrier = Carrier::AdminDown, "link-down", "ip link set dev eth0 up"),
         (|facts| one(facts).carrier = Carrier::NoCarrier, "no-carrier", ""),
         (|facts| one(facts).mac = None, "not-ethernet", ""),
-        (|facts| one(facts).xdp = Some(0), "native-xdp", "xlvs run --iface eth0 --mode generic"),
+        (
+            |facts| (one(facts).xdp, one(facts).program) = (Some(0), None),
+            "native-xdp",
+            "xlvs run --iface eth0 --mode generic",
+        ),
         (
             |facts| (one(facts).xdp, one(facts).mtu) = (Some(0x07), 9000),
             "jumbo",
             "ip link set dev eth0 mtu 1500",
         ),
-        (|facts| one(facts).queues = Some([2, 6]), "queues", "ethtool -L eth0 combined 6"),
+        (|facts| one(facts).queues = Some([2, 6]), "queues", ""),
         (|facts| one(facts).offloads.extend(["rx-lro".to_owned()]), "lro", "ethtool -K eth0 lro off"),
         (
             |facts| one(facts).offloads.extend(["rx-gro-hw".to_owned()]),
@@ -112,18 +126,58 @@ fn each_fault_is_found_alone() {
         ),
         (|facts| one(facts).vlans.push("eth0.7".to_owned()), "vlan-stripping", "ethtool -K eth0 rxvlan off"),
         (
-            |facts| one(facts).program = Some(Program { id: 9, name: "drop".to_owned(), link: None }),
+            |facts| one(facts).program = Some(program("drop", &[], Some(false))),
             "other-program",
             "ip link set dev eth0 xdp off",
         ),
         (
-            |facts| one(facts).program = Some(Program { id: 9, name: "drop".to_owned(), link: Some(4) }),
+            |facts| one(facts).program = Some(program("drop", &[], Some(true))),
+            "other-program",
+            "ip link set dev eth0 xdpgeneric off",
+        ),
+        (|facts| one(facts).program = Some(program("drop", &[], None)), "other-program", ""),
+        (
+            |facts| one(facts).program = Some(program("drop", &[4], Some(true))),
             "other-program",
             "bpftool link detach id 4",
         ),
+        (|facts| one(facts).program = Some(program("drop", &[4, 5], Some(false))), "other-program", ""),
     ];
     for (ail, check, mend) in rows {
         assert_eq!(found(ail), [(*check, (*mend).to_owned())]);
+    }
+}
+
+#[test]
+fn what_is_not_known_or_does_no_harm_is_no_finding() {
+    let rows: &[fn(&mut Facts)] = &[
+        |facts| one(facts).program = Some(Program { name: None, ..program("", &[4], Some(false)) }),
+        |facts| one(facts).xdp = Some(0),
+        |facts| (facts.host.forwards, facts.addresses[0].instance) = (true, None),
+    ];
+    for ail in rows {
+        assert_eq!(found(ail), []);
+    }
+}
+
+#[test]
+fn generic_mode_needs_nothing_of_the_driver() {
+    let rows: &[fn(&mut Interface)] = &[
+        |interface| (interface.xdp, interface.program) = (Some(0), None),
+        |interface| (interface.xdp, interface.mtu) = (Some(0x07), 9000),
+        |interface| interface.offloads.extend(["rx-lro".to_owned()]),
+        |interface| (interface.kind, interface.xdp) = (Some("veth".to_owned()), Some(0x23)),
+        |interface| (interface.kind, interface.program) = (Some("bridge".to_owned()), None),
+    ];
+    for ail in rows {
+        let in_mode = |is_generic| {
+            found(|facts| {
+                facts.is_generic = is_generic;
+                ail(one(facts));
+            })
+        };
+        assert_eq!(in_mode(false).len(), 1);
+        assert_eq!(in_mode(true), []);
     }
 }
 
@@ -132,7 +186,7 @@ fn one(facts: &mut Facts) -> &mut Interface {
 }
 
 #[test]
-fn what_stands_on_another_interface_names_it() {
+fn what_stands_on_another_interface_is_for_generic_mode() {
     let below =
         |name: &str| Some(Below { name: Some(name.to_owned()), is_here: true, has_program: Some(false) });
     let stacked = |kind: &str, xdp| {
@@ -142,11 +196,9 @@ fn what_stands_on_another_interface_names_it() {
             interface.ports = vec!["eth6".to_owned(), "eth7".to_owned()];
         })
     };
-    for kind in ["vlan", "macvlan"] {
-        assert_eq!(stacked(kind, Some(0)), [("stacked", "xlvs run --iface eth5".to_owned())]);
-    }
-    for kind in ["bridge", "bond"] {
-        assert_eq!(stacked(kind, Some(0)), [("stacked", "xlvs run --iface eth6 --iface eth7".to_owned())]);
+    for kind in ["vlan", "macvlan", "bridge", "bond"] {
+        let mend = "xlvs run --iface eth0 --mode generic".to_owned();
+        assert_eq!(stacked(kind, Some(0)), [("stacked", mend)]);
     }
     assert_eq!(stacked("bond", Some(0x7f)), [], "all its ports have native XDP");
 }
@@ -181,7 +233,7 @@ fn two_interfaces_are_compared() {
         })
     };
     assert_eq!(two(|_| {}), []);
-    assert_eq!(two(|other| other.mtu = 1400), [("mtu", "ip link set dev eth1.5 mtu 1500".to_owned())]);
+    assert_eq!(two(|other| other.mtu = 1400), [("mtu", String::new())]);
     let strict = two(|other| other.settings.extend([("rp_filter".to_owned(), 1)]));
     assert_eq!(strict, [("rp-filter", "sysctl -w net.ipv4.conf.eth1/5.rp_filter=2".to_owned())]);
     let alone = found(|facts| one(facts).settings.extend([("rp_filter".to_owned(), 1)]));
@@ -199,6 +251,19 @@ fn the_ways_to_real_servers_are_told() {
     assert_eq!(with(none()), [("no-route", "ip route add 192.0.2.11/32 dev eth0".to_owned())]);
     let elsewhere = with(Way::Neighbour { interface: "eth9".to_owned(), mac: MAC });
     assert_eq!(elsewhere, [("other-interface", "xlvs run --iface eth0 --iface eth9".to_owned())]);
+    let over_vlan = found(|facts| {
+        let below = Some(Below { name: Some("eth0".to_owned()), is_here: true, has_program: Some(true) });
+        let vlan = Interface { kind: Some("vlan".to_owned()), below, ..interface("eth0.7") };
+        facts.interfaces.push(vlan);
+        facts.servers[0].way = Way::Neighbour { interface: "eth0.7".to_owned(), mac: MAC };
+    });
+    assert_eq!(over_vlan, [("other-interface", String::new())], "no program there in native mode");
+    let of_two = found(|facts| {
+        facts.interfaces.push(interface("eth1"));
+        facts.named.push("eth1".to_owned());
+        facts.servers[0].way = none();
+    });
+    assert_eq!(of_two, [("no-route", String::new())], "nobody knows by which");
     let down = |way: Way| {
         found(|facts| {
             one(facts).carrier = Carrier::AdminDown;
@@ -216,8 +281,9 @@ fn the_ways_to_real_servers_are_told() {
 
 #[test]
 fn who_answers_for_a_virtual_address_is_judged() {
-    const HIDE: &str =
-        "192.0.2.11: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2";
+    const HIDE: &str = "sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2";
+    const MOVE: &str = "net.ipv4.conf.all.promote_secondaries=1; ip -4 address flush to 192.0.2.100/32; \
+                        ip -4 address add 192.0.2.100/32 dev lo";
     let answer = |mac| Answer { interface: "eth0".to_owned(), mac };
     let stranger = [2, 0, 0, 0, 0, 99];
     let with = |instance: bool, held: Option<&str>, macs: &[[u8; 6]]| {
@@ -228,7 +294,7 @@ fn who_answers_for_a_virtual_address_is_judged() {
             address.answers = macs.iter().map(|mac| answer(*mac)).collect();
         })
     };
-    let hide = || ("real-server-arp", HIDE.to_owned());
+    let hide = || ("real-server-arp", format!("192.0.2.11: {HIDE} {MOVE}"));
     for instance in [true, false] {
         assert_eq!(with(instance, Some("eth0"), &[MAC]), [hide()]);
         assert_eq!(with(instance, None, &[MAC, stranger]), [hide()], "beside the master");
@@ -240,8 +306,9 @@ fn who_answers_for_a_virtual_address_is_judged() {
     assert_eq!(with(true, None, &[]), []);
     let claim = "ip address add 192.0.2.100/32 dev eth0".to_owned();
     assert_eq!(with(false, None, &[]), [("unclaimed", claim)]);
-    let own = HIDE.trim_start_matches("192.0.2.11: ").to_owned();
-    assert_eq!(with(true, Some("lo"), &[]), [("own-arp", own)]);
+    let mine = interface("eth0").mac.expect("one of this host");
+    assert_eq!(with(true, Some("eth0"), &[mine]), [], "two interfaces on one segment");
+    assert_eq!(with(true, Some("lo"), &[]), [("own-arp", HIDE.to_owned())]);
     assert_eq!(with(false, Some("lo"), &[]), [], "alone, and reached so");
 }
 

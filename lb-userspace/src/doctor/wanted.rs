@@ -15,6 +15,8 @@ pub struct Wanted {
     pub addresses: BTreeMap<IpAddr, Option<String>>,
     /// Its real servers and sorry servers.
     pub servers: BTreeSet<IpAddr>,
+    /// Whether it runs in generic mode.
+    pub is_generic: bool,
 }
 
 impl From<&Status> for Wanted {
@@ -25,6 +27,7 @@ impl From<&Status> for Wanted {
             interfaces: status.interfaces.iter().map(|interface| interface.name.clone()).collect(),
             addresses: addressed.map(|service| (service.address, service.instance.clone())).collect(),
             servers: servers.map(|server| server.address).collect(),
+            is_generic: status.mode == "generic",
         }
     }
 }
@@ -48,6 +51,6 @@ impl From<&Config> for Wanted {
             let sorry = service.sorry.as_ref().map(|sorry| sorry.address);
             service.pool().map(|server| server.address).chain(sorry).collect::<Vec<_>>()
         });
-        Self { interfaces, addresses: addresses.collect(), servers: pools.collect() }
+        Self { interfaces, addresses: addresses.collect(), servers: pools.collect(), is_generic: false }
     }
 }

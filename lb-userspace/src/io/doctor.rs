@@ -38,14 +38,20 @@ pub async fn facts(wanted: &Wanted, pins: &Path) -> anyhow::Result<Facts> {
     let host = host::host(pins);
     let requests = Requests::open()?;
     let interfaces = interfaces::interfaces(&requests).await.context("looking at the interfaces")?;
-    let mut unseen = Vec::new();
-    let mut facts = Facts { host, named: wanted.interfaces.clone(), interfaces, ..Facts::default() };
+    let mut unasked = Vec::new();
+    let (named, is_generic) = (wanted.interfaces.clone(), wanted.is_generic);
+    let mut facts = Facts { host, named, interfaces, is_generic, ..Facts::default() };
     let ways = wanted.servers.iter().map(|address| way(&requests, *address, &facts.interfaces));
     let ways = join_all(ways);
     let asked: Vec<IpAddr> = wanted.addresses.keys().copied().collect();
-    let (ways, answers) = tokio::join!(ways, answers(&facts, &asked, &mut unseen));
-    let servers = wanted.servers.iter().zip(ways).map(|(address, way)| Server { address: *address, way });
-    facts.servers = servers.collect();
+    let (ways, answers) = tokio::join!(ways, answers(&facts, &asked, &mut unasked));
+    let mut unseen: Vec<String> = facts.used().filter_map(nameless).collect();
+    for (address, way) in wanted.servers.iter().zip(ways) {
+        match way {
+            Ok(way) => facts.servers.push(Server { address: *address, way }),
+            Err(why) => unseen.push(format!("the way to the real server {address}: {why}")),
+        }
+    }
     let held = |address: IpAddr| {
         let has = |interface: &&Interface| interface.addresses.iter().any(|(own, _)| *own == address);
         facts.interfaces.iter().find(has).map(|interface| interface.name.clone())
@@ -54,7 +60,7 @@ pub async fn facts(wanted: &Wanted, pins: &Path) -> anyhow::Result<Facts> {
         address: *address,
         instance: instance.clone(),
         held: held(*address),
-        is_asked: places(&facts).any(|place| can_ask(place, *address)) && unseen.is_empty(),
+        is_asked: places(&facts).any(|place| can_ask(place, *address)) && unasked.is_empty(),
         answers: answers
             .iter()
             .filter(|(said, _)| said == address)
@@ -62,8 +68,18 @@ pub async fn facts(wanted: &Wanted, pins: &Path) -> anyhow::Result<Facts> {
             .collect(),
     });
     facts.addresses = addresses.collect();
+    unseen.extend(unasked);
     facts.unseen = unseen;
     Ok(facts)
+}
+
+/// That a program is there whose name is not told, so that it may be xlvs's or not.
+fn nameless(interface: &Interface) -> Option<String> {
+    let program = interface.program.as_ref().filter(|program| program.name.is_none())?;
+    Some(format!(
+        "the XDP program on {} with the number {}: its name is not told",
+        interface.name, program.id
+    ))
 }
 
 /// The interfaces by which neighbours can be asked: those of the director, and their VLANs.
@@ -115,27 +131,31 @@ async fn answers(
     found
 }
 
-async fn way(requests: &Requests, address: IpAddr, interfaces: &[Interface]) -> Way {
-    let (index, neighbour) = match requests.route(address).await {
-        Ok(Route::Local) => return Way::Local,
-        Ok(Route::Via { ifindex, neighbour }) => (ifindex, neighbour),
-        Ok(Route::None(why)) => return Way::None { reason: format!("there is no route to it: {why}") },
-        Err(error) => return Way::None { reason: format!("there is no route to it: {error}") },
+/// The way to a real server, or why it is not known.
+async fn way(requests: &Requests, address: IpAddr, interfaces: &[Interface]) -> Result<Way, String> {
+    let (index, neighbour) = match requests.route(address).await.map_err(|error| error.to_string())? {
+        Route::Local => return Ok(Way::Local),
+        Route::Via { ifindex, neighbour } => (ifindex, neighbour),
+        Route::None(why) => return Ok(Way::None { reason: format!("there is no route to it: {why}") }),
     };
     let known = interfaces.iter().find(|interface| interface.index == index);
-    let interface = known.map(|interface| interface.name.clone()).unwrap_or_default();
+    let known = known.ok_or_else(|| format!("the interface {index} was not there a moment ago"))?;
+    let interface = known.name.clone();
+    let mut unknown = None;
     let end = Instant::now() + PATIENCE;
-    while Instant::now() < end && known.is_some_and(|known| known.carrier == Carrier::Up) {
-        let entry = requests.solicit(index, neighbour).await.ok().flatten();
-        let entry = entry.filter(|entry| entry.state.is_known());
+    while Instant::now() < end && known.carrier == Carrier::Up {
+        let asked = requests.solicit(index, neighbour).await;
+        unknown = asked.as_ref().err().map(ToString::to_string);
+        let entry = asked.ok().flatten().filter(|entry| entry.state.is_known());
         if let Some(mac) = entry.and_then(|entry| entry.link_address.try_into().ok()) {
             let is_itself = neighbour == address;
-            return if is_itself { Way::Neighbour { interface, mac } } else { Way::Gateway { interface } };
+            let way = if is_itself { Way::Neighbour { interface, mac } } else { Way::Gateway { interface } };
+            return Ok(way);
         }
         sleep(LOOK).await;
     }
     let who = if neighbour == address { "it".to_owned() } else { format!("its gateway {neighbour}") };
     let protocol = if neighbour.is_ipv4() { "ARP" } else { "neighbour discovery" };
     let reason = format!("{who} does not answer {protocol} on {interface}");
-    Way::Silent { interface, reason }
+    unknown.map_or(Ok(Way::Silent { interface, reason }), Err)
 }

@@ -46,7 +46,8 @@ impl Ethtool {
                     EthtoolAttr::Channel(
                         EthtoolChannelAttr::RxMax(count) | EthtoolChannelAttr::CombinedMax(count),
                     ) => {
-                        most += count;
+                        // A driver that has queues of both kinds tells how many there can be of each, not of both.
+                        most = most.max(count);
                     }
                     _ => {}
                 }

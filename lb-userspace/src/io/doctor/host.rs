@@ -12,14 +12,14 @@ const RIGHTS: [(u32, &str); 5] =
 
 /// Looks at it; `pins` is the directory of pinned maps, which need not be there.
 pub(super) fn host(pins: &Path) -> Host {
-    let pins = pins.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
+    let there = pins.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
     let uname = nix::sys::utsname::uname();
     Host {
         release: uname.map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default(),
         has_btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
         jit: sysctl::of_net("core/bpf_jit_enable"),
         pins: pins.display().to_string(),
-        is_bpffs: statfs(pins).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC),
+        is_bpffs: statfs(there).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC),
         is_root: nix::unistd::geteuid().is_root(),
         missing: missing(),
         cpus: online(),

@@ -45,7 +45,7 @@ pub(super) async fn interfaces(requests: &Requests) -> Result<Vec<Interface>, Er
                 let is_vlan = other.link.kind.as_deref() == Some("vlan");
                 is_vlan && other.elsewhere.is_none() && other.below == Some(index)
             }),
-            program: detail.program.map(program),
+            program: detail.program.map(|id| program(id, detail.is_generic)),
             xdp: match &mut netdev {
                 Some(netdev) => netdev.xdp(index).await,
                 None => None,
@@ -79,13 +79,14 @@ async fn below(requests: &Requests, detail: &LinkDetail, all: &[LinkDetail]) -> 
     })
 }
 
-fn program(id: u32) -> Program {
+fn program(id: u32, is_generic: Option<bool>) -> Program {
     let known = loaded_programs().filter_map(Result::ok).find(|known| known.id() == id);
-    let link = loaded_links().filter_map(Result::ok).find(|link| link.program_id() == id);
+    let links = loaded_links().filter_map(Result::ok).filter(|link| link.program_id() == id);
     Program {
         id,
-        name: known.and_then(|known| known.name_as_str().map(str::to_owned)).unwrap_or_default(),
-        link: link.map(|link| link.id()),
+        name: known.and_then(|known| known.name_as_str().map(str::to_owned)),
+        links: links.map(|link| link.id()).collect(),
+        is_generic,
     }
 }
 

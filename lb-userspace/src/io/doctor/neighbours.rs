@@ -17,6 +17,8 @@ use crate::{
 /// How often each address is asked for, and how long answers are waited for after that.
 const ROUNDS: u32 = 3;
 const ROUND: Duration = Duration::from_millis(300);
+/// How long is listened when the queue of what is to be sent is full. What was not sent is asked in the next round.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// An interface by which neighbours are asked.
 #[derive(Clone, Debug)]
@@ -32,33 +34,52 @@ pub(super) struct Asking {
 /// Who says on that link that one of `addresses` is his. Takes about a second, and blocks.
 pub(super) fn ask(asking: &Asking, addresses: &[IpAddr]) -> io::Result<BTreeSet<(IpAddr, [u8; 6])>> {
     let sender = FrameSocket::open()?;
-    let sockets = [libc::ETH_P_ARP, libc::ETH_P_IPV6]
+    let [arp, ipv6] = [libc::ETH_P_ARP, libc::ETH_P_IPV6]
         .map(|protocol| listening(asking.index, protocol.cast_unsigned() as u16));
+    let sockets = [arp?, ipv6?];
     let mut found = BTreeSet::new();
     for _ in 0..ROUNDS {
         for address in addresses {
-            match (address, asking.own) {
-                (IpAddr::V4(v4), _) => sender.send(asking.index, &neighbour_probe::arp(*v4, asking.mac))?,
-                (IpAddr::V6(v6), Some(own)) => {
-                    sender.send(asking.index, &neighbour_probe::solicitation(*v6, own, asking.mac))?;
-                }
-                (IpAddr::V6(_), None) => {}
+            match question(asking, &sender, *address) {
+                Err(error) if is_full(&error) => listen(&sockets, addresses, MOMENT, &mut found)?,
+                told => told?,
             }
         }
-        let end = Instant::now() + ROUND;
-        while Instant::now() < end {
-            for socket in &sockets {
-                hear(
-                    socket.as_ref().map_err(|error| io::Error::from(error.kind()))?,
-                    addresses,
-                    end,
-                    &mut found,
-                )?;
-            }
-        }
+        listen(&sockets, addresses, ROUND, &mut found)?;
     }
     found.retain(|(_, mac)| *mac != asking.mac);
     Ok(found)
+}
+
+fn question(asking: &Asking, sender: &FrameSocket, address: IpAddr) -> io::Result<()> {
+    match (address, asking.own) {
+        (IpAddr::V4(v4), _) => sender.send(asking.index, &neighbour_probe::arp(v4, asking.mac)),
+        (IpAddr::V6(v6), Some(own)) => {
+            sender.send(asking.index, &neighbour_probe::solicitation(v6, own, asking.mac))
+        }
+        (IpAddr::V6(_), None) => Ok(()),
+    }
+}
+
+/// Whether more can be sent a little later.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+/// Takes what comes within that time.
+fn listen(
+    sockets: &[Socket],
+    addresses: &[IpAddr],
+    time: Duration,
+    found: &mut BTreeSet<(IpAddr, [u8; 6])>,
+) -> io::Result<()> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        for socket in sockets {
+            hear(socket, addresses, end, found)?;
+        }
+    }
+    Ok(())
 }
 
 fn listening(index: u32, protocol: u16) -> io::Result<Socket> {

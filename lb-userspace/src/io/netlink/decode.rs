@@ -6,7 +6,7 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
-    MacVlanMode,
+    MacVlanMode, XdpAttached,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
@@ -63,7 +63,8 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
 
 /// A link with what stands above, below and on it.
 pub(super) fn link_detail(message: &LinkMessage) -> Option<LinkDetail> {
-    let (mut below, mut elsewhere, mut controller, mut program) = (None, None, None, None);
+    let (mut below, mut elsewhere, mut controller) = (None, None, None);
+    let (mut program, mut is_generic) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Link(index) => below = Some(*index).filter(|index| *index != 0),
@@ -74,11 +75,16 @@ pub(super) fn link_detail(message: &LinkMessage) -> Option<LinkDetail> {
                     LinkXdp::ProgId(id) => Some(*id),
                     _ => None,
                 });
+                is_generic = told.iter().find_map(|attribute| match attribute {
+                    LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(true),
+                    LinkXdp::Attached(XdpAttached::Driver) => Some(false),
+                    _ => None,
+                });
             }
             _ => {}
         }
     }
-    Some(LinkDetail { link: link(message)?, below, elsewhere, controller, program })
+    Some(LinkDetail { link: link(message)?, below, elsewhere, controller, program, is_generic })
 }
 
 /// A macvlan interface, or nothing for another kind.

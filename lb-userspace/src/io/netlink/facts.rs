@@ -119,6 +119,8 @@ pub(crate) struct LinkDetail {
     pub(crate) controller: Option<u32>,
     /// The number of the XDP program on it.
     pub(crate) program: Option<u32>,
+    /// Whether that is in the stack and not in the driver, if the kernel says one of the two.
+    pub(crate) is_generic: Option<bool>,
 }
 
 /// A macvlan interface.
