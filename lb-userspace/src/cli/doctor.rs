@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             wanted.interfaces.clone_from(&arguments.interfaces);
         }
         if wanted.interfaces.is_empty() {
-            let why = unseen.iter().map(|why| format!(" ({why})")).collect::<String>();
+            let why = unseen.first().map_or_else(String::new, |why| format!(" ({why})"));
             bail!("no director answers{why} and no vrrp_instance names an interface: name one with --iface");
         }
         let mut facts = facts(&wanted, &arguments.pin_dir).await?;
