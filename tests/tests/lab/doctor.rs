@@ -187,6 +187,7 @@ fn settings_and_links_are_found_and_mended() -> Result<()> {
         owned.heals("own-arp", &[&vip])?;
         netns.sysctl("ipv4/ip_forward", "1")?;
         ensure!(owned.finds("ip-forward", &["host"])?.is_empty(), "it may be a router as well");
+        let visit = Visit::with_file(lab, &lab.http_on_all("rr").to_string())?;
         visit.content().context("an address that is never elsewhere")?;
         netns.sysctl("ipv4/ip_forward", "0")?;
 
