@@ -90,7 +90,7 @@ pub(super) async fn answer(State(asks): State<mpsc::Sender<Ask>>) -> Response {
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-/// Asks the daemon of `state_dir` for its events, which come as [`answer`] writes them.
+/// Asks the daemon of `state_dir` for its events, one JSON object on each line.
 ///
 /// # Errors
 /// No daemon, no permission.
