@@ -125,6 +125,9 @@ async fn a_check_that_goes_to_rest_does_not_take_what_another_knew_before() {
     set(&checks, vec![resting(1, false)]);
     assert_eq!(next(&mut verdicts).await, (1, down("connection refused")));
     set(&checks, vec![resting(1, true)]);
+    while checks.account().checks() != 0 {
+        tokio::task::yield_now().await;
+    }
     let _listener = closed.listen(16).unwrap();
     // The other is awake, and knows better.
     set(&checks, vec![resting(1, true), resting(2, false)]);
