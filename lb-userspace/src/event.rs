@@ -111,7 +111,7 @@ pub enum What {
         /// Why another XDP program took the place of the running one, if it did.
         replaced: Option<String>,
     },
-    /// The file was read again, and what was in force stays so.
+    /// The file was read again and is not in force as a whole; what was stays so, unless the reason says otherwise.
     ConfigurationRefused {
         /// The file.
         file: String,

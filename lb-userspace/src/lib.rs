@@ -4,6 +4,7 @@
 pub mod adm;
 pub mod alert;
 pub mod arp;
+pub mod carrier;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -13,7 +14,6 @@ pub mod explain;
 pub mod health;
 pub mod io;
 pub mod metrics;
-pub mod neighbour_probe;
 pub mod parking;
 pub mod plan;
 pub mod status;

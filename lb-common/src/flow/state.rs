@@ -120,6 +120,42 @@ impl State {
         unsafe { core::mem::transmute(number & super::STATE_MASK) }
     }
 
+    /// The name that IPVS has for it (`ip_vs_proto_*.c`, and `ip_vs_conn.c` for templates).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free
+            | Self::Claimed
+            | Self::Tentative
+            | Self::None
+            | Self::SctpNone
+            | Self::TemplateFirst => "NONE",
+            // It counts for less than others until a second segment comes; for IPVS it is one of them.
+            Self::Established | Self::Midway | Self::SctpEstablished => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait => "FIN_WAIT",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Udp | Self::UdpFirst => "UDP",
+            Self::SctpInit1 => "INIT1",
+            Self::SctpInit => "INIT",
+            Self::SctpCookieSent => "C-SENT",
+            Self::SctpCookieReplied => "C-REPLIED",
+            Self::SctpCookieWait => "C-WAIT",
+            Self::SctpCookie => "COOKIE",
+            Self::SctpCookieEchoed => "C-ECHOED",
+            Self::SctpShutdownSent => "S-SENT",
+            Self::SctpShutdownReceived => "S-RECEIVED",
+            Self::SctpShutdownAckSent => "S-ACK-SENT",
+            Self::SctpRejected => "REJECTED",
+            Self::SctpClosed => "CLOSED",
+            Self::Template => "ASSURED",
+        }
+    }
+
     /// Does a slot in this state hold a flow?
     #[inline(always)]
     pub const fn is_living(self) -> bool {
@@ -159,5 +195,12 @@ mod tests {
             assert_eq!(connections, u64::from(state.is_living() && !state.is_template()), "{state:?}");
         }
         assert_eq!(State::TemplateFirst as u8, 31);
+    }
+
+    #[test]
+    fn names_are_those_of_a_recorded_listing() {
+        let names = [State::FinWait, State::Template, State::TemplateFirst, State::Udp].map(State::name);
+        assert_eq!(names, ["FIN_WAIT", "ASSURED", "NONE", "UDP"]);
+        assert!((0..32).all(|number| State::from_number(number).name().len() <= 11));
     }
 }

@@ -2,48 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lb_common::{
-    flow::{Parts, State},
-    layout::Address,
-};
+use lb_common::{flow::Parts, layout::Address};
 
 use crate::plan::{protocol_name, unmapped};
-
-/// The name of a state (`ip_vs_proto_*.c`, and `ip_vs_conn.c` for templates).
-pub const fn state_name(state: State) -> &'static str {
-    match state {
-        State::Free
-        | State::Claimed
-        | State::Tentative
-        | State::None
-        | State::SctpNone
-        | State::TemplateFirst => "NONE",
-        // It counts for less than others until a second segment comes; for IPVS it is one of them.
-        State::Established | State::Midway | State::SctpEstablished => "ESTABLISHED",
-        State::SynSent => "SYN_SENT",
-        State::SynRecv => "SYN_RECV",
-        State::FinWait => "FIN_WAIT",
-        State::TimeWait => "TIME_WAIT",
-        State::Close => "CLOSE",
-        State::CloseWait => "CLOSE_WAIT",
-        State::LastAck => "LAST_ACK",
-        State::Listen => "LISTEN",
-        State::Udp | State::UdpFirst => "UDP",
-        State::SctpInit1 => "INIT1",
-        State::SctpInit => "INIT",
-        State::SctpCookieSent => "C-SENT",
-        State::SctpCookieReplied => "C-REPLIED",
-        State::SctpCookieWait => "C-WAIT",
-        State::SctpCookie => "COOKIE",
-        State::SctpCookieEchoed => "C-ECHOED",
-        State::SctpShutdownSent => "S-SENT",
-        State::SctpShutdownReceived => "S-RECEIVED",
-        State::SctpShutdownAckSent => "S-ACK-SENT",
-        State::SctpRejected => "REJECTED",
-        State::SctpClosed => "CLOSED",
-        State::Template => "ASSURED",
-    }
-}
 
 /// The name of a flow's protocol; templates of a firewall mark are of none.
 pub const fn protocol(parts: &Parts) -> &'static str {
@@ -84,12 +45,5 @@ mod tests {
         assert_eq!(virtual_address(&v6).to_string(), "0:7::");
         let flow = parts(Address::v4([10, 99, 0, 100]), 6, false);
         assert_eq!((protocol(&flow), virtual_address(&flow).to_string()), ("TCP", "10.99.0.100".to_owned()));
-    }
-
-    #[test]
-    fn states_are_those_of_a_recorded_listing() {
-        let names = [State::FinWait, State::Template, State::TemplateFirst, State::Udp].map(state_name);
-        assert_eq!(names, ["FIN_WAIT", "ASSURED", "NONE", "UDP"]);
-        assert!((0..32).all(|number| state_name(State::from_number(number)).len() <= 11));
     }
 }

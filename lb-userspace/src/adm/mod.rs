@@ -25,7 +25,7 @@ mod values;
 pub use self::{
     by_hand::{Impossible, change, made_by_hand, merge, possible},
     command::{Columns, Command, Listing, View},
-    connections::{protocol, state_name, virtual_address},
+    connections::{protocol, virtual_address},
     names::{Nameless, Names},
     parse::{Refusal, parse},
     print::{connection_line, connections_head, list, save},

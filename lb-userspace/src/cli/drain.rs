@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
-use super::{asked, explain::protocol, runtime, write_out};
+use super::{asked, protocol, runtime, write_out};
 use crate::{
     adm::{
         Command,

@@ -9,7 +9,7 @@ use std::{
 use anyhow::ensure;
 use clap::Args;
 
-use super::asked;
+use super::{asked, protocol};
 use crate::{
     config::model::Protocol,
     explain::{Question, Segment},
@@ -48,13 +48,6 @@ pub(super) struct Arguments {
 fn source(text: &str) -> Result<SocketAddr, String> {
     let alone = |_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, SOME_PORT));
     text.parse().or_else(alone).map_err(|_| "neither an address nor an address and a port".to_owned())
-}
-
-/// A service's protocol by its name.
-pub(super) fn protocol(text: &str) -> Result<Protocol, String> {
-    let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
-    let found = all.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| "tcp, udp or sctp".to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {

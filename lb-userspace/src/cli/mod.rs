@@ -15,11 +15,10 @@ mod status;
 
 use std::{env, io::Write as _, path::Path, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::runtime::Runtime;
 
-use crate::io::socket;
+use crate::{config::model::Protocol, io::socket};
 use keepalived::Called;
 pub use pages::manual;
 
@@ -102,6 +101,13 @@ impl ConfigId {
     }
 }
 
+/// A service's protocol by its name.
+fn protocol(text: &str) -> Result<Protocol, String> {
+    let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let found = all.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| "tcp, udp or sctp".to_owned())
+}
+
 /// What the daemon of `state_dir` answers to a question, if it does within `patience`; `hint` says what to do about silence.
 fn asked<T>(
     state_dir: &Path,
@@ -120,11 +126,7 @@ fn asked_on<T>(
     patience: Duration,
     hint: &str,
 ) -> anyhow::Result<T> {
-    let answer = runtime.block_on(async { timeout(patience, question).await });
-    answer.unwrap_or_else(|_| {
-        let (socket, seconds) = (socket::path(state_dir), patience.as_secs());
-        bail!("{}: no answer for {seconds} s: the daemon is stopped or hangs{hint}", socket.display())
-    })
+    runtime.block_on(socket::patiently(state_dir, patience, question, hint))
 }
 
 fn runtime() -> std::io::Result<Runtime> {

@@ -68,6 +68,7 @@ fn rule(is_held: bool, least: u32, hysteresis: u32, weight: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::net::IpAddr;
 
     use lb_common::layout::{Address, NextHop, ServerState};
@@ -153,6 +154,20 @@ mod tests {
         let actions = director.handle(&Event::Check(1, Verdict::Up));
         assert_eq!(pool(&actions), Some(&[(1, 2), (0, 2)][..]));
         assert_eq!(director.handle(&Event::Check(1, Verdict::Up)), []);
+    }
+
+    #[test]
+    fn who_is_drained_counts_as_before() {
+        let mut director = director(&wanted(false, false));
+        director.take_news();
+        let mut drained = wanted(false, false);
+        let server = &mut drained[0].servers[0];
+        (server.weight, server.drained) = (0, Some(2));
+        let allocation = Allocation::default().assign(&drained).expect("small");
+        let steps = director.reload(&drained, &allocation, &BTreeMap::new());
+        assert_eq!(director.services[&KEY].quorum, Quorum::Held, "4 of 3 are up: {steps:?}");
+        director.handle(&failed(1));
+        assert_eq!(director.services[&KEY].quorum, Quorum::Lost, "it has failed as well");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::io::links::Carrier;
+use crate::carrier::Carrier;
 
 /// Everything.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::facts::{Below, Facts, Interface, Program};
 use super::{Check, Finding, Mend, Said, Severity};
-use crate::io::links::Carrier;
+use crate::carrier::Carrier;
 
 pub(super) const CHECKS: &[Check<Interface>] = &[
     ("link-down", down),

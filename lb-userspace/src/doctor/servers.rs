@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, Server, Way};
 use super::{Check, Mend, Said, Severity, interfaces};
-use crate::io::links::Carrier;
+use crate::carrier::Carrier;
 
 pub(super) const CHECKS: &[Check<Server>] =
     &[("no-route", no_route), ("silent", silent), ("other-interface", other_interface)];

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::facts::{Answer, Below, Host, Interface, Program, Server, VirtualAddress, Way};
 use super::*;
-use crate::io::links::Carrier;
+use crate::carrier::Carrier;
 
 const VIP: [u8; 4] = [192, 0, 2, 100];
 const RIP: [u8; 4] = [192, 0, 2, 11];

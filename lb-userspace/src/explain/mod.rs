@@ -176,8 +176,9 @@ fn verdict(counter: Counter, packet: &Packet) -> Verdict {
     match counter {
         Counter::AnswerNoServer if may_answer(packet) => Verdict::new(Action::Answer, counter),
         Counter::AnswerNoServer => Verdict::new(Action::Drop, Counter::DropNoAnswer),
-        Counter::DropUnresolved | Counter::DropFlowTableFull => Verdict::new(Action::Drop, counter),
-        _ => Verdict::new(Action::Pass, counter),
+        // A counter's name begins with what is done.
+        counter if counter.name().starts_with("drop") => Verdict::new(Action::Drop, counter),
+        counter => Verdict::new(Action::Pass, counter),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     pick::pick,
     question::Packet,
 };
-use crate::{adm::state_name, plan::unmapped};
+use crate::plan::unmapped;
 
 /// To whom the packet goes.
 pub(super) struct Served {
@@ -82,7 +82,7 @@ fn reached(maps: &impl Maps, kept: &Kept) -> Stands {
 fn described(maps: &impl Maps, kept: &Kept, stands: Stands) -> KnownFlow {
     let server = maps.server(kept.server).filter(|server| server.info.generation == kept.generation);
     KnownFlow {
-        state: state_name(kept.state).to_owned(),
+        state: kept.state.name().to_owned(),
         idle_seconds: kept.idle,
         left_seconds: kept.left,
         server: server.map(|server| unmapped(server.rip)),

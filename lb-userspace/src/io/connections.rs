@@ -8,15 +8,15 @@ use axum::{Json, body::Body, extract::State, http::StatusCode};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::{Request, body::Bytes};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
 use super::{
     clock,
     datapath::{FlowMaps, SeenFlow},
-    socket::{Ask, answered, send},
+    socket::{Ask, answered, patiently, put, send},
 };
 use crate::{
-    adm::{Table, protocol, state::Connection, state_name, virtual_address},
+    adm::{Table, protocol, state::Connection, virtual_address},
     plan::unmapped,
 };
 
@@ -55,9 +55,7 @@ pub(super) async fn table(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<
 }
 
 async fn flow_maps(asks: &mpsc::Sender<Ask>) -> Result<Arc<FlowMaps>, StatusCode> {
-    let (answer, waiting) = tokio::sync::oneshot::channel();
-    asks.send(Ask::Flows(answer)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    waiting.await.ok().flatten().ok_or(StatusCode::SERVICE_UNAVAILABLE)
+    put(asks, Ask::Flows).await.flatten().ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// The lines of the connections from the bucket `begin` on, as many as are sent at once, and the bucket behind them.
@@ -95,7 +93,7 @@ pub fn listed(flow: &SeenFlow) -> Connection {
     Connection {
         protocol: protocol(parts).to_owned(),
         expires: *left,
-        state: state_name(*state).to_owned(),
+        state: state.name().to_owned(),
         client: (unmapped(parts.client), parts.client_port),
         service: (virtual_address(parts), parts.vip_port),
         // Under direct routing a real server has the service's port.
@@ -114,11 +112,10 @@ pub async fn ask_connections(
     patience: Duration,
     mut show: impl FnMut(&Connection) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let silence = || format!("no answer for {} s: the daemon is stopped or hangs", patience.as_secs());
     let request = send(state_dir, Request::get("/connections"), Bytes::new());
-    let mut body = timeout(patience, request).await.with_context(silence)??.into_body();
+    let mut body = patiently(state_dir, patience, request, "").await?.into_body();
     let mut rest = Vec::new();
-    while let Some(frame) = timeout(patience, body.frame()).await.with_context(silence)? {
+    while let Some(frame) = patiently(state_dir, patience, async { Ok(body.frame().await) }, "").await? {
         let Ok(bytes) = frame.context("the daemon's answer ends early")?.into_data() else { continue };
         rest.extend_from_slice(&bytes);
         let end = rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);

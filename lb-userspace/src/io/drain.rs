@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::socket::ask_status;
+use super::socket::{ask_status, patiently};
 use crate::{config::model::Protocol, status::Status};
 
 /// Between two looks, at the least.
@@ -57,8 +57,7 @@ pub struct Drained {
 /// # Errors
 /// No answer, or no such real server.
 pub async fn look(state_dir: &Path, place: &Place) -> anyhow::Result<Seen> {
-    let silence = || format!("no answer for {} s: the daemon is stopped or hangs", PATIENCE.as_secs());
-    let status = timeout(PATIENCE, ask_status(state_dir)).await.with_context(silence)??;
+    let status = patiently(state_dir, PATIENCE, ask_status(state_dir), "").await?;
     seen(&status, place).with_context(|| format!("{}: the service has it no longer", place.server))
 }
 

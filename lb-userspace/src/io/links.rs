@@ -1,6 +1,7 @@
 //! Owns what is known about network interfaces by name: what there is now, and what changes.
 //! Refuses to configure them.
 
+pub use crate::carrier::Carrier;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -20,17 +21,6 @@ const CHANGE_QUEUE: usize = 16;
 
 /// From a failure of netlink itself to the next try.
 const REOPEN_DELAY: Duration = Duration::from_secs(1);
-
-/// Whether an interface can carry frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
-    /// Up, with a carrier.
-    Up,
-    /// Up, but the cable or the other end is missing.
-    NoCarrier,
-    /// Switched off by the administrator.
-    AdminDown,
-}
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]

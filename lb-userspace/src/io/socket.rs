@@ -6,9 +6,10 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 use tower_http::limit::RequestBodyLimitLayer;
 use tracing::warn;
@@ -170,6 +172,22 @@ pub(super) async fn put<T>(
     let (answer, waiting) = oneshot::channel();
     asks.send(ask(answer)).await.ok()?;
     waiting.await.ok()
+}
+
+/// The end of `question` to the daemon of `state_dir`, if it comes within `patience`; `hint` says what to do about silence.
+///
+/// # Errors
+/// Silence, and those of the question.
+pub async fn patiently<T>(
+    state_dir: &Path,
+    patience: Duration,
+    question: impl Future<Output = anyhow::Result<T>>,
+    hint: &str,
+) -> anyhow::Result<T> {
+    timeout(patience, question).await.unwrap_or_else(|_| {
+        let (socket, seconds) = (path(state_dir), patience.as_secs());
+        bail!("{}: no answer for {seconds} s: the daemon is stopped or hangs{hint}", socket.display())
+    })
 }
 
 /// Asks the daemon of `state_dir` for its status.

@@ -45,7 +45,7 @@ fn configuration(configuration: &Configuration, page: &mut Page<'_>) -> fmt::Res
     page.gauge(good, [([], truth(failure.is_none()))])?;
     let replaced = Metric("configuration_reloads", None, "Reloads that put another configuration into force");
     page.counter(replaced, [([], *reloads)])?;
-    let failed = Metric("configuration_reload_failures", None, "Reloads that failed and changed nothing");
+    let failed = Metric("configuration_reload_failures", None, "Reloads that failed");
     page.counter(failed, [([], *failures)])
 }
 

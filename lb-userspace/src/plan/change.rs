@@ -167,6 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_is_told_with_the_weight_and_nothing_else() {
+        let before = [service(80, &[1, 2])];
+        let mut after = before.clone();
+        let server = &mut after[0].servers[0];
+        (server.weight, server.drained) = (0, Some(1));
+        let rip = server.rip;
+        assert_eq!(changes(&before, &after), [Change::Drained(key(80), rip, 1)]);
+        assert_eq!(changes(&after, &before), [Change::Undrained(key(80), rip, 1)]);
+    }
+
+    #[test]
     fn the_order_of_the_file_is_no_change() {
         let before = [service(80, &[1, 2]), service(81, &[3])];
         assert_eq!(changes(&before, &[service(81, &[3]), service(80, &[2, 1])]), []);

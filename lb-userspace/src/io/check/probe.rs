@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pcre2::bytes::Regex;
@@ -70,16 +71,16 @@ impl Tools {
     }
 }
 
+/// What probes are made with.
+pub(super) struct Means {
+    pub(super) programs: Programs,
+    pub(super) direct: Arc<Direct>,
+    pub(super) credentials: Credentials,
+}
+
 /// Makes one step of a check. No part of it takes longer than `timeout`, and it has a few parts.
-pub(super) async fn run(
-    probe: &Probe,
-    step: u32,
-    timeout: Duration,
-    tools: &Tools,
-    programs: &Programs,
-    direct: &Direct,
-    credentials: &Credentials,
-) -> Input {
+pub(super) async fn run(probe: &Probe, step: u32, timeout: Duration, tools: &Tools, means: &Means) -> Input {
+    let Means { programs, direct, credentials } = means;
     let step = step as usize;
     let result = match probe {
         Probe::Tcp(endpoint) => tcp::probe(endpoint, timeout).await.map(|()| Input::Passed),

@@ -13,12 +13,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use self::groups::{Group, groups};
-use super::probe::{self, Tools};
+use super::probe::{self, Means, Tools};
 use super::vip::Direct;
-use super::{Account, CheckSpec, Credentials, Ruling, Wanted};
+use super::{Account, CheckSpec, Ruling, Wanted};
 use crate::config::model::check::Probe;
 use crate::health::{Check, Input, Output, Settings, Verdict};
-use crate::io::command::Programs;
 use crate::io::descriptors;
 
 /// Probes under way at one time, if there are descriptors for them; what is due beyond that waits its turn in order.
@@ -101,7 +100,7 @@ pub(super) struct Runner {
     lanes: [Lane; 2],
     probes: JoinSet<(u64, u64, Input)>,
     /// None before there is anything to run.
-    means: Option<(Programs, Credentials)>,
+    means: Option<Arc<Means>>,
     /// When the next batch may begin.
     next_batch: Option<Instant>,
     direct: Arc<Direct>,
@@ -158,7 +157,8 @@ impl Runner {
 
     pub(super) fn set(&mut self, now: Instant, wanted: Wanted) {
         let Wanted { programs, credentials, specs } = wanted;
-        self.means = Some((programs, credentials));
+        let direct = Arc::clone(&self.direct);
+        self.means = Some(Arc::new(Means { programs, direct, credentials }));
         let logged: BTreeSet<u32> =
             specs.iter().filter(|spec| spec.log_all_failures).map(|spec| spec.id).collect();
         let by_id: BTreeMap<u32, CheckSpec> = specs.into_iter().map(|spec| (spec.id, spec)).collect();
@@ -324,7 +324,7 @@ impl Runner {
 
     /// Starts probes that are due while there is room for them.
     pub(super) fn start_waiting(&mut self, now: Instant) {
-        let Some((programs, credentials)) = &self.means else { return };
+        let Some(means) = &self.means else { return };
         if self.next_batch.is_some_and(|at| now < at) {
             return;
         }
@@ -342,12 +342,10 @@ impl Runner {
                     continue;
                 };
                 self.account.lateness.note(now.saturating_duration_since(due));
-                let (what, tools, programs) =
-                    (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), programs.clone());
-                let (direct, credentials) = (Arc::clone(&self.direct), credentials.clone());
+                let (what, tools, means) =
+                    (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), Arc::clone(means));
                 let work = async move {
-                    let input =
-                        probe::run(&what, step, timeout, &tools, &programs, &direct, &credentials).await;
+                    let input = probe::run(&what, step, timeout, &tools, &means).await;
                     drop(room);
                     (number, probe, input)
                 };

@@ -51,7 +51,7 @@ impl Daemon {
             for change in &reload.changes {
                 info!("by hand: {change}");
             }
-            inputs.teller.event(What::ByHand { changes: super::reload::bounded(reload.changes) });
+            inputs.teller.event(What::ByHand { changes: super::reload::bounded(&reload.changes) });
         }
         let (kept, sight) = self.kept_and_sight();
         for command in commands {

@@ -350,26 +350,25 @@ fn failed(reason: String, is_in_file: bool) -> Reload {
 
 /// What those are told who follow events.
 fn told(reload: &Reload, file: String) -> What {
-    let Reload { changes, warnings, replaced, failure, .. } = reload.clone();
+    let Reload { changes, warnings, replaced, failure, .. } = reload;
     match failure {
-        Some(Failure { is_in_file: in_file, reason, .. }) => {
-            What::ConfigurationRefused { file, in_file, reason }
+        Some(Failure { is_in_file, reason, .. }) => {
+            What::ConfigurationRefused { file, in_file: *is_in_file, reason: reason.clone() }
         }
         None => What::ConfigurationLoaded {
             file,
             changes: bounded(changes),
             warnings: bounded(warnings),
-            replaced,
+            replaced: replaced.clone(),
         },
     }
 }
 
 /// As many lines as are logged, and how many more there are: a thousand events may wait for a reader.
-pub(super) fn bounded(mut lines: Vec<String>) -> Vec<String> {
+pub(super) fn bounded(lines: &[String]) -> Vec<String> {
     let more = lines.len().saturating_sub(LOGGED);
-    lines.truncate(LOGGED);
-    lines.extend((more > 0).then(|| format!("and {more} changes more")));
-    lines
+    let more = (more > 0).then(|| format!("and {more} more"));
+    lines.iter().take(LOGGED).cloned().chain(more).collect()
 }
 
 fn log(reload: &Reload, took: Duration) {
@@ -381,7 +380,7 @@ fn log(reload: &Reload, took: Duration) {
     for warning in warnings {
         warn!("{warning}");
     }
-    for change in bounded(changes.clone()) {
+    for change in bounded(changes) {
         info!("{change}");
     }
     let replaced = replaced.as_deref();

@@ -10,8 +10,8 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use crate::{
+    arp::probe,
     io::frames::{self, FrameSocket},
-    neighbour_probe,
 };
 
 /// How often each address is asked for, and how long answers are waited for after that.
@@ -47,16 +47,13 @@ pub(super) fn ask(asking: &Asking, addresses: &[IpAddr]) -> io::Result<BTreeSet<
         }
         listen(&sockets, addresses, ROUND, &mut found)?;
     }
-    found.retain(|(_, mac)| *mac != asking.mac);
     Ok(found)
 }
 
 fn question(asking: &Asking, sender: &FrameSocket, address: IpAddr) -> io::Result<()> {
     match (address, asking.own) {
-        (IpAddr::V4(v4), _) => sender.send(asking.index, &neighbour_probe::arp(v4, asking.mac)),
-        (IpAddr::V6(v6), Some(own)) => {
-            sender.send(asking.index, &neighbour_probe::solicitation(v6, own, asking.mac))
-        }
+        (IpAddr::V4(v4), _) => sender.send(asking.index, &probe::arp(v4, asking.mac)),
+        (IpAddr::V6(v6), Some(own)) => sender.send(asking.index, &probe::solicitation(v6, own, asking.mac)),
         (IpAddr::V6(_), None) => Ok(()),
     }
 }
@@ -100,7 +97,7 @@ fn hear(
     while Instant::now() < end {
         match io::Read::read(&mut &*socket, &mut buffer) {
             Ok(length) => {
-                let answer = neighbour_probe::answer(&buffer[..length]);
+                let answer = probe::answer(&buffer[..length]);
                 found.extend(answer.filter(|(address, _)| addresses.contains(address)));
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {

@@ -28,29 +28,18 @@ pub(super) fn groups(
         };
         old.get(number).is_some_and(is_kept).then_some(*number)
     };
-    let mut newcomers = Vec::new();
-    for (id, CheckSpec { probe, settings, is_resting, .. }) in specs {
+    let (known, newcomers): (Vec<_>, Vec<_>) = specs.into_iter().partition(|(id, _)| before.contains_key(id));
+    let mut first: HashMap<Key, usize> = HashMap::new();
+    for (id, CheckSpec { probe, settings, is_resting, .. }) in known.into_iter().chain(newcomers) {
         let key = Key { probe, settings, is_resting };
         let own = own(&id, &key);
-        if own.is_none() && !before.contains_key(&id) {
-            newcomers.push((id, key));
-            continue;
-        }
-        let place = *places.entry((key.clone(), own)).or_insert(groups.len());
+        let next = groups.len();
+        let any = *first.entry(key.clone()).or_insert(next);
+        let place =
+            if before.contains_key(&id) { *places.entry((key.clone(), own)).or_insert(next) } else { any };
         match groups.get_mut(place) {
             Some(group) => group.members.push(id),
             None => groups.push(Group { key, own, members: vec![id] }),
-        }
-    }
-    let mut first: HashMap<Key, usize> = HashMap::new();
-    for (place, group) in groups.iter().enumerate() {
-        first.entry(group.key.clone()).or_insert(place);
-    }
-    for (id, key) in newcomers {
-        let place = *first.entry(key.clone()).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some(group) => group.members.push(id),
-            None => groups.push(Group { key, own: None, members: vec![id] }),
         }
     }
     groups

@@ -3,13 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lb_common::checksum;
+use super::{ARP, BROADCAST, ETHERNET, Ends, ICMPV6, IPV6, ethernet, neighbour_message};
 
-const BROADCAST: [u8; 6] = [0xff; 6];
-const ETHERNET: usize = 14;
-const ARP: [u8; 2] = [0x08, 0x06];
-const IPV6: [u8; 2] = [0x86, 0xdd];
-const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 
@@ -52,22 +47,12 @@ pub fn solicitation(address: Ipv6Addr, own: Ipv6Addr, mac: [u8; 6]) -> [u8; 86] 
     let [.., a, b, c] = address.octets();
     // RFC 4291 section 2.7.1, and RFC 2464 section 7.
     let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
-    let mut icmp = [0; 32];
-    icmp[0] = SOLICITATION;
-    icmp[8..24].copy_from_slice(&address.octets());
-    icmp[24..26].copy_from_slice(&[1, 1]);
-    icmp[26..32].copy_from_slice(&mac);
-    let sum = icmp_checksum(own, group, &icmp);
-    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
-
-    let mut frame = [0; 86];
-    ethernet(&mut frame, [0x33, 0x33, 0xff, a, b, c], mac, IPV6);
-    frame[14] = 0x60;
-    frame[18..22].copy_from_slice(&[0, 32, ICMPV6, 255]);
-    frame[22..38].copy_from_slice(&own.octets());
-    frame[38..54].copy_from_slice(&group.octets());
-    frame[54..86].copy_from_slice(&icmp);
-    frame
+    let mut message = [0; 32];
+    message[0] = SOLICITATION;
+    message[8..24].copy_from_slice(&address.octets());
+    message[24..26].copy_from_slice(&[1, 1]);
+    message[26..32].copy_from_slice(&mac);
+    neighbour_message(&Ends { macs: [mac, [0x33, 0x33, 0xff, a, b, c]], addresses: [own, group] }, message)
 }
 
 /// Who says in `frame` that he has an address: the sender of an ARP reply, or of a neighbour advertisement.
@@ -97,26 +82,10 @@ pub fn answer(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
     Some((Ipv6Addr::from(*address).into(), *mac))
 }
 
-fn ethernet(frame: &mut [u8], destination: [u8; 6], source: [u8; 6], ethertype: [u8; 2]) {
-    frame[..6].copy_from_slice(&destination);
-    frame[6..12].copy_from_slice(&source);
-    frame[12..ETHERNET].copy_from_slice(&ethertype);
-}
-
-/// With the pseudo-header of RFC 8200 section 8.1.
-fn icmp_checksum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8; 32]) -> u16 {
-    let mut covered = [0; 72];
-    covered[..16].copy_from_slice(&source.octets());
-    covered[16..32].copy_from_slice(&destination.octets());
-    covered[32..40].copy_from_slice(&[0, 0, 0, 32, 0, 0, 0, ICMPV6]);
-    covered[40..].copy_from_slice(message);
-    checksum::internet(&covered)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arp;
+    use crate::arp::{self, icmp_checksum};
 
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
