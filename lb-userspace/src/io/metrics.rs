@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    io::Write as _,
     net::{SocketAddr, TcpListener as StdListener},
     sync::Arc,
     thread::JoinHandle,
@@ -10,11 +11,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use flate2::{Compression, write::GzEncoder};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY},
     server::conn::http1,
     service::service_fn,
 };
@@ -149,14 +151,49 @@ async fn answer(request: Request<Incoming>, source: &Source) -> Result<Response<
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
-    let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let format = Format::accepted(&accept.collect::<Vec<_>>().join(","));
-    let Some(page) = source.page(format).await else {
+    let all = |name: HeaderName| {
+        let values = request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.collect::<Vec<_>>().join(",")
+    };
+    let kind =
+        Kind { format: Format::accepted(&all(ACCEPT)), is_compressed: takes_gzip(&all(ACCEPT_ENCODING)) };
+    let Some(page) = source.page(kind).await else {
         return Ok(said(StatusCode::SERVICE_UNAVAILABLE, "the director is stopping\n"));
     };
     let mut response = Response::new(Full::new(page));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if kind.is_compressed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(GZIP));
+    }
     Ok(response)
+}
+
+/// A page as it goes out. Nearly all of it is the same names again and again, and monitoring asks for it compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    format: Format,
+    is_compressed: bool,
+}
+
+const GZIP: &str = "gzip";
+
+/// Does who sends this `Accept-Encoding` take a page that is compressed so (RFC 9110, section 12.5.3)?
+fn takes_gzip(accepted: &str) -> bool {
+    accepted.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        name.trim().eq_ignore_ascii_case(GZIP) && !refused
+    })
+}
+
+/// Compressed in little time rather than to few bytes.
+fn compressed(page: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // A vector takes whatever is written.
+    let _infallible = encoder.write_all(page);
+    encoder.finish().unwrap_or_default()
 }
 
 /// Where pages come from.
@@ -170,7 +207,7 @@ struct Source {
 struct Reading {
     at: Instant,
     metrics: Metrics,
-    pages: Vec<(Format, Bytes)>,
+    pages: Vec<(Kind, Bytes)>,
 }
 
 impl Source {
@@ -179,18 +216,19 @@ impl Source {
     }
 
     /// A page that is fresh, unless the daemon's loop has ended.
-    async fn page(&self, format: Format) -> Option<Bytes> {
+    async fn page(&self, kind: Kind) -> Option<Bytes> {
         let mut last = self.last.lock().await;
         if last.as_ref().is_none_or(|reading| reading.at.elapsed() >= FRESH) {
             let status = socket::put(&self.asks, Ask::Status).await?;
             *last = Some(Reading { at: Instant::now(), metrics: Metrics::of(status), pages: Vec::new() });
         }
         let reading = last.as_mut()?;
-        if let Some((_, page)) = reading.pages.iter().find(|(of, _)| *of == format) {
+        if let Some((_, page)) = reading.pages.iter().find(|(of, _)| *of == kind) {
             return Some(page.clone());
         }
-        let page = Bytes::from(reading.metrics.page(format));
-        reading.pages.push((format, page.clone()));
+        let page = reading.metrics.page(kind.format);
+        let page = Bytes::from(if kind.is_compressed { compressed(page.as_bytes()) } else { page.into() });
+        reading.pages.push((kind, page.clone()));
         Some(page)
     }
 }

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    io::Read as _,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -54,6 +57,33 @@ async fn pages_are_as_they_are_asked_for_and_of_one_reading() {
         "{open}"
     );
     assert_eq!(asked.load(Ordering::Relaxed), 1, "the second comes at once");
+}
+
+#[tokio::test]
+async fn a_page_is_compressed_for_who_takes_it_so() {
+    let (address, asked) = listening().await;
+    let plain = answered(address, &format!("{GET}\r\n")).await;
+    let (_, text) = plain.split_once("\r\n\r\n").expect("a head and a body");
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("{GET}accept-encoding: br, gzip;q=0.5\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("it answers and closes");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+    let mut page = String::new();
+    flate2::read::GzDecoder::new(&answer[end..]).read_to_string(&mut page).expect("it is whole");
+    assert_eq!(page, text);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "both are of one reading");
+}
+
+#[test]
+fn a_coding_may_be_refused() {
+    assert!(takes_gzip("gzip") && takes_gzip("deflate, GZIP") && takes_gzip("gzip;q=0.1"));
+    assert!(
+        !takes_gzip("") && !takes_gzip("identity") && !takes_gzip("gzip;q=0") && !takes_gzip("gzip; q=0.000")
+    );
 }
 
 #[tokio::test]
