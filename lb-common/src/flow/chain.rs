@@ -215,10 +215,17 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         winner
     }
 
-    /// The slot that is missed least: in the first bucket that has one which holds nothing or what is over, else in
-    /// whichever.
+    /// The slot that is missed least: a free one at home, for that is what most find, else in the first bucket that has one
+    /// which holds nothing or what is over, else in whichever.
     #[inline(always)]
     fn victim(&self, now: u32) -> Place {
+        let home = self.row(0);
+        let free = self.bucket(home).map_or(Place::NONE, |bucket| bucket.free());
+        if free.is_none() { self.least(now) } else { free }
+    }
+
+    #[inline(always)]
+    fn least(&self, now: u32) -> Place {
         let (mut least, mut word, mut row) = (u64::MAX, Word::NONE, 0);
         let Some(timeouts) = self.maps.timeouts() else { return Place::NONE };
         let mut place = 0;
@@ -241,6 +248,20 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
 }
 
 impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
+    /// The first slot that holds nothing.
+    #[inline(always)]
+    fn free(&self) -> Place {
+        let mut slot = 0;
+        while slot < SLOTS {
+            let word = self.control(slot);
+            if word.state() == State::Free {
+                return Place { row: self.row, slot: slot as u32, word };
+            }
+            slot += 1;
+        }
+        Place::NONE
+    }
+
     /// The entry in this bucket that must stand instead of the tentative one at `own`.
     #[inline(always)]
     fn rival(&self, own: &Place, key: &K) -> Word {
