@@ -2,12 +2,12 @@
 
 /// The IPv4 header checksum after the TTL went down by one.
 ///
-/// `check` is the checksum field as a number in network byte order (big endian value), and so is the result.
-/// The TTL is the high byte of its 16-bit word, so the word falls by `0x0100` and the ones' complement sum of
-/// the checksum rises by it (RFC 1624, equation 3). A wrong checksum stays wrong.
+/// `check` is the checksum field as in memory, and so is the result: ones' complement sums may be taken in either order of
+/// bytes (RFC 1071). The TTL is the first byte of its 16-bit word, so the word falls by `0x0100` in network order and the
+/// sum of the checksum rises by it (RFC 1624, equation 3). A wrong checksum stays wrong.
 #[inline(always)]
 pub const fn after_ttl_decrement(check: u16) -> u16 {
-    let sum = check as u32 + 0x0100;
+    let sum = check as u32 + 0x0100_u16.to_be() as u32;
     (sum + (sum >= 0xffff) as u32) as u16
 }
 
@@ -52,8 +52,8 @@ mod tests {
             for id in (0..=u16::MAX).step_by(251) {
                 let mut header = [0x45, 0, 0, 60, 0, 0, 0x40, 0, ttl, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
                 header[4..6].copy_from_slice(&id.to_be_bytes());
-                let check = internet(&header);
-                header[10..12].copy_from_slice(&after_ttl_decrement(check).to_be_bytes());
+                let check = internet(&header).to_be();
+                header[10..12].copy_from_slice(&after_ttl_decrement(check).to_ne_bytes());
                 header[8] -= 1;
                 assert_eq!(internet(&header), 0, "ttl {ttl} id {id}");
             }

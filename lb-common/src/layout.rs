@@ -8,6 +8,8 @@ mod policy;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::hash::multilinear;
+
 pub use address::Address;
 pub use policy::{Limit, MarkRule, Policy, feature};
 
@@ -127,11 +129,22 @@ pub struct ServiceBucket {
     pub slots: [Service; SERVICE_SLOTS],
 }
 
-/// The words hashed to find a service's bucket.
+/// The port and the protocol of a service as one number: the low 24 bits of its [`ServiceInfo`], where the low bytes come
+/// first, as they do for the program.
 #[inline(always)]
-pub const fn service_words(vip: &Address, port: u16, protocol: u8) -> [u32; 5] {
+pub const fn door(port: u16, protocol: u8) -> u32 {
+    port as u32 | (protocol as u32) << 16
+}
+
+/// The hash that finds a service's bucket; `keys` gives the numbers of [`crate::hash::Keys`]. Of an IPv4 address only the
+/// word that differs between two is hashed.
+#[inline(always)]
+pub fn service_hash(vip: &Address, door: u32, keys: impl Fn(usize) -> u64) -> u32 {
     let [a, b, c, d] = vip.words();
-    [a, b, c, d, (port as u32) << 16 | protocol as u32]
+    if vip.is_v4() {
+        return multilinear(keys, 2, |at| [d, door][at]);
+    }
+    multilinear(keys, 5, |at| [a, b, c, d, door][at])
 }
 
 /// A row of `members`: one real server in the list of one service, in IPVS's order. Under sh, dh and mh the list is
@@ -282,16 +295,23 @@ pub struct CursorRow {
     pub reserved: [u64; 5],
 }
 
-/// One interface the program forwards through: part of the program's constants.
-#[repr(C)]
+/// One interface the program forwards through: part of the program's constants. The program reads it as two words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Port {
-    /// Interface index; 0 for none.
-    pub ifindex: u32,
     /// Its MAC address: what clients' frames must be sent to, and the source of forwarded ones.
     pub mac: [u8; 6],
     /// The longest IP packet that may be sent through it, in bytes; 65535 when that is not known.
     pub mtu: u16,
+    /// Interface index; 0 for none.
+    pub ifindex: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Port {
+    /// No interface.
+    pub const NONE: Self = Self { mac: [0; 6], mtu: 0, ifindex: 0, reserved: 0 };
 }
 
 /// The row of `layout`: what a new daemon must know before it takes over pinned maps.
@@ -319,7 +339,7 @@ mod tests {
         assert_eq!(size_of::<Server>(), 32);
         assert_eq!(size_of::<Member>(), 4);
         assert_eq!(size_of::<CursorRow>(), 64);
-        assert_eq!(size_of::<Port>(), 12);
+        assert_eq!(size_of::<Port>(), 16);
         assert_eq!(size_of::<Lease>(), 16);
         assert_eq!(size_of::<Load>(), 8);
         assert_eq!(size_of::<Policy>(), 32);

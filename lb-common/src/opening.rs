@@ -33,6 +33,12 @@ pub const fn opens(protocol: u8, flags: u8) -> bool {
     }
 }
 
+/// Does a packet open a connection anew where there is one in this state?
+#[inline(always)]
+pub const fn reopens(state: State, protocol: u8, flags: u8) -> bool {
+    protocol != UDP && opens(protocol, flags) && state.is_closing()
+}
+
 /// Does it end its connection at once?
 #[inline(always)]
 pub const fn resets(protocol: u8, flags: u8) -> bool {

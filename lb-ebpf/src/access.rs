@@ -1,50 +1,64 @@
 //! The way to packet bytes: a bounds check, then a pointer or a copy. Only whole frames are copied by the kernel's helpers
 //! instead (`answer`, `fragment`).
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 
-/// A place for a `T` at `offset` bytes from the frame's start, if the frame reaches that far; not aligned.
-#[inline(always)]
-pub(crate) fn at<T>(ctx: &XdpContext, offset: usize) -> Option<*mut T> {
-    let start = data(ctx) + offset;
-    if start + size_of::<T>() > data_end(ctx) {
-        return None;
+/// A frame, and where its first buffer starts and ends: read once, for each read of the context is a load that the compiler
+/// may not leave out.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    /// Its context.
+    pub(crate) ctx: *mut xdp_md,
+    start: usize,
+    end: usize,
+}
+
+impl Frame {
+    /// That of a context.
+    #[inline(always)]
+    pub(crate) fn of(ctx: *mut xdp_md) -> Self {
+        // SAFETY: the context is the program's own.
+        let (start, end) = unsafe {
+            ((&raw const (*ctx).data).read_volatile(), (&raw const (*ctx).data_end).read_volatile())
+        };
+        Self { ctx, start: start as usize, end: end as usize }
     }
-    Some(start as *mut T)
-}
 
-/// Where the frame starts. Read anew each time: a value that outlives a call is no longer a pointer to the verifier.
-#[inline(always)]
-fn data(ctx: &XdpContext) -> usize {
-    // SAFETY: the context is the program's own.
-    unsafe { (&raw const (*ctx.ctx).data).read_volatile() as usize }
-}
+    /// A place for a `T` at `offset` bytes from the frame's start, if the frame reaches that far; not aligned.
+    #[inline(always)]
+    pub(crate) fn at<T>(&self, offset: usize) -> Option<*mut T> {
+        let start = self.start + offset;
+        if start + size_of::<T>() > self.end {
+            return None;
+        }
+        Some(start as *mut T)
+    }
 
-/// Where its first buffer ends.
-#[inline(always)]
-fn data_end(ctx: &XdpContext) -> usize {
-    // SAFETY: the context is the program's own.
-    unsafe { (&raw const (*ctx.ctx).data_end).read_volatile() as usize }
-}
+    /// A copy of the `T` at `offset`; headers are plain bytes and integers, so any bytes make one.
+    #[inline(always)]
+    pub(crate) fn read<T: Copy>(&self, offset: usize) -> Option<T> {
+        // SAFETY: `at` checked the bounds, and the read asks for no alignment.
+        self.at::<T>(offset).map(|header| unsafe { header.read_unaligned() })
+    }
 
-/// A copy of the `T` at `offset`; headers are plain bytes and integers, so any bytes make one.
-#[inline(always)]
-pub(crate) fn read<T: Copy>(ctx: &XdpContext, offset: usize) -> Option<T> {
-    // SAFETY: `at` checked the bounds, and the read asks for no alignment.
-    at::<T>(ctx, offset).map(|header| unsafe { header.read_unaligned() })
-}
+    /// Does the frame have so many bytes from `offset` on?
+    #[inline(always)]
+    pub(crate) fn reaches(&self, offset: usize, bytes: usize) -> bool {
+        bytes <= self.end - self.start - offset || bytes <= self.len() - offset
+    }
 
-/// The bytes of the frame in its first buffer, counted from `offset`.
-#[inline(always)]
-pub(crate) fn linear_from(ctx: &XdpContext, offset: usize) -> usize {
-    data_end(ctx) - data(ctx) - offset
-}
+    /// The length of the whole frame, with the pieces beyond the first buffer.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: the context is the program's own.
+        unsafe { aya_ebpf::helpers::generated::bpf_xdp_get_buff_len(self.ctx) as usize }
+    }
 
-/// The length of the whole frame, with the pieces beyond the first buffer.
-#[inline(always)]
-pub(crate) fn frame_len(ctx: &XdpContext) -> usize {
-    // SAFETY: the context is the program's own.
-    unsafe { aya_ebpf::helpers::generated::bpf_xdp_get_buff_len(ctx.ctx) as usize }
+    /// Index of the interface that it came in by.
+    #[inline(always)]
+    pub(crate) fn ifindex(&self) -> u32 {
+        XdpContext::new(self.ctx).ingress_ifindex() as u32
+    }
 }
 
 /// The number itself. The compiler knows what comes back from a function, and leaves out bounds that the verifier, which

@@ -11,7 +11,6 @@ use aya_ebpf::{
         bpf_csum_diff, bpf_get_prandom_u32, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes,
         bpf_xdp_store_bytes,
     },
-    programs::XdpContext,
 };
 use lb_common::{
     checksum,
@@ -26,7 +25,8 @@ use network_types::{
 };
 
 use crate::{
-    access, lease,
+    access::{self, Frame},
+    clock,
     link::{self, Link, MAX_TAGS},
     maps,
     verdict::{Verdict, drop},
@@ -52,14 +52,14 @@ pub(crate) struct Row {
 /// exported function by itself and once, whatever the ways that lead to it.
 #[unsafe(no_mangle)]
 pub extern "C" fn answer(ctx: *mut xdp_md, what: u32, mtu: u32) -> u32 {
-    let (Ok(verdict) | Err(verdict)) = try_answer(&XdpContext::new(ctx), what, mtu as u16);
+    let (Ok(verdict) | Err(verdict)) = try_answer(&Frame::of(ctx), what, mtu as u16);
     maps::count(verdict.counter);
     verdict.action
 }
 
 #[inline(always)]
-fn try_answer(ctx: &XdpContext, what: u32, mtu: u16) -> Result<Verdict, Verdict> {
-    let link = link::parse(ctx)?;
+fn try_answer(frame: &Frame, what: u32, mtu: u16) -> Result<Verdict, Verdict> {
+    let link = link::parse(frame)?;
     let row = maps::ANSWERS.get_ptr_mut(0).ok_or(drop(Counter::DropAnswerFailed))?;
     // SAFETY: the row is this CPU's own, which makes one answer at a time.
     let row = unsafe { &mut *row };
@@ -71,9 +71,9 @@ fn try_answer(ctx: &XdpContext, what: u32, mtu: u16) -> Result<Verdict, Verdict>
         Reason::TooBig(mtu)
     };
     if link.protocol == EtherType::Ipv4 as u16 {
-        answer4(ctx, &link, row, reason)
+        answer4(frame, &link, row, reason)
     } else {
-        answer6(ctx, &link, row, reason)
+        answer6(frame, &link, row, reason)
     }
 }
 
@@ -81,16 +81,16 @@ fn try_answer(ctx: &XdpContext, what: u32, mtu: u16) -> Result<Verdict, Verdict>
 const DONT_FRAGMENT: u8 = 0x40;
 
 #[inline(always)]
-fn answer4(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
+fn answer4(frame: &Frame, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
     let message = &mut row.v4;
-    let header: *const Ipv4Hdr = message.header(ctx, link)?;
+    let header: *const Ipv4Hdr = message.header(frame, link)?;
     // SAFETY: the header is in the row; any bytes make one, and they have no alignment.
     let (ttl, len, [flags, _]) = unsafe { ((*header).ttl, (*header).tot_len, (*header).frags) };
     let reason = expired_first(reason, ttl);
     if matches!(reason, Reason::TooBig(_)) && flags & DONT_FRAGMENT == 0 {
         return Err(drop(Counter::DropTooBig));
     }
-    let quote = message.quote(ctx, link, usize::from(u16::from_be_bytes(len)), Ipv4Hdr::LEN)?;
+    let quote = message.quote(frame, link, usize::from(u16::from_be_bytes(len)), Ipv4Hdr::LEN)?;
     if !may_answer4(&message.quote, quote) {
         return Err(drop(Counter::DropNoAnswer));
     }
@@ -100,7 +100,7 @@ fn answer4(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Resu
     message.head = Head4::new(reason, &message.quote, [first, second], quote as u16);
     message.head.check = message.checksum(0, Ipv4Hdr::LEN, 0);
     message.head.icmp.check = message.checksum(Ipv4Hdr::LEN, size_of::<Icmp>() + quote, 0);
-    message.send(ctx, link, &mut row.link, quote)?;
+    message.send(frame, link, &mut row.link, quote)?;
     Ok(Verdict::new(counter, XDP_TX))
 }
 
@@ -108,14 +108,14 @@ fn answer4(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Resu
 const ADDRESSES: usize = 8;
 
 #[inline(always)]
-fn answer6(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
+fn answer6(frame: &Frame, link: &Link, row: &mut Row, reason: Reason) -> Result<Verdict, Verdict> {
     let message = &mut row.v6;
-    let header: *const Ipv6Hdr = message.header(ctx, link)?;
+    let header: *const Ipv6Hdr = message.header(frame, link)?;
     // SAFETY: the header is in the row; any bytes make one, and they have no alignment.
     let (hop_limit, payload) = unsafe { ((*header).hop_limit, (*header).payload_len) };
     let reason = expired_first(reason, hop_limit);
     let len = Ipv6Hdr::LEN + usize::from(u16::from_be_bytes(payload));
-    let quote = message.quote(ctx, link, len, Ipv6Hdr::LEN)?;
+    let quote = message.quote(frame, link, len, Ipv6Hdr::LEN)?;
     if !may_answer6(&message.quote, quote) {
         return Err(drop(Counter::DropNoAnswer));
     }
@@ -126,7 +126,7 @@ fn answer6(ctx: &XdpContext, link: &Link, row: &mut Row, reason: Reason) -> Resu
         Ipv6Hdr::LEN - ADDRESSES + size_of::<Icmp>() + quote,
         Head6::pseudo_sum(quote as u16),
     );
-    message.send(ctx, link, &mut row.link, quote)?;
+    message.send(frame, link, &mut row.link, quote)?;
     Ok(Verdict::new(counter, XDP_TX))
 }
 
@@ -147,7 +147,7 @@ fn permit(limiter: &mut Limiter, reason: Reason) -> Result<Counter, Verdict> {
         Reason::NoServer => Counter::AnswerNoServer,
         Reason::Expired => Counter::AnswerTtl,
     };
-    if limiter.take(lease::coarse_ns(), icmp::RATE) {
+    if limiter.take(clock::coarse_ns(), icmp::RATE) {
         Ok(counter)
     } else {
         Err(drop(Counter::DropAnswerLimit))
@@ -170,18 +170,18 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
     /// Copies the network header, without options. A copy by value would go over the stack, and not always in words that
     /// the verifier takes.
     #[inline(always)]
-    fn header<N>(&mut self, ctx: &XdpContext, link: &Link) -> Result<*const N, Verdict> {
+    fn header<N>(&mut self, frame: &Frame, link: &Link) -> Result<*const N, Verdict> {
         let place = (&raw mut self.quote).cast::<N>();
         let (offset, len) = (link.offset as u32, size_of::<N>() as u32);
         // SAFETY: the helper checks the frame's bounds, and a quote has more room than a header.
-        let copied = unsafe { bpf_xdp_load_bytes(ctx.ctx, offset, place.cast::<c_void>(), len) };
+        let copied = unsafe { bpf_xdp_load_bytes(frame.ctx, offset, place.cast::<c_void>(), len) };
         if copied == 0 { Ok(place) } else { Err(drop(Counter::DropTruncatedIp)) }
     }
 
     /// Copies the beginning of the network packet, which is `len` bytes long; how much of it.
     #[inline(always)]
-    fn quote(&mut self, ctx: &XdpContext, link: &Link, len: usize, least: usize) -> Result<usize, Verdict> {
-        let there = access::frame_len(ctx).saturating_sub(link.offset);
+    fn quote(&mut self, frame: &Frame, link: &Link, len: usize, least: usize) -> Result<usize, Verdict> {
+        let there = frame.len().saturating_sub(link.offset);
         // Linux 6.1 forgets the bound of a number that was laid aside before it was compared.
         let quote = access::forgotten(len.min(there).min(QUOTE) as u64) as usize;
         if quote < least {
@@ -189,8 +189,9 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
         }
         let place = (&raw mut self.quote).cast::<u8>();
         // SAFETY: the helper checks the frame's bounds, and `quote` is not more than there is room for.
-        let copied =
-            unsafe { bpf_xdp_load_bytes(ctx.ctx, link.offset as u32, place.cast::<c_void>(), quote as u32) };
+        let copied = unsafe {
+            bpf_xdp_load_bytes(frame.ctx, link.offset as u32, place.cast::<c_void>(), quote as u32)
+        };
         // SAFETY: three bytes behind the quote are in the message still.
         unsafe { place.add(quote).cast::<[u8; 3]>().write([0; 3]) };
         if copied == 0 { Ok(quote) } else { Err(drop(Counter::DropTruncatedIp)) }
@@ -223,7 +224,7 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
     #[inline(always)]
     fn send(
         &mut self,
-        ctx: &XdpContext,
+        frame: &Frame,
         link: &Link,
         start: &mut [u8; MAX_LINK],
         quote: usize,
@@ -235,23 +236,23 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
         // SAFETY: the helpers check the frame's bounds; what they read or write here is within the row, and `link.port`
         // is a row that `link` found.
         unsafe {
-            if bpf_xdp_load_bytes(ctx.ctx, 0, link_bytes, MAX_LINK as u32) != 0 {
+            if bpf_xdp_load_bytes(frame.ctx, 0, link_bytes, MAX_LINK as u32) != 0 {
                 return Err(failed);
             }
             let ethernet = link_bytes.cast::<EthHdr>();
-            (*ethernet).dst_addr = (*ethernet).src_addr;
-            (*ethernet).src_addr = link::mac(maps::port(usize::from(link.port)));
-            if bpf_xdp_adjust_head(ctx.ctx, -(head as i32)) != 0 {
+            let client = (&raw const (*ethernet).src_addr).cast::<u64>().read_unaligned();
+            link::address(ethernet, client, link::mac_and_mtu(usize::from(link.port)));
+            if bpf_xdp_adjust_head(frame.ctx, -(head as i32)) != 0 {
                 return Err(failed);
             }
-            let surplus = access::frame_len(ctx) as i32 - (layer as usize + head + quote) as i32;
-            if surplus > 0 && bpf_xdp_adjust_tail(ctx.ctx, -surplus) != 0 {
+            let surplus = frame.len() as i32 - (layer as usize + head + quote) as i32;
+            if surplus > 0 && bpf_xdp_adjust_tail(frame.ctx, -surplus) != 0 {
                 return Err(failed);
             }
             let message = (&raw mut *self).cast::<c_void>();
             // What was behind the link layer is overwritten then.
-            if bpf_xdp_store_bytes(ctx.ctx, 0, link_bytes, MAX_LINK as u32) != 0
-                || bpf_xdp_store_bytes(ctx.ctx, layer, message, (head + quote) as u32) != 0
+            if bpf_xdp_store_bytes(frame.ctx, 0, link_bytes, MAX_LINK as u32) != 0
+                || bpf_xdp_store_bytes(frame.ctx, layer, message, (head + quote) as u32) != 0
             {
                 return Err(failed);
             }

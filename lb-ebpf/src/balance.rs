@@ -6,7 +6,8 @@ use lb_common::counters::Counter;
 use network_types::eth::EtherType;
 
 use crate::{
-    connection,
+    access::Frame,
+    clock, connection,
     family::{self, Family, Piece, V4, V6},
     flow::Target,
     fragment, lease,
@@ -15,14 +16,14 @@ use crate::{
     verdict::{Outcome, Verdict, drop, pass},
 };
 
-/// From the frame to its verdict.
+/// From the frame to the action by which it leaves for its real server, counted, or to another verdict.
 #[inline(always)]
-pub(crate) fn balance(ctx: &XdpContext) -> Result<Verdict, Verdict> {
-    let link = link::parse(ctx)?;
+pub(crate) fn balance(frame: &Frame) -> Result<u32, Verdict> {
+    let link = link::parse(frame)?;
     if link.protocol == EtherType::Ipv4 as u16 {
-        network::<V4>(ctx, &link)
+        network::<V4>(frame, &link)
     } else if link.protocol == EtherType::Ipv6 as u16 {
-        network::<V6>(ctx, &link)
+        network::<V6>(frame, &link)
     } else {
         Err(pass(Counter::PassNotIp))
     }
@@ -30,24 +31,24 @@ pub(crate) fn balance(ctx: &XdpContext) -> Result<Verdict, Verdict> {
 
 /// The stages behind the link layer, for any address family.
 #[inline(always)]
-fn network<F: Family>(ctx: &XdpContext, link: &Link) -> Result<Verdict, Verdict> {
-    let head = F::head(ctx, link.offset)?;
+fn network<F: Family>(frame: &Frame, link: &Link) -> Result<u32, Verdict> {
+    let head = F::head(frame, link.offset)?;
     let (target, is_new) = if head.piece != Piece::Whole {
-        served(fragment::follow::<F>(ctx, &head, link.vmac))?
+        served(fragment::follow::<F>(frame, &head, link.vmac))?
     } else if head.protocol == F::ICMP {
-        served(F::related(ctx, &head, link.vmac))?
+        served(F::related(frame, &head, link.vmac))?
     } else {
-        let packet = family::packet::<F>(ctx, &head)?;
+        let packet = family::packet::<F>(frame, &head)?;
         let service = service::find::<F>(&packet)?;
-        let coarse_ns = lease::coarse_ns();
+        let coarse_ns = clock::coarse_ns();
         lease::check(service.info.lease, link.vmac, coarse_ns)?;
         connection::serve::<F>(&service, &packet, coarse_ns)?
     };
     if is_new && maps::debug() {
-        debug!(ctx, "a new connection to server {}", target.row);
+        debug!(&XdpContext::new(frame.ctx), "a new connection to server {}", target.row);
     }
     maps::count_server(target.row, head.bytes as u64, is_new);
-    rewrite::send::<F>(ctx, link.port, head.offset, head.bytes as u64, &target)
+    rewrite::send::<F>(frame, link.port, head.offset, head.bytes as u64, &target)
 }
 
 /// Whom an exported function has found for a packet, and whether it opens its connection.

@@ -2,8 +2,8 @@
 
 use lb_common::{
     counters::Counter,
-    flow::{TICK_SHIFT, tag},
-    opening::after,
+    flow::{Key as _, TICK_SHIFT, tag},
+    opening::{after, reopens},
 };
 
 use crate::{
@@ -27,10 +27,10 @@ pub(crate) fn serve<F: Family>(
     let hash = hash::<F>(&packet.key);
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
     if let Some(hit) = home.find(&packet.key, tag(hash))
-        && !(packet.opens() && hit.state().is_closing())
+        && !reopens(hit.state(), packet.key.protocol(), packet.flags)
         && let Ok(target) = Target::new(hit.control.server(), Some(hit.control.generation()))
     {
-        let next = after(hit.state(), packet.protocol, packet.flags);
+        let next = after(hit.state(), packet.key.protocol(), packet.flags);
         home.touch(&hit, next, now);
         if next != hit.state() && maps::has(maps::PERSISTENCE) {
             note::<F>(packet, hash, now);

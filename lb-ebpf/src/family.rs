@@ -5,17 +5,16 @@ mod transport;
 mod v4;
 mod v6;
 
-use aya_ebpf::programs::XdpContext;
 use lb_common::{
     counters::Counter,
     flow::{Bucket, Key},
-    layout::Address,
     opening,
 };
 use network_types::ip::IpProto;
 
 pub(crate) use self::{v4::V4, v6::V6};
 use crate::{
+    access::Frame,
     flow::Work,
     verdict::{Verdict, drop},
 };
@@ -62,25 +61,15 @@ pub(crate) struct Ends {
 pub(crate) struct Packet<K> {
     /// Whose flow it is.
     pub(crate) key: K,
-    /// Its source.
-    pub(crate) client: Address,
-    /// Its destination.
-    pub(crate) vip: Address,
-    /// Its destination port, host order.
-    pub(crate) port: u16,
-    /// Its source port, host order.
-    pub(crate) client_port: u16,
-    /// IP protocol number: TCP, UDP or SCTP.
-    pub(crate) protocol: u8,
     /// TCP flags; SCTP: the type of the chunk that decides; 0 for UDP.
     pub(crate) flags: u8,
 }
 
-impl<K> Packet<K> {
+impl<K: Key> Packet<K> {
     /// Does it open a connection?
     #[inline(always)]
     pub(crate) fn opens(&self) -> bool {
-        opening::opens(self.protocol, self.flags)
+        opening::opens(self.key.protocol(), self.flags)
     }
 }
 
@@ -93,9 +82,9 @@ pub(crate) trait Family: Copy {
     const IS_V6: bool;
 
     /// Reads the network header at `offset`.
-    fn head(ctx: &XdpContext, offset: usize) -> Result<Head, Verdict>;
+    fn head(frame: &Frame, offset: usize) -> Result<Head, Verdict>;
     /// Source and destination of the packet whose network header is at `offset`, if it reaches that far.
-    fn addresses(ctx: &XdpContext, offset: usize) -> Option<Ends>;
+    fn addresses(frame: &Frame, offset: usize) -> Option<Ends>;
     /// The key of a flow between two (mapped) addresses, ports in network order.
     fn key(client: [u64; 2], vip: [u64; 2], ports: [u16; 2], protocol: u8) -> Self::Key;
     /// The bucket of the flow table in a row.
@@ -105,12 +94,12 @@ pub(crate) trait Family: Copy {
     /// This CPU's scratch row.
     fn work() -> Option<*mut Work<Self::Key>>;
     /// The identification of a datagram, which is at `offset`.
-    fn identification(ctx: &XdpContext, offset: usize) -> Option<u32>;
+    fn identification(frame: &Frame, offset: usize) -> Option<u32>;
     /// Lowers the TTL or hop limit by one; `Err` when it ends here.
-    fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict>;
+    fn hop(frame: &Frame, offset: usize) -> Result<(), Verdict>;
 
     /// The network header that an ICMP error quotes at `offset`, as far as it reaches.
-    fn quoted(ctx: &XdpContext, offset: usize) -> Option<Head>;
+    fn quoted(frame: &Frame, offset: usize) -> Option<Head>;
     /// The protocol number of ICMP.
     const ICMP: u8;
     /// Is this type of ICMP an error?
@@ -125,9 +114,9 @@ pub(crate) trait Family: Copy {
     /// The exported function that lets a template stay: [`crate::opening::confirm`].
     fn confirm(service: u32) -> u32;
     /// The exported function for ICMP errors: [`crate::related::related`].
-    fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64;
+    fn related(frame: &Frame, head: &Head, vmac: u32) -> u64;
     /// The exported function that knows fragments: [`crate::fragment::piece`].
-    fn piece(ctx: &XdpContext) -> u64;
+    fn piece(frame: &Frame) -> u64;
     /// The exported function for first fragments: [`crate::fragment::begin`].
     fn begin() -> u64;
     /// The exported function that classifies: [`crate::mark::classify`].
@@ -136,19 +125,12 @@ pub(crate) trait Family: Copy {
 
 /// Reads the transport header of a packet that is whole or the first piece.
 #[inline(always)]
-pub(crate) fn packet<F: Family>(ctx: &XdpContext, head: &Head) -> Result<Packet<F::Key>, Verdict> {
-    let transport = transport::Transport::parse(ctx, head.protocol, head.transport, head.len)?;
+pub(crate) fn packet<F: Family>(frame: &Frame, head: &Head) -> Result<Packet<F::Key>, Verdict> {
+    let transport = transport::Transport::parse(frame, head.protocol, head.transport, head.len)?;
     let Ends { source, destination } =
-        F::addresses(ctx, head.offset).ok_or(drop(Counter::DropTruncatedIp))?;
-    Ok(Packet {
-        key: F::key(source, destination, [transport.source, transport.destination], head.protocol),
-        client: Address::from_halves(source),
-        vip: Address::from_halves(destination),
-        port: u16::from_be(transport.destination),
-        client_port: u16::from_be(transport.source),
-        protocol: head.protocol,
-        flags: transport.flags,
-    })
+        F::addresses(frame, head.offset).ok_or(drop(Counter::DropTruncatedIp))?;
+    let key = F::key(source, destination, [transport.source, transport.destination], head.protocol);
+    Ok(Packet { key, flags: transport.flags })
 }
 
 /// Is a protocol balanced?

@@ -10,7 +10,6 @@ use core::{ffi::c_void, mem::offset_of, slice};
 use aya_ebpf::{
     bindings::{xdp_action::XDP_PASS, xdp_md},
     helpers::generated::bpf_xdp_load_bytes,
-    programs::XdpContext,
 };
 use lb_common::{
     counters::Counter,
@@ -22,7 +21,8 @@ use lb_common::{
 use network_types::eth::EthHdr;
 
 use crate::{
-    access, connection,
+    access::{self, Frame},
+    clock, connection,
     family::{self, Ends, Family, Head, Packet, Piece, is_balanced},
     flow::{Target, hash},
     lease, maps,
@@ -63,17 +63,17 @@ const OPEN: u64 = 1 << 38;
 
 /// Whom a packet that is not whole goes to: an [`Outcome`].
 #[inline(always)]
-pub(crate) fn follow<F: Family>(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
+pub(crate) fn follow<F: Family>(frame: &Frame, head: &Head, vmac: u32) -> u64 {
     let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     unsafe {
         (*row).head = *head;
         (*row).vmac = vmac;
     }
-    let said = F::piece(ctx);
+    let said = F::piece(frame);
     if said & LATER != 0 {
         let said = later();
-        return if said == EARLY { keep(ctx.ctx) } else { said };
+        return if said == EARLY { keep(frame.ctx) } else { said };
     }
     if said & FIRST == 0 {
         return said;
@@ -93,14 +93,14 @@ const fn missing() -> u64 {
 pub(crate) fn piece<F: Family>(ctx: *mut xdp_md) -> u64 {
     let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
     // SAFETY: as in `follow`.
-    match try_piece::<F>(&XdpContext::new(ctx), unsafe { &mut *row }) {
+    match try_piece::<F>(&Frame::of(ctx), unsafe { &mut *row }) {
         Ok(said) => said,
         Err(verdict) => Outcome::ended(verdict).word(),
     }
 }
 
 #[inline(always)]
-fn try_piece<F: Family>(ctx: &XdpContext, row: &mut Row) -> Result<u64, Verdict> {
+fn try_piece<F: Family>(frame: &Frame, row: &mut Row) -> Result<u64, Verdict> {
     let other = pass(Counter::PassFragment);
     let Head { piece, protocol, .. } = row.head;
     if !F::IS_V6 && !is_balanced(protocol) {
@@ -114,9 +114,9 @@ fn try_piece<F: Family>(ctx: &XdpContext, row: &mut Row) -> Result<u64, Verdict>
         len: bounded(row.head.len, 0xffff),
         ..row.head
     };
-    let Ends { source, destination } = F::addresses(ctx, head.offset).ok_or(other)?;
+    let Ends { source, destination } = F::addresses(frame, head.offset).ok_or(other)?;
     let at = bounded(row.head.identification, 0xfff);
-    row.datagram.identification = F::identification(ctx, at).ok_or(other)?;
+    row.datagram.identification = F::identification(frame, at).ok_or(other)?;
     row.datagram.source = Address::from_halves(source);
     row.datagram.destination = Address::from_halves(destination);
     row.datagram.protocol = if F::IS_V6 { 0 } else { protocol };
@@ -128,8 +128,8 @@ fn try_piece<F: Family>(ctx: &XdpContext, row: &mut Row) -> Result<u64, Verdict>
         row.ended = Outcome::ended(other).word();
         return Ok(FIRST);
     }
-    match family::packet::<F>(ctx, &head) {
-        Ok(packet) => connection::note::<F>(&packet, hash::<F>(&packet.key), tick(lease::coarse_ns())),
+    match family::packet::<F>(frame, &head) {
+        Ok(packet) => connection::note::<F>(&packet, hash::<F>(&packet.key), tick(clock::coarse_ns())),
         Err(verdict) => row.ended = Outcome::ended(verdict).word(),
     }
     Ok(FIRST)
@@ -155,7 +155,7 @@ pub(crate) fn begin<F: Family>() -> u64 {
 #[inline(always)]
 fn try_begin<F: Family>(row: &mut Row, packet: &Packet<F::Key>) -> Result<u32, Verdict> {
     let service = service::find_noted::<F>(packet)?;
-    lease::check(service.info.lease, row.vmac, lease::coarse_ns())?;
+    lease::check(service.info.lease, row.vmac, clock::coarse_ns())?;
     row.lease = service.info.lease;
     row.is_kept = 1;
     Ok(service.number)
@@ -191,7 +191,7 @@ fn first(outcome: Outcome, lease: u16) -> First {
         Err(Verdict { action: XDP_PASS, .. }) => (Fate::Passed, 0, 0),
         Err(_) => (Fate::Dropped, 0, 0),
     };
-    First { tick: tick(lease::coarse_ns()), server, generation, lease, fate: fate as u8, reserved: 0 }
+    First { tick: tick(clock::coarse_ns()), server, generation, lease, fate: fate as u8, reserved: 0 }
 }
 
 /// Whom the piece in the scratch row, which is not the first, goes to: an [`Outcome`] or [`EARLY`].
@@ -208,7 +208,7 @@ extern "C" fn later() -> u64 {
 
 #[inline(always)]
 fn try_later(row: &Row) -> Result<u16, Verdict> {
-    let coarse_ns = lease::coarse_ns();
+    let coarse_ns = clock::coarse_ns();
     if let Some(vip) = presence(&row.datagram.destination) {
         lease::check(vip.info.lease, row.vmac, coarse_ns)?;
     } else if !maps::has(maps::MARKS) {
@@ -238,28 +238,28 @@ fn try_later(row: &Row) -> Result<u16, Verdict> {
 /// Gives user space a copy of the piece in the scratch row, which came before the first: an [`Outcome`].
 #[unsafe(no_mangle)]
 extern "C" fn keep(ctx: *mut xdp_md) -> u64 {
-    let kept = try_keep(&XdpContext::new(ctx)).is_some();
+    let kept = try_keep(&Frame::of(ctx)).is_some();
     Outcome::ended(pass(if kept { Counter::PassEarlyFragment } else { Counter::PassFragment })).word()
 }
 
 #[inline(always)]
-fn try_keep(ctx: &XdpContext) -> Option<()> {
+fn try_keep(frame: &Frame) -> Option<()> {
     let (piece, copy) = (maps::PIECE.get_ptr_mut(0)?, maps::COPY.get_ptr_mut(0)?);
     // SAFETY: as in `follow`.
     let (piece, copy) = unsafe { (&*piece, &mut *copy) };
-    let len = access::frame_len(ctx);
+    let len = frame.len();
     if len > MAX_EARLY {
         return None;
     }
     // Two comparisons: of one that is both, Linux 6.1 learns no lower bound.
     let len = access::forgotten(len as u64) as usize;
-    if len < EthHdr::LEN || !copy.limiter.take(lease::coarse_ns(), EARLY_RATE) {
+    if len < EthHdr::LEN || !copy.limiter.take(clock::coarse_ns(), EARLY_RATE) {
         return None;
     }
-    copy.early = Early { datagram: piece.datagram, ifindex: ctx.ingress_ifindex() as u32, len: len as u32 };
+    copy.early = Early { datagram: piece.datagram, ifindex: frame.ifindex(), len: len as u32 };
     // SAFETY: the helper checks the frame's bounds, and `len` is not more than there is room for.
     let copied =
-        unsafe { bpf_xdp_load_bytes(ctx.ctx, 0, copy.frame.as_mut_ptr().cast::<c_void>(), len as u32) };
+        unsafe { bpf_xdp_load_bytes(frame.ctx, 0, copy.frame.as_mut_ptr().cast::<c_void>(), len as u32) };
     if copied != 0 {
         return None;
     }

@@ -2,25 +2,16 @@
 //!
 //! Nobody has to take a lease away: it runs out while the controller is stopped or too slow to renew it.
 
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use lb_common::counters::Counter;
 
 use crate::{
-    link, maps,
+    clock, link, maps,
     verdict::{Verdict, pass},
 };
 
-/// A lease that is nearer to its end is measured by the exact clock, which costs more. The coarse one is behind by a
-/// tick, at most 10 ms; by more while the CPU that moves it on is held up, until another does after five ticks
-/// (Linux 5.18).
+/// A lease that is nearer to its end is measured by the exact clock, which costs more. The coarse one is off by a tick,
+/// at most 10 ms; by more while the CPU that moves it on is held up, until another does after five ticks (Linux 5.18).
 const LAG_NS: u64 = 100_000_000;
-
-/// Nanoseconds of `CLOCK_MONOTONIC` at the last timer tick (Linux 5.11).
-#[inline(always)]
-pub(crate) fn coarse_ns() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_coarse_ns() }
-}
 
 /// Ends the way of a packet whose service, which names this row of `leases`, is not this node's to serve, or was sent to a
 /// virtual MAC address ([`link::Link::vmac`]) that is not the service's own.
@@ -33,16 +24,8 @@ pub(crate) fn check(row: u16, sent_to: u32, coarse_ns: u64) -> Result<(), Verdic
     if sent_to != 0 && sent_to != link::word(vmac) {
         return Err(pass(Counter::PassOtherHost));
     }
-    let left = until.saturating_sub(coarse_ns);
-    if left == 0 || (left <= LAG_NS && is_over(until)) {
+    if until <= coarse_ns + LAG_NS && until <= clock::exact_ns() {
         return Err(pass(Counter::PassNotMaster));
     }
     Ok(())
-}
-
-/// Is the time over by the exact clock?
-#[inline(always)]
-fn is_over(until_ns: u64) -> bool {
-    // SAFETY: a helper without arguments.
-    until_ns <= unsafe { bpf_ktime_get_ns() }
 }

@@ -1,9 +1,8 @@
 //! The link layer: is the frame for this director, and where does the network layer begin?
 
-use aya_ebpf::programs::XdpContext;
 use lb_common::{
     counters::Counter,
-    layout::{self, MAX_PORTS, Port, Vmac},
+    layout::{self, MAX_PORTS, Vmac},
 };
 use network_types::{
     eth::{EthHdr, EtherType},
@@ -11,7 +10,8 @@ use network_types::{
 };
 
 use crate::{
-    access, maps,
+    access::Frame,
+    maps,
     verdict::{Verdict, drop, pass},
 };
 
@@ -37,16 +37,19 @@ pub(crate) struct Link {
 /// real server, and it must not be balanced twice. Whether one to a virtual router's MAC address is for this node,
 /// `lease` says.
 #[inline(always)]
-pub(crate) fn parse(ctx: &XdpContext) -> Result<Link, Verdict> {
-    let ethernet = access::read::<EthHdr>(ctx, 0).ok_or(drop(Counter::DropTruncatedLink))?;
-    let (port, vmac) = port_of(ctx, ethernet.dst_addr).ok_or(pass(Counter::PassOtherHost))?;
-    let mut protocol = ethernet.ether_type;
+pub(crate) fn parse(frame: &Frame) -> Result<Link, Verdict> {
+    let ethernet = frame.at::<EthHdr>(0).ok_or(drop(Counter::DropTruncatedLink))?;
+    // SAFETY: `at` checked the bounds, and neither read asks for alignment. The first is the address and two bytes more.
+    let (to, mut protocol) = unsafe {
+        (ethernet.cast::<u64>().read_unaligned(), (&raw const (*ethernet).ether_type).read_unaligned())
+    };
+    let (port, vmac) = port_of(frame, to).ok_or(pass(Counter::PassOtherHost))?;
     let mut offset = EthHdr::LEN;
     let mut tags = 0;
     while tags < MAX_TAGS
         && (protocol == EtherType::Ieee8021q as u16 || protocol == EtherType::Ieee8021ad as u16)
     {
-        let tag = access::read::<VlanHdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedLink))?;
+        let tag = frame.read::<VlanHdr>(offset).ok_or(drop(Counter::DropTruncatedLink))?;
         protocol = tag.ether_type;
         offset += VlanHdr::LEN;
         tags += 1;
@@ -54,18 +57,19 @@ pub(crate) fn parse(ctx: &XdpContext) -> Result<Link, Verdict> {
     Ok(Link { port, vmac, protocol, offset })
 }
 
-/// The row of the interface the frame came in by, if the frame is addressed to it or to a virtual router.
+/// The row of the interface the frame came in by, if the frame is addressed to it or to a virtual router. `to` begins with
+/// the address.
 #[inline(always)]
-fn port_of(ctx: &XdpContext, destination: [u8; 6]) -> Option<(u16, u32)> {
-    let ifindex = ctx.ingress_ifindex() as u32;
+fn port_of(frame: &Frame, to: u64) -> Option<(u16, u32)> {
+    let ifindex = frame.ifindex();
     let mut row = 0;
     while row < MAX_PORTS {
         let port = maps::port(row);
         // SAFETY: `row` is below MAX_PORTS.
-        let (own, mac) = unsafe { ((&raw const (*port).ifindex).read_volatile(), mac(port)) };
+        let own = unsafe { (&raw const (*port).ifindex).read_volatile() };
         if own == ifindex {
-            let vmac = if mac == destination { 0 } else { word(layout::vmac(destination)?) };
-            return Some((row as u16, vmac));
+            let is_own = (to ^ mac_and_mtu(row)) << MAC_REST == 0;
+            return Some((row as u16, if is_own { 0 } else { vmac(to)? }));
         }
         if own == 0 {
             return None;
@@ -75,20 +79,46 @@ fn port_of(ctx: &XdpContext, destination: [u8; 6]) -> Option<(u16, u32)> {
     None
 }
 
+/// The bits of a word that follow a MAC address.
+const MAC_REST: u32 = 16;
+
+/// The MAC address of the interface in a row of `ports`, which must be below `MAX_PORTS`, and behind it its MTU.
+#[inline(always)]
+pub(crate) fn mac_and_mtu(row: usize) -> u64 {
+    // SAFETY: the row is valid, and a port begins with these as one word.
+    unsafe { maps::port(row).cast::<u64>().read_volatile() }
+}
+
+/// The MTU behind a MAC address.
+#[inline(always)]
+pub(crate) const fn mtu(mac_and_mtu: u64) -> u16 {
+    (mac_and_mtu >> (64 - MAC_REST)) as u16
+}
+
+/// The MAC addresses that a frame begins with, the first of which is `to`: behind both there may be more.
+///
+/// # Safety
+/// The header may be written.
+#[inline(always)]
+pub(crate) unsafe fn address(ethernet: *mut EthHdr, to: u64, from: u64) {
+    let first = to << MAC_REST >> MAC_REST | from << (64 - MAC_REST);
+    let place = ethernet.cast::<u64>();
+    // SAFETY: the contract; both lie in the header, and no write asks for alignment.
+    unsafe {
+        place.write_unaligned(first);
+        place.add(1).cast::<u32>().write_unaligned((from >> MAC_REST) as u32);
+    }
+}
+
+/// What a frame to another MAC address begins with, if that is a virtual router's: [`Link::vmac`].
+#[inline(always)]
+fn vmac(to: u64) -> Option<u32> {
+    let [a, b, c, d, e, f, ..] = to.to_ne_bytes();
+    layout::vmac([a, b, c, d, e, f]).map(word)
+}
+
 /// A virtual MAC address as [`Link::vmac`] has it.
 #[inline(always)]
 pub(crate) fn word(vmac: Vmac) -> u32 {
     u32::from(u16::from_ne_bytes(vmac))
-}
-
-/// The MAC address of an interface as it is written into frames.
-///
-/// # Safety
-/// `port` is a row that [`maps::port`] gave.
-#[inline(always)]
-pub(crate) unsafe fn mac(port: *const Port) -> [u8; 6] {
-    // SAFETY: the row is valid, and its MAC address lies at a multiple of 4.
-    let words = unsafe { (&raw const (*port).mac).cast::<[u16; 3]>().read_volatile() };
-    let [[a, b], [c, d], [e, f]] = words.map(u16::to_ne_bytes);
-    [a, b, c, d, e, f]
 }

@@ -9,6 +9,7 @@
 mod access;
 mod answer;
 mod balance;
+mod clock;
 mod connection;
 mod family;
 mod flow;
@@ -27,11 +28,14 @@ mod verdict;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 
+use self::access::Frame;
+
 /// The program's entry: `frags` because only headers are touched, so jumbo frames may come in pieces.
 #[xdp(frags)]
 pub fn xlvs(ctx: XdpContext) -> u32 {
-    let verdict = match balance::balance(&ctx) {
-        Ok(verdict) | Err(verdict) => verdict,
+    let verdict = match balance::balance(&Frame::of(ctx.ctx)) {
+        Ok(action) => return action,
+        Err(verdict) => verdict,
     };
     if let Some(mtu) = verdict.answer_with() {
         return answer::answer(ctx.ctx, verdict.counter, mtu);

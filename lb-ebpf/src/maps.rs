@@ -112,9 +112,12 @@ static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
 /// Keys of the hash over `flows4` and `flows6`.
 #[unsafe(no_mangle)]
 static FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
+/// Nanoseconds from one timer tick to the next, and of the clock when the count of ticks was 0, wrapping.
+#[unsafe(no_mangle)]
+static TICKS: [u64; 2] = [0; 2];
 /// The interfaces, by their rows in `ports`.
 #[unsafe(no_mangle)]
-static PORTS: [Port; MAX_PORTS] = [Port { ifindex: 0, mac: [0; 6], mtu: 0 }; MAX_PORTS];
+static PORTS: [Port; MAX_PORTS] = [Port::NONE; MAX_PORTS];
 
 #[inline(always)]
 pub(crate) fn service_mask() -> u32 {
@@ -127,6 +130,12 @@ pub(crate) fn service_mask() -> u32 {
 pub(crate) fn flow_mask(family: usize) -> u32 {
     // SAFETY: a valid static with two words.
     unsafe { (&raw const FLOW_MASKS).cast::<u32>().add(family).read_volatile() }
+}
+
+#[inline(always)]
+pub(crate) fn ticks() -> [u64; 2] {
+    // SAFETY: a valid static.
+    unsafe { (&raw const TICKS).read_volatile() }
 }
 
 /// Does a service need this? The verifier knows, and leaves out what is for others.

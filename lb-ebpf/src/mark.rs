@@ -3,7 +3,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use lb_common::layout::{Address, MARK_PROTOCOL, MAX_MARK_RULES, MarkRule};
+use lb_common::{
+    flow::Key,
+    layout::{Address, MARK_PROTOCOL, MAX_MARK_RULES, MarkRule},
+};
 
 use crate::{
     family::{Family, Packet},
@@ -53,17 +56,24 @@ fn try_classify<F: Family>() -> Option<Found> {
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     let packet = unsafe { &(*work).packet };
     let service = look_up(&Address::mark(F::IS_V6, mark(packet)?), 0, MARK_PROTOCOL)?;
-    let lease = presence(&packet.vip).map_or(service.info.lease, |owned| owned.info.lease);
+    let lease = presence(&packet.key.vip()).map_or(service.info.lease, |owned| owned.info.lease);
     Some(service.under(lease))
 }
 
 #[inline(always)]
-fn mark<K>(packet: &Packet<K>) -> Option<u32> {
+fn mark<K: Key>(packet: &Packet<K>) -> Option<u32> {
     let search = maps::CLASSIFIED.get_ptr_mut(0)?;
-    let Packet { client, vip, port, protocol, .. } = *packet;
+    let key = &packet.key;
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     unsafe {
-        *search = Classified { source: client, destination: vip, port, protocol, found: false, mark: 0 };
+        *search = Classified {
+            source: key.client(),
+            destination: key.vip(),
+            port: key.vip_port(),
+            protocol: key.protocol(),
+            found: false,
+            mark: 0,
+        };
         bpf_loop(MAX_MARK_RULES as u32, step as *mut c_void, core::ptr::null_mut(), 0);
         (*search).found.then_some((*search).mark)
     }

@@ -7,9 +7,9 @@
 
 use lb_common::{
     counters::Counter,
-    flow::{ATTEMPTS, FTP, Hit, Inserted, Key as _, State, TemplateForm, Word, tag},
+    flow::{ATTEMPTS, FTP, Hit, Inserted, Key, State, TemplateForm, Word, tag},
     layout::{MARK_PROTOCOL, Policy, ServerState},
-    opening::{after, begins, first, is_alone},
+    opening::{after, begins, first, is_alone, reopens},
     sched::Method,
 };
 
@@ -106,7 +106,7 @@ pub(crate) fn decide<F: Family>(service: u32) -> u64 {
 #[inline(always)]
 fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Verdict> {
     let policy = maps::policy(service.info.id);
-    if is_alone(&policy, work.packet.protocol) {
+    if is_alone(&policy, work.packet.key.protocol()) {
         if policy.persistence != 0 {
             return begin_persistent::<F>(service, &policy, work);
         }
@@ -118,12 +118,12 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
     let Work { packet, known, now, .. } = &*work;
     let mut is_gone = false;
     if let Some(hit) = known.hit()
-        && !(packet.opens() && hit.state().is_closing())
+        && !reopens(hit.state(), packet.key.protocol(), packet.flags)
     {
         match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) => {
                 let bucket = chain.of(hit).ok_or(drop(Counter::DropFlowTableFull))?;
-                let next = after(hit.state(), packet.protocol, packet.flags);
+                let next = after(hit.state(), packet.key.protocol(), packet.flags);
                 bucket.touch(hit, next, *now);
                 let confirms = next != hit.state() && policy.persistence != 0;
                 return Ok(Outcome::new(target.row, false).word() | if confirms { CONFIRM } else { 0 });
@@ -133,7 +133,7 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
         }
     }
     let method = Method::from_number(service.info.scheduler);
-    if !begins(method, &policy, (packet.protocol, packet.flags), packet.client_port, is_gone) {
+    if !begins(method, &policy, (packet.key.protocol(), packet.flags), packet.key.client_port(), is_gone) {
         return Err(match known.hit() {
             Some(hit) if is_gone => forget::<F>(work.hash, hit),
             _ => pass(Counter::PassNoFlow),
@@ -142,7 +142,7 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
     if policy.persistence != 0 {
         return begin_persistent::<F>(service, &policy, work);
     }
-    if service.info.port != packet.port && service.info.protocol != MARK_PROTOCOL {
+    if service.info.port != packet.key.vip_port() && service.info.protocol != MARK_PROTOCOL {
         // Another port is a service's only with persistence.
         return Err(pass(Counter::PassNoService));
     }
@@ -166,7 +166,8 @@ fn begin_persistent<F: Family>(
         match Target::new(hit.control.server(), Some(hit.control.generation())) {
             Ok(target) if !(target.is_quiescent && policy.has(Policy::EXPIRE_QUIESCENT)) => {
                 // No flow will confirm it where none is recorded.
-                let state = if is_alone(policy, packet.protocol) { State::Template } else { hit.state() };
+                let state =
+                    if is_alone(policy, packet.key.protocol()) { State::Template } else { hit.state() };
                 if let Some(bucket) = chain.of(hit) {
                     bucket.touch(hit, state, *now);
                 }
@@ -215,7 +216,7 @@ fn picked<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ve
 #[inline(always)]
 fn nobody<F: Family>(service: &Found, work: &Work<F::Key>) -> Verdict {
     let Work { packet, known, hash, .. } = work;
-    if service.info.port == FTP && service.info.protocol != MARK_PROTOCOL && packet.port != FTP {
+    if service.info.port == FTP && service.info.protocol != MARK_PROTOCOL && packet.key.vip_port() != FTP {
         return pass(Counter::PassNoService);
     }
     if packet.opens() {
@@ -258,7 +259,7 @@ fn keep_template<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<
 /// The client's packet goes to the server that it stays with.
 #[inline(always)]
 fn stay<F: Family>(policy: &Policy, work: &mut Work<F::Key>, target: &Target) -> u64 {
-    if is_alone(policy, work.packet.protocol) {
+    if is_alone(policy, work.packet.key.protocol()) {
         return Outcome::new(target.row, true).word();
     }
     record_flow::<F>(work, target)
@@ -272,7 +273,7 @@ fn record_flow<F: Family>(work: &mut Work<F::Key>, target: &Target) -> u64 {
     entry.hash = *hash;
     entry.stale = *known;
     *row = target.row;
-    record_next(phase, entry, target, first(packet.protocol, packet.flags), Phase::Recorded)
+    record_next(phase, entry, target, first(packet.key.protocol(), packet.flags), Phase::Recorded)
 }
 
 /// Asks for the entry to be recorded for `target`.
@@ -285,7 +286,7 @@ fn record_next<K>(phase: &mut u32, entry: &mut Entry<K>, target: &Target, state:
 
 /// The flow was recorded, or was not.
 #[inline(always)]
-fn end<K>(work: &mut Work<K>) -> Result<u64, Verdict> {
+fn end<K: Key>(work: &mut Work<K>) -> Result<u64, Verdict> {
     match work.answer {
         NEW => {
             limit::changed(work.row);

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
-    flow::Atomic as _,
+    flow::{Atomic as _, Key},
     layout::{CursorRow, Load},
     sched::{Candidate, Cursor, Memory, Method, Request, Scheduler, Search},
 };
@@ -17,14 +17,14 @@ const ATTEMPTS: u32 = 3;
 
 /// Row in `servers` of the scheduler's pick for a packet's new connection to a service, or [`NOBODY`].
 #[inline(always)]
-pub(crate) fn pick_for<K>(service: u32, packet: &Packet<K>, now: u32) -> u64 {
+pub(crate) fn pick_for<K: Key>(service: u32, packet: &Packet<K>, now: u32) -> u64 {
     let Some(run) = maps::SEARCH.get_ptr_mut(0) else { return NOBODY };
     // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
     unsafe {
         (*run).request = Request {
-            client: packet.client.fold(),
-            client_port: packet.client_port,
-            destination: packet.vip.fold(),
+            client: packet.key.client().fold(),
+            client_port: packet.key.client_port(),
+            destination: packet.key.vip().fold(),
             random: [0; 2],
             now,
         };

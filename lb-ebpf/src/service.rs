@@ -2,9 +2,8 @@
 
 use lb_common::{
     counters::Counter,
-    flow::FTP,
-    hash::multilinear,
-    layout::{Address, PRESENCE, Pool, SERVICE_SLOTS, Service, ServiceInfo, service_words},
+    flow::{FTP, Key as _},
+    layout::{Address, PRESENCE, Pool, SERVICE_SLOTS, Service, ServiceInfo, door, service_hash},
     opening::may_be_ftp,
 };
 
@@ -63,35 +62,56 @@ impl Found {
 /// what may be its data, then the service on every port.
 #[inline(always)]
 pub(crate) fn find<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
+    check_address::<F>(packet)?;
     if maps::has(maps::MARKS) {
         connection::note::<F>(packet, 0, 0);
+        if let Some(found) = by_mark::<F>() {
+            return Ok(found);
+        }
     }
-    find_noted::<F>(packet)
+    by_address::<F>(packet)
 }
 
 /// The same for the packet in this CPU's scratch row.
 #[inline(always)]
 pub(crate) fn find_noted<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
-    if F::IS_V6 && packet.vip.is_v4() {
-        // On the wire it is no address of a host, and in the table it is an IPv4 one.
-        return Err(pass(Counter::PassNoService));
-    }
+    check_address::<F>(packet)?;
     if maps::has(maps::MARKS)
-        && let Some(found) = mark::found(F::classify())
+        && let Some(found) = by_mark::<F>()
     {
         return Ok(found);
     }
-    if let Some(found) = look_up(&packet.vip, packet.port, packet.protocol) {
+    by_address::<F>(packet)
+}
+
+/// On the wire a mapped address is none of a host, and in the table it is an IPv4 one.
+#[inline(always)]
+fn check_address<F: Family>(packet: &Packet<F::Key>) -> Result<(), Verdict> {
+    if F::IS_V6 && packet.key.vip().is_v4() {
+        return Err(pass(Counter::PassNoService));
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn by_mark<F: Family>() -> Option<Found> {
+    mark::found(F::classify())
+}
+
+#[inline(always)]
+fn by_address<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
+    let (vip, port, protocol) = (packet.key.vip(), packet.key.vip_port(), packet.key.protocol());
+    if let Some(found) = look_up(&vip, port, protocol) {
         return Ok(found);
     }
     if maps::has(maps::FTP)
-        && may_be_ftp(packet.protocol, packet.port)
-        && let Some(found) = look_up(&packet.vip, FTP, packet.protocol)
+        && may_be_ftp(protocol, port)
+        && let Some(found) = look_up(&vip, FTP, protocol)
     {
         return Ok(found);
     }
     if maps::has(maps::EVERY_PORT)
-        && let Some(found) = look_up(&packet.vip, 0, packet.protocol)
+        && let Some(found) = look_up(&vip, 0, protocol)
     {
         return Ok(found);
     }
@@ -107,26 +127,26 @@ pub(crate) fn presence(vip: &Address) -> Option<Found> {
 /// The service with this address, port and protocol, or with what stands for them.
 #[inline(always)]
 pub(crate) fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
-    let words = service_words(vip, port, protocol);
-    let hash = multilinear(maps::service_key, words.len(), |at| words[at]);
-    let row = hash & maps::service_mask();
+    let door = door(port, protocol);
+    let row = service_hash(vip, door, maps::service_key) & maps::service_mask();
     let bucket = maps::SERVICES.get_ptr(row)?;
     let mut slot = 0;
     while slot < SERVICE_SLOTS {
         // SAFETY: the slot lies in the bucket; the controller replaces aligned words whole.
         unsafe {
             let service = &raw const (*bucket).slots[slot];
-            let info: ServiceInfo =
-                bytemuck::must_cast((&raw const (*service).info).cast::<u64>().read_volatile());
-            if info.port == port
-                && info.protocol == protocol
+            let info = (&raw const (*service).info).cast::<u64>().read_volatile();
+            if info as u32 & DOOR == door
                 && (&raw const (*service).vip).cast::<[u64; 2]>().read_volatile() == vip.halves()
             {
                 let number = row * SERVICE_SLOTS as u32 + slot as u32;
-                return Some(Found { slot: service, number, info });
+                return Some(Found { slot: service, number, info: bytemuck::must_cast(info) });
             }
         }
         slot += 1;
     }
     None
 }
+
+/// The bits of a [`ServiceInfo`] that are its [`door`].
+const DOOR: u32 = door(u16::MAX, u8::MAX);

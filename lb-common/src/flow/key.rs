@@ -109,11 +109,48 @@ pub trait Key: Pod + Eq {
         crate::hash::multilinear(keys, Self::WORDS, word)
     }
 
+    /// One of its 32-bit words.
+    fn word(&self, at: usize) -> u32;
+
     /// The hash of the key.
     #[inline(always)]
     fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
-        // SAFETY: a reference.
-        unsafe { Self::hash_at(self, keys) }
+        crate::hash::multilinear(keys, Self::WORDS, |at| self.word(at))
+    }
+
+    /// The word in which its ports are; the next begins with the protocol.
+    const PORTS: usize;
+
+    /// The client, or of a template what the mask leaves of it.
+    fn client(&self) -> Address;
+
+    /// The VIP, or of a template what stands for it.
+    fn vip(&self) -> Address;
+
+    /// The client's port, host order.
+    #[inline(always)]
+    fn client_port(&self) -> u16 {
+        let [high, low, _, _] = self.word(Self::PORTS).to_ne_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// The VIP's port, host order.
+    #[inline(always)]
+    fn vip_port(&self) -> u16 {
+        let [_, _, high, low] = self.word(Self::PORTS).to_ne_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// IP protocol number; 0 in a template of a firewall mark.
+    #[inline(always)]
+    fn protocol(&self) -> u8 {
+        self.word(Self::PORTS + 1).to_ne_bytes()[0]
+    }
+
+    /// Is it a template's?
+    #[inline(always)]
+    fn is_template(&self) -> bool {
+        self.word(Self::PORTS + 1).to_ne_bytes()[1] == KIND_TEMPLATE
     }
 
     /// The key of the template that a flow with this key goes by.
@@ -124,11 +161,39 @@ pub trait Key: Pod + Eq {
     fn of_flow(parts: &Parts) -> Self;
 
     /// What it says.
-    fn parts(&self) -> Parts;
+    fn parts(&self) -> Parts {
+        Parts {
+            client: self.client(),
+            client_port: self.client_port(),
+            vip: self.vip(),
+            vip_port: self.vip_port(),
+            protocol: self.protocol(),
+            is_template: self.is_template(),
+        }
+    }
 }
 
 impl Key for Key4 {
     const WORDS: usize = 4;
+    const PORTS: usize = 2;
+
+    #[inline(always)]
+    fn word(&self, at: usize) -> u32 {
+        bytemuck::must_cast::<Self, [u32; 4]>(*self)[at]
+    }
+
+    #[inline(always)]
+    fn client(&self) -> Address {
+        Address::v4(self.word(0).to_ne_bytes())
+    }
+
+    #[inline(always)]
+    fn vip(&self) -> Address {
+        if self.is_template() && self.protocol() == 0 {
+            return Address::mark(false, u32::from_be(self.word(1)));
+        }
+        Address::v4(self.word(1).to_ne_bytes())
+    }
 
     #[inline(always)]
     fn template(&self, form: &TemplateForm) -> Self {
@@ -155,27 +220,28 @@ impl Key for Key4 {
             reserved: [0; 2],
         }
     }
-
-    fn parts(&self) -> Parts {
-        let is_template = self.kind == KIND_TEMPLATE;
-        let vip = if is_template && self.protocol == 0 {
-            Address::mark(false, u32::from_be_bytes(self.vip))
-        } else {
-            Address::v4(self.vip)
-        };
-        Parts {
-            client: Address::v4(self.client),
-            client_port: u16::from_be_bytes(self.client_port),
-            vip,
-            vip_port: u16::from_be_bytes(self.vip_port),
-            protocol: self.protocol,
-            is_template,
-        }
-    }
 }
 
 impl Key for Key6 {
     const WORDS: usize = 10;
+    const PORTS: usize = 8;
+
+    #[inline(always)]
+    fn word(&self, at: usize) -> u32 {
+        bytemuck::must_cast::<Self, [u32; 12]>(*self)[at]
+    }
+
+    #[inline(always)]
+    fn client(&self) -> Address {
+        let [a, b, ..]: [u64; 6] = bytemuck::must_cast(*self);
+        Address::from_halves([a, b])
+    }
+
+    #[inline(always)]
+    fn vip(&self) -> Address {
+        let [_, _, a, b, ..]: [u64; 6] = bytemuck::must_cast(*self);
+        Address::from_halves([a, b])
+    }
 
     #[inline(always)]
     fn template(&self, form: &TemplateForm) -> Self {
@@ -199,17 +265,6 @@ impl Key for Key6 {
             protocol: parts.protocol,
             kind: KIND_FLOW,
             reserved: [0; 10],
-        }
-    }
-
-    fn parts(&self) -> Parts {
-        Parts {
-            client: Address { octets: self.client },
-            client_port: u16::from_be_bytes(self.client_port),
-            vip: Address { octets: self.vip },
-            vip_port: u16::from_be_bytes(self.vip_port),
-            protocol: self.protocol,
-            is_template: self.kind == KIND_TEMPLATE,
         }
     }
 }

@@ -143,7 +143,10 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
     pub(super) fn holds(&self, slot: usize, control: Word, key: &K) -> bool {
         // SAFETY: the bucket is valid and keys are aligned.
         let same = unsafe { same_at(key, &raw const (*self.bucket).slots[slot].key) };
-        same && self.control(slot).turn() == control.turn()
+        same && {
+            let now = self.control(slot);
+            now == control || now.turn() == control.turn()
+        }
     }
 
     /// The key of a slot, which another CPU may be writing.

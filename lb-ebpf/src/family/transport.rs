@@ -1,12 +1,11 @@
 //! The transport header, the same under both families: ports, and what opens and closes a connection.
 
-use aya_ebpf::programs::XdpContext;
 use lb_common::{counters::Counter, sctp::chunk};
 use network_types::{ip::IpProto, tcp::TcpHdr, udp::UdpHdr};
 
 use crate::{
-    access,
-    verdict::{Verdict, drop},
+    access::Frame,
+    verdict::{Verdict, drop, pass},
 };
 
 /// What is read of it.
@@ -35,36 +34,42 @@ struct Chunk {
 
 /// Source and destination port at `offset`, network order; all protocols that are balanced begin with them.
 #[inline(always)]
-pub(crate) fn ports(ctx: &XdpContext, offset: usize) -> Option<[u16; 2]> {
-    let [[a, b], [c, d]] = access::read::<[[u8; 2]; 2]>(ctx, offset)?;
+pub(crate) fn ports(frame: &Frame, offset: usize) -> Option<[u16; 2]> {
+    let [[a, b], [c, d]] = frame.read::<[[u8; 2]; 2]>(offset)?;
     Some([u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])])
 }
 
 impl Transport {
     /// Reads the header at `offset`, of which the IP length leaves `len` bytes.
     #[inline(always)]
-    pub(super) fn parse(ctx: &XdpContext, protocol: u8, offset: usize, len: usize) -> Result<Self, Verdict> {
+    pub(super) fn parse(frame: &Frame, protocol: u8, offset: usize, len: usize) -> Result<Self, Verdict> {
         let truncated = drop(Counter::DropTruncatedTransport);
-        let (size, flags) = if protocol == IpProto::Tcp as u8 {
-            (TcpHdr::LEN, access::read::<[u8; TcpHdr::LEN]>(ctx, offset).ok_or(truncated)?[TCP_FLAGS])
+        let (size, ports, flags) = if protocol == IpProto::Tcp as u8 {
+            let header = frame.at::<[u8; TcpHdr::LEN]>(offset).ok_or(truncated)?;
+            // SAFETY: `at` checked the bounds; bytes have no alignment.
+            (TcpHdr::LEN, header.cast(), unsafe { header.cast::<u8>().add(TCP_FLAGS).read() })
         } else if protocol == IpProto::Udp as u8 {
-            access::at::<[u8; UdpHdr::LEN]>(ctx, offset).ok_or(truncated)?;
-            (UdpHdr::LEN, 0)
+            (UdpHdr::LEN, frame.at::<[u8; UdpHdr::LEN]>(offset).ok_or(truncated)?.cast(), 0)
+        } else if protocol == IpProto::Sctp as u8 {
+            let header = frame.at::<[u8; SCTP_HEADER]>(offset).ok_or(truncated)?;
+            let flags = sctp(frame, offset, len).ok_or(truncated)?;
+            (SCTP_HEADER + size_of::<Chunk>(), header.cast::<[u16; 2]>(), flags)
         } else {
-            (SCTP_HEADER + size_of::<Chunk>(), sctp(ctx, offset, len).ok_or(truncated)?)
+            return Err(pass(Counter::PassProtocol));
         };
         if len < size {
             return Err(truncated);
         }
-        let [source, destination] = ports(ctx, offset).ok_or(truncated)?;
+        // SAFETY: every header begins with them; the read asks for no alignment.
+        let [source, destination] = unsafe { ports.read_unaligned() };
         Ok(Self { source, destination, flags })
     }
 }
 
 /// The type of the chunk that decides: the first one, but for an ABORT behind a cookie (RFC 9260, section 3.3.7).
 #[inline(always)]
-fn sctp(ctx: &XdpContext, offset: usize, len: usize) -> Option<u8> {
-    let first = access::read::<Chunk>(ctx, offset + SCTP_HEADER)?;
+fn sctp(frame: &Frame, offset: usize, len: usize) -> Option<u8> {
+    let first = frame.read::<Chunk>(offset + SCTP_HEADER)?;
     if first.kind != chunk::COOKIE_ECHO && first.kind != chunk::COOKIE_ACK {
         return Some(first.kind);
     }
@@ -72,7 +77,7 @@ fn sctp(ctx: &XdpContext, offset: usize, len: usize) -> Option<u8> {
     let second = SCTP_HEADER + padded;
     if padded >= size_of::<Chunk>()
         && second + size_of::<Chunk>() <= len
-        && let Some(next) = access::read::<Chunk>(ctx, offset + second)
+        && let Some(next) = frame.read::<Chunk>(offset + second)
         && next.kind == chunk::ABORT
     {
         return Some(chunk::ABORT);

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use aya_ebpf::{bindings::xdp_md, btf_maps::Array, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, btf_maps::Array};
 use lb_common::{
     checksum,
     counters::Counter,
@@ -11,7 +11,7 @@ use network_types::ip::{IpProto, Ipv4Hdr};
 
 use super::{Ends, Family, Head, Piece, is_balanced};
 use crate::{
-    access,
+    access::Frame,
     flow::Work,
     fragment, maps, mark, opening, related,
     verdict::{Verdict, answer, drop, pass},
@@ -23,10 +23,10 @@ pub(crate) struct V4;
 
 /// Offset of the identification (RFC 791, section 3.1).
 const IDENTIFICATION: usize = 4;
-/// More fragments follow.
-const MORE: u16 = 0x2000;
-/// The fragment's offset.
-const OFFSET: u16 = 0x1fff;
+/// More fragments follow, as on the wire.
+const MORE: u16 = 0x2000_u16.to_be();
+/// The fragment's offset, as on the wire.
+const OFFSET: u16 = 0x1fff_u16.to_be();
 
 impl Family for V4 {
     type Key = Key4;
@@ -35,33 +35,30 @@ impl Family for V4 {
     const ICMP: u8 = IpProto::Icmp as u8;
 
     #[inline(always)]
-    fn head(ctx: &XdpContext, offset: usize) -> Result<Head, Verdict> {
-        let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+    fn head(frame: &Frame, offset: usize) -> Result<Head, Verdict> {
+        let header = frame.at::<Ipv4Hdr>(offset).ok_or(drop(Counter::DropTruncatedIp))?;
         let Fields { version, header_len, bytes, fragment, protocol } = Fields::of(header);
         if version != 4 || header_len < Ipv4Hdr::LEN || bytes < header_len {
             return Err(drop(Counter::DropBadHeader));
         }
-        if bytes > access::linear_from(ctx, offset) && bytes > access::frame_len(ctx) - offset {
+        if !frame.reaches(offset, bytes) {
             return Err(drop(Counter::DropTruncatedIp));
         }
-        if !is_balanced(protocol) && protocol != Self::ICMP {
-            return Err(pass(Counter::PassProtocol));
+        let mut piece = Piece::Whole;
+        if fragment & (OFFSET | MORE) != 0 {
+            if !is_balanced(protocol) && protocol != Self::ICMP {
+                return Err(pass(Counter::PassProtocol));
+            }
+            piece = if fragment & OFFSET != 0 { Piece::Later } else { Piece::First };
         }
-        let piece = if fragment & OFFSET != 0 {
-            Piece::Later
-        } else if fragment & MORE != 0 {
-            Piece::First
-        } else {
-            Piece::Whole
-        };
         let (transport, len) = (offset + header_len, bytes - header_len);
         let identification = offset + IDENTIFICATION;
         Ok(Head { offset, bytes, protocol, transport, len, piece, identification })
     }
 
     #[inline(always)]
-    fn addresses(ctx: &XdpContext, offset: usize) -> Option<Ends> {
-        let header = access::at::<Ipv4Hdr>(ctx, offset)?;
+    fn addresses(frame: &Frame, offset: usize) -> Option<Ends> {
+        let header = frame.at::<Ipv4Hdr>(offset)?;
         // SAFETY: `at` checked the bounds; bytes have no alignment.
         let (source, destination) =
             unsafe { ((&raw const (*header).src_addr).read(), (&raw const (*header).dst_addr).read()) };
@@ -94,26 +91,29 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn identification(ctx: &XdpContext, offset: usize) -> Option<u32> {
-        access::read::<[u8; 2]>(ctx, offset).map(|bytes| u16::from_be_bytes(bytes).into())
+    fn identification(frame: &Frame, offset: usize) -> Option<u32> {
+        frame.read::<[u8; 2]>(offset).map(|bytes| u16::from_be_bytes(bytes).into())
     }
 
     #[inline(always)]
-    fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
-        let header = access::at::<Ipv4Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
-        // SAFETY: `at` checked the bounds, and the fields used have no alignment.
-        let header = unsafe { &mut *header };
-        if header.ttl <= 1 {
-            return Err(answer(Counter::AnswerTtl));
+    fn hop(frame: &Frame, offset: usize) -> Result<(), Verdict> {
+        let header = frame.at::<Ipv4Hdr>(offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        // SAFETY: `at` checked the bounds, and neither the read nor the write asks for alignment.
+        unsafe {
+            let place = (&raw mut (*header).ttl).cast::<[u16; 2]>();
+            let [ttl, check] = place.read_unaligned();
+            if ttl as u8 <= 1 {
+                return Err(answer(Counter::AnswerTtl));
+            }
+            // The TTL is the low byte, and its neighbour the protocol.
+            place.write_unaligned([ttl - 1, checksum::after_ttl_decrement(check)]);
         }
-        header.ttl -= 1;
-        header.check = checksum::after_ttl_decrement(u16::from_be_bytes(header.check)).to_be_bytes();
         Ok(())
     }
 
     #[inline(always)]
-    fn quoted(ctx: &XdpContext, offset: usize) -> Option<Head> {
-        let header = Fields::of(access::at::<Ipv4Hdr>(ctx, offset)?);
+    fn quoted(frame: &Frame, offset: usize) -> Option<Head> {
+        let header = Fields::of(frame.at::<Ipv4Hdr>(offset)?);
         let piece = if header.fragment & OFFSET != 0 { Piece::Later } else { Piece::Whole };
         let (protocol, transport) = (header.protocol, offset + header.header_len);
         (header.version == 4 && header.header_len >= Ipv4Hdr::LEN).then_some(Head {
@@ -154,13 +154,13 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
-        related4(ctx.ctx, head.offset as u32, head.transport as u32, vmac)
+    fn related(frame: &Frame, head: &Head, vmac: u32) -> u64 {
+        related4(frame.ctx, head.offset as u32, head.transport as u32, vmac)
     }
 
     #[inline(always)]
-    fn piece(ctx: &XdpContext) -> u64 {
-        piece4(ctx.ctx)
+    fn piece(frame: &Frame) -> u64 {
+        piece4(frame.ctx)
     }
 
     #[inline(always)]
@@ -200,7 +200,7 @@ impl Fields {
             version: vihl >> 4,
             header_len: usize::from(vihl & 0x0f) * 4,
             bytes: usize::from(u16::from_be_bytes(bytes)),
-            fragment: u16::from_be_bytes(fragment),
+            fragment: u16::from_ne_bytes(fragment),
             protocol,
         }
     }

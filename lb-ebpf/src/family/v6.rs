@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200), with its extension headers.
 
-use aya_ebpf::{bindings::xdp_md, btf_maps::Array, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, btf_maps::Array};
 use lb_common::{
     counters::Counter,
     flow::{Bucket, Key6},
@@ -9,7 +9,7 @@ use network_types::ip::{IpProto, Ipv6Hdr};
 
 use super::{Ends, Family, Head, Piece, is_balanced};
 use crate::{
-    access,
+    access::{self, Frame},
     flow::Work,
     fragment, maps, mark, opening, related,
     verdict::{Verdict, answer, drop, pass},
@@ -26,14 +26,14 @@ impl Family for V6 {
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
 
     #[inline(always)]
-    fn head(ctx: &XdpContext, offset: usize) -> Result<Head, Verdict> {
-        let header = access::at::<Ipv6Hdr>(ctx, offset).ok_or(drop(Counter::DropTruncatedIp))?;
+    fn head(frame: &Frame, offset: usize) -> Result<Head, Verdict> {
+        let header = frame.at::<Ipv6Hdr>(offset).ok_or(drop(Counter::DropTruncatedIp))?;
         let Fields { version, payload, next } = Fields::of(header);
         if version != 6 {
             return Err(drop(Counter::DropBadHeader));
         }
         let bytes = Ipv6Hdr::LEN + payload;
-        if bytes > access::linear_from(ctx, offset) && bytes > access::frame_len(ctx) - offset {
+        if !frame.reaches(offset, bytes) {
             return Err(drop(Counter::DropTruncatedIp));
         }
         let mut walk = Walk::none(next);
@@ -41,7 +41,7 @@ impl Family for V6 {
             if !is_extension(next) {
                 return Err(pass(Counter::PassProtocol));
             }
-            walk = Walk::from_word(extensions(ctx.ctx, offset as u32, u32::from(next)))?;
+            walk = Walk::from_word(extensions(frame.ctx, offset as u32, u32::from(next)))?;
             // Whatever a first piece carries, those behind it must go where it goes.
             let is_whole = matches!(walk.piece, Piece::Whole);
             if is_whole && !is_balanced(walk.protocol) && walk.protocol != Self::ICMP {
@@ -58,8 +58,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn addresses(ctx: &XdpContext, offset: usize) -> Option<Ends> {
-        let header = access::at::<Ipv6Hdr>(ctx, offset)?;
+    fn addresses(frame: &Frame, offset: usize) -> Option<Ends> {
+        let header = frame.at::<Ipv6Hdr>(offset)?;
         // SAFETY: `at` checked the bounds; words are read unaligned.
         let [source, destination] = unsafe {
             let word = |at: usize| header.cast::<u64>().add(at).read_unaligned();
@@ -92,14 +92,14 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn identification(ctx: &XdpContext, offset: usize) -> Option<u32> {
-        access::read::<[u8; 4]>(ctx, offset).map(u32::from_be_bytes)
+    fn identification(frame: &Frame, offset: usize) -> Option<u32> {
+        frame.read::<[u8; 4]>(offset).map(u32::from_be_bytes)
     }
 
     #[inline(always)]
-    fn hop(ctx: &XdpContext, offset: usize) -> Result<(), Verdict> {
+    fn hop(frame: &Frame, offset: usize) -> Result<(), Verdict> {
         const HOP_LIMIT: usize = 7;
-        let limit = access::at::<u8>(ctx, offset + HOP_LIMIT).ok_or(drop(Counter::DropTruncatedIp))?;
+        let limit = frame.at::<u8>(offset + HOP_LIMIT).ok_or(drop(Counter::DropTruncatedIp))?;
         // SAFETY: `at` checked the bounds.
         unsafe {
             if *limit <= 1 {
@@ -111,10 +111,10 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn quoted(ctx: &XdpContext, offset: usize) -> Option<Head> {
-        let Fields { version, next, .. } = Fields::of(access::at::<Ipv6Hdr>(ctx, offset)?);
+    fn quoted(frame: &Frame, offset: usize) -> Option<Head> {
+        let Fields { version, next, .. } = Fields::of(frame.at::<Ipv6Hdr>(offset)?);
         let walk = if is_extension(next) {
-            Walk::from_word(extensions(ctx.ctx, offset as u32, u32::from(next))).ok()?
+            Walk::from_word(extensions(frame.ctx, offset as u32, u32::from(next))).ok()?
         } else {
             Walk::none(next)
         };
@@ -151,13 +151,13 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn related(ctx: &XdpContext, head: &Head, vmac: u32) -> u64 {
-        related6(ctx.ctx, head.offset as u32, head.transport as u32, vmac)
+    fn related(frame: &Frame, head: &Head, vmac: u32) -> u64 {
+        related6(frame.ctx, head.offset as u32, head.transport as u32, vmac)
     }
 
     #[inline(always)]
-    fn piece(ctx: &XdpContext) -> u64 {
-        piece6(ctx.ctx)
+    fn piece(frame: &Frame) -> u64 {
+        piece6(frame.ctx)
     }
 
     #[inline(always)]
@@ -263,12 +263,12 @@ const fn is_extension(next: u8) -> bool {
 /// Walks the extension headers behind the IPv6 header at `offset`, of which the first is `next`: a [`Walk`] or [`LOST`].
 #[unsafe(no_mangle)]
 extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
-    let ctx = XdpContext::new(ctx);
+    let frame = Frame::of(ctx);
     let offset = access::forgotten(u64::from(offset)) as usize & 0xfff;
     let (mut protocol, mut at, mut piece) = (next as u8, Ipv6Hdr::LEN, Piece::Whole);
     let (mut fragment, mut headers) = (0, 0);
     while headers < HEADERS {
-        let Some([next, len, high, low]) = access::read::<[u8; 4]>(&ctx, offset + at) else { return LOST };
+        let Some([next, len, high, low]) = frame.read::<[u8; 4]>(offset + at) else { return LOST };
         at += match protocol {
             FRAGMENT => {
                 fragment = at as u16;

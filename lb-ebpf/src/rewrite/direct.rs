@@ -1,9 +1,6 @@
 //! Direct routing: the real server owns the VIP too, so only the frame's addresses and the TTL change.
 
-use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_TX},
-    programs::XdpContext,
-};
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use lb_common::{
     counters::Counter,
     layout::{MAX_PORTS, NextHop},
@@ -11,7 +8,7 @@ use lb_common::{
 use network_types::eth::EthHdr;
 
 use crate::{
-    access,
+    access::Frame,
     family::Family,
     flow::Target,
     link, maps,
@@ -21,36 +18,36 @@ use crate::{
 /// Rewrites the frame for the real server and sends it out of the interface that leads there.
 #[inline(always)]
 pub(super) fn send<F: Family>(
-    ctx: &XdpContext,
+    frame: &Frame,
     port: u16,
     offset: usize,
     bytes: u64,
     target: &Target,
-) -> Result<Verdict, Verdict> {
+) -> Result<u32, Verdict> {
     // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
-    let hop: NextHop =
-        bytemuck::must_cast(unsafe { (&raw const (*target.server).next_hop).cast::<u64>().read_volatile() });
-    let egress = usize::from(hop.port);
-    if egress >= MAX_PORTS {
+    let hop = unsafe { (&raw const (*target.server).next_hop).cast::<u64>().read_volatile() };
+    let NextHop { port: egress, .. } = bytemuck::must_cast(hop);
+    if usize::from(egress) >= MAX_PORTS {
         return Err(drop(Counter::DropNoPort));
     }
-    // SAFETY: `egress` is below MAX_PORTS.
-    let mtu = unsafe { (&raw const (*maps::port(egress)).mtu).read_volatile() };
+    let own = link::mac_and_mtu(usize::from(egress));
+    let mtu = link::mtu(own);
     if bytes > u64::from(mtu) {
         return Err(too_big(mtu));
     }
-    F::hop(ctx, offset)?;
-    let ethernet = access::at::<EthHdr>(ctx, 0).ok_or(drop(Counter::DropTruncatedLink))?;
-    // SAFETY: `at` checked the bounds, the fields are bytes, and `egress` is below MAX_PORTS.
-    unsafe {
-        (&raw mut (*ethernet).dst_addr).write(hop.mac);
-        (&raw mut (*ethernet).src_addr).write(link::mac(maps::port(egress)));
+    F::hop(frame, offset)?;
+    let ethernet = frame.at::<EthHdr>(0).ok_or(drop(Counter::DropTruncatedLink))?;
+    // SAFETY: `at` checked the bounds.
+    unsafe { link::address(ethernet, hop, own) };
+    if egress == port {
+        maps::count(Counter::ForwardedTx as u32);
+        return Ok(XDP_TX);
     }
-    if hop.port == port {
-        return Ok(Verdict::new(Counter::ForwardedTx, XDP_TX));
-    }
-    match maps::PORT_DEVICES.redirect(u32::from(hop.port), u64::from(XDP_DROP)) {
-        Ok(action) => Ok(Verdict::new(Counter::ForwardedRedirect, action)),
+    match maps::PORT_DEVICES.redirect(u32::from(egress), u64::from(XDP_DROP)) {
+        Ok(action) => {
+            maps::count(Counter::ForwardedRedirect as u32);
+            Ok(action)
+        }
         Err(_) => Err(drop(Counter::DropNoPort)),
     }
 }

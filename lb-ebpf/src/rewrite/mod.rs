@@ -2,10 +2,10 @@
 
 mod direct;
 
-use aya_ebpf::programs::XdpContext;
 use lb_common::counters::Counter;
 
 use crate::{
+    access::Frame,
     family::Family,
     flow::Target,
     verdict::{Verdict, pass},
@@ -14,14 +14,14 @@ use crate::{
 /// Sends the frame to `target`, or leaves it to the stack when that is this host.
 #[inline(always)]
 pub(crate) fn send<F: Family>(
-    ctx: &XdpContext,
+    frame: &Frame,
     port: u16,
     offset: usize,
     bytes: u64,
     target: &Target,
-) -> Result<Verdict, Verdict> {
+) -> Result<u32, Verdict> {
     if target.is_local {
-        return Ok(pass(Counter::Local));
+        return Err(pass(Counter::Local));
     }
-    direct::send::<F>(ctx, port, offset, bytes, target)
+    direct::send::<F>(frame, port, offset, bytes, target)
 }

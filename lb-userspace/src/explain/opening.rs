@@ -5,7 +5,7 @@ use lb_common::{
     counters::Counter,
     flow::{FTP, TemplateForm},
     layout::{MARK_PROTOCOL, Policy, ServerState, Service},
-    opening::{begins, is_alone, opens, reach},
+    opening::{begins, is_alone, opens, reach, reopens},
     sched::Method,
 };
 
@@ -64,7 +64,7 @@ pub(super) fn serve(
 
 /// What a flow or template means for the packet.
 fn stands(maps: &impl Maps, kept: &Kept, packet: &Packet) -> Stands {
-    if kept.state.is_closing() && opens(packet.parts.protocol, packet.flags) {
+    if reopens(kept.state, packet.parts.protocol, packet.flags) {
         return Stands::Over;
     }
     reached(maps, kept)

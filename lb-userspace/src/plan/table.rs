@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::{
-    hash::{Keys, multilinear},
-    layout::{Address, PRESENCE, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, service_words},
+    hash::Keys,
+    layout::{Address, PRESENCE, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, door, service_hash},
 };
 
 use super::{Allocation, ServiceKey, Wanted};
@@ -106,8 +106,7 @@ impl ServiceTable {
     }
 
     fn bucket_of(&self, key: &ServiceKey) -> usize {
-        let words = service_words(&key.vip, key.port, key.protocol);
-        let hash = multilinear(|at| self.keys[at], words.len(), |at| words[at]);
+        let hash = service_hash(&key.vip, door(key.port, key.protocol), |at| self.keys[at]);
         hash as usize & (self.buckets.len() - 1)
     }
 

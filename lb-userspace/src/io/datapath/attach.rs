@@ -149,7 +149,7 @@ pub(super) fn ports(interfaces: &[Link], mode: Mode) -> anyhow::Result<[Port; MA
             Mode::Native if link.mtu != 0 => u16::try_from(link.mtu).unwrap_or(u16::MAX),
             _ => u16::MAX,
         };
-        *port = Port { ifindex: link.index, mac, mtu };
+        *port = Port { ifindex: link.index, mac, mtu, ..Port::default() };
     }
     Ok(ports)
 }

@@ -5,10 +5,9 @@ use std::hash::Hash;
 use aya::maps::{Array, MapData};
 use lb_common::{
     flow::{Bucket, Chain, Hit, Host, Key, Key4, Key6, Parts, Shared, TICK_SHIFT, TemplateForm},
-    hash::multilinear,
     layout::{
         Address, CursorRow, Lease, Limit, Load, MarkRule, Member, Policy, SERVICE_SLOTS, Server, Service,
-        service_words,
+        door, service_hash,
     },
 };
 
@@ -98,8 +97,7 @@ impl Maps for Reader<'_> {
 
     fn service(&self, vip: &Address, port: u16, protocol: u8) -> Option<Service> {
         let constants = &self.datapath.constants;
-        let words = service_words(vip, port, protocol);
-        let hash = multilinear(|at| constants.service_keys[at], words.len(), |at| words[at]);
+        let hash = service_hash(vip, door(port, protocol), |at| constants.service_keys[at]);
         let bucket = row(&self.publisher().tables.services, (hash & constants.service_mask) as usize)?;
         let slots: [Service; SERVICE_SLOTS] = bucket.slots;
         slots.into_iter().find(|slot| {

@@ -14,6 +14,7 @@ mod prepare;
 mod publish;
 mod sight;
 mod table;
+mod ticks;
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
@@ -38,7 +39,7 @@ pub use leases::Leases;
 pub use prepare::Prepared;
 pub use sight::SeenFlow;
 
-use self::{attach::Attached, grace::Grace, pins::remove, publish::Publisher, table::Table};
+use self::{attach::Attached, grace::Grace, pins::remove, publish::Publisher, table::Table, ticks::Ticks};
 use super::links::Link;
 use crate::{
     control::Action,
@@ -103,6 +104,7 @@ struct Constants {
     debug: u32,
     service_keys: Keys,
     flow_keys: Keys,
+    ticks: Ticks,
 }
 
 impl Constants {
@@ -116,6 +118,7 @@ impl Constants {
             .override_global("DEBUG", &self.debug, true)
             .override_global("SERVICE_KEYS", &self.service_keys[..], true)
             .override_global("FLOW_KEYS", &self.flow_keys[..], true)
+            .override_global("TICKS", bytemuck::bytes_of(&self.ticks), true)
             .override_global("PORTS", bytemuck::bytes_of(ports), true);
         loader
     }

@@ -28,6 +28,7 @@ use super::{
     publish::{Publisher, Tables},
     set_devices,
     table::Table,
+    ticks::Ticks,
 };
 use crate::{
     control::Action,
@@ -122,6 +123,7 @@ impl Prepared {
             debug: u32::from(settings.debug),
             service_keys: table.keys,
             flow_keys,
+            ticks: Ticks::learn()?,
         };
         let ports = attach::ports(&settings.interfaces, settings.mode)?;
         let mut loader = constants.loader(&ports);

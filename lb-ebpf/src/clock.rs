@@ -1,0 +1,41 @@
+//! The time, by the kernel's count of timer ticks: the JIT compiler makes one load of the helper, where those that tell
+//! nanoseconds are calls of two functions.
+
+use aya_ebpf::{
+    bindings::xdp_action::XDP_PASS,
+    helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns},
+    macros::xdp,
+    programs::XdpContext,
+};
+
+use crate::{access::Frame, maps};
+
+/// Nanoseconds of `CLOCK_MONOTONIC` at the last timer tick.
+#[inline(always)]
+pub(crate) fn coarse_ns() -> u64 {
+    let [tick_ns, base_ns] = maps::ticks();
+    base_ns.wrapping_add(count().wrapping_mul(tick_ns))
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub(crate) fn exact_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[inline(always)]
+fn count() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_jiffies64() }
+}
+
+/// Not for packets: writes the count and the exact clock into a frame, by which the controller learns one from the other.
+#[xdp]
+pub fn clock(ctx: XdpContext) -> u32 {
+    if let Some(sample) = Frame::of(ctx.ctx).at::<[u64; 2]>(0) {
+        // SAFETY: `at` checked the bounds.
+        unsafe { sample.write_unaligned([count(), exact_ns()]) };
+    }
+    XDP_PASS
+}
