@@ -8,8 +8,8 @@
 mod checks;
 mod config;
 mod cps;
-mod established;
 mod failover;
+mod flows;
 mod metrics;
 mod pool;
 mod report;
@@ -28,22 +28,22 @@ use crate::{build, command};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    instead: Option<Instead>,
-    #[command(flatten)]
-    established: established::Arguments,
+    what: What,
+    /// Neither set up nor build: everything is there
+    #[arg(long, global = true, hide = true)]
+    prepared: bool,
 }
 
-/// What else can be measured.
+/// What is measured.
 #[derive(Subcommand)]
-enum Instead {
-    /// Packets per second of the established path under every scheduler (needs root)
+enum What {
+    /// Packets per second of flows that exist (needs root)
     ///
-    /// All are services of one daemon, with a flow table in proportion: four slots of 32 bytes for each flow of each
-    /// scheduler, which is 2 GB for 900 000 flows.
-    Schedulers(established::Schedulers),
+    /// The schedulers are services of one daemon, with a flow table in proportion: four slots of 32 bytes for each flow
+    /// of each scheduler, which is 2 GB for 900 000 flows of all schedulers.
+    Flows(flows::Arguments),
     /// New connections per second under every scheduler with pools of several sizes (needs root)
     ///
     /// No flow comes twice, so a run makes tens of millions of them. By default they are forgotten after a second, and
@@ -64,15 +64,16 @@ enum Instead {
 /// Sets up, builds, measures and prints the tables.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     command::require_root("cargo xtask bench")?;
-    build::all(&setup::ensure(Level::Lab)?)?;
+    if !arguments.prepared {
+        build::all(&setup::ensure(Level::Lab)?)?;
+    }
     wait::interrupt_on_signals()?;
-    match &arguments.instead {
-        None => established::main(&arguments.established),
-        Some(Instead::Schedulers(arguments)) => established::schedulers(arguments),
-        Some(Instead::Cps(arguments)) => cps::main(arguments),
-        Some(Instead::Checks(arguments)) => checks::main(arguments),
-        Some(Instead::Config(arguments)) => config::main(arguments),
-        Some(Instead::Failover(arguments)) => failover::main(arguments),
-        Some(Instead::Metrics(arguments)) => metrics::main(arguments),
+    match &arguments.what {
+        What::Flows(arguments) => flows::main(arguments),
+        What::Cps(arguments) => cps::main(arguments),
+        What::Checks(arguments) => checks::main(arguments),
+        What::Config(arguments) => config::main(arguments),
+        What::Failover(arguments) => failover::main(arguments),
+        What::Metrics(arguments) => metrics::main(arguments),
     }
 }

@@ -18,9 +18,8 @@ use lb_tests::config::Protocol;
 use super::pool::Pool;
 use super::report::{Report, Table, Traffic};
 use super::rig::{Rig, Setting};
-use super::subject::Subject;
+use super::subject::{Program, Schedulers, Subject};
 use super::traffic::Figure;
-use crate::workspace;
 
 /// The fewest frames in a measurement.
 const FEW: u32 = 10_000;
@@ -44,6 +43,12 @@ pub(super) struct Arguments {
     /// Most frames in each measurement; fewer where that would take longer than a third of a second
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
     frames: u32,
+    /// Schedulers, or `all`
+    #[arg(long, value_name = "NAME,...", default_value = "all")]
+    schedulers: Schedulers,
+    /// Another xlvs measured in the same run, under its file's name; may be given several times
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
     /// Whether new connections find room in the flow table
     #[arg(long, value_enum, default_value_t)]
     table: Room,
@@ -87,24 +92,25 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
 /// All rounds with one size of pools.
 fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     let (pool, flow_slots) = (Pool::with_idle(servers), arguments.table.slots());
-    let setting = Setting { schedulers: &Scheduler::ALL, pool, transport, flow_slots };
-    let rig = Rig::new(&workspace::bench_object(), &workspace::binary(), &setting)?;
-    let subjects = Subject::with(&Scheduler::ALL);
+    let schedulers = &arguments.schedulers.0;
+    let programs = Program::all(&arguments.beside)?;
+    let rig = Rig::new(&programs, &Setting { schedulers, pool, transport, flow_slots })?;
+    let subjects = Subject::of(&programs, schedulers);
     let received = vec![vec![0; pool.len()]; subjects.len()];
     let mut run = Run { rig, pool, subjects, received };
     run.prepare(arguments.table)?;
     let mut frames = Vec::new();
     for place in 0..run.subjects.len() {
-        let mpps = run.open(place, first(run.subjects[place], servers))?.mpps;
+        let mpps = run.open(place, first(&run.subjects[place], servers))?.mpps;
         let packet = Duration::from_secs_f64(1e-6 / mpps);
         let as_many = MEASUREMENT.as_nanos() / packet.as_nanos().max(1);
         frames.push((as_many as u32).clamp(FEW, arguments.frames));
     }
-    let mut table = Table::new(Traffic::New(servers), &run.subjects);
+    let mut table = Table::new(Traffic::New(servers), run.subjects.clone());
     for round in 0..arguments.rounds as usize {
         for turn in 0..frames.len() {
             let place = (round + turn) % frames.len();
-            table.add(run.subjects[place], run.open(place, frames[place])?);
+            table.add(place, run.open(place, frames[place])?);
         }
     }
     run.check_all()?;
@@ -117,12 +123,12 @@ fn transport(scheduler: Option<Scheduler>) -> Protocol {
 }
 
 /// Frames that show how fast a program is: some look at every server of the pool.
-fn first(subject: Subject, servers: usize) -> u32 {
+fn first(subject: &Subject, servers: usize) -> u32 {
     use Scheduler::{Dh, Mh, Rr, Sh, Wrr};
-    match subject {
-        Subject::Swap | Subject::Lru => MANY,
-        Subject::Xlvs(Rr | Wrr | Sh | Dh | Mh) => MANY / 2,
-        Subject::Xlvs(_) => (20 * MANY / servers as u32).clamp(FEW, MANY / 2),
+    match subject.scheduler {
+        None => MANY,
+        Some(Rr | Wrr | Sh | Dh | Mh) => MANY / 2,
+        Some(_) => (20 * MANY / servers as u32).clamp(FEW, MANY / 2),
     }
 }
 
@@ -136,7 +142,7 @@ struct Run {
 
 impl Run {
     fn open(&mut self, place: usize, frames: u32) -> Result<Figure> {
-        let figure = self.rig.open(self.subjects[place], frames)?;
+        let figure = self.rig.open(&self.subjects[place], frames)?;
         self.received[place].iter_mut().zip(&figure.received).for_each(|(sum, more)| *sum += more);
         Ok(figure)
     }
@@ -144,9 +150,12 @@ impl Run {
     /// Fills the tables that are to be full, and lets flows be forgotten soon where none is.
     fn prepare(&mut self, room: Room) -> Result<()> {
         for place in 0..self.subjects.len() {
-            match (self.subjects[place], room) {
-                (Subject::Lru, _) => self.open(place, 2 * LRU_FLOWS)?,
-                (Subject::Xlvs(Scheduler::Rr), Room::Full) => self.open(place, 2 * room.slots())?,
+            let Subject { host, program, .. } = &self.subjects[place];
+            // All services of a daemon have one table.
+            let is_first = place == 0 || self.subjects[place - 1].host != *host;
+            match (program, room) {
+                (Program::Lru, _) => self.open(place, 2 * LRU_FLOWS)?,
+                (Program::Xlvs { .. }, Room::Full) if is_first => self.open(place, 2 * room.slots())?,
                 _ => continue,
             };
         }
@@ -154,18 +163,20 @@ impl Run {
             let mut timeouts = Timeouts::default();
             timeouts.set(State::SynRecv, 1);
             timeouts.set(State::UdpFirst, 1);
-            self.rig.director().write_row("timeouts", 0, bytemuck::bytes_of(&timeouts))?;
+            for director in self.rig.directors() {
+                director.write_row("timeouts", 0, bytemuck::bytes_of(&timeouts))?;
+            }
         }
         Ok(())
     }
 
     /// All together must be shared as each measurement was, and the daemon must have counted as much.
     fn check_all(&self) -> Result<()> {
-        for (&subject, received) in self.subjects.iter().zip(&self.received) {
-            let Subject::Xlvs(scheduler) = subject else { continue };
+        for (subject, received) in self.subjects.iter().zip(&self.received) {
+            let Some(scheduler) = subject.scheduler else { continue };
             self.pool.check(scheduler, received).with_context(|| format!("{subject}, all rounds"))?;
             let returned: u64 = received.iter().sum();
-            let counted = self.rig.service(scheduler)?.connections;
+            let counted = self.rig.service(subject.host, scheduler)?.connections;
             ensure!(
                 counted.abs_diff(returned) * 100 <= returned,
                 "{subject}: {returned} new connections were forwarded and {counted} counted"

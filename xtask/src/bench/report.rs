@@ -9,7 +9,7 @@ use lb_common::sched::Scheduler;
 use serde_json::{Value, json};
 
 use super::spread::Spread;
-use super::subject::Subject;
+use super::subject::{Program, Subject};
 use super::traffic::Figure;
 
 /// For what part of the time a generator may wait for its CPU before that is worth a note.
@@ -58,9 +58,9 @@ pub(super) enum Traffic {
 
 impl Traffic {
     /// What a line calls a program.
-    fn name(self, subject: Subject) -> String {
-        match (self, subject) {
-            (Self::New(_), Subject::Lru) => "one LRU_HASH insertion, XDP_TX".to_owned(),
+    fn name(self, subject: &Subject) -> String {
+        match (self, &subject.program) {
+            (Self::New(_), Program::Lru) => "one LRU_HASH insertion, XDP_TX".to_owned(),
             _ => subject.to_string(),
         }
     }
@@ -81,20 +81,18 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(traffic: Traffic, subjects: &[Subject]) -> Self {
-        Self { traffic, rows: subjects.iter().map(|&subject| (subject, Vec::new())).collect() }
+    pub(super) fn new(traffic: Traffic, subjects: Vec<Subject>) -> Self {
+        Self { traffic, rows: subjects.into_iter().map(|subject| (subject, Vec::new())).collect() }
     }
 
-    /// Adds the next round's figure of a program, if it has a row.
-    pub(super) fn add(&mut self, subject: Subject, figure: Figure) {
-        if let Some((_, figures)) = self.rows.iter_mut().find(|(other, _)| *other == subject) {
-            figures.push(figure);
-        }
+    /// Adds the next round's figure of the program in this row.
+    pub(super) fn add(&mut self, row: usize, figure: Figure) {
+        self.rows[row].1.push(figure);
     }
 
-    /// Each figure's part of that of another program in the same round.
-    fn ratio(&self, figures: &[Figure], to: Subject) -> Option<Spread> {
-        let (_, others) = self.rows.iter().find(|(other, _)| *other == to)?;
+    /// Each figure's part of that of a bare program in the same round.
+    fn ratio(&self, figures: &[Figure], to: &Program) -> Option<Spread> {
+        let (_, others) = self.rows.iter().find(|(other, _)| other.program == *to)?;
         let ratios = figures.iter().zip(others).map(|(figure, other)| figure.mpps / other.mpps);
         Some(Spread::of(ratios))
     }
@@ -102,17 +100,31 @@ impl Table {
     fn row(&self, figures: &[Figure]) -> Row {
         let sent: u64 = figures.iter().map(|figure| figure.sent).sum();
         let share = |part: fn(&Figure) -> u64| figures.iter().map(part).sum::<u64>() as f64 / sent as f64;
-        let ratio = |to| self.ratio(figures, to).map_or(f64::NAN, |spread| spread.median);
+        let ratio = |to: &Program| self.ratio(figures, to).map_or(f64::NAN, |spread| spread.median);
         Row {
             mpps: Spread::of(figures.iter().map(|figure| figure.mpps)),
-            to_floor: ratio(Subject::FLOOR),
-            to_lru: ratio(Subject::Lru),
+            to_floor: ratio(&Program::Swap),
+            to_lru: ratio(&Program::Lru),
             lost: share(Figure::lost),
             opened: match self.traffic {
                 Traffic::Established(_) => Some(share(|figure| figure.opened)),
                 Traffic::New(_) => None,
             },
         }
+    }
+
+    /// The ratio of the workspace's binary to each other one under the same scheduler.
+    fn compare_binaries(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let binaries = || self.rows.iter().filter(|(subject, _)| subject.scheduler.is_some());
+        let Some(own) = binaries().next().map(|(subject, _)| subject.host) else { return Ok(()) };
+        for (other, others) in binaries().filter(|(other, _)| other.host != own) {
+            let is_same = |subject: &Subject| subject.host == own && subject.scheduler == other.scheduler;
+            let Some((subject, figures)) = binaries().find(|(subject, _)| is_same(subject)) else { continue };
+            let ratio = Spread::of(figures.iter().zip(others).map(|(one, other)| one.mpps / other.mpps));
+            let Spread { least, median, most } = ratio;
+            writeln!(out, "  {subject} has {median:.3} of the rate of {other} [{least:.3} to {most:.3}]")?;
+        }
+        Ok(())
     }
 
     /// Says when the generator had to share its CPU, which lowers every rate.
@@ -144,8 +156,8 @@ impl Table {
                 })
             });
             json!({
-                "program": subject.program(),
-                "scheduler": subject.scheduler().map(Scheduler::name),
+                "program": subject.program.name(),
+                "scheduler": subject.scheduler.map(Scheduler::name),
                 "median_mpps": row.mpps.median,
                 "ratio_to_floor": row.to_floor,
                 "ratio_to_lru": row.to_lru,
@@ -178,7 +190,7 @@ impl fmt::Display for Table {
             write!(
                 out,
                 "  {:<34}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {to_floor:>12.2}  {to_lru:>6.2}  {:>4.2} %",
-                self.traffic.name(*subject),
+                self.traffic.name(subject),
                 mpps.least,
                 mpps.median,
                 mpps.most,
@@ -190,6 +202,7 @@ impl fmt::Display for Table {
                 None => writeln!(out)?,
             }
         }
+        self.compare_binaries(out)?;
         self.note_disturbance(out)
     }
 }
@@ -234,13 +247,14 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_a_round() {
-        let mut table = Table::new(Traffic::Established(1), &Subject::with(&[]));
+        let subjects = Subject::of(&[Program::Swap, Program::Lru], &[]);
+        let mut table = Table::new(Traffic::Established(1), subjects);
         for (floor, other) in [(10_000_000, 5_000_000), (2_000_000, 1_000_000), (8_000_000, 4_000_000)] {
-            table.add(Subject::FLOOR, figure(floor));
-            table.add(Subject::Lru, figure(other));
+            table.add(0, figure(floor));
+            table.add(1, figure(other));
         }
-        let figures = &table.rows[Subject::Lru.place()].1;
-        let ratio = table.ratio(figures, Subject::FLOOR).expect("a row");
+        let figures = &table.rows[1].1;
+        let ratio = table.ratio(figures, &Program::Swap).expect("a row");
         assert!((ratio.least, ratio.most) == (0.5, 0.5));
         assert!((table.row(figures).lost - 2.0 / 3.0).abs() < 1e-9);
     }

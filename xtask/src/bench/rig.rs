@@ -1,8 +1,8 @@
 //! The bench's rig: a namespace with the generator and the sinks, and one for each program under test.
 //!
 //! ```text
-//!   source: generate --> swap, lru or xlvs ----veth---- test0 with the program under test : its namespace
-//!           sink     <--                        <-- XDP_TX --
+//!   source: generate --> end0, end1, ... ----veth---- test0 with the program under test : its namespace
+//!           sink     <--                          <-- XDP_TX --
 //! ```
 
 use std::fmt::Write as _;
@@ -22,15 +22,13 @@ use lb_tests::wait;
 use tempfile::TempDir;
 
 use super::pool::{self, Pool};
-use super::subject::Subject;
+use super::subject::{Program, Subject};
 use super::traffic::{Figure, Load, Traffic};
-
-/// The most flows that the tables of the bare programs have room for.
-pub(super) const MAX_FLOWS: u32 = 1_000_000;
+use crate::workspace;
 
 /// Where frames are sent to, in every namespace of a program under test.
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
-/// Port of what is sent to a bare program.
+/// Port of what is sent to a program that has no schedulers.
 const PORT: u16 = 80;
 /// The MAC address of the interface under test.
 const DIRECTOR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x22];
@@ -39,13 +37,13 @@ const INTERFACE: &str = "test0";
 const ELIGIBLE_BOUND: Duration = Duration::from_secs(30);
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// What xlvs is started with.
+/// What the programs are started with.
 pub(super) struct Setting<'a> {
-    /// A virtual service for each.
+    /// Of a binary, a virtual service for each.
     pub(super) schedulers: &'a [Scheduler],
-    /// Its real servers.
+    /// The real servers.
     pub(super) pool: Pool,
-    /// What the service of a scheduler, or a bare program, is sent.
+    /// What the service of a scheduler, or another program, is sent.
     pub(super) transport: fn(Option<Scheduler>) -> Protocol,
     /// Slots of the flow table.
     pub(super) flow_slots: u32,
@@ -53,59 +51,77 @@ pub(super) struct Setting<'a> {
 
 /// Everything that is set up once; taken down when it goes out of scope.
 pub(super) struct Rig {
-    // Fields drop in this order: the daemon, programs, namespaces, files.
-    director: Director,
+    // Fields drop in this order: daemons with their namespaces, programs, the source, files.
+    hosts: Vec<Host>,
     traffic: Traffic,
-    /// Interface indexes of the source's ends, in the order of [`Subject::PROGRAMS`].
-    ends: [u32; Subject::PROGRAMS.len()],
     pool: Pool,
     transport: fn(Option<Scheduler>) -> Protocol,
     /// The first flow that was never used.
     fresh: u32,
     source: Netns,
-    _bare: [Netns; 2],
     _dir: TempDir,
 }
 
+/// A namespace with a program under test.
+struct Host {
+    runs: Runs,
+    /// Interface index of the source's end of the cable.
+    end: u32,
+}
+
+/// What runs there, which keeps the namespace.
+enum Runs {
+    Bare { _netns: Netns },
+    Xlvs(Director),
+}
+
 impl Rig {
-    /// Makes the namespaces, attaches the bare programs of `object` and starts `binary`.
-    pub(super) fn new(object: &Path, binary: &Path, setting: &Setting<'_>) -> Result<Self> {
+    /// Makes the namespaces and starts the programs in them.
+    pub(super) fn new(programs: &[Program], setting: &Setting<'_>) -> Result<Self> {
         netns::remove_leftovers(Path::new(BPFFS), &std::env::temp_dir())?;
         let name = netns::unique_name();
         let dir = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
         let source = Netns::create(&format!("{name}-source"))?;
-        let [swap, lru, director] = Subject::PROGRAMS.map(|program| connect(&name, &source, program));
-        let (bare, director) = ([swap?, lru?], director?);
-
+        let object = workspace::bench_object();
         let ebpf =
-            EbpfLoader::new().load_file(object).with_context(|| format!("loading {}", object.display()))?;
+            EbpfLoader::new().load_file(&object).with_context(|| format!("loading {}", object.display()))?;
         let mut traffic = Traffic::new(ebpf)?;
-        let mut ends = [0; Subject::PROGRAMS.len()];
-        for (end, program) in ends.iter_mut().zip(Subject::PROGRAMS) {
-            *end = source.enter(|| traffic.attach("sink", program))?;
+        let mut hosts = Vec::new();
+        for (number, program) in programs.iter().enumerate() {
+            let (name, end) = (format!("{name}-{number}"), format!("end{number}"));
+            let netns = connect(&name, &source, &end)?;
+            let end = source.enter(|| traffic.attach("sink", &end))?;
+            let runs = match program {
+                Program::Swap | Program::Lru => {
+                    netns.enter(|| traffic.attach(program.name(), INTERFACE))?;
+                    Runs::Bare { _netns: netns }
+                }
+                Program::Xlvs { binary, .. } => {
+                    let dir = dir.path().join(&name);
+                    let director = start(&name, netns, binary, &dir, setting);
+                    Runs::Xlvs(director.with_context(|| binary.display().to_string())?)
+                }
+            };
+            hosts.push(Host { runs, end });
         }
-        for (netns, program) in bare.iter().zip(Subject::PROGRAMS) {
-            netns.enter(|| traffic.attach(program, INTERFACE))?;
-        }
-        let director = start(&name, director, binary, dir.path(), setting)?;
         let Setting { pool, transport, .. } = *setting;
-        Ok(Self { director, traffic, ends, pool, transport, fresh: 0, source, _bare: bare, _dir: dir })
+        Ok(Self { hosts, traffic, pool, transport, fresh: 0, source, _dir: dir })
     }
 
-    /// Xlvs.
-    pub(super) const fn director(&self) -> &Director {
-        &self.director
+    /// The daemons of all binaries.
+    pub(super) fn directors(&self) -> impl Iterator<Item = &Director> {
+        self.hosts.iter().filter_map(Host::director)
     }
 
     /// Lets a program see every flow, in the order of their numbers.
-    pub(super) fn warm_up(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<()> {
+    pub(super) fn warm_up(&mut self, subject: &Subject, flows: u32, frames: u32) -> Result<()> {
         // Twice at least, because the first time a frame may be lost.
         let load = Load { step: u32::from(flows > 1), ..self.load(subject, flows) };
         self.send(subject, &load, frames.max(2 * flows)).map(drop)
     }
 
     /// Sends frames to a program, the flows in another order than that of the warm-up.
-    pub(super) fn measure(&mut self, subject: Subject, flows: u32, frames: u32) -> Result<Figure> {
+    pub(super) fn measure(&mut self, subject: &Subject, flows: u32, frames: u32) -> Result<Figure> {
         let before = self.opened(subject)?;
         let figure = self.send(subject, &self.load(subject, flows), frames)?;
         let figure = Figure { opened: self.opened(subject)? - before, ..figure };
@@ -119,7 +135,7 @@ impl Rig {
     }
 
     /// Sends frames of which each is the first of its flow, and checks who was sent them.
-    pub(super) fn open(&mut self, subject: Subject, frames: u32) -> Result<Figure> {
+    pub(super) fn open(&mut self, subject: &Subject, frames: u32) -> Result<Figure> {
         let load = Load { first: self.fresh, step: 1, ..self.load(subject, u32::MAX) };
         self.fresh = self.fresh.wrapping_add(frames);
         let figure = self.send(subject, &load, frames)?;
@@ -129,46 +145,55 @@ impl Rig {
             figure.lost(),
             figure.sent
         );
-        if let Subject::Xlvs(scheduler) = subject {
+        if let Some(scheduler) = subject.scheduler {
             self.pool.check(scheduler, &figure.received).with_context(|| subject.to_string())?;
         }
         Ok(figure)
     }
 
-    /// The status of a scheduler's service.
-    pub(super) fn service(&self, scheduler: Scheduler) -> Result<Service> {
-        let port = pool::port(scheduler);
-        let mut services = self.director.status()?.services.into_iter();
-        services.find(|service| service.port == port).context("a service is missing")
+    /// The status of a binary's service.
+    pub(super) fn service(&self, host: usize, scheduler: Scheduler) -> Result<Service> {
+        let director = self.hosts[host].director().context("it has no services")?;
+        let mut services = director.status()?.services.into_iter();
+        services.find(|service| service.port == pool::port(scheduler)).context("a service is missing")
     }
 
-    fn send(&mut self, subject: Subject, load: &Load, frames: u32) -> Result<Figure> {
+    fn send(&mut self, subject: &Subject, load: &Load, frames: u32) -> Result<Figure> {
         wait::check_interrupt()?;
         self.traffic.load(load)?;
         let servers = self.pool.len();
         self.traffic.measure(&self.source, frames, servers).with_context(|| subject.to_string())
     }
 
-    fn load(&self, subject: Subject, flows: u32) -> Load {
+    fn load(&self, subject: &Subject, flows: u32) -> Load {
         Load {
-            ifindex: self.ends[subject.place()],
+            ifindex: self.hosts[subject.host].end,
             first: 0,
             flows,
             step: step(flows),
             vip: VIP.octets(),
             to: DIRECTOR_MAC,
             from: pool::mac(0),
-            port: subject.scheduler().map_or(PORT, pool::port),
-            protocol: (self.transport)(subject.scheduler()),
+            port: subject.scheduler.map_or(PORT, pool::port),
+            protocol: (self.transport)(subject.scheduler),
         }
     }
 
     /// How many flows a program has seen as new ones.
-    fn opened(&self, subject: Subject) -> Result<u64> {
-        match subject {
-            Subject::Swap => Ok(0),
-            Subject::Lru => self.traffic.missed(),
-            Subject::Xlvs(scheduler) => Ok(self.service(scheduler)?.connections),
+    fn opened(&self, subject: &Subject) -> Result<u64> {
+        match (&subject.program, subject.scheduler) {
+            (Program::Lru, _) => self.traffic.missed(),
+            (_, Some(scheduler)) => Ok(self.service(subject.host, scheduler)?.connections),
+            (_, None) => Ok(0),
+        }
+    }
+}
+
+impl Host {
+    fn director(&self) -> Option<&Director> {
+        match &self.runs {
+            Runs::Bare { .. } => None,
+            Runs::Xlvs(director) => Some(director),
         }
     }
 }
@@ -183,15 +208,14 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// A namespace for `program` at the other end of a veth pair from the source, with the addresses of a director.
-fn connect(name: &str, source: &Netns, program: &str) -> Result<Netns> {
-    let netns = Netns::create(&format!("{name}-{program}"))?;
+/// The namespace `name` at the other end of a cable from the source, with the addresses of a director.
+fn connect(name: &str, source: &Netns, end: &str) -> Result<Netns> {
+    let netns = Netns::create(name)?;
     source.ip(&format!(
-        "link add {program} type veth peer name {INTERFACE} address {} netns {}",
-        text(DIRECTOR_MAC),
-        netns.name()
+        "link add {end} type veth peer name {INTERFACE} address {} netns {name}",
+        text(DIRECTOR_MAC)
     ))?;
-    source.ip(&format!("link set {program} up"))?;
+    source.ip(&format!("link set {end} up"))?;
     netns.ip(&format!("addr add 10.99.0.2/16 dev {INTERFACE}"))?;
     netns.ip(&format!("addr add {VIP}/32 dev {INTERFACE}"))?;
     netns.ip(&format!("link set {INTERFACE} up"))?;
@@ -215,11 +239,10 @@ fn introduce(netns: &Netns, pool: Pool, dir: &Path) -> Result<()> {
 }
 
 fn start(name: &str, netns: Netns, binary: &Path, dir: &Path, setting: &Setting<'_>) -> Result<Director> {
-    let dir = dir.join("director");
-    fs::create_dir(&dir)?;
-    introduce(&netns, setting.pool, &dir)?;
+    fs::create_dir(dir)?;
+    introduce(&netns, setting.pool, dir)?;
     let pins = Path::new(BPFFS).join(name);
-    let mut director = Director::new(netns, binary.to_owned(), vec![INTERFACE.to_owned()], &dir, pins);
+    let mut director = Director::new(netns, binary.to_owned(), vec![INTERFACE.to_owned()], dir, pins);
     director.set_options(&["--flow-slots", &setting.flow_slots.to_string()]);
     let service = |&scheduler: &Scheduler| {
         setting.pool.service(VIP, (setting.transport)(Some(scheduler)), scheduler).to_string()

@@ -1,62 +1,146 @@
-//! The programs under test.
+//! What is measured, as data: the programs, each started in a namespace of its own, and the rows of a table.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use anyhow::{Context as _, Result, ensure};
 use lb_common::sched::Scheduler;
 
-/// A program under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// Two MAC addresses change places.
+use crate::workspace;
+
+/// What answers the frames in one of the namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    /// Two MAC addresses change places: the floor, which all are compared with.
     Swap,
     /// One lookup in an `LRU_HASH`, an insertion where nothing is found, then the same.
     Lru,
-    /// The binary, a virtual service with this scheduler.
-    Xlvs(Scheduler),
+    /// A binary, and what the tables call it.
+    Xlvs { name: String, binary: PathBuf },
+}
+
+impl Program {
+    /// The bare programs, the binary of this workspace, and others beside it.
+    pub(super) fn all(beside: &[PathBuf]) -> Result<Vec<Self>> {
+        let mut programs =
+            vec![Self::Swap, Self::Lru, Self::Xlvs { name: "xlvs".into(), binary: workspace::binary() }];
+        for binary in beside {
+            ensure!(binary.is_file(), "--beside {}: there is no such file", binary.display());
+            let binary = binary.canonicalize().with_context(|| binary.display().to_string())?;
+            programs.push(Self::Xlvs { name: unused_name(&binary, &programs), binary });
+        }
+        Ok(programs)
+    }
+
+    /// What the file of figures calls it.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Swap => "swap",
+            Self::Lru => "lru",
+            Self::Xlvs { name, .. } => name,
+        }
+    }
+}
+
+/// The file's name or, where another has that, its path.
+fn unused_name(binary: &Path, programs: &[Program]) -> String {
+    let file = binary.file_name().unwrap_or_default().to_string_lossy();
+    if programs.iter().any(|program| program.name() == file) {
+        binary.display().to_string()
+    } else {
+        file.into_owned()
+    }
+}
+
+/// A row of a table: a program, and of a binary one of its services.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// The program's place among all.
+    pub(super) host: usize,
+    pub(super) program: Program,
+    /// The service's, if it is a binary.
+    pub(super) scheduler: Option<Scheduler>,
 }
 
 impl Subject {
-    /// What all are compared with.
-    pub(super) const FLOOR: Self = Self::Swap;
-    /// The names of the interfaces in the source's namespace, and of the bare programs.
-    pub(super) const PROGRAMS: [&str; 3] = ["swap", "lru", "xlvs"];
-
-    /// The bare programs, then a service of xlvs for each scheduler.
-    pub(super) fn with(schedulers: &[Scheduler]) -> Vec<Self> {
-        let services = schedulers.iter().copied().map(Self::Xlvs);
-        [Self::Swap, Self::Lru].into_iter().chain(services).collect()
-    }
-
-    /// Its place in [`Self::PROGRAMS`].
-    pub(super) const fn place(self) -> usize {
-        match self {
-            Self::Swap => 0,
-            Self::Lru => 1,
-            Self::Xlvs(_) => 2,
-        }
-    }
-
-    /// Its name in [`Self::PROGRAMS`].
-    pub(super) const fn program(self) -> &'static str {
-        Self::PROGRAMS[self.place()]
-    }
-
-    /// The scheduler, if it is the binary.
-    pub(super) const fn scheduler(self) -> Option<Scheduler> {
-        match self {
-            Self::Swap | Self::Lru => None,
-            Self::Xlvs(scheduler) => Some(scheduler),
-        }
+    /// A row for each program, and of binaries for each scheduler.
+    pub(super) fn of(programs: &[Program], schedulers: &[Scheduler]) -> Vec<Self> {
+        let rows = programs.iter().enumerate().flat_map(|(host, program)| {
+            let row = move |scheduler| Self { host, program: program.clone(), scheduler };
+            match program {
+                Program::Xlvs { .. } => schedulers.iter().copied().map(Some).map(row).collect(),
+                Program::Swap | Program::Lru => vec![row(None)],
+            }
+        });
+        rows.collect()
     }
 }
 
 /// What the tables call it.
 impl fmt::Display for Subject {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Swap => out.pad("MAC swap, XDP_TX (the floor)"),
-            Self::Lru => out.pad("one LRU_HASH lookup, XDP_TX"),
-            Self::Xlvs(scheduler) => out.pad(&format!("xlvs {}, direct routing, XDP_TX", scheduler.name())),
+        match (&self.program, self.scheduler) {
+            (Program::Swap, _) => out.pad("MAC swap, XDP_TX (the floor)"),
+            (Program::Lru, _) => out.pad("one LRU_HASH, XDP_TX"),
+            (Program::Xlvs { name, .. }, Some(scheduler)) => out.pad(&format!("{name} {}", scheduler.name())),
+            (Program::Xlvs { name, .. }, None) => out.pad(name),
         }
+    }
+}
+
+/// Schedulers as the command line names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Schedulers(pub(super) Vec<Scheduler>);
+
+impl FromStr for Schedulers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self(Scheduler::ALL.to_vec()));
+        }
+        let named = |name: &str| {
+            let found = Scheduler::ALL.into_iter().find(|scheduler| scheduler.name() == name);
+            found.ok_or_else(|| {
+                let names = Scheduler::ALL.map(Scheduler::name).join(", ");
+                format!("there is no scheduler {name:?}; there are {names}, and `all`")
+            })
+        };
+        let schedulers: Vec<Scheduler> = text.split(',').map(named).collect::<Result<_, _>>()?;
+        let is_repeated = |(place, scheduler)| schedulers[..place].contains(scheduler);
+        match schedulers.iter().enumerate().find(|&row| is_repeated(row)) {
+            Some((_, twice)) => Err(format!("{} is named twice", twice.name())),
+            None => Ok(Self(schedulers)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedulers_are_named_once() {
+        let read = |text: &str| text.parse().map(|Schedulers(schedulers)| schedulers);
+        assert_eq!(read("mh,rr"), Ok(vec![Scheduler::Mh, Scheduler::Rr]));
+        assert_eq!(read("all"), Ok(Scheduler::ALL.to_vec()));
+        assert!(read("rr,rr").is_err());
+        assert!(read("rr,").is_err());
+        assert!(read("none").is_err_and(|error| error.contains("wrr")));
+    }
+
+    #[test]
+    fn a_second_binary_of_a_name_is_told_apart() {
+        let mut programs = vec![Program::Swap];
+        for path in ["/a/xlvs", "/b/xlvs", "/b/old"] {
+            let binary = PathBuf::from(path);
+            programs.push(Program::Xlvs { name: unused_name(&binary, &programs), binary });
+        }
+        let names: Vec<&str> = programs.iter().map(Program::name).collect();
+        assert_eq!(names, ["swap", "xlvs", "/b/xlvs", "old"]);
+        let subjects = Subject::of(&programs, &[Scheduler::Rr, Scheduler::Mh]);
+        let hosts: Vec<usize> = subjects.iter().map(|subject| subject.host).collect();
+        assert_eq!(hosts, [0, 1, 1, 2, 2, 3, 3]);
     }
 }

@@ -1,0 +1,100 @@
+//! `cargo xtask bench flows`: packets of flows that exist, for several numbers of flows.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use lb_common::layout::MAX_POOL;
+use lb_common::sched::Scheduler;
+use lb_tests::config::Protocol;
+
+use super::pool::Pool;
+use super::report::{Report, Table, Traffic};
+use super::rig::{Rig, Setting};
+use super::subject::{Program, Schedulers, Subject};
+
+/// Slots of xlvs's flow table for each flow, so that few buckets overflow.
+const SLOTS_PER_FLOW: u32 = 4;
+/// The fewest slots that a flow table is given.
+const FEWEST_SLOTS: u32 = 1 << 20;
+/// The most flows that the table of the bare program has room for.
+const LRU_FLOWS: u32 = 1_000_000;
+
+/// Arguments of `cargo xtask bench flows`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Rounds; the median of them is shown
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Numbers of flows; above a million the bare LRU table has no room and is left out
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1, 10_000, 900_000],
+          value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
+    flows: Vec<u32>,
+    /// Schedulers, or `all`
+    #[arg(long, value_name = "NAME,...", default_value = "rr,mh", visible_alias = "scheduler")]
+    schedulers: Schedulers,
+    /// Real servers in each pool
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u16).range(1..=MAX_POOL as i64))]
+    servers: u16,
+    /// Slots of xlvs's flow table [default: four for each flow of each scheduler]
+    #[arg(long, value_name = "N")]
+    flow_slots: Option<u32>,
+    /// Another xlvs measured in the same run, under its file's name; may be given several times
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
+    /// Frames in each measurement
+    #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
+    frames: u32,
+    /// Also write all figures and what the machine is
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures and prints a table for each number of flows.
+pub(super) fn main(arguments: &Arguments) -> Result<()> {
+    let schedulers: &[Scheduler] = &arguments.schedulers.0;
+    let mut programs = Program::all(&arguments.beside)?;
+    let most = arguments.flows.iter().copied().max().unwrap_or(1);
+    if most > LRU_FLOWS {
+        programs.retain(|program| *program != Program::Lru);
+    }
+    let flow_slots = match arguments.flow_slots {
+        Some(slots) => slots,
+        None => slots(most, schedulers.len()).context("too many flows and schedulers for one flow table")?,
+    };
+    let pool = Pool::of(usize::from(arguments.servers));
+    let setting = Setting { schedulers, pool, transport: |_| Protocol::Udp, flow_slots };
+    let mut rig = Rig::new(&programs, &setting)?;
+    let subjects = Subject::of(&programs, schedulers);
+    println!(
+        "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back; new: opened a flow",
+        arguments.rounds
+    );
+    let mut report = Report::new("established_udp");
+    for &flows in &arguments.flows {
+        report.add(measure(&mut rig, &subjects, flows, arguments.rounds, arguments.frames)?);
+    }
+    arguments.json.as_ref().map_or(Ok(()), |file| report.write(file))
+}
+
+/// Slots for so many flows of each scheduler.
+fn slots(flows: u32, schedulers: usize) -> Option<u32> {
+    let slots = SLOTS_PER_FLOW.checked_mul(flows)?.checked_mul(u32::try_from(schedulers).ok()?)?;
+    slots.max(FEWEST_SLOTS).checked_next_power_of_two()
+}
+
+/// All rounds with one number of flows.
+fn measure(rig: &mut Rig, subjects: &[Subject], flows: u32, rounds: u32, frames: u32) -> Result<Table> {
+    for subject in subjects {
+        rig.warm_up(subject, flows, frames)?;
+    }
+    let mut table = Table::new(Traffic::Established(flows), subjects.to_vec());
+    for round in 0..rounds as usize {
+        for turn in 0..subjects.len() {
+            let row = (round + turn) % subjects.len();
+            table.add(row, rig.measure(&subjects[row], flows, frames)?);
+        }
+    }
+    Ok(table)
+}
