@@ -6,23 +6,29 @@
 //! machine is shared by all; what is compared is the ratio to the floor within a round.
 
 mod checks;
+mod compare;
 mod config;
 mod cps;
+mod document;
 mod failover;
 mod flows;
+mod machine;
 mod metrics;
 mod pool;
-mod report;
 mod rig;
 mod spread;
 mod subject;
+mod table;
 mod threads;
 mod traffic;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use lb_tests::wait;
 
+use self::document::Document;
 use crate::setup::{self, Level};
 use crate::{build, command};
 
@@ -31,6 +37,9 @@ use crate::{build, command};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     what: What,
+    /// Also write all figures and what the machine is
+    #[arg(long, value_name = "FILE", global = true)]
+    json: Option<PathBuf>,
     /// Neither set up nor build: everything is there
     #[arg(long, global = true, hide = true)]
     prepared: bool,
@@ -59,21 +68,38 @@ enum What {
     Failover(failover::Arguments),
     /// What ten scrapes a second cost a daemon with 1000 virtual servers (needs root)
     Metrics(metrics::Arguments),
+    /// What became of each figure from one file of `--json` to another
+    Compare(compare::Arguments),
 }
 
-/// Sets up, builds, measures and prints the tables.
+/// Sets up, builds, measures and prints the tables. What was measured is written even when something fails later.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+    if let What::Compare(arguments) = &arguments.what {
+        return compare::main(arguments);
+    }
     command::require_root("cargo xtask bench")?;
     if !arguments.prepared {
         build::all(&setup::ensure(Level::Lab)?)?;
     }
     wait::interrupt_on_signals()?;
-    match &arguments.what {
-        What::Flows(arguments) => flows::main(arguments),
-        What::Cps(arguments) => cps::main(arguments),
-        What::Checks(arguments) => checks::main(arguments),
-        What::Config(arguments) => config::main(arguments),
-        What::Failover(arguments) => failover::main(arguments),
-        What::Metrics(arguments) => metrics::main(arguments),
+    let mut document = Document::default();
+    let outcome = arguments.what.measure(&mut document);
+    if let Some(file) = &arguments.json {
+        document.write(file)?;
+    }
+    outcome
+}
+
+impl What {
+    fn measure(&self, document: &mut Document) -> Result<()> {
+        match self {
+            Self::Flows(arguments) => flows::main(arguments, document),
+            Self::Cps(arguments) => cps::main(arguments, document),
+            Self::Checks(arguments) => checks::main(arguments, document),
+            Self::Config(arguments) => config::main(arguments, document),
+            Self::Failover(arguments) => failover::main(arguments, document),
+            Self::Metrics(arguments) => metrics::main(arguments, document),
+            Self::Compare(arguments) => compare::main(arguments),
+        }
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,8 @@ use lb_tests::status::{Delay, Status};
 use lb_tests::{Lab, Plan, with_lab};
 use serde_json::{Value, json};
 
-use super::report::machine;
+use super::document::{Better, Document, Measurement};
+use super::machine::kilobytes;
 use super::spread::Spread;
 use super::threads::{self, Turns, turns};
 
@@ -48,13 +48,10 @@ pub(crate) struct Arguments {
     /// For how long the cost is measured
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Also write all figures and what the machine is
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// Measures and prints; fails when checks are late or the dead stay.
-pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     let servers = arguments.servers as usize;
     let mut figures = None;
     with_lab(&Plan::servers(1), |lab| {
@@ -71,10 +68,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     })?;
     let figures = figures.context("nothing was measured")?;
     figures.print();
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&figures.to_json()?)? + "\n";
-        fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-    }
+    figures.measurements().into_iter().for_each(|measurement| document.add(measurement));
     figures.judge()
 }
 
@@ -140,7 +134,7 @@ impl Figures {
             self.servers,
             self.span.as_secs_f64()
         );
-        let total: Duration = self.threads.values().map(|turns| turns.worked).sum();
+        let total = self.worked();
         let percent = |time: Duration| 100.0 * time.as_secs_f64() / self.span.as_secs_f64();
         println!("  {:.0} checks/s, {:.1} % of a processor, {:.1} us each", self.rate(), percent(total), {
             1e6 * total.as_secs_f64() / probes(&self.lateness) as f64
@@ -186,24 +180,35 @@ impl Figures {
         Ok(())
     }
 
-    fn to_json(&self) -> Result<Value> {
+    fn measurements(&self) -> Vec<Measurement> {
         let delays = |delays: &[Delay]| -> Vec<Value> {
             delays.iter().map(|delay| json!({ "within_ms": delay.within, "count": delay.count })).collect()
         };
         let threads = self.threads.iter().map(|(name, Turns { worked, waited })| {
             (name.clone(), json!({ "worked": worked.as_secs_f64(), "waited": waited.as_secs_f64() }))
         });
-        Ok(json!({
-            "machine": machine()?,
-            "servers": self.servers,
+        let details = json!({
             "seconds": self.span.as_secs_f64(),
             "checks_per_second": self.rate(),
             "threads": threads.collect::<serde_json::Map<_, _>>(),
             "resident_kilobytes": self.memory,
             "lateness": delays(&self.lateness),
             "effect": delays(&self.effect),
-            "dead_servers_left_after_seconds": self.left.iter().map(Duration::as_secs_f64).collect::<Vec<_>>(),
-        }))
+        });
+        let new = |what: &str, unit| {
+            Measurement::new("checks", format!("{what}, {} real servers", self.servers), unit, Better::Less)
+        };
+        let each = Spread::one(1e6 * self.worked().as_secs_f64() / probes(&self.lateness) as f64);
+        let cost = new("processor time of a check", "us").row("xlvs", each, None, details);
+        let left = self.left().map(|spread| {
+            new("dead servers are out", "s").row("xlvs", spread, None, json!({ "out": self.left.len() }))
+        });
+        [Some(cost), left].into_iter().flatten().collect()
+    }
+
+    /// By all threads.
+    fn worked(&self) -> Duration {
+        self.threads.values().map(|turns| turns.worked).sum()
     }
 }
 
@@ -237,12 +242,10 @@ fn classes(delays: &[Delay]) -> String {
 }
 
 /// The daemon's resident memory, in kilobytes.
-fn resident(director: &Director) -> Result<u64> {
+pub(super) fn resident(director: &Director) -> Result<u64> {
     let pid = director.pid().context("no daemon")?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let words = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    words.context("no VmRSS")
+    kilobytes(&status, "VmRSS").context("no VmRSS")
 }
 
 /// A configuration with so many real servers.

@@ -1,6 +1,8 @@
-//! `cargo xtask bench config`: processor time of a reload by the number of real servers: the same file again, the same
+//! `cargo xtask bench config`: how long a change takes until the XDP program sees it, and processor time of a reload by the number of real servers: the same file again, the same
 //! configuration in a file that is another, another weight, a virtual server that comes and goes, and another rule for
 //! firewall marks, for which another program takes the place of the running one.
+
+mod visible;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +10,11 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use lb_tests::director::Director;
-use lb_tests::{Plan, with_lab};
+use lb_tests::{Lab, Plan, with_lab};
+use serde_json::json;
+
+use super::document::{Better, Document, Measurement};
+use super::spread::Spread;
 
 /// Real servers of one virtual server.
 const POOL: usize = 5;
@@ -31,40 +37,40 @@ pub(crate) struct Arguments {
 }
 
 /// Measures and prints the table.
-pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
+    document.add(visible::measure(arguments.rounds)?);
     println!(
-        "milliseconds of processor time for one reload, mean of {}; * by another program",
+        "\nmilliseconds of processor time for one reload, mean of {}; * by another program",
         arguments.rounds
     );
     println!(
-        "{:>12} {:>10} {:>10} {:>12} {:>10} {:>12} {:>12}",
+        "{:>12} {:>10} {:>12} {:>12} {:>12} {:>12} {:>12}",
         "real servers", "file", "same file", "a comment", "a weight", "a service", "a mark"
     );
     for &servers in &arguments.servers {
         with_lab(&Plan::servers(1), |lab| {
             let services = servers.div_ceil(POOL);
             let text = |comment: u32, weight: u32, more: usize| file(services + more, comment, weight);
-            let netns = lab.servers[0].netns();
-            for host in FIRST_HOST..FIRST_HOST + HOSTS {
-                netns.ip(&format!("address add 10.77.0.{host}/24 dev net0"))?;
-            }
+            add_hosts(lab)?;
             lab.director.start(&text(0, 1, 0))?;
-            let kinds: [&dyn Fn(u32) -> String; 5] = [
-                &|_| text(0, 1, 0),
-                &|round| text(round + 1, 1, 0),
-                &|round| text(0, 2 + round % 2, 0),
-                &|round| text(0, 1, (round as usize + 1) % 2),
-                &|round| text(0, 1, 0) + &mark(round + 1),
+            let kinds: [(&str, &dyn Fn(u32) -> String); 5] = [
+                ("same file", &|_| text(0, 1, 0)),
+                ("a comment", &|round| text(round + 1, 1, 0)),
+                ("a weight", &|round| text(0, 2 + round % 2, 0)),
+                ("a service", &|round| text(0, 1, (round as usize + 1) % 2)),
+                ("a mark", &|round| text(0, 1, 0) + &mark(round + 1)),
             ];
-            let mut columns = Vec::new();
-            for kind in kinds {
-                columns.push(cost(&lab.director, arguments.rounds, kind)?);
+            let title = format!("processor time of a reload, {servers} real servers");
+            let mut measurement = Measurement::new("config", title, "ms", Better::Less);
+            print!("{servers:>12} {:>7} KB", text(0, 1, 0).len() / 1024);
+            for (name, kind) in kinds {
+                let Cost { mean, is_replaced } = cost(&lab.director, arguments.rounds, kind)?;
+                print!(" {:>12}", format!("{mean:.1}{}", if is_replaced { "*" } else { "" }));
+                let details = json!({ "by_another_program": is_replaced });
+                measurement = measurement.row(name, Spread::one(mean), None, details);
             }
-            let size = text(0, 1, 0).len() / 1024;
-            let [same, comment, weight, service, mark] = &columns[..] else { return Ok(()) };
-            println!(
-                "{servers:>12} {size:>7} KB {same:>10} {comment:>12} {weight:>10} {service:>12} {mark:>12}"
-            );
+            println!();
+            document.add(measurement);
             lab.director.term()?;
             Ok(())
         })?;
@@ -72,8 +78,22 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds of the daemon's processor time for each reload, and whether another program was needed each time.
-fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Result<String> {
+/// Gives the one host the addresses of all real servers.
+fn add_hosts(lab: &Lab) -> Result<()> {
+    let netns = lab.servers[0].netns();
+    (FIRST_HOST..FIRST_HOST + HOSTS)
+        .try_for_each(|host| netns.ip(&format!("address add 10.77.0.{host}/24 dev net0")).map(drop))
+}
+
+/// What a reload costs.
+struct Cost {
+    /// Milliseconds of the daemon's processor time.
+    mean: f64,
+    /// Whether another program was needed each time.
+    is_replaced: bool,
+}
+
+fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Result<Cost> {
     let before = ticks(director)?;
     let mut replaced = 0;
     for round in 0..rounds {
@@ -83,7 +103,7 @@ fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Resul
     }
     ensure!(replaced == 0 || replaced == rounds, "{replaced} of {rounds} reloads were by another program");
     let mean = (ticks(director)? - before) as f64 * TICK_MS / f64::from(rounds);
-    Ok(format!("{mean:.1}{}", if replaced > 0 { "*" } else { "" }))
+    Ok(Cost { mean, is_replaced: replaced > 0 })
 }
 
 /// The daemon's processor time, in the kernel and outside.

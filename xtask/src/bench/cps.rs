@@ -15,10 +15,11 @@ use lb_common::layout::MAX_POOL;
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
 
+use super::document::Document;
 use super::pool::Pool;
-use super::report::{Report, Table, Traffic};
 use super::rig::{Rig, Setting};
 use super::subject::{Program, Schedulers, Subject};
+use super::table::{Table, Traffic};
 use super::traffic::Figure;
 
 /// The fewest frames in a measurement.
@@ -52,9 +53,6 @@ pub(super) struct Arguments {
     /// Whether new connections find room in the flow table
     #[arg(long, value_enum, default_value_t)]
     table: Room,
-    /// Also write all figures and what the machine is
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// The flow table during the measurements.
@@ -77,16 +75,17 @@ impl Room {
 }
 
 /// Measures and prints a table for each size of pools.
-pub(super) fn main(arguments: &Arguments) -> Result<()> {
+pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     println!(
         "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back",
         arguments.rounds
     );
-    let mut report = Report::new("new_connections");
     for &servers in &arguments.servers {
-        report.add(measure(arguments, usize::from(servers))?);
+        let table = measure(arguments, usize::from(servers))?;
+        print!("{table}");
+        document.add(table.measurement("cps"));
     }
-    arguments.json.as_ref().map_or(Ok(()), |file| report.write(file))
+    Ok(())
 }
 
 /// All rounds with one size of pools.

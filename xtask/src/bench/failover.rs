@@ -9,8 +9,6 @@ mod plan;
 mod report;
 mod rig;
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use clap::Args;
 use lb_tests::with_site;
@@ -18,6 +16,7 @@ use lb_tests::with_site;
 use self::plan::{Event, Setting, Subject, phase};
 use self::report::Report;
 use self::rig::Rig;
+use super::document::Document;
 
 /// Arguments of `cargo xtask bench failover`.
 #[derive(Args)]
@@ -28,13 +27,10 @@ pub(crate) struct Arguments {
     /// Also measure datagrams to a virtual server of xlvs with two real servers: the gap of its data plane
     #[arg(long)]
     datagrams: bool,
-    /// Also write all figures and what the machine is
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// Measures and prints the tables; fails when the median of xlvs is above that of keepalived.
-pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     let mut report = Report::default();
     with_site(|site| {
         let rig = Rig::plug(site)?;
@@ -57,7 +53,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
         Ok(())
     })?;
     print!("{report}");
-    arguments.json.as_ref().map_or(Ok(()), |file| report.write(file))?;
+    report.measurements().for_each(|measurement| document.add(measurement));
     let worse = report.worse();
     ensure!(worse == 0, "the median of xlvs is above that of keepalived in {worse} of the cases");
     Ok(())

@@ -8,10 +8,11 @@ use lb_common::layout::MAX_POOL;
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
 
+use super::document::Document;
 use super::pool::Pool;
-use super::report::{Report, Table, Traffic};
 use super::rig::{Rig, Setting};
 use super::subject::{Program, Schedulers, Subject};
+use super::table::{Table, Traffic};
 
 /// Slots of xlvs's flow table for each flow, so that few buckets overflow.
 const SLOTS_PER_FLOW: u32 = 4;
@@ -46,13 +47,10 @@ pub(super) struct Arguments {
     /// Frames in each measurement
     #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
     frames: u32,
-    /// Also write all figures and what the machine is
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// Measures and prints a table for each number of flows.
-pub(super) fn main(arguments: &Arguments) -> Result<()> {
+pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     let schedulers: &[Scheduler] = &arguments.schedulers.0;
     let mut programs = Program::all(&arguments.beside)?;
     let most = arguments.flows.iter().copied().max().unwrap_or(1);
@@ -71,11 +69,12 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
         "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back; new: opened a flow",
         arguments.rounds
     );
-    let mut report = Report::new("established_udp");
     for &flows in &arguments.flows {
-        report.add(measure(&mut rig, &subjects, flows, arguments.rounds, arguments.frames)?);
+        let table = measure(&mut rig, &subjects, flows, arguments.rounds, arguments.frames)?;
+        print!("{table}");
+        document.add(table.measurement("flows"));
     }
-    arguments.json.as_ref().map_or(Ok(()), |file| report.write(file))
+    Ok(())
 }
 
 /// Slots for so many flows of each scheduler.

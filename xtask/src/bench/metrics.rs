@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use lb_tests::{Lab, Plan, with_lab};
+use serde_json::json;
 
+use super::document::{Better, Document, Measurement};
+use super::spread::Spread;
 use super::threads::{self, Turns, turns};
 
 /// Real servers of one virtual server.
@@ -35,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 /// Measures and prints.
-pub(crate) fn main(arguments: &Arguments) -> Result<()> {
+pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     with_lab(&Plan::servers(1), |lab| {
         lab.director.set_options(&["--metrics", "9100"]);
         lab.director.start(&file(arguments.services as usize, lab.servers[0].address))?;
@@ -69,6 +72,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
             1e6 * more.as_secs_f64() / scrapes,
             FRESH.as_secs()
         );
+        let title = format!("processor time of a scrape, {} virtual servers", arguments.services);
+        let each = Spread::one(1e6 * more.as_secs_f64() / scrapes);
+        let measurement = Measurement::new("metrics", title, "us", Better::Less);
+        document.add(measurement.row("xlvs", each, None, json!({ "samples": samples, "bytes": page.len() })));
         Ok(())
     })
 }

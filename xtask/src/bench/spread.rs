@@ -1,7 +1,7 @@
 //! The least, the median and the most of some figures.
 
 /// Where figures lie.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) least: f64,
     pub(super) median: f64,
@@ -9,6 +9,11 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// Of one figure alone.
+    pub(super) const fn one(figure: f64) -> Self {
+        Self { least: figure, median: figure, most: figure }
+    }
+
     /// Of at least one figure.
     pub(super) fn of(figures: impl Iterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.collect();

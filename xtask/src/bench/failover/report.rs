@@ -1,18 +1,15 @@
-//! What the failover bench says: gaps side by side, the steps of the takeovers, and a file with every figure.
+//! What the failover bench says: gaps side by side, and the steps of the takeovers.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use lb_tests::probe::PERIOD;
 use serde_json::{Value, json};
 
 use super::plan::{Event, Setting, Subject};
 use super::rig::{Figure, Steps};
-use crate::bench::report::machine;
+use crate::bench::document::{Better, Measurement};
 use crate::bench::spread::Spread;
 
 /// A probe that is late by more is worth a note.
@@ -37,21 +34,20 @@ impl Report {
             .count()
     }
 
-    /// Writes every figure as JSON, with what the machine is.
-    pub(super) fn write(&self, file: &Path) -> Result<()> {
-        let cases = self.cases.iter().flat_map(|((setting, event), figures)| {
-            figures.iter().map(|(subject, figures)| {
-                json!({
-                    "setting": setting.title(),
-                    "event": event.title(),
-                    "subject": subject.name(),
-                    "rounds": figures.iter().map(to_json).collect::<Vec<_>>(),
-                })
+    /// All of it for the file of figures; ratios are to keepalived.
+    pub(super) fn measurements(&self) -> impl Iterator<Item = Measurement> {
+        self.cases.iter().map(|((setting, event), figures)| {
+            let title = format!("{}, {}", setting.title(), event.title());
+            let measurement = Measurement::new("failover", title, "ms without an answer", Better::Less);
+            figures.iter().fold(measurement, |measurement, (&subject, rounds)| {
+                let spread = gaps(figures, subject);
+                let ratio = figures
+                    .contains_key(&Subject::Keepalived)
+                    .then(|| spread.median / gaps(figures, Subject::Keepalived).median);
+                let details = json!({ "rounds": rounds.iter().map(to_json).collect::<Vec<_>>() });
+                measurement.row(subject.name(), spread, ratio, details)
             })
-        });
-        let document = json!({ "machine": machine()?, "cases": cases.collect::<Vec<_>>() });
-        let text = serde_json::to_string_pretty(&document)? + "\n";
-        fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+        })
     }
 
     fn write_gaps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

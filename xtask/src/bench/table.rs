@@ -1,51 +1,17 @@
-//! What the bench says: a table for each number of flows or of real servers, and a file with every figure.
+//! A table of what programs did with the same traffic, for each number of flows or of real servers.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context as _, Result};
 use lb_common::sched::Scheduler;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::document::{Better, Measurement};
 use super::spread::Spread;
 use super::subject::{Program, Subject};
 use super::traffic::Figure;
 
 /// For what part of the time a generator may wait for its CPU before that is worth a note.
 const QUIET: f64 = 0.03;
-
-/// Everything that was measured.
-pub(super) struct Report {
-    /// What the file calls the tables.
-    name: &'static str,
-    /// One for each number of flows or of real servers.
-    tables: Vec<Table>,
-}
-
-impl Report {
-    pub(super) const fn new(name: &'static str) -> Self {
-        Self { name, tables: Vec::new() }
-    }
-
-    /// Prints a table and keeps it.
-    pub(super) fn add(&mut self, table: Table) {
-        print!("{table}");
-        self.tables.push(table);
-    }
-
-    /// Writes every figure as JSON, with what the machine is.
-    pub(super) fn write(&self, file: &Path) -> Result<()> {
-        let document = json!({
-            "machine": machine()?,
-            "driver": "veth",
-            "frame_bytes": super::traffic::FRAME,
-            self.name: self.tables.iter().map(Table::to_json).collect::<Vec<_>>(),
-        });
-        let text = serde_json::to_string_pretty(&document)? + "\n";
-        fs::write(file, text).with_context(|| format!("writing {}", file.display()))
-    }
-}
 
 /// What is measured.
 #[derive(Clone, Copy)]
@@ -100,7 +66,7 @@ impl Table {
     fn row(&self, figures: &[Figure]) -> Row {
         let sent: u64 = figures.iter().map(|figure| figure.sent).sum();
         let share = |part: fn(&Figure) -> u64| figures.iter().map(part).sum::<u64>() as f64 / sent as f64;
-        let ratio = |to: &Program| self.ratio(figures, to).map_or(f64::NAN, |spread| spread.median);
+        let ratio = |to: &Program| self.ratio(figures, to).map(|spread| spread.median);
         Row {
             mpps: Spread::of(figures.iter().map(|figure| figure.mpps)),
             to_floor: ratio(&Program::Swap),
@@ -143,8 +109,10 @@ impl Table {
         )
     }
 
-    fn to_json(&self) -> Value {
-        let program = |(subject, figures): &(Subject, Vec<Figure>)| {
+    /// All of it for the file of figures.
+    pub(super) fn measurement(&self, bench: &str) -> Measurement {
+        let mut measurement = Measurement::new(bench, self.traffic.title(), "Mpps", Better::More);
+        for (subject, figures) in &self.rows {
             let row = self.row(figures);
             let rounds = figures.iter().map(|figure| {
                 json!({
@@ -155,22 +123,17 @@ impl Table {
                     "waited": figure.waited,
                 })
             });
-            json!({
+            let details = json!({
                 "program": subject.program.name(),
                 "scheduler": subject.scheduler.map(Scheduler::name),
-                "median_mpps": row.mpps.median,
-                "ratio_to_floor": row.to_floor,
                 "ratio_to_lru": row.to_lru,
                 "lost": row.lost,
                 "opened": row.opened,
                 "rounds": rounds.collect::<Vec<_>>(),
-            })
-        };
-        let programs: Vec<_> = self.rows.iter().map(program).collect();
-        match self.traffic {
-            Traffic::Established(flows) => json!({ "flows": flows, "programs": programs }),
-            Traffic::New(servers) => json!({ "servers": servers, "programs": programs }),
+            });
+            measurement = measurement.row(subject.to_string(), row.mpps, row.to_floor, details);
         }
+        measurement
     }
 }
 
@@ -189,12 +152,14 @@ impl fmt::Display for Table {
             let Row { mpps, to_floor, to_lru, lost, opened } = self.row(figures);
             write!(
                 out,
-                "  {:<34}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {to_floor:>12.2}  {to_lru:>6.2}  {:>4.2} %",
+                "  {:<34}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {:>12}  {:>6}  {:>4.2} %",
                 self.traffic.name(subject),
                 mpps.least,
                 mpps.median,
                 mpps.most,
                 1000.0 / mpps.median,
+                column(to_floor),
+                column(to_lru),
                 lost * 100.0,
             )?;
             match opened {
@@ -212,28 +177,18 @@ struct Row {
     /// Million packets that came back in a second.
     mpps: Spread,
     /// The same, as part of the floor's in the same round.
-    to_floor: f64,
+    to_floor: Option<f64>,
     /// And of the bare lookup's.
-    to_lru: f64,
+    to_lru: Option<f64>,
     /// Part of the frames that did not come back.
     lost: f64,
     /// Part of the frames that were not on the established path, where any should be.
     opened: Option<f64>,
 }
 
-/// What the figures depend on besides the programs.
-pub(super) fn machine() -> Result<Value> {
-    let read = |path: &str| {
-        fs::read_to_string(path).map(|text| text.trim().to_owned()).with_context(|| path.to_owned())
-    };
-    let cpu = read("/proc/cpuinfo")?;
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    Ok(json!({
-        "kernel": read("/proc/sys/kernel/osrelease")?,
-        "cpu": model.map(|(_, name)| name),
-        "cpus": std::thread::available_parallelism()?.get(),
-        "jit": read("/proc/sys/net/core/bpf_jit_enable")? != "0",
-    }))
+/// A ratio in a column, which is empty where there is none.
+fn column(ratio: Option<f64>) -> String {
+    ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
 }
 
 #[cfg(test)]

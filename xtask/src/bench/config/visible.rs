@@ -1,0 +1,147 @@
+//! How long a change takes until the XDP program can see it, with as many real servers as there may be: from the start
+//! of the command to the change of the word that names a service's list, in the map that the program looks services up in.
+
+use std::fmt::Write as _;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::{MapData, MapInfo};
+use lb_common::layout::MAX_SERVERS;
+use lb_tests::director::Director;
+use lb_tests::process::output;
+use lb_tests::{Plan, with_lab};
+use memmap2::{Mmap, MmapOptions};
+use serde_json::Value;
+
+use super::{FIRST_HOST, HOSTS, add_hosts};
+use crate::bench::document::{Better, Measurement};
+use crate::bench::spread::Spread;
+
+/// Real servers of one virtual server.
+const POOL: usize = 16;
+/// From one look at the map to the next.
+const LOOK: Duration = Duration::from_micros(100);
+/// How long a change may take at most.
+const BOUND: Duration = Duration::from_secs(10);
+/// What is promised.
+const PROMISED_MS: f64 = 20.0;
+const VIRTUAL: &str = "10.9.0.1:80";
+
+/// Measures and prints the table.
+pub(super) fn measure(rounds: u32) -> Result<Measurement> {
+    let mut rows = Vec::new();
+    with_lab(&Plan::servers(1), |lab| {
+        add_hosts(lab)?;
+        lab.director.start(&file(1))?;
+        let watched = Watched::new(&lab.director.pin_dir().join("services"))?;
+        let last = format!("10.77.0.{}", FIRST_HOST + POOL - 1);
+        let first = format!("10.77.0.{FIRST_HOST}");
+        let adm = |arguments: &[&str]| output(&mut lab.director.adm(arguments)).map(drop);
+        let mut kinds: [(&str, Vec<Duration>); 4] = [
+            "xlvs adm -e (a weight)",
+            "xlvs adm -d (a server less)",
+            "xlvs adm -a (a server more)",
+            "xlvs reload (a weight)",
+        ]
+        .map(|name| (name, Vec::new()));
+        for round in 0..rounds {
+            let weight = (2 + round % 2).to_string();
+            kinds[0]
+                .1
+                .push(watched.after(|| adm(&["-e", "-t", VIRTUAL, "-r", &first, "-g", "-w", &weight]))?);
+            kinds[1].1.push(watched.after(|| adm(&["-d", "-t", VIRTUAL, "-r", &last]))?);
+            kinds[2].1.push(watched.after(|| adm(&["-a", "-t", VIRTUAL, "-r", &last, "-g", "-w", "1"]))?);
+        }
+        adm(&["-e", "-t", VIRTUAL, "-r", &first, "-g", "-w", "1"])?;
+        for round in 0..rounds {
+            kinds[3].1.push(watched.after(|| reload(&lab.director, &file(2 + round % 2)))?);
+        }
+        for (name, times) in kinds {
+            let spread = Spread::of(times.iter().map(|time| time.as_secs_f64() * 1000.0));
+            rows.push((name, spread));
+        }
+        lab.director.term().map(drop)
+    })?;
+    let title = format!("until the program sees a change, {MAX_SERVERS} real servers");
+    println!("\n{title}, ms from the start of the command, {rounds} of each");
+    let mut measurement = Measurement::new("config", title, "ms", Better::Less);
+    for (name, spread) in rows {
+        let Spread { least, median, most } = spread;
+        let verdict = if median < PROMISED_MS { "under" } else { "NOT under" };
+        println!("  {name:<30} [{least:>7.1} {median:>7.1} {most:>7.1}]  {verdict} {PROMISED_MS} ms");
+        measurement = measurement.row(name, spread, None, Value::Null);
+    }
+    Ok(measurement)
+}
+
+fn reload(director: &Director, text: &str) -> Result<()> {
+    let output = director.reload(text)?;
+    ensure!(output.status.success(), "a reload failed: {output:?}");
+    Ok(())
+}
+
+/// A map of the program's, seen from outside without a system call.
+struct Watched {
+    map: Mmap,
+}
+
+impl Watched {
+    fn new(pin: &Path) -> Result<Self> {
+        let data = MapData::from_pin(pin).with_context(|| pin.display().to_string())?;
+        let info: MapInfo = data.info()?;
+        let length = info.value_size() as usize * info.max_entries() as usize;
+        // SAFETY: rows of an array are there as long as the mapping is, and are read as single words below.
+        let map = unsafe { MmapOptions::new().len(length).map(&data.fd().as_fd()) };
+        Ok(Self { map: map.with_context(|| format!("mapping {}", pin.display()))? })
+    }
+
+    /// How long after the beginning of `change` the map was another; `change` is waited for.
+    fn after(&self, change: impl FnOnce() -> Result<()>) -> Result<Duration> {
+        let before: Vec<u64> = self.words().collect();
+        let start = Instant::now();
+        scope(|scope| {
+            let seen = scope.spawn(|| {
+                while start.elapsed() < BOUND {
+                    if self.words().ne(before.iter().copied()) {
+                        return Some(start.elapsed());
+                    }
+                    sleep(LOOK);
+                }
+                None
+            });
+            change()?;
+            match seen.join() {
+                Ok(seen) => seen.context("the map has not changed"),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        // SAFETY: an aligned word within the mapping; others write whole words.
+        self.map.chunks_exact(8).map(|word| unsafe { word.as_ptr().cast::<u64>().read_volatile() })
+    }
+}
+
+/// As many real servers as there may be, without checks; the first one has the weight.
+fn file(weight: u32) -> String {
+    let mut text = String::new();
+    for service in 0..MAX_SERVERS / POOL {
+        let (third, fourth) = (service / 250, service % 250 + 1);
+        let _infallible = writeln!(
+            text,
+            "virtual_server 10.9.{third}.{fourth} 80 {{\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
+        );
+        for server in 0..POOL {
+            let host = FIRST_HOST + (service + server) % HOSTS;
+            let weight = if service == 0 && server == 0 { weight } else { 1 };
+            let _infallible =
+                writeln!(text, "    real_server 10.77.0.{host} 80 {{\n        weight {weight}\n    }}");
+        }
+        text.push_str("}\n");
+    }
+    text
+}
