@@ -14,6 +14,7 @@ mod failover;
 mod flows;
 mod machine;
 mod metrics;
+mod peer;
 mod pool;
 mod rig;
 mod spread;

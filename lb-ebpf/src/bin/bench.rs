@@ -27,10 +27,17 @@ struct Load {
     /// Source MAC address. The destination of what comes back must begin as it does; the last two bytes are the number
     /// of a real server.
     from: [u8; 6],
-    /// Destination port, as on the wire.
+    /// First destination port, as on the wire.
     port: [u8; 2],
-    /// 17 for a datagram, 6 for a SYN.
+    /// The last bits of a flow's number that are added to the port.
+    port_mask: u16,
+    /// 17 for a datagram, 6 for a segment.
     protocol: u8,
+    /// Of the segment.
+    tcp_flags: u8,
+    /// Whether the destination address of what comes back may be the real server's too, which has its number as the MAC
+    /// address has, from 10.99.1.0 on.
+    is_translated: u8,
     /// Zero.
     reserved: u8,
 }
@@ -107,11 +114,12 @@ pub fn generate(ctx: XdpContext) -> u32 {
         *next = if following < load.flows { following } else { following - load.flows };
         let source = (CLIENTS + flow % ADDRESSES).to_be_bytes();
         let port = FIRST_PORT + (flow / ADDRESSES) as u16;
+        let service = u16::from_be_bytes(load.port).wrapping_add(flow as u16 & load.port_mask);
         let mut rest = [0; 22];
         let length = if load.protocol == TCP {
-            // The length of the header, SYN, a window.
+            // The length of the header, flags, a window.
             rest[8] = 5 << 4;
-            rest[9] = 2;
+            rest[9] = load.tcp_flags;
             rest[10] = 0xff;
             40
         } else {
@@ -128,7 +136,7 @@ pub fn generate(ctx: XdpContext) -> u32 {
             source,
             destination: load.vip,
             source_port: port.to_be_bytes(),
-            destination_port: load.port,
+            destination_port: service.to_be_bytes(),
             rest,
         });
         bpf_redirect(load.ifindex, 0) as u32
@@ -156,12 +164,17 @@ pub fn sink(ctx: XdpContext) -> u32 {
     // SAFETY: this CPU's rows, and a frame whose bounds were checked.
     unsafe {
         let to = (*frame).to;
-        let is_ours = (*frame).from == load.to && (*frame).destination == load.vip;
+        let destination = (*frame).destination;
+        let server = [load.vip[0], load.vip[1], to[4].wrapping_add(1), to[5]];
+        let is_ours = (*frame).from == load.to
+            && (destination == load.vip || load.is_translated != 0 && destination == server);
+        let port = u16::from_be_bytes((*frame).destination_port);
+        let is_a_service = port.wrapping_sub(u16::from_be_bytes(load.port)) <= load.port_mask;
         let is_a_server =
             [to[0], to[1], to[2], to[3]] == [load.from[0], load.from[1], load.from[2], load.from[3]];
         let received = RECEIVED.get_ptr_mut(u32::from(u16::from_be_bytes([to[4], to[5]])));
         match received {
-            Some(received) if is_ours && is_a_server && (*frame).destination_port == load.port => {
+            Some(received) if is_ours && is_a_server && is_a_service => {
                 *received += 1;
                 (*arrived).right += 1;
             }

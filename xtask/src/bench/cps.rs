@@ -5,7 +5,6 @@
 //! the real servers as the scheduler promises, nothing may go to a server of weight 0, and the daemon must have counted
 //! as much.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,9 +15,10 @@ use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
 
 use super::document::Document;
+use super::peer::Memory;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
-use super::subject::{Program, Schedulers, Subject};
+use super::subject::{Beside, Program, Schedulers, Subject};
 use super::table::{Table, Traffic};
 use super::traffic::Figure;
 
@@ -47,9 +47,8 @@ pub(super) struct Arguments {
     /// Schedulers, or `all`
     #[arg(long, value_name = "NAME,...", default_value = "all")]
     schedulers: Schedulers,
-    /// Another xlvs measured in the same run, under its file's name; may be given several times
-    #[arg(long, value_name = "FILE")]
-    beside: Vec<PathBuf>,
+    #[command(flatten)]
+    beside: Beside,
     /// Whether new connections find room in the flow table
     #[arg(long, value_enum, default_value_t)]
     table: Room,
@@ -93,7 +92,9 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     let (pool, flow_slots) = (Pool::with_idle(servers), arguments.table.slots());
     let schedulers = &arguments.schedulers.0;
     let programs = Program::all(&arguments.beside)?;
-    let rig = Rig::new(&programs, &Setting { schedulers, pool, transport, flow_slots })?;
+    let setting =
+        Setting { transport, memory: Memory::Short, ..Setting::usual(schedulers, pool, flow_slots) };
+    let rig = Rig::alike(&programs, setting)?;
     let subjects = Subject::of(&programs, schedulers);
     let received = vec![vec![0; pool.len()]; subjects.len()];
     let mut run = Run { rig, pool, subjects, received };
@@ -175,7 +176,7 @@ impl Run {
             let Some(scheduler) = subject.scheduler else { continue };
             self.pool.check(scheduler, received).with_context(|| format!("{subject}, all rounds"))?;
             let returned: u64 = received.iter().sum();
-            let counted = self.rig.service(subject.host, scheduler)?.connections;
+            let counted = self.rig.connections(subject.host, scheduler)?;
             ensure!(
                 counted.abs_diff(returned) * 100 <= returned,
                 "{subject}: {returned} new connections were forwarded and {counted} counted"

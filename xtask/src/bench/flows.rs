@@ -1,9 +1,7 @@
 //! `cargo xtask bench flows`: packets of flows that exist, for several numbers of flows.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use lb_common::layout::MAX_POOL;
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
@@ -11,7 +9,7 @@ use lb_tests::config::Protocol;
 use super::document::Document;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
-use super::subject::{Program, Schedulers, Subject};
+use super::subject::{Beside, Program, Schedulers, Subject};
 use super::table::{Table, Traffic};
 
 /// Slots of xlvs's flow table for each flow, so that few buckets overflow.
@@ -41,12 +39,35 @@ pub(super) struct Arguments {
     /// Slots of xlvs's flow table [default: four for each flow of each scheduler]
     #[arg(long, value_name = "N")]
     flow_slots: Option<u32>,
-    /// Another xlvs measured in the same run, under its file's name; may be given several times
-    #[arg(long, value_name = "FILE")]
-    beside: Vec<PathBuf>,
+    /// Datagrams, or segments of connections that were opened by SYN before; `ovf` is sent datagrams
+    #[arg(long, value_enum, default_value_t)]
+    protocol: Kind,
+    #[command(flatten)]
+    beside: Beside,
     /// Frames in each measurement
     #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
     frames: u32,
+}
+
+/// What the flows are of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    #[default]
+    Udp,
+    Tcp,
+}
+
+impl Kind {
+    /// What the service of a scheduler, or another program, is sent.
+    const fn transport(self) -> fn(Option<Scheduler>) -> Protocol {
+        match self {
+            Self::Udp => |_| Protocol::Udp,
+            Self::Tcp => |scheduler| match scheduler {
+                Some(Scheduler::Ovf) => Protocol::Udp,
+                _ => Protocol::Tcp,
+            },
+        }
+    }
 }
 
 /// Measures and prints a table for each number of flows.
@@ -62,15 +83,19 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         None => slots(most, schedulers.len()).context("too many flows and schedulers for one flow table")?,
     };
     let pool = Pool::of(usize::from(arguments.servers));
-    let setting = Setting { schedulers, pool, transport: |_| Protocol::Udp, flow_slots };
-    let mut rig = Rig::new(&programs, &setting)?;
+    let transport = arguments.protocol.transport();
+    for peer in &arguments.beside.peer {
+        peer.check(most, transport(None))?;
+    }
+    let setting = Setting { transport, ..Setting::usual(schedulers, pool, flow_slots) };
+    let mut rig = Rig::alike(&programs, setting)?;
     let subjects = Subject::of(&programs, schedulers);
     println!(
         "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back; new: opened a flow",
         arguments.rounds
     );
     for &flows in &arguments.flows {
-        let table = measure(&mut rig, &subjects, flows, arguments.rounds, arguments.frames)?;
+        let table = measure(&mut rig, &subjects, transport(None), flows, arguments.rounds, arguments.frames)?;
         print!("{table}");
         document.add(table.measurement("flows"));
     }
@@ -84,11 +109,18 @@ fn slots(flows: u32, schedulers: usize) -> Option<u32> {
 }
 
 /// All rounds with one number of flows.
-fn measure(rig: &mut Rig, subjects: &[Subject], flows: u32, rounds: u32, frames: u32) -> Result<Table> {
+pub(super) fn measure(
+    rig: &mut Rig,
+    subjects: &[Subject],
+    protocol: Protocol,
+    flows: u32,
+    rounds: u32,
+    frames: u32,
+) -> Result<Table> {
     for subject in subjects {
         rig.warm_up(subject, flows, frames)?;
     }
-    let mut table = Table::new(Traffic::Established(flows), subjects.to_vec());
+    let mut table = Table::new(Traffic::Established(protocol, flows), subjects.to_vec());
     for round in 0..rounds as usize {
         for turn in 0..subjects.len() {
             let row = (round + turn) % subjects.len();

@@ -51,11 +51,29 @@ impl Pool {
         [1, 2, 3].into_iter().cycle().take(self.servers).chain(idle).collect()
     }
 
-    /// The service of a scheduler.
-    pub(super) fn service(&self, vip: Ipv4Addr, protocol: Protocol, scheduler: Scheduler) -> VirtualServer {
-        let service = VirtualServer::new(vip, port(scheduler), protocol, scheduler.name());
+    /// The servers that a scheduler may choose, each with its number and weight.
+    pub(super) fn busy(&self, scheduler: Scheduler) -> Vec<(u16, u16)> {
+        (0..).zip(self.weights(scheduler)).filter(|&(_, weight)| weight > 0).collect()
+    }
+
+    /// A service with a scheduler.
+    pub(super) fn service(
+        &self,
+        vip: Ipv4Addr,
+        port: u16,
+        protocol: Protocol,
+        scheduler: Scheduler,
+    ) -> VirtualServer {
+        let service = VirtualServer::new(vip, port, protocol, scheduler.name());
         let servers = (0..).zip(self.weights(scheduler));
         servers.fold(service, |service, (number, weight)| service.unchecked(address(number), weight.into()))
+    }
+
+    /// Checks what each server was sent of packets of so many flows, each of which went to one server.
+    pub(super) fn check_flows(&self, scheduler: Scheduler, flows: u32, received: &[u64]) -> Result<()> {
+        let total: u64 = received.iter().sum();
+        let of_flows = |&received: &u64| (received * u64::from(flows) + total / 2) / total.max(1);
+        self.check(scheduler, &received.iter().map(of_flows).collect::<Vec<_>>())
     }
 
     /// Checks what each server was sent of new connections from as many addresses.
@@ -165,6 +183,15 @@ mod tests {
         assert!(!check(Scheduler::Ovf, [0, 1, 2999, 0]));
         assert!(check(Scheduler::Dh, [3000, 0, 0, 0]));
         assert!(!check(Scheduler::Dh, [2999, 1, 0, 0]));
+    }
+
+    #[test]
+    fn a_few_flows_are_judged_by_their_number() {
+        let check =
+            |flows, received: [u64; 3]| Pool::of(3).check_flows(Scheduler::Rr, flows, &received).is_ok();
+        assert!(check(1, [0, 3_000_000, 0]));
+        assert!(check(3000, [999_000, 1_001_000, 1_000_000]));
+        assert!(!check(3000, [3_000_000, 0, 0]));
     }
 
     #[test]

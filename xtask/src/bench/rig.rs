@@ -17,36 +17,51 @@ use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
 use lb_tests::director::Director;
 use lb_tests::netns::{self, Netns};
-use lb_tests::status::Service;
 use lb_tests::wait;
 use tempfile::TempDir;
 
+use super::peer::{Memory, Sharing};
 use super::pool::{self, Pool};
 use super::subject::{Program, Subject};
-use super::traffic::{Figure, Load, Traffic};
+use super::traffic::{Figure, Load, Segment, Traffic};
 use crate::workspace;
 
 /// Where frames are sent to, in every namespace of a program under test.
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
+pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
 /// Port of what is sent to a program that has no schedulers.
-const PORT: u16 = 80;
+pub(super) const PORT: u16 = 80;
 /// The MAC address of the interface under test.
-const DIRECTOR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x22];
+pub(super) const DIRECTOR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x22];
 /// The interface under test, in its namespace.
-const INTERFACE: &str = "test0";
+pub(super) const INTERFACE: &str = "test0";
 const ELIGIBLE_BOUND: Duration = Duration::from_secs(30);
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// What the programs are started with.
+/// What a program is started with.
+#[derive(Clone, Copy)]
 pub(super) struct Setting<'a> {
-    /// Of a binary, a virtual service for each.
+    /// Of a binary, virtual services for each.
     pub(super) schedulers: &'a [Scheduler],
-    /// The real servers.
+    /// So many services for each, a power of two; above one there is one scheduler.
+    pub(super) services: u16,
+    /// The real servers of each.
     pub(super) pool: Pool,
+    /// The MAC address of a real server by its number.
+    pub(super) mac: fn(u16) -> [u8; 6],
     /// What the service of a scheduler, or another program, is sent.
     pub(super) transport: fn(Option<Scheduler>) -> Protocol,
     /// Slots of the flow table.
     pub(super) flow_slots: u32,
+    /// How long peers remember.
+    pub(super) memory: Memory,
+}
+
+impl Setting<'_> {
+    /// What most tables have: one service for each scheduler, of datagrams, with neighbours that the sink knows.
+    pub(super) fn usual(schedulers: &[Scheduler], pool: Pool, flow_slots: u32) -> Setting<'_> {
+        let transport = |_| Protocol::Udp;
+        Setting { schedulers, services: 1, pool, mac: pool::mac, transport, flow_slots, memory: Memory::Long }
+    }
 }
 
 /// Everything that is set up once; taken down when it goes out of scope.
@@ -54,8 +69,6 @@ pub(super) struct Rig {
     // Fields drop in this order: daemons with their namespaces, programs, the source, files.
     hosts: Vec<Host>,
     traffic: Traffic,
-    pool: Pool,
-    transport: fn(Option<Scheduler>) -> Protocol,
     /// The first flow that was never used.
     fresh: u32,
     source: Netns,
@@ -67,17 +80,26 @@ struct Host {
     runs: Runs,
     /// Interface index of the source's end of the cable.
     end: u32,
+    pool: Pool,
+    /// Services of each scheduler.
+    services: u16,
+    transport: fn(Option<Scheduler>) -> Protocol,
 }
 
 /// What runs there, which keeps the namespace.
 enum Runs {
-    Bare { _netns: Netns },
+    Kernel { _netns: Netns },
     Xlvs(Director),
 }
 
 impl Rig {
-    /// Makes the namespaces and starts the programs in them.
-    pub(super) fn new(programs: &[Program], setting: &Setting<'_>) -> Result<Self> {
+    /// Makes the namespaces and starts the programs in them, each with the setting.
+    pub(super) fn alike(programs: &[Program], setting: Setting<'_>) -> Result<Self> {
+        Self::new(programs.iter().map(|program| (program, setting)))
+    }
+
+    /// The same where each has a setting of its own.
+    pub(super) fn new<'a>(programs: impl Iterator<Item = (&'a Program, Setting<'a>)>) -> Result<Self> {
         netns::remove_leftovers(Path::new(BPFFS), &std::env::temp_dir())?;
         let name = netns::unique_name();
         let dir = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
@@ -87,25 +109,32 @@ impl Rig {
             EbpfLoader::new().load_file(&object).with_context(|| format!("loading {}", object.display()))?;
         let mut traffic = Traffic::new(ebpf)?;
         let mut hosts = Vec::new();
-        for (number, program) in programs.iter().enumerate() {
+        for (number, (program, setting)) in programs.enumerate() {
             let (name, end) = (format!("{name}-{number}"), format!("end{number}"));
             let netns = connect(&name, &source, &end)?;
             let end = source.enter(|| traffic.attach("sink", &end))?;
+            let dir = dir.path().join(&name);
+            fs::create_dir(&dir)?;
+            introduce(&netns, &setting, &dir)?;
             let runs = match program {
                 Program::Swap | Program::Lru => {
                     netns.enter(|| traffic.attach(program.name(), INTERFACE))?;
-                    Runs::Bare { _netns: netns }
+                    Runs::Kernel { _netns: netns }
                 }
                 Program::Xlvs { binary, .. } => {
-                    let dir = dir.path().join(&name);
-                    let director = start(&name, netns, binary, &dir, setting);
+                    netns.ip(&format!("addr add {VIP}/32 dev {INTERFACE}"))?;
+                    let director = start(&name, netns, binary, &dir, &setting);
                     Runs::Xlvs(director.with_context(|| binary.display().to_string())?)
                 }
+                Program::Peer(peer) => {
+                    peer.start(&netns, setting.pool, (setting.transport)(None), setting.memory, &dir)?;
+                    Runs::Kernel { _netns: netns }
+                }
             };
-            hosts.push(Host { runs, end });
+            let Setting { pool, services, transport, .. } = setting;
+            hosts.push(Host { runs, end, pool, services, transport });
         }
-        let Setting { pool, transport, .. } = *setting;
-        Ok(Self { hosts, traffic, pool, transport, fresh: 0, source, _dir: dir })
+        Ok(Self { hosts, traffic, fresh: 0, source, _dir: dir })
     }
 
     /// The daemons of all binaries.
@@ -117,20 +146,36 @@ impl Rig {
     pub(super) fn warm_up(&mut self, subject: &Subject, flows: u32, frames: u32) -> Result<()> {
         // Twice at least, because the first time a frame may be lost.
         let load = Load { step: u32::from(flows > 1), ..self.load(subject, flows) };
-        self.send(subject, &load, frames.max(2 * flows)).map(drop)
+        self.send(subject, &load, frames.max(2 * flows))?;
+        match load.protocol {
+            Protocol::Udp => Ok(()),
+            Protocol::Tcp => {
+                let load = Load { segment: Segment::Going, ..load };
+                self.send(subject, &load, frames.max(2 * flows)).map(drop)
+            }
+        }
     }
 
     /// Sends frames to a program, the flows in another order than that of the warm-up.
     pub(super) fn measure(&mut self, subject: &Subject, flows: u32, frames: u32) -> Result<Figure> {
         let before = self.opened(subject)?;
-        let figure = self.send(subject, &self.load(subject, flows), frames)?;
+        let load = Load { segment: Segment::Going, ..self.load(subject, flows) };
+        let figure = self.send(subject, &load, frames)?;
         let figure = Figure { opened: self.opened(subject)? - before, ..figure };
+        ensure_all(subject, &figure)?;
         ensure!(
             figure.opened * 20 < figure.returned,
             "{subject}: {} of {} frames were not on the established path",
             figure.opened,
             figure.returned
         );
+        match subject.sharing() {
+            Sharing::First => ensure_first(&figure),
+            Sharing::As(scheduler) => {
+                self.hosts[subject.host].pool.check_flows(scheduler, flows, &figure.received)
+            }
+        }
+        .with_context(|| subject.to_string())?;
         Ok(figure)
     }
 
@@ -139,35 +184,36 @@ impl Rig {
         let load = Load { first: self.fresh, step: 1, ..self.load(subject, u32::MAX) };
         self.fresh = self.fresh.wrapping_add(frames);
         let figure = self.send(subject, &load, frames)?;
-        ensure!(
-            figure.lost() * 100 <= figure.sent,
-            "{subject}: {} of {} new connections were not forwarded",
-            figure.lost(),
-            figure.sent
-        );
-        if let Some(scheduler) = subject.scheduler {
-            self.pool.check(scheduler, &figure.received).with_context(|| subject.to_string())?;
+        ensure_all(subject, &figure)?;
+        match subject.sharing() {
+            Sharing::First => ensure_first(&figure),
+            Sharing::As(scheduler) => self.hosts[subject.host].pool.check(scheduler, &figure.received),
         }
+        .with_context(|| subject.to_string())?;
         Ok(figure)
     }
 
-    /// The status of a binary's service.
-    pub(super) fn service(&self, host: usize, scheduler: Scheduler) -> Result<Service> {
-        let director = self.hosts[host].director().context("it has no services")?;
-        let mut services = director.status()?.services.into_iter();
-        services.find(|service| service.port == pool::port(scheduler)).context("a service is missing")
+    /// The connections that a binary counted for a scheduler's services.
+    pub(super) fn connections(&self, host: usize, scheduler: Scheduler) -> Result<u64> {
+        let Host { services, .. } = self.hosts[host];
+        let ports = pool::port(scheduler)..pool::port(scheduler) + services;
+        let status = self.hosts[host].director().context("it has no services")?.status()?;
+        let own: Vec<_> = status.services.iter().filter(|service| ports.contains(&service.port)).collect();
+        ensure!(own.len() == usize::from(services), "a service is missing");
+        Ok(own.iter().map(|service| service.connections).sum())
     }
 
     fn send(&mut self, subject: &Subject, load: &Load, frames: u32) -> Result<Figure> {
         wait::check_interrupt()?;
         self.traffic.load(load)?;
-        let servers = self.pool.len();
+        let servers = self.hosts[subject.host].pool.len();
         self.traffic.measure(&self.source, frames, servers).with_context(|| subject.to_string())
     }
 
     fn load(&self, subject: &Subject, flows: u32) -> Load {
+        let host = &self.hosts[subject.host];
         Load {
-            ifindex: self.hosts[subject.host].end,
+            ifindex: host.end,
             first: 0,
             flows,
             step: step(flows),
@@ -175,7 +221,10 @@ impl Rig {
             to: DIRECTOR_MAC,
             from: pool::mac(0),
             port: subject.scheduler.map_or(PORT, pool::port),
-            protocol: (self.transport)(subject.scheduler),
+            ports: if subject.scheduler.is_some() { host.services } else { 1 },
+            protocol: (host.transport)(subject.scheduler),
+            segment: Segment::Opening,
+            is_translated: subject.is_translating(),
         }
     }
 
@@ -183,7 +232,7 @@ impl Rig {
     fn opened(&self, subject: &Subject) -> Result<u64> {
         match (&subject.program, subject.scheduler) {
             (Program::Lru, _) => self.traffic.missed(),
-            (_, Some(scheduler)) => Ok(self.service(subject.host, scheduler)?.connections),
+            (_, Some(scheduler)) => self.connections(subject.host, scheduler),
             (_, None) => Ok(0),
         }
     }
@@ -192,10 +241,32 @@ impl Rig {
 impl Host {
     fn director(&self) -> Option<&Director> {
         match &self.runs {
-            Runs::Bare { .. } => None,
+            Runs::Kernel { .. } => None,
             Runs::Xlvs(director) => Some(director),
         }
     }
+}
+
+/// Hardly a frame may be lost.
+fn ensure_all(subject: &Subject, figure: &Figure) -> Result<()> {
+    ensure!(
+        figure.lost() * 100 <= figure.sent,
+        "{subject}: {} of {} frames were not forwarded",
+        figure.lost(),
+        figure.sent
+    );
+    Ok(())
+}
+
+/// All frames must have gone to the first real server.
+fn ensure_first(figure: &Figure) -> Result<()> {
+    let first = figure.received.first().copied().unwrap_or_default();
+    ensure!(
+        first == figure.returned,
+        "{first} of {} frames came from the first real server's side",
+        figure.returned
+    );
+    Ok(())
 }
 
 /// Visiting flows so far apart shows no two near ones together, as memory laid out by arrival would like.
@@ -208,7 +279,7 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The namespace `name` at the other end of a cable from the source, with the addresses of a director.
+/// The namespace `name` at the other end of a cable from the source, with an address of a director.
 fn connect(name: &str, source: &Netns, end: &str) -> Result<Netns> {
     let netns = Netns::create(name)?;
     source.ip(&format!(
@@ -217,7 +288,6 @@ fn connect(name: &str, source: &Netns, end: &str) -> Result<Netns> {
     ))?;
     source.ip(&format!("link set {end} up"))?;
     netns.ip(&format!("addr add 10.99.0.2/16 dev {INTERFACE}"))?;
-    netns.ip(&format!("addr add {VIP}/32 dev {INTERFACE}"))?;
     netns.ip(&format!("link set {INTERFACE} up"))?;
     Ok(netns)
 }
@@ -227,10 +297,10 @@ fn text(mac: [u8; 6]) -> String {
 }
 
 /// Makes the real servers known to `netns`.
-fn introduce(netns: &Netns, pool: Pool, dir: &Path) -> Result<()> {
+fn introduce(netns: &Netns, setting: &Setting<'_>, dir: &Path) -> Result<()> {
     let mut commands = String::new();
-    for number in 0..pool.len() as u16 {
-        let (address, mac) = (pool::address(number), text(pool::mac(number)));
+    for number in 0..setting.pool.len() as u16 {
+        let (address, mac) = (pool::address(number), text((setting.mac)(number)));
         writeln!(commands, "neigh add {address} lladdr {mac} dev {INTERFACE} nud permanent")?;
     }
     let file = dir.join("neighbours");
@@ -239,15 +309,17 @@ fn introduce(netns: &Netns, pool: Pool, dir: &Path) -> Result<()> {
 }
 
 fn start(name: &str, netns: Netns, binary: &Path, dir: &Path, setting: &Setting<'_>) -> Result<Director> {
-    fs::create_dir(dir)?;
-    introduce(&netns, setting.pool, dir)?;
     let pins = Path::new(BPFFS).join(name);
     let mut director = Director::new(netns, binary.to_owned(), vec![INTERFACE.to_owned()], dir, pins);
     director.set_options(&["--flow-slots", &setting.flow_slots.to_string()]);
-    let service = |&scheduler: &Scheduler| {
-        setting.pool.service(VIP, (setting.transport)(Some(scheduler)), scheduler).to_string()
+    let services = setting.schedulers.iter().flat_map(|&scheduler| {
+        let first = pool::port(scheduler);
+        (first..first + setting.services).map(move |port| (port, scheduler))
+    });
+    let service = |(port, scheduler)| {
+        setting.pool.service(VIP, port, (setting.transport)(Some(scheduler)), scheduler).to_string()
     };
-    director.start(&setting.schedulers.iter().map(service).collect::<String>())?;
+    director.start(&services.map(service).collect::<String>())?;
     let status = director.wait_status("all real servers to be up", ELIGIBLE_BOUND, |status| {
         status.services.iter().flat_map(|service| &service.servers).all(|server| server.state == "up")
     })?;

@@ -5,9 +5,22 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, ensure};
+use clap::Args;
 use lb_common::sched::Scheduler;
 
+use super::peer::{Peer, Sharing};
 use crate::workspace;
+
+/// What the command line has measured in the same run.
+#[derive(Args)]
+pub(super) struct Beside {
+    /// Another xlvs measured in the same run, under its file's name; may be given several times
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
+    /// Other ways to balance, measured in the same run
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_enum)]
+    pub(super) peer: Vec<Peer>,
+}
 
 /// What answers the frames in one of the namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,19 +31,26 @@ pub(super) enum Program {
     Lru,
     /// A binary, and what the tables call it.
     Xlvs { name: String, binary: PathBuf },
+    /// Another way to balance.
+    Peer(Peer),
 }
 
 impl Program {
-    /// The bare programs, the binary of this workspace, and others beside it.
-    pub(super) fn all(beside: &[PathBuf]) -> Result<Vec<Self>> {
-        let mut programs =
-            vec![Self::Swap, Self::Lru, Self::Xlvs { name: "xlvs".into(), binary: workspace::binary() }];
-        for binary in beside {
+    /// The bare programs, the binary of this workspace, and those that the command line names.
+    pub(super) fn all(beside: &Beside) -> Result<Vec<Self>> {
+        let mut programs = vec![Self::Swap, Self::Lru, Self::xlvs("xlvs")];
+        for binary in &beside.beside {
             ensure!(binary.is_file(), "--beside {}: there is no such file", binary.display());
             let binary = binary.canonicalize().with_context(|| binary.display().to_string())?;
             programs.push(Self::Xlvs { name: unused_name(&binary, &programs), binary });
         }
+        programs.extend(beside.peer.iter().copied().map(Self::Peer));
         Ok(programs)
+    }
+
+    /// The binary of this workspace under a name.
+    pub(super) fn xlvs(name: &str) -> Self {
+        Self::Xlvs { name: name.to_owned(), binary: workspace::binary() }
     }
 
     /// What the file of figures calls it.
@@ -39,6 +59,7 @@ impl Program {
             Self::Swap => "swap",
             Self::Lru => "lru",
             Self::Xlvs { name, .. } => name,
+            Self::Peer(peer) => peer.name(),
         }
     }
 }
@@ -70,10 +91,24 @@ impl Subject {
             let row = move |scheduler| Self { host, program: program.clone(), scheduler };
             match program {
                 Program::Xlvs { .. } => schedulers.iter().copied().map(Some).map(row).collect(),
-                Program::Swap | Program::Lru => vec![row(None)],
+                Program::Swap | Program::Lru | Program::Peer(_) => vec![row(None)],
             }
         });
         rows.collect()
+    }
+
+    /// How it must share new connections among the real servers.
+    pub(super) fn sharing(&self) -> Sharing {
+        match (&self.program, self.scheduler) {
+            (Program::Peer(peer), _) => peer.sharing(),
+            (_, Some(scheduler)) => Sharing::As(scheduler),
+            (_, None) => Sharing::First,
+        }
+    }
+
+    /// Whether it writes the real server's address into packets.
+    pub(super) const fn is_translating(&self) -> bool {
+        matches!(self.program, Program::Peer(peer) if peer.is_translating())
     }
 }
 
@@ -85,6 +120,7 @@ impl fmt::Display for Subject {
             (Program::Lru, _) => out.pad("one LRU_HASH, XDP_TX"),
             (Program::Xlvs { name, .. }, Some(scheduler)) => out.pad(&format!("{name} {}", scheduler.name())),
             (Program::Xlvs { name, .. }, None) => out.pad(name),
+            (Program::Peer(peer), _) => out.pad(peer.title()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lb_common::sched::Scheduler;
+use lb_tests::config::Protocol;
 use serde_json::json;
 
 use super::document::{Better, Measurement};
@@ -17,7 +18,7 @@ const QUIET: f64 = 0.03;
 #[derive(Clone, Copy)]
 pub(super) enum Traffic {
     /// Packets of so many flows that there are.
-    Established(u32),
+    Established(Protocol, u32),
     /// Packets that open a flow each, to a pool of so many real servers.
     New(usize),
 }
@@ -33,8 +34,13 @@ impl Traffic {
 
     fn title(self) -> String {
         match self {
-            Self::Established(1) => "established UDP, 1 flow".to_owned(),
-            Self::Established(flows) => format!("established UDP, {flows} flows"),
+            Self::Established(protocol, flows) => {
+                let protocol = match protocol {
+                    Protocol::Tcp => "TCP",
+                    Protocol::Udp => "UDP",
+                };
+                format!("established {protocol}, {flows} flow{}", if flows == 1 { "" } else { "s" })
+            }
             Self::New(servers) => format!("new connections, {servers} servers"),
         }
     }
@@ -73,7 +79,7 @@ impl Table {
             to_lru: ratio(&Program::Lru),
             lost: share(Figure::lost),
             opened: match self.traffic {
-                Traffic::Established(_) => Some(share(|figure| figure.opened)),
+                Traffic::Established(..) => Some(share(|figure| figure.opened)),
                 Traffic::New(_) => None,
             },
         }
@@ -203,7 +209,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         let subjects = Subject::of(&[Program::Swap, Program::Lru], &[]);
-        let mut table = Table::new(Traffic::Established(1), subjects);
+        let mut table = Table::new(Traffic::Established(Protocol::Udp, 1), subjects);
         for (floor, other) in [(10_000_000, 5_000_000), (2_000_000, 1_000_000), (8_000_000, 4_000_000)] {
             table.add(0, figure(floor));
             table.add(1, figure(other));

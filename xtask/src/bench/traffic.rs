@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 
 /// Bytes of a frame, the least Ethernet allows (without the frame check sequence).
 pub(super) const FRAME: usize = 60;
+/// Bytes of the row that says what is sent.
+const LOAD: usize = 36;
 /// Frames that the generator hands over at once.
 const BATCH: u32 = 64;
 /// How often the sink's count is read.
@@ -39,10 +41,25 @@ pub(super) struct Load {
     pub(super) to: [u8; 6],
     /// Source MAC address, and the destination of what comes back; its last two bytes may differ there.
     pub(super) from: [u8; 6],
-    /// Destination port.
+    /// First destination port.
     pub(super) port: u16,
-    /// Datagrams, or segments with SYN.
+    /// Number of ports, a power of two; flows have them by turns.
+    pub(super) ports: u16,
+    /// Datagrams, or segments.
     pub(super) protocol: Protocol,
+    /// What segments are.
+    pub(super) segment: Segment,
+    /// Whether what comes back may have the destination address of the real server.
+    pub(super) is_translated: bool,
+}
+
+/// What a TCP segment is for.
+#[derive(Clone, Copy)]
+pub(super) enum Segment {
+    /// SYN
+    Opening,
+    /// ACK
+    Going,
 }
 
 /// One measurement.
@@ -105,8 +122,12 @@ impl Traffic {
             Protocol::Tcp => 6,
             Protocol::Udp => 17,
         };
-        let mut row = [0; 32];
-        let fields: [&[u8]; 8] = [
+        let tcp_flags = match load.segment {
+            Segment::Opening => 0x02,
+            Segment::Going => 0x10,
+        };
+        let mut row = [0; LOAD];
+        let fields: [&[u8]; 9] = [
             &load.ifindex.to_ne_bytes(),
             &load.flows.to_ne_bytes(),
             &load.step.to_ne_bytes(),
@@ -114,10 +135,11 @@ impl Traffic {
             &load.to,
             &load.from,
             &load.port.to_be_bytes(),
-            &[protocol, 0],
+            &(load.ports - 1).to_ne_bytes(),
+            &[protocol, tcp_flags, u8::from(load.is_translated), 0],
         ];
         row.copy_from_slice(&fields.concat());
-        Array::<_, [u8; 32]>::try_from(self.map("load")?)?.set(0, row, 0)?;
+        Array::<_, [u8; LOAD]>::try_from(self.map("load")?)?.set(0, row, 0)?;
         Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, load.first, 0)?)
     }
 

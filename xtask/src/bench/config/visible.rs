@@ -121,8 +121,11 @@ impl Watched {
     }
 
     fn words(&self) -> impl Iterator<Item = u64> {
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins with a page")]
+        let first = self.map.as_ptr().cast::<u64>();
         // SAFETY: an aligned word within the mapping; others write whole words.
-        self.map.chunks_exact(8).map(|word| unsafe { word.as_ptr().cast::<u64>().read_volatile() })
+        let word = move |at| unsafe { first.add(at).read_volatile() };
+        (0..self.map.len() / size_of::<u64>()).map(word)
     }
 }
 
