@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+use core::mem::offset_of;
+
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_TX},
     btf_maps::{Array, LruHashMap, PerCpuArray},
@@ -101,6 +103,13 @@ fn packet(ctx: &XdpContext) -> Option<*mut Packet> {
     (start + size_of::<Packet>() <= ctx.data_end()).then_some(start as *mut Packet)
 }
 
+/// A packet of which only what is before `rest` is there: the kernel cuts off what fills a frame up.
+#[inline(always)]
+fn headers(ctx: &XdpContext) -> Option<*const Packet> {
+    let start = ctx.data();
+    (start + offset_of!(Packet, rest) <= ctx.data_end()).then_some(start as *const Packet)
+}
+
 /// Writes a whole frame of the next flow and puts it into the veth pair.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
@@ -158,7 +167,8 @@ fn check(ip: &[u8; 10], source: [u8; 4], destination: [u8; 4]) -> [u8; 2] {
 /// Counts and drops what comes back.
 #[xdp]
 pub fn sink(ctx: XdpContext) -> u32 {
-    let (Some(load), Some(arrived), Some(frame)) = (LOAD.get(0), ARRIVED.get_ptr_mut(0), packet(&ctx)) else {
+    let (Some(load), Some(arrived), Some(frame)) = (LOAD.get(0), ARRIVED.get_ptr_mut(0), headers(&ctx))
+    else {
         return XDP_DROP;
     };
     // SAFETY: this CPU's rows, and a frame whose bounds were checked.
