@@ -5,6 +5,7 @@
 //! counts what arrives as it should. Every round measures every program, in turns, so that a slow minute of the
 //! machine is shared by all; what is compared is the ratio to the floor within a round.
 
+mod alone;
 mod checks;
 mod compare;
 mod config;
@@ -14,9 +15,11 @@ mod failover;
 mod flows;
 mod machine;
 mod metrics;
+mod path;
 mod peer;
 mod pool;
 mod rig;
+mod scale;
 mod spread;
 mod subject;
 mod table;
@@ -61,6 +64,10 @@ enum What {
     /// and every new connection takes the place of one that never went on, as in a flood. The bare LRU table (2 M) is
     /// always full.
     Cps(cps::Arguments),
+    /// Nanoseconds of the program alone for a frame of a warm flow, without driver and veth (needs root)
+    Path(path::Arguments),
+    /// Packets per second with up to 4096 services and 1024 real servers, beside one with one (needs root)
+    Scale(scale::Arguments),
     /// What 10 000 checks every 2 s cost the daemon, how late they begin, and when dead servers are out (needs root)
     Checks(checks::Arguments),
     /// What a reload costs the daemon with 100, 1000 and 10 000 real servers (needs root)
@@ -96,6 +103,8 @@ impl What {
         match self {
             Self::Flows(arguments) => flows::main(arguments, document),
             Self::Cps(arguments) => cps::main(arguments, document),
+            Self::Path(arguments) => path::main(arguments, document),
+            Self::Scale(arguments) => scale::main(arguments, document),
             Self::Checks(arguments) => checks::main(arguments, document),
             Self::Config(arguments) => config::main(arguments, document),
             Self::Failover(arguments) => failover::main(arguments, document),

@@ -20,6 +20,7 @@ use lb_tests::netns::{self, Netns};
 use lb_tests::wait;
 use tempfile::TempDir;
 
+use super::alone::Alone;
 use super::peer::{Memory, Sharing};
 use super::pool::{self, Pool};
 use super::subject::{Program, Subject};
@@ -88,7 +89,7 @@ struct Host {
 
 /// What runs there, which keeps the namespace.
 enum Runs {
-    Kernel { _netns: Netns },
+    Kernel(Netns),
     Xlvs(Director),
 }
 
@@ -119,7 +120,7 @@ impl Rig {
             let runs = match program {
                 Program::Swap | Program::Lru => {
                     netns.enter(|| traffic.attach(program.name(), INTERFACE))?;
-                    Runs::Kernel { _netns: netns }
+                    Runs::Kernel(netns)
                 }
                 Program::Xlvs { binary, .. } => {
                     netns.ip(&format!("addr add {VIP}/32 dev {INTERFACE}"))?;
@@ -128,7 +129,7 @@ impl Rig {
                 }
                 Program::Peer(peer) => {
                     peer.start(&netns, setting.pool, (setting.transport)(None), setting.memory, &dir)?;
-                    Runs::Kernel { _netns: netns }
+                    Runs::Kernel(netns)
                 }
             };
             let Setting { pool, services, transport, .. } = setting;
@@ -140,6 +141,14 @@ impl Rig {
     /// The daemons of all binaries.
     pub(super) fn directors(&self) -> impl Iterator<Item = &Director> {
         self.hosts.iter().filter_map(Host::director)
+    }
+
+    /// A program by itself.
+    pub(super) fn alone(&self, subject: &Subject) -> Result<Alone<'_>> {
+        match &self.hosts[subject.host].runs {
+            Runs::Kernel(netns) => Alone::new(self.traffic.info(subject.program.name())?, netns, INTERFACE),
+            Runs::Xlvs(director) => Alone::numbered(director.program_id()?, director.netns(), INTERFACE),
+        }
     }
 
     /// Lets a program see every flow, in the order of their numbers.
@@ -241,7 +250,7 @@ impl Rig {
 impl Host {
     fn director(&self) -> Option<&Director> {
         match &self.runs {
-            Runs::Kernel { .. } => None,
+            Runs::Kernel(_) => None,
             Runs::Xlvs(director) => Some(director),
         }
     }

@@ -10,6 +10,7 @@ use super::document::{Better, Measurement};
 use super::spread::Spread;
 use super::subject::{Program, Subject};
 use super::traffic::Figure;
+use crate::workspace;
 
 /// For what part of the time a generator may wait for its CPU before that is worth a note.
 const QUIET: f64 = 0.03;
@@ -69,6 +70,12 @@ impl Table {
         Some(Spread::of(ratios))
     }
 
+    /// The ratio of the figures of two rows.
+    pub(super) fn between(&self, row: usize, to: usize) -> Spread {
+        let rates = |row: usize| self.rows[row].1.iter().map(|figure| figure.mpps);
+        Spread::of(rates(row).zip(rates(to)).map(|(one, other)| one / other))
+    }
+
     fn row(&self, figures: &[Figure]) -> Row {
         let sent: u64 = figures.iter().map(|figure| figure.sent).sum();
         let share = |part: fn(&Figure) -> u64| figures.iter().map(part).sum::<u64>() as f64 / sent as f64;
@@ -87,13 +94,17 @@ impl Table {
 
     /// The ratio of the workspace's binary to each other one under the same scheduler.
     fn compare_binaries(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let binaries = || self.rows.iter().filter(|(subject, _)| subject.scheduler.is_some());
-        let Some(own) = binaries().next().map(|(subject, _)| subject.host) else { return Ok(()) };
-        for (other, others) in binaries().filter(|(other, _)| other.host != own) {
-            let is_same = |subject: &Subject| subject.host == own && subject.scheduler == other.scheduler;
-            let Some((subject, figures)) = binaries().find(|(subject, _)| is_same(subject)) else { continue };
-            let ratio = Spread::of(figures.iter().zip(others).map(|(one, other)| one.mpps / other.mpps));
-            let Spread { least, median, most } = ratio;
+        let own = workspace::binary();
+        let binary = |row: usize| match &self.rows[row].0.program {
+            Program::Xlvs { binary, .. } => Some(binary),
+            _ => None,
+        };
+        for other in (0..self.rows.len()).filter(|&row| binary(row).is_some_and(|binary| *binary != own)) {
+            let scheduler = self.rows[other].0.scheduler;
+            let is_same = |&row: &usize| binary(row) == Some(&own) && self.rows[row].0.scheduler == scheduler;
+            let Some(row) = (0..self.rows.len()).find(is_same) else { continue };
+            let Spread { least, median, most } = self.between(row, other);
+            let (subject, other) = (&self.rows[row].0, &self.rows[other].0);
             writeln!(out, "  {subject} has {median:.3} of the rate of {other} [{least:.3} to {most:.3}]")?;
         }
         Ok(())

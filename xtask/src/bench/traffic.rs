@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray};
-use aya::programs::{Program, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use aya::programs::{Program, ProgramInfo, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use lb_tests::config::Protocol;
 use lb_tests::netns::Netns;
 use lb_tests::process::come_first;
@@ -114,6 +114,13 @@ impl Traffic {
             .attach(interface, XdpMode::Driver)
             .with_context(|| format!("{program} on {interface}"))?;
         Ok(nix::net::if_::if_nametoindex(interface)?)
+    }
+
+    /// What the kernel says of a program.
+    pub(super) fn info(&self, program: &str) -> Result<ProgramInfo> {
+        let program =
+            self.ebpf.program(program).with_context(|| format!("the object has no program {program}"))?;
+        Ok(program.info()?)
     }
 
     /// Sets what is sent from now on.
@@ -234,7 +241,7 @@ impl Traffic {
 
 /// Keeps the calling thread on the last CPU it may use, before all others there: the veth's work follows the
 /// generator to that CPU. It lasts as long as the thread.
-fn take_a_cpu() -> Result<()> {
+pub(super) fn take_a_cpu() -> Result<()> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;
     let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false));

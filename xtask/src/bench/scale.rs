@@ -1,0 +1,73 @@
+//! `cargo xtask bench scale`: whether an established packet costs the same however many services and real servers there
+//! are.
+//!
+//! Each size is a daemon of its own, all in one run. Flows have the services by turns, so that rows of all of them are
+//! used; what is compared with is one service with one real server.
+
+use anyhow::Result;
+use clap::Args;
+use lb_common::layout::{MAX_POOL, MAX_SERVICES};
+use lb_common::sched::Scheduler;
+use lb_tests::config::Protocol;
+
+use super::document::Document;
+use super::flows;
+use super::pool::Pool;
+use super::rig::{Rig, Setting};
+use super::subject::{Program, Subject};
+
+/// Services, and real servers of each; the first is what the others are compared with.
+const SIZES: [(u16, usize); 5] = [(1, 1), (64, 1), (MAX_SERVICES as u16, 1), (1, 64), (1, MAX_POOL)];
+/// By how much a size may be slower and still be called as fast.
+const FLAT: f64 = 0.05;
+const SCHEDULER: [Scheduler; 1] = [Scheduler::Rr];
+const SLOTS: u32 = 1 << 20;
+
+/// Arguments of `cargo xtask bench scale`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Rounds; the median of them is shown
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Number of flows
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(4096..=131_072))]
+    flows: u32,
+    /// Frames in each measurement
+    #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
+    frames: u32,
+}
+
+/// Measures and prints the table, and which sizes are as fast as the smallest.
+pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
+    let mut programs = vec![Program::Swap];
+    programs.extend(SIZES.map(|size| Program::xlvs(&name(size))));
+    let sizes = SIZES[..1].iter().chain(&SIZES);
+    let settings = sizes.map(|&(services, servers)| Setting {
+        services,
+        ..Setting::usual(&SCHEDULER, Pool::of(servers), SLOTS)
+    });
+    let mut rig = Rig::new(programs.iter().zip(settings))?;
+    let subjects = Subject::of(&programs, &SCHEDULER);
+    let table = flows::measure(
+        &mut rig,
+        &subjects,
+        Protocol::Udp,
+        arguments.flows,
+        arguments.rounds,
+        arguments.frames,
+    )?;
+    print!("{table}");
+    for (row, size) in SIZES.into_iter().enumerate().skip(1) {
+        // Behind the floor.
+        let ratio = table.between(row + 1, 1).median;
+        let verdict = if ratio >= 1.0 - FLAT { "as fast" } else { "NOT as fast" };
+        println!("  {}: {ratio:.3} of the rate of the smallest, {verdict}", name(size));
+    }
+    document.add(table.measurement("scale"));
+    Ok(())
+}
+
+fn name((services, servers): (u16, usize)) -> String {
+    let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!("xlvs, {}, {}", many(services.into(), "service"), many(servers, "server"))
+}
