@@ -14,6 +14,7 @@ mod document;
 mod failover;
 mod flows;
 mod machine;
+mod memory;
 mod metrics;
 mod path;
 mod peer;
@@ -68,6 +69,8 @@ enum What {
     Path(path::Arguments),
     /// Packets per second with up to 4096 services and 1024 real servers, beside one with one (needs root)
     Scale(scale::Arguments),
+    /// Bytes for each flow in a table that is filled as documented, with all maps and the daemon (needs root)
+    Memory(memory::Arguments),
     /// What 10 000 checks every 2 s cost the daemon, how late they begin, and when dead servers are out (needs root)
     Checks(checks::Arguments),
     /// What a reload costs the daemon with 100, 1000 and 10 000 real servers (needs root)
@@ -105,6 +108,7 @@ impl What {
             Self::Cps(arguments) => cps::main(arguments, document),
             Self::Path(arguments) => path::main(arguments, document),
             Self::Scale(arguments) => scale::main(arguments, document),
+            Self::Memory(arguments) => memory::main(arguments, document),
             Self::Checks(arguments) => checks::main(arguments, document),
             Self::Config(arguments) => config::main(arguments, document),
             Self::Failover(arguments) => failover::main(arguments, document),

@@ -103,7 +103,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
 }
 
 /// Slots for so many flows of each scheduler.
-fn slots(flows: u32, schedulers: usize) -> Option<u32> {
+pub(super) fn slots(flows: u32, schedulers: usize) -> Option<u32> {
     let slots = SLOTS_PER_FLOW.checked_mul(flows)?.checked_mul(u32::try_from(schedulers).ok()?)?;
     slots.max(FEWEST_SLOTS).checked_next_power_of_two()
 }

@@ -43,8 +43,10 @@ const BPFFS: &str = "/sys/fs/bpf";
 pub(super) struct Setting<'a> {
     /// Of a binary, virtual services for each.
     pub(super) schedulers: &'a [Scheduler],
-    /// So many services for each, a power of two; above one there is one scheduler.
+    /// So many services for each; above one there is one scheduler.
     pub(super) services: u16,
+    /// To so many of them frames are sent by turns, a power of two.
+    pub(super) used: u16,
     /// The real servers of each.
     pub(super) pool: Pool,
     /// The MAC address of a real server by its number.
@@ -61,7 +63,16 @@ impl Setting<'_> {
     /// What most tables have: one service for each scheduler, of datagrams, with neighbours that the sink knows.
     pub(super) fn usual(schedulers: &[Scheduler], pool: Pool, flow_slots: u32) -> Setting<'_> {
         let transport = |_| Protocol::Udp;
-        Setting { schedulers, services: 1, pool, mac: pool::mac, transport, flow_slots, memory: Memory::Long }
+        Setting {
+            schedulers,
+            services: 1,
+            used: 1,
+            pool,
+            mac: pool::mac,
+            transport,
+            flow_slots,
+            memory: Memory::Long,
+        }
     }
 }
 
@@ -84,6 +95,8 @@ struct Host {
     pool: Pool,
     /// Services of each scheduler.
     services: u16,
+    /// So many of them are sent to.
+    used: u16,
     transport: fn(Option<Scheduler>) -> Protocol,
 }
 
@@ -132,8 +145,8 @@ impl Rig {
                     Runs::Kernel(netns)
                 }
             };
-            let Setting { pool, services, transport, .. } = setting;
-            hosts.push(Host { runs, end, pool, services, transport });
+            let Setting { pool, services, used, transport, .. } = setting;
+            hosts.push(Host { runs, end, pool, services, used, transport });
         }
         Ok(Self { hosts, traffic, fresh: 0, source, _dir: dir })
     }
@@ -230,7 +243,7 @@ impl Rig {
             to: DIRECTOR_MAC,
             from: pool::mac(0),
             port: subject.scheduler.map_or(PORT, pool::port),
-            ports: if subject.scheduler.is_some() { host.services } else { 1 },
+            ports: if subject.scheduler.is_some() { host.used } else { 1 },
             protocol: (host.transport)(subject.scheduler),
             segment: Segment::Opening,
             is_translated: subject.is_translating(),

@@ -1,8 +1,9 @@
 //! `cargo xtask bench scale`: whether an established packet costs the same however many services and real servers there
 //! are.
 //!
-//! Each size is a daemon of its own, all in one run. Flows have the services by turns, so that rows of all of them are
-//! used; what is compared with is one service with one real server.
+//! Each size is a daemon of its own, all in one run; what is compared with is one service with one real server. Flows have
+//! the services by turns: where all of 4096 are used, their rows and those of their real servers have to be in the cache
+//! too, beside those of the flows.
 
 use anyhow::Result;
 use clap::Args;
@@ -16,8 +17,25 @@ use super::pool::Pool;
 use super::rig::{Rig, Setting};
 use super::subject::{Program, Subject};
 
-/// Services, and real servers of each; the first is what the others are compared with.
-const SIZES: [(u16, usize); 5] = [(1, 1), (64, 1), (MAX_SERVICES as u16, 1), (1, 64), (1, MAX_POOL)];
+/// What a daemon has.
+#[derive(Clone, Copy)]
+struct Size {
+    services: u16,
+    /// So many of them are sent to.
+    used: u16,
+    /// Of each service.
+    servers: usize,
+}
+
+/// The first is what the others are compared with.
+const SIZES: [Size; 6] = [
+    Size { services: 1, used: 1, servers: 1 },
+    Size { services: 64, used: 64, servers: 1 },
+    Size { services: MAX_SERVICES as u16, used: 1, servers: 1 },
+    Size { services: MAX_SERVICES as u16, used: MAX_SERVICES as u16, servers: 1 },
+    Size { services: 1, used: 1, servers: 64 },
+    Size { services: 1, used: 1, servers: MAX_POOL },
+];
 /// By how much a size may be slower and still be called as fast.
 const FLAT: f64 = 0.05;
 const SCHEDULER: [Scheduler; 1] = [Scheduler::Rr];
@@ -40,10 +58,11 @@ pub(super) struct Arguments {
 /// Measures and prints the table, and which sizes are as fast as the smallest.
 pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     let mut programs = vec![Program::Swap];
-    programs.extend(SIZES.map(|size| Program::xlvs(&name(size))));
+    programs.extend(SIZES.map(|size| Program::xlvs(&size.name())));
     let sizes = SIZES[..1].iter().chain(&SIZES);
-    let settings = sizes.map(|&(services, servers)| Setting {
+    let settings = sizes.map(|&Size { services, used, servers }| Setting {
         services,
+        used,
         ..Setting::usual(&SCHEDULER, Pool::of(servers), SLOTS)
     });
     let mut rig = Rig::new(programs.iter().zip(settings))?;
@@ -61,13 +80,17 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         // Behind the floor.
         let ratio = table.between(row + 1, 1).median;
         let verdict = if ratio >= 1.0 - FLAT { "as fast" } else { "NOT as fast" };
-        println!("  {}: {ratio:.3} of the rate of the smallest, {verdict}", name(size));
+        println!("  {}: {ratio:.3} of the rate of the smallest, {verdict}", size.name());
     }
     document.add(table.measurement("scale"));
     Ok(())
 }
 
-fn name((services, servers): (u16, usize)) -> String {
-    let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    format!("xlvs, {}, {}", many(services.into(), "service"), many(servers, "server"))
+impl Size {
+    fn name(self) -> String {
+        let Self { services, used, servers } = self;
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let idle = if used == services { String::new() } else { format!(" ({used} used)") };
+        format!("{services} service{}{idle}, {servers} server{}", plural(services.into()), plural(servers))
+    }
 }
