@@ -13,6 +13,7 @@ mod cps;
 mod document;
 mod failover;
 mod flows;
+mod latency;
 mod machine;
 mod memory;
 mod metrics;
@@ -71,6 +72,8 @@ enum What {
     Scale(scale::Arguments),
     /// Bytes for each flow in a table that is filled as documented, with all maps and the daemon (needs root)
     Memory(memory::Arguments),
+    /// How long a datagram and its echo take through xlvs, beside the kernel's forwarding (needs root)
+    Latency(latency::Arguments),
     /// What 10 000 checks every 2 s cost the daemon, how late they begin, and when dead servers are out (needs root)
     Checks(checks::Arguments),
     /// What a reload costs the daemon with 100, 1000 and 10 000 real servers (needs root)
@@ -109,6 +112,7 @@ impl What {
             Self::Path(arguments) => path::main(arguments, document),
             Self::Scale(arguments) => scale::main(arguments, document),
             Self::Memory(arguments) => memory::main(arguments, document),
+            Self::Latency(arguments) => latency::main(arguments, document),
             Self::Checks(arguments) => checks::main(arguments, document),
             Self::Config(arguments) => config::main(arguments, document),
             Self::Failover(arguments) => failover::main(arguments, document),
