@@ -5,6 +5,7 @@
 //! counts what arrives as it should. Every round measures every program, in turns, so that a slow minute of the
 //! machine is shared by all; what is compared is the ratio to the floor within a round.
 
+mod all;
 mod alone;
 mod checks;
 mod compare;
@@ -82,6 +83,8 @@ enum What {
     Failover(failover::Arguments),
     /// What ten scrapes a second cost a daemon with 1000 virtual servers (needs root)
     Metrics(metrics::Arguments),
+    /// Everything in turn (needs root)
+    All(all::Arguments),
     /// What became of each figure from one file of `--json` to another
     Compare(compare::Arguments),
 }
@@ -117,6 +120,7 @@ impl What {
             Self::Config(arguments) => config::main(arguments, document),
             Self::Failover(arguments) => failover::main(arguments, document),
             Self::Metrics(arguments) => metrics::main(arguments, document),
+            Self::All(arguments) => all::main(arguments, document),
             Self::Compare(arguments) => compare::main(arguments),
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
     for change in &changes {
         if change.title != title {
             title.clone_from(&change.title);
-            println!("{title}");
+            println!("{title}{}", if change.is_alike { "" } else { " (measured with other settings)" });
         }
         println!("  {change}");
     }
@@ -64,6 +64,8 @@ struct Change {
     before: f64,
     after: f64,
     is_ratio: bool,
+    /// Whether both were measured with the same settings.
+    is_alike: bool,
     better: Better,
 }
 
@@ -90,7 +92,7 @@ fn changes(before: &Document, after: &Document) -> Vec<Change> {
     let lines = tables.flat_map(|(earlier, table)| {
         let both = table.rows.iter().filter_map(move |row| {
             let before = earlier.rows.iter().find(|before| before.name == row.name)?;
-            Some(change(table, before, row))
+            Some(Change { is_alike: earlier.setup == table.setup, ..change(table, before, row) })
         });
         both.collect::<Vec<_>>()
     });
@@ -104,7 +106,7 @@ fn change(table: &Measurement, before: &Row, after: &Row) -> Change {
         _ => (before.figures.median, after.figures.median, false),
     };
     let title = format!("{}: {}, {}", table.bench, table.title, table.unit);
-    Change { title, name, before, after, is_ratio, better: table.better }
+    Change { title, name, before, after, is_ratio, is_alike: true, better: table.better }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use lb_common::flow::{State, Timeouts};
 use lb_common::layout::MAX_POOL;
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
+use serde_json::json;
 
 use super::document::Document;
 use super::peer::Memory;
@@ -65,6 +66,13 @@ enum Room {
 }
 
 impl Room {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Free => "",
+            Self::Full => ", full table",
+        }
+    }
+
     const fn slots(self) -> u32 {
         match self {
             Self::Free => 1 << 24,
@@ -82,7 +90,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for &servers in &arguments.servers {
         let table = measure(arguments, usize::from(servers))?;
         print!("{table}");
-        document.add(table.measurement("cps"));
+        document.add(table.measurement("cps", json!({ "frames": arguments.frames })));
     }
     Ok(())
 }
@@ -106,7 +114,7 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
         let as_many = MEASUREMENT.as_nanos() / packet.as_nanos().max(1);
         frames.push((as_many as u32).clamp(FEW, arguments.frames));
     }
-    let mut table = Table::new(Traffic::New(servers), run.subjects.clone());
+    let mut table = Table::new(Traffic::New(servers, arguments.table.title()), run.subjects.clone());
     for round in 0..arguments.rounds as usize {
         for turn in 0..frames.len() {
             let place = (round + turn) % frames.len();

@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! { "schema": 1, "machine": { "kernel": "...", ... }, "measurements": [
-//!   { "bench": "flows", "title": "established UDP, 10000 flows", "unit": "Mpps", "better": "more", "rows": [
+//!   { "bench": "flows", "title": "established UDP, 10000 flows", "unit": "Mpps", "better": "more",
+//!     "setup": { "servers": 3 }, "rows": [
 //!     { "name": "xlvs rr", "median": 6.1, "least": 5.9, "most": 6.2, "ratio": 0.71, "details": ... } ] } ] }
 //! ```
 //! `ratio` is the median of ratios to the floor or to another program, each taken within a round; it is missing where
@@ -35,6 +36,8 @@ pub(super) struct Measurement {
     pub(super) title: String,
     pub(super) unit: String,
     pub(super) better: Better,
+    /// With what it was measured, as far as the title does not say.
+    pub(super) setup: Value,
     pub(super) rows: Vec<Row>,
 }
 
@@ -89,7 +92,13 @@ impl Document {
 impl Measurement {
     /// A table without lines.
     pub(super) fn new(bench: &str, title: impl Into<String>, unit: &str, better: Better) -> Self {
-        Self { bench: bench.to_owned(), title: title.into(), unit: unit.to_owned(), better, rows: Vec::new() }
+        let (bench, unit) = (bench.to_owned(), unit.to_owned());
+        Self { bench, title: title.into(), unit, better, setup: Value::Null, rows: Vec::new() }
+    }
+
+    /// The same, measured with this.
+    pub(super) fn with(self, setup: Value) -> Self {
+        Self { setup, ..self }
     }
 
     /// The same with one more line.
@@ -110,6 +119,7 @@ impl Measurement {
             "title": self.title,
             "unit": self.unit,
             "better": match self.better { Better::More => "more", Better::Less => "less" },
+            "setup": self.setup,
             "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
         })
     }
@@ -121,7 +131,7 @@ impl Measurement {
         };
         let rows = list(&value["rows"], Row::from_json)?;
         let [bench, title, unit] = ["bench", "title", "unit"].map(|key| text(value, key));
-        Ok(Self { bench: bench?, title: title?, unit: unit?, better, rows })
+        Ok(Self { bench: bench?, title: title?, unit: unit?, better, setup: value["setup"].clone(), rows })
     }
 }
 
@@ -162,6 +172,7 @@ mod tests {
     fn what_is_written_is_read() {
         let spread = |median| Spread { least: 0.5, median, most: 9.0 };
         let measurement = Measurement::new("flows", "1 flow", "Mpps", Better::More)
+            .with(json!({ "servers": 3 }))
             .row("xlvs rr", spread(2.5), Some(0.7), json!({ "lost": 0 }))
             .row("none", spread(1.0), None, Value::Null);
         let text = json!({ "schema": 1, "machine": { "cpus": 2 }, "measurements": [measurement.to_json()] });

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use lb_common::layout::MAX_POOL;
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
+use serde_json::json;
 
 use super::document::Document;
 use super::pool::Pool;
@@ -97,7 +98,9 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for &flows in &arguments.flows {
         let table = measure(&mut rig, &subjects, transport(None), flows, arguments.rounds, arguments.frames)?;
         print!("{table}");
-        document.add(table.measurement("flows"));
+        let setup =
+            json!({ "servers": arguments.servers, "flow_slots": flow_slots, "frames": arguments.frames });
+        document.add(table.measurement("flows", setup));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use clap::Args;
 use lb_common::layout::{MAX_POOL, MAX_SERVICES};
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
+use serde_json::json;
 
 use super::document::Document;
 use super::flows;
@@ -82,7 +83,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         let verdict = if ratio >= 1.0 - FLAT { "as fast" } else { "NOT as fast" };
         println!("  {}: {ratio:.3} of the rate of the smallest, {verdict}", size.name());
     }
-    document.add(table.measurement("scale"));
+    document.add(table.measurement("scale", json!({ "frames": arguments.frames })));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::document::{Better, Measurement};
 use super::spread::Spread;
@@ -20,15 +20,15 @@ const QUIET: f64 = 0.03;
 pub(super) enum Traffic {
     /// Packets of so many flows that there are.
     Established(Protocol, u32),
-    /// Packets that open a flow each, to a pool of so many real servers.
-    New(usize),
+    /// Packets that open a flow each, to a pool of so many real servers, and what else the title says.
+    New(usize, &'static str),
 }
 
 impl Traffic {
     /// What a line calls a program.
     fn name(self, subject: &Subject) -> String {
         match (self, &subject.program) {
-            (Self::New(_), Program::Lru) => "one LRU_HASH insertion, XDP_TX".to_owned(),
+            (Self::New(..), Program::Lru) => "one LRU_HASH insertion, XDP_TX".to_owned(),
             _ => subject.to_string(),
         }
     }
@@ -42,7 +42,7 @@ impl Traffic {
                 };
                 format!("established {protocol}, {flows} flow{}", if flows == 1 { "" } else { "s" })
             }
-            Self::New(servers) => format!("new connections, {servers} servers"),
+            Self::New(servers, what) => format!("new connections, {servers} servers{what}"),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Table {
             lost: share(Figure::lost),
             opened: match self.traffic {
                 Traffic::Established(..) => Some(share(|figure| figure.opened)),
-                Traffic::New(_) => None,
+                Traffic::New(..) => None,
             },
         }
     }
@@ -126,9 +126,10 @@ impl Table {
         )
     }
 
-    /// All of it for the file of figures.
-    pub(super) fn measurement(&self, bench: &str) -> Measurement {
-        let mut measurement = Measurement::new(bench, self.traffic.title(), "Mpps", Better::More);
+    /// All of it for the file of figures, with what it was measured with.
+    pub(super) fn measurement(&self, bench: &str, setup: Value) -> Measurement {
+        let title = self.traffic.title();
+        let mut measurement = Measurement::new(bench, title, "Mpps", Better::More).with(setup);
         for (subject, figures) in &self.rows {
             let row = self.row(figures);
             let rounds = figures.iter().map(|figure| {
@@ -164,7 +165,7 @@ impl fmt::Display for Table {
             "median",
             "most"
         )?;
-        writeln!(out, "{}", if matches!(self.traffic, Traffic::New(_)) { "" } else { "    new" })?;
+        writeln!(out, "{}", if matches!(self.traffic, Traffic::New(..)) { "" } else { "    new" })?;
         for (subject, figures) in &self.rows {
             let Row { mpps, to_floor, to_lru, lost, opened } = self.row(figures);
             write!(
