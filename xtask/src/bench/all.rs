@@ -26,7 +26,7 @@ const QUICK_LINES: [&str; 12] = [
     "flows --rounds 1 --frames 300000 --flows 1,10000",
     "flows --rounds 1 --frames 300000 --flows 2000000 --schedulers rr",
     "flows --rounds 1 --frames 300000 --flows 1000 --schedulers rr --peer forward,nft",
-    "cps --rounds 1 --frames 100000 --servers 3",
+    "cps --rounds 1 --frames 400000 --servers 3",
     "path --rounds 1 --frames 1000",
     "scale --rounds 1 --frames 300000",
     "memory --flows 100000",

@@ -284,7 +284,8 @@ fn rate(samples: &[Sample], total: u64) -> Option<f64> {
     let first = samples.iter().find(within)?;
     let last = samples.iter().rev().find(within)?;
     let seconds = last.at.duration_since(first.at).as_secs_f64();
-    (seconds > 0.0).then(|| (last.returned - first.returned) as f64 / seconds / 1e6)
+    let returned = last.returned - first.returned;
+    (seconds > 0.0 && returned > 0).then(|| returned as f64 / seconds / 1e6)
 }
 
 #[cfg(test)]
@@ -309,7 +310,10 @@ mod tests {
     }
 
     #[test]
-    fn one_sample_is_no_rate() {
-        assert!(rate(&[Sample { at: Instant::now(), returned: 500 }], 1000).is_none());
+    fn one_count_is_no_rate() {
+        let sample = Sample { at: Instant::now(), returned: 500 };
+        let later = Sample { at: sample.at + SAMPLING, ..sample };
+        assert!(rate(&[sample], 1000).is_none());
+        assert!(rate(&[sample, later], 1000).is_none());
     }
 }
