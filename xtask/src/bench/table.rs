@@ -12,7 +12,7 @@ use super::subject::{Program, Subject};
 use super::traffic::Figure;
 use crate::workspace;
 
-/// For what part of the time a generator may wait for its CPU before that is worth a note.
+/// For what part of the time a generator's CPU may be taken before that is worth a note.
 const QUIET: f64 = 0.03;
 
 /// What is measured.
@@ -110,17 +110,17 @@ impl Table {
         Ok(())
     }
 
-    /// Says when the generator had to share its CPU, which lowers every rate.
+    /// Says when the generator had to share its CPU.
     fn note_disturbance(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = self.rows.iter().flat_map(|(_, figures)| figures);
-        let Spread { median, most, .. } = Spread::of(figures.map(|figure| figure.waited));
+        let Spread { median, most, .. } = Spread::of(figures.map(|figure| figure.taken));
         if median < QUIET {
             return Ok(());
         }
         writeln!(
             out,
-            "  note: other programs used the generator's CPU for {:.0} % of the time ({:.0} % at worst): \
-             rates are too low by as much",
+            "  note: other programs had the generator's CPU for {:.0} % of the time ({:.0} % at worst), which is not \
+             counted; that they used its caches is",
             median * 100.0,
             most * 100.0
         )
@@ -138,7 +138,7 @@ impl Table {
                     "sent": figure.sent,
                     "returned": figure.returned,
                     "opened": figure.opened,
-                    "waited": figure.waited,
+                    "taken": figure.taken,
                 })
             });
             let details = json!({
@@ -215,7 +215,7 @@ mod tests {
 
     fn figure(returned: u64) -> Figure {
         let (mpps, sent) = (returned as f64 / 1e6, 10_000_000);
-        Figure { mpps, sent, returned, opened: 0, waited: 0.0, received: vec![returned] }
+        Figure { mpps, sent, returned, opened: 0, taken: 0.0, received: vec![returned] }
     }
 
     #[test]

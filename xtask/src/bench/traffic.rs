@@ -1,6 +1,6 @@
 //! Drives the generator and reads what came back: the bench's BPF object from outside.
 
-use std::fs;
+use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use lb_tests::netns::Netns;
 use lb_tests::process::come_first;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+
+use super::turns::Turns;
 
 /// Bytes of a frame, the least Ethernet allows (without the frame check sequence).
 pub(super) const FRAME: usize = 60;
@@ -65,7 +67,7 @@ pub(super) enum Segment {
 /// One measurement.
 #[derive(Clone)]
 pub(super) struct Figure {
-    /// Million packets that came back in a second, by the monotonic clock.
+    /// Million packets that came back in a second in which the generator had its CPU.
     pub(super) mpps: f64,
     /// Frames sent.
     pub(super) sent: u64,
@@ -73,8 +75,8 @@ pub(super) struct Figure {
     pub(super) returned: u64,
     /// Frames that the program under test took for a flow's first.
     pub(super) opened: u64,
-    /// The part of the time for which the generator waited for its CPU.
-    pub(super) waited: f64,
+    /// The part of the time in which other programs had the generator's CPU.
+    pub(super) taken: f64,
     /// Frames that came back right, by the number of their real server.
     pub(super) received: Vec<u64>,
 }
@@ -91,6 +93,8 @@ impl Figure {
 struct Sample {
     at: Instant,
     returned: u64,
+    /// For how long the generator's CPU was taken in all.
+    taken: Duration,
 }
 
 /// The loaded object.
@@ -159,35 +163,46 @@ impl Traffic {
         let received_before = self.received(servers)?;
         let [right_before, wrong_before] = self.arrived()?;
         let generator = self.generator()?;
-        let (samples, waited) = thread::scope(|scope| {
-            let sending = scope.spawn(|| {
+        let (tell, told) = mpsc::channel();
+        let this = &*self;
+        let samples = thread::scope(|scope| {
+            let sending = scope.spawn(move || {
                 source.join()?;
-                take_a_cpu()?;
+                // A receiver that is gone has failed, and is asked for why.
+                let _ = tell.send(Turns::of_this_thread(take_a_cpu()?)?);
                 send(generator, frames)
             });
-            let sampling = scope.spawn(|| {
+            let sampling = scope.spawn(move || {
                 come_first()?;
                 let mut samples = Vec::new();
-                while !sending.is_finished() {
-                    let sample = Sample { at: Instant::now(), returned: self.arrived()?[0] - right_before };
-                    samples.push(sample);
-                    thread::sleep(SAMPLING);
+                if let Ok(turns) = told.recv() {
+                    while !sending.is_finished() {
+                        samples.extend(this.sample(&turns, right_before)?);
+                        thread::sleep(SAMPLING);
+                    }
                 }
                 anyhow::Ok((samples, sending))
             });
             let (samples, sending) = joined(sampling)?;
-            anyhow::Ok((samples, joined(sending)?))
+            joined(sending)?;
+            anyhow::Ok(samples)
         })?;
         let sent = u64::from(frames);
         let [right, wrong] = self.settled(right_before + wrong_before + sent)?;
         let (returned, wrong) = (right - right_before, wrong - wrong_before);
         ensure!(wrong == 0, "{wrong} frames came back wrong and {returned} right");
         ensure!(returned > 0, "nothing came back");
-        let mpps =
+        let (mpps, taken) =
             rate(&samples, returned).context("too few frames to measure with: give more by --frames")?;
         let received = self.received(servers)?;
         let received = received.iter().zip(received_before).map(|(after, before)| after - before).collect();
-        Ok(Figure { mpps, sent, returned, opened: 0, waited, received })
+        Ok(Figure { mpps, sent, returned, opened: 0, taken, received })
+    }
+
+    /// What has come back now, unless the generator has ended.
+    fn sample(&self, turns: &Turns, right_before: u64) -> Result<Option<Sample>> {
+        let (at, returned) = (Instant::now(), self.arrived()?[0] - right_before);
+        Ok(turns.taken().ok().map(|taken| Sample { at, returned, taken }))
     }
 
     /// Frames that the bare program with a table had not seen before.
@@ -239,16 +254,18 @@ impl Traffic {
     }
 }
 
-/// Keeps the calling thread on the last CPU it may use, before all others there: the veth's work follows the
-/// generator to that CPU. It lasts as long as the thread.
-pub(super) fn take_a_cpu() -> Result<()> {
+/// Keeps the calling thread on the last CPU it may use, before all others there, and says which: the veth's work follows
+/// the generator to that CPU. It lasts as long as the thread.
+pub(super) fn take_a_cpu() -> Result<usize> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;
     let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let last = last.context("this thread may use no CPU")?;
     let mut one = CpuSet::new();
-    one.set(last.context("this thread may use no CPU")?)?;
+    one.set(last)?;
     sched_setaffinity(this, &one).context("keeping the generator on one CPU")?;
-    come_first()
+    come_first()?;
+    Ok(last)
 }
 
 /// What a thread returned.
@@ -256,36 +273,29 @@ fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Sends from the calling thread; says for what part of the time it waited for its CPU.
-fn send(generator: &Xdp, frames: u32) -> Result<f64> {
+/// Sends from the calling thread.
+fn send(generator: &Xdp, frames: u32) -> Result<()> {
     // The generator overwrites every byte: a frame that was sent is used again as it came back.
     let frame = [0; FRAME];
-    let (started, waited) = (Instant::now(), time_waited()?);
     generator.test_run(TestRunOptions {
         data_in: Some(&frame),
         repeat: frames,
         attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
         ..TestRunOptions::new()
     })?;
-    Ok(time_waited()?.saturating_sub(waited).as_secs_f64() / started.elapsed().as_secs_f64())
+    Ok(())
 }
 
-/// How long the calling thread could have run and did not.
-fn time_waited() -> Result<Duration> {
-    const FILE: &str = "/proc/thread-self/schedstat";
-    let text = fs::read_to_string(FILE).context(FILE)?;
-    let waited = text.split_whitespace().nth(1).with_context(|| format!("{FILE} has no second number"))?;
-    Ok(Duration::from_nanos(waited.parse().context(FILE)?))
-}
-
-/// Million frames in a second between the first and the last twentieth of `total`.
-fn rate(samples: &[Sample], total: u64) -> Option<f64> {
+/// Million frames in a second between the first and the last twentieth of `total`, without the time that was taken from the
+/// generator, and what part that was.
+fn rate(samples: &[Sample], total: u64) -> Option<(f64, f64)> {
     let within = |sample: &&Sample| (total / 20..=total - total / 20).contains(&sample.returned);
     let first = samples.iter().find(within)?;
     let last = samples.iter().rev().find(within)?;
-    let seconds = last.at.duration_since(first.at).as_secs_f64();
+    let elapsed = last.at.duration_since(first.at);
+    let own = elapsed.saturating_sub(last.taken.saturating_sub(first.taken)).as_secs_f64();
     let returned = last.returned - first.returned;
-    (seconds > 0.0 && returned > 0).then(|| returned as f64 / seconds / 1e6)
+    (own > 0.0 && returned > 0).then(|| (returned as f64 / own / 1e6, 1.0 - own / elapsed.as_secs_f64()))
 }
 
 #[cfg(test)]
@@ -295,23 +305,27 @@ mod tests {
     #[test]
     fn the_rate_leaves_out_the_beginning_and_the_end() {
         let start = Instant::now();
-        let sample =
-            |milliseconds, returned| Sample { at: start + Duration::from_millis(milliseconds), returned };
+        let sample = |at, returned, taken| Sample {
+            at: start + Duration::from_millis(at),
+            returned,
+            taken: Duration::from_millis(taken),
+        };
         let samples = [
-            sample(0, 0),
-            sample(90, 1),
-            sample(100, 100),
-            sample(110, 600),
-            sample(116, 900),
-            sample(500, 1000),
+            sample(0, 0, 1),
+            sample(90, 1, 5),
+            sample(100, 100, 7),
+            sample(110, 600, 7),
+            sample(120, 900, 11),
+            sample(500, 1000, 300),
         ];
-        let rate = rate(&samples, 1000).expect("three samples lie within");
+        let (rate, taken) = rate(&samples, 1000).expect("three samples lie within");
         assert!((rate - 0.05).abs() < 1e-9, "{rate}");
+        assert!((taken - 0.2).abs() < 1e-9, "{taken}");
     }
 
     #[test]
     fn one_count_is_no_rate() {
-        let sample = Sample { at: Instant::now(), returned: 500 };
+        let sample = Sample { at: Instant::now(), returned: 500, taken: Duration::ZERO };
         let later = Sample { at: sample.at + SAMPLING, ..sample };
         assert!(rate(&[sample], 1000).is_none());
         assert!(rate(&[sample, later], 1000).is_none());

@@ -14,11 +14,12 @@ use lb_tests::director::Director;
 use lb_tests::process::output;
 use lb_tests::{Plan, with_lab};
 use memmap2::{Mmap, MmapOptions};
-use serde_json::Value;
+use serde_json::json;
 
 use super::{FIRST_HOST, HOSTS, add_hosts};
 use crate::bench::document::{Better, Measurement};
 use crate::bench::spread::Spread;
+use crate::bench::threads::turns;
 
 /// Real servers of one virtual server.
 const POOL: usize = 16;
@@ -29,6 +30,12 @@ const BOUND: Duration = Duration::from_secs(10);
 /// What is promised.
 const PROMISED_MS: f64 = 20.0;
 const VIRTUAL: &str = "10.9.0.1:80";
+const KINDS: [&str; 4] = [
+    "xlvs adm -e (a weight)",
+    "xlvs adm -d (a server less)",
+    "xlvs adm -a (a server more)",
+    "xlvs reload (a weight)",
+];
 
 /// Measures and prints the table.
 pub(super) fn measure(rounds: u32) -> Result<Measurement> {
@@ -40,41 +47,51 @@ pub(super) fn measure(rounds: u32) -> Result<Measurement> {
         let last = format!("10.77.0.{}", FIRST_HOST + POOL - 1);
         let first = format!("10.77.0.{FIRST_HOST}");
         let adm = |arguments: &[&str]| output(&mut lab.director.adm(arguments)).map(drop);
-        let mut kinds: [(&str, Vec<Duration>); 4] = [
-            "xlvs adm -e (a weight)",
-            "xlvs adm -d (a server less)",
-            "xlvs adm -a (a server more)",
-            "xlvs reload (a weight)",
-        ]
-        .map(|name| (name, Vec::new()));
+        let mut kinds = KINDS.map(|_| Vec::new());
+        let mut take = |kind: usize, change: &dyn Fn() -> Result<()>| {
+            let before = worked(&lab.director)?;
+            let time = watched.after(change)?;
+            kinds[kind]
+                .push((milliseconds(time), milliseconds(worked(&lab.director)?.saturating_sub(before))));
+            anyhow::Ok(())
+        };
         for round in 0..rounds {
             let weight = (2 + round % 2).to_string();
-            kinds[0]
-                .1
-                .push(watched.after(|| adm(&["-e", "-t", VIRTUAL, "-r", &first, "-g", "-w", &weight]))?);
-            kinds[1].1.push(watched.after(|| adm(&["-d", "-t", VIRTUAL, "-r", &last]))?);
-            kinds[2].1.push(watched.after(|| adm(&["-a", "-t", VIRTUAL, "-r", &last, "-g", "-w", "1"]))?);
+            take(0, &|| adm(&["-e", "-t", VIRTUAL, "-r", &first, "-g", "-w", &weight]))?;
+            take(1, &|| adm(&["-d", "-t", VIRTUAL, "-r", &last]))?;
+            take(2, &|| adm(&["-a", "-t", VIRTUAL, "-r", &last, "-g", "-w", "1"]))?;
         }
         adm(&["-e", "-t", VIRTUAL, "-r", &first, "-g", "-w", "1"])?;
         for round in 0..rounds {
-            kinds[3].1.push(watched.after(|| reload(&lab.director, &file(2 + round % 2)))?);
+            take(3, &|| reload(&lab.director, &file(2 + round % 2)))?;
         }
-        for (name, times) in kinds {
-            let spread = Spread::of(times.iter().map(|time| time.as_secs_f64() * 1000.0));
-            rows.push((name, spread));
-        }
+        rows.extend(kinds);
         lab.director.term().map(drop)
     })?;
     let title = format!("until the program sees a change, {MAX_SERVERS} real servers");
-    println!("\n{title}, ms from the start of the command, {rounds} of each");
+    println!("\n{title}, ms from the start of the command, {rounds} of each\n");
+    println!("{:<30}  [{:>7} {:>7} {:>7}]  daemon's processor time", "", "least", "median", "most");
     let mut measurement = Measurement::new("config", title, "ms", Better::Less);
-    for (name, spread) in rows {
+    for (name, figures) in KINDS.into_iter().zip(rows) {
+        let spread = Spread::of(figures.iter().map(|(time, _)| *time));
+        let daemon = Spread::of(figures.iter().map(|(_, worked)| *worked)).median;
         let Spread { least, median, most } = spread;
         let verdict = if median < PROMISED_MS { "under" } else { "NOT under" };
-        println!("  {name:<30} [{least:>7.1} {median:>7.1} {most:>7.1}]  {verdict} {PROMISED_MS} ms");
-        measurement = measurement.row(name, spread, None, Value::Null);
+        println!(
+            "  {name:<28}  [{least:>7.1} {median:>7.1} {most:>7.1}]  {daemon:>23.1}  {verdict} {PROMISED_MS} ms"
+        );
+        measurement = measurement.row(name, spread, None, json!({ "daemon_ms": daemon }));
     }
     Ok(measurement)
+}
+
+/// Processor time of the daemon's threads so far.
+fn worked(director: &Director) -> Result<Duration> {
+    Ok(turns(director)?.into_values().map(|turns| turns.worked).sum())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn reload(director: &Director, text: &str) -> Result<()> {
@@ -99,7 +116,7 @@ impl Watched {
     }
 
     /// How long after the beginning of `change` the map was another; `change` is waited for.
-    fn after(&self, change: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    fn after(&self, change: &dyn Fn() -> Result<()>) -> Result<Duration> {
         let before: Vec<u64> = self.words().collect();
         let start = Instant::now();
         scope(|scope| {
