@@ -22,6 +22,7 @@ mod metrics;
 mod path;
 mod peer;
 mod pool;
+mod proxies;
 mod rig;
 mod scale;
 mod spread;
@@ -77,6 +78,8 @@ enum What {
     Memory(memory::Arguments),
     /// How long a datagram and its echo take through xlvs, beside the kernel's forwarding (needs root)
     Latency(latency::Arguments),
+    /// HTTP connections per second and downloads, beside proxies where they are installed (needs root)
+    Proxies(proxies::Arguments),
     /// What 10 000 checks every 2 s cost the daemon, how late they begin, and when dead servers are out (needs root)
     Checks(checks::Arguments),
     /// What a reload costs the daemon with 100, 1000 and 10 000 real servers (needs root)
@@ -118,6 +121,7 @@ impl What {
             Self::Scale(arguments) => scale::main(arguments, document),
             Self::Memory(arguments) => memory::main(arguments, document),
             Self::Latency(arguments) => latency::main(arguments, document),
+            Self::Proxies(arguments) => proxies::main(arguments, document),
             Self::Checks(arguments) => checks::main(arguments, document),
             Self::Config(arguments) => config::main(arguments, document),
             Self::Failover(arguments) => failover::main(arguments, document),

@@ -7,7 +7,7 @@ use super::What;
 use super::document::Document;
 
 /// What is measured, as one would type it.
-const LINES: [&str; 12] = [
+const LINES: [&str; 13] = [
     "flows",
     "flows --flows 8000000 --schedulers rr",
     "flows --flows 1000,100000 --schedulers rr --peer forward,nft",
@@ -16,13 +16,14 @@ const LINES: [&str; 12] = [
     "scale",
     "memory",
     "latency",
+    "proxies",
     "config",
     "checks",
     "metrics",
     "failover",
 ];
 /// The same in a few minutes, to see that it works: these figures say little.
-const QUICK_LINES: [&str; 12] = [
+const QUICK_LINES: [&str; 13] = [
     "flows --rounds 1 --frames 300000 --flows 1,10000",
     "flows --rounds 1 --frames 300000 --flows 2000000 --schedulers rr",
     "flows --rounds 1 --frames 300000 --flows 1000 --schedulers rr --peer forward,nft",
@@ -31,6 +32,7 @@ const QUICK_LINES: [&str; 12] = [
     "scale --rounds 1 --frames 300000",
     "memory --flows 100000",
     "latency --rounds 1 --requests 1000",
+    "proxies --rounds 1 --seconds 1",
     "config --rounds 1 --servers 100",
     "checks --servers 1000 --seconds 5",
     "metrics --services 100 --seconds 5",
