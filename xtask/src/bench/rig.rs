@@ -283,11 +283,7 @@ fn ensure_all(subject: &Subject, figure: &Figure) -> Result<()> {
 /// All frames must have gone to the first real server.
 fn ensure_first(figure: &Figure) -> Result<()> {
     let first = figure.received.first().copied().unwrap_or_default();
-    ensure!(
-        first == figure.returned,
-        "{first} of {} frames came from the first real server's side",
-        figure.returned
-    );
+    ensure!(first == figure.returned, "{first} of {} frames went to the first real server", figure.returned);
     Ok(())
 }
 
