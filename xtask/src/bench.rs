@@ -1,7 +1,6 @@
-//! `cargo xtask bench`: packets per second of the established path, beside bare XDP programs in the same run; and what
-//! else can be measured, each in a module of its own.
+//! `cargo xtask bench`: how fast everything is, each kind of figure in a module of its own.
 //!
-//! A generator in the kernel sends frames of many flows into a veth pair; the program under test sends them back; a sink
+//! Packets per second: a generator in the kernel sends frames of many flows into a veth pair; the program under test sends them back; a sink
 //! counts what arrives as it should. Every round measures every program, in turns, so that a slow minute of the
 //! machine is shared by all; what is compared is the ratio to the floor within a round. The time in which another program
 //! has the generator's CPU is not counted.
@@ -82,7 +81,7 @@ enum What {
     Proxies(proxies::Arguments),
     /// What 10 000 checks every 2 s cost the daemon, how late they begin, and when dead servers are out (needs root)
     Checks(checks::Arguments),
-    /// What a reload costs the daemon with 100, 1000 and 10 000 real servers (needs root)
+    /// Until when the program sees a change, and what a reload costs the daemon (needs root)
     Config(config::Arguments),
     /// For how long a virtual address is not answered when its master dies or stops, beside keepalived (needs root)
     Failover(failover::Arguments),

@@ -30,7 +30,7 @@ enum Task {
     Run(run::Arguments),
     /// Run the whole test suite (needs root)
     Test(test::Arguments),
-    /// Packets per second of the established path beside bare XDP programs (needs root)
+    /// How fast it is, beside bare XDP programs, the kernel's ways, proxies and keepalived (needs root)
     Bench(bench::Arguments),
     /// Feed arbitrary bytes to the parsers
     Fuzz(fuzz::Arguments),
