@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: how fast everything is, each kind of figure in a module of its own.
 //!
-//! Packets per second: a generator in the kernel sends frames of many flows into a veth pair; the program under test sends them back; a sink
-//! counts what arrives as it should. Every round measures every program, in turns, so that a slow minute of the
-//! machine is shared by all; what is compared is the ratio to the floor within a round. The time in which another program
-//! has the generator's CPU is not counted.
+//! Packets per second: a generator in the kernel sends frames of many flows into a veth pair; the program under test
+//! sends them back; a sink counts what arrives as it should. Every round measures every program, in turns, so that a slow
+//! minute of the machine is shared by all; what is compared is the ratio to the floor within a round. The time in which
+//! another program has the generator's CPU is not counted.
 
 mod all;
 mod alone;
