@@ -91,7 +91,7 @@ impl Size {
     fn name(self) -> String {
         let Self { services, used, servers } = self;
         let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let idle = if used == services { String::new() } else { format!(" ({used} used)") };
+        let idle = if used == services { String::new() } else { format!(", {used} used") };
         format!("{services} service{}{idle}, {servers} server{}", plural(services.into()), plural(servers))
     }
 }
