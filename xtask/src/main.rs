@@ -8,6 +8,7 @@ mod ci;
 mod command;
 mod docs;
 mod fuzz;
+mod guest;
 mod lint;
 mod run;
 mod setup;
@@ -16,6 +17,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Error;
 use clap::Parser;
 
 /// The repository's own commands.
@@ -32,6 +34,8 @@ enum Task {
     Test(test::Arguments),
     /// How fast it is, beside bare XDP programs, the kernel's ways, proxies and keepalived (needs root)
     Bench(bench::Arguments),
+    /// Run a command on Debian's own kernel, in an emulated machine that has this one's files
+    Guest(guest::Arguments),
     /// Feed arbitrary bytes to the parsers
     Fuzz(fuzz::Arguments),
     /// Write the pages under docs/ that come from the code: keywords, manual pages, schemas
@@ -49,18 +53,18 @@ fn main() -> ExitCode {
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
         Task::Bench(arguments) => bench::main(&arguments),
+        Task::Guest(arguments) => return guest::main(&arguments).unwrap_or_else(|error| failure(&error)),
         Task::Fuzz(arguments) => fuzz::main(&arguments),
         Task::Docs => docs::main(),
         Task::Lint => lint::main(),
         Task::Ci => ci::main(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome.map_or_else(|error| failure(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failure(error: &Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
 #[cfg(test)]

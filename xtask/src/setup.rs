@@ -6,6 +6,7 @@ mod apt;
 mod bpffs;
 pub(crate) mod compiler;
 pub(crate) mod fuzzer;
+pub(crate) mod guest;
 mod lab;
 mod linker;
 

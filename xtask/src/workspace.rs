@@ -41,6 +41,11 @@ pub(crate) fn binary() -> PathBuf {
     root().join("target/release/xlvs")
 }
 
+/// Where the guest's kernel is kept.
+pub(crate) fn guest_directory() -> PathBuf {
+    root().join("target/guest")
+}
+
 /// The cargo that runs us, for a subcommand on the host's side of the workspace.
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let mut cargo = command::clean(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

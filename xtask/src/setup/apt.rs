@@ -1,5 +1,6 @@
 //! Installing Debian packages without starting or enabling the services that they bring.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -24,6 +25,59 @@ pub(super) struct Apt {
 }
 
 impl Apt {
+    /// Installs the packages of those programs that are missing; each comes with the package that brings it.
+    pub(super) fn provide(&mut self, programs: &[(&str, &str)], purpose: &str) -> Result<()> {
+        let missing: BTreeSet<&str> = programs
+            .iter()
+            .filter(|(program, _)| command::find(program).is_none())
+            .map(|(_, package)| *package)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.install(&missing.into_iter().collect::<Vec<_>>(), purpose)
+    }
+
+    /// What `apt-cache depends` says of a package.
+    pub(super) fn depends(&mut self, package: &str) -> Result<String> {
+        self.listed(command::clean("apt-cache").args(["depends", package]))
+    }
+
+    /// Puts the files of a package into `directory`, which is not there yet, and does not install it.
+    pub(super) fn unpack(&mut self, package: &str, directory: &Path, purpose: &str) -> Result<()> {
+        announce(&format!("fetching {package} for {purpose}, unpacked in {} only", directory.display()));
+        let beside = directory.parent().unwrap_or(directory);
+        let work = tempfile::tempdir_in(beside).with_context(|| format!("in {}", beside.display()))?;
+        self.listed(apt_get().current_dir(work.path()).args(["download", package]))?;
+        let mut files = fs::read_dir(work.path())?.filter_map(|entry| Some(entry.ok()?.path()));
+        let file = files.next().with_context(|| format!("apt-get download {package} left no file"))?;
+        let files = work.path().join("files");
+        command::output(command::clean("dpkg-deb").arg("-x").arg(file).arg(&files))?;
+        fs::rename(&files, directory).with_context(|| format!("cannot make {}", directory.display()))
+    }
+
+    /// Runs what needs the lists of packages, and if it fails once more with new ones.
+    fn listed(&mut self, command: &mut Command) -> Result<String> {
+        if let Some(text) = command::quiet_output(command) {
+            return Ok(text);
+        }
+        if command::is_root() {
+            self.refresh();
+        }
+        command::output(command).context("if the package is not known: `sudo apt-get update`")
+    }
+
+    fn refresh(&mut self) {
+        if self.refreshed {
+            return;
+        }
+        // One unreachable third-party source must not stop the installation from another.
+        if let Err(error) = command::output(apt_get().arg("update")) {
+            announce(&format!("going on with the package lists that are there: {error:#}"));
+        }
+        self.refreshed = true;
+    }
+
     /// Installs the packages, or fails with the command that would.
     pub(super) fn install(&mut self, packages: &[&str], purpose: &str) -> Result<()> {
         let by_hand = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
@@ -37,13 +91,7 @@ impl Apt {
             bail!("{purpose} needs {}, and only root may install: run `sudo {by_hand}`", packages.join(", "));
         }
         announce(&format!("installing for {purpose} with apt-get: {}", packages.join(" ")));
-        if !self.refreshed {
-            // One unreachable third-party source must not stop the installation from another.
-            if let Err(error) = command::output(apt_get().arg("update")) {
-                announce(&format!("going on with the package lists that are there: {error:#}"));
-            }
-            self.refreshed = true;
-        }
+        self.refresh();
         let policy = ServicePolicy::forbid_starting()?;
         // Two mail servers exclude each other: the one that the machine has is not to go for ours.
         let install = ["install", "-y", "--no-remove", "--no-install-recommends"];

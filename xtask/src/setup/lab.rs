@@ -28,12 +28,7 @@ const PROGRAMS: [(&str, &str); 15] = [
 
 /// Installs the packages of the programs that are missing.
 pub(super) fn ensure(apt: &mut Apt) -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| command::find(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
-    if missing.is_empty() { Ok(()) } else { apt.install(&missing, "the test lab") }
+    apt.provide(&PROGRAMS, "the test lab")
 }
 
 /// The programs that are there, with their paths.

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The guest's second half, on the host's own files: what programs expect of a system, then the command.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
+export OUT=/run/guest/out
+mkdir -p /dev/shm /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tracefs tracefs /sys/kernel/tracing
+hostname guest
+ip link set lo up
+# What is not loaded on demand; the schedulers, veth, nf_tables and the like are.
+modprobe -a ip_vs pktgen
+
+# The first port is the host's terminal, the second a file that holds the status.
+terminal=$(echo /dev/vport*p1)
+port=$(echo /dev/vport*p2)
+sh /run/guest/command.sh </dev/null >"$terminal" 2>&1
+echo $? >"$port"
+exec /bin/busybox poweroff -f
