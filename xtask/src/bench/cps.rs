@@ -109,7 +109,7 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     run.prepare(arguments.table)?;
     let mut frames = Vec::new();
     for place in 0..run.subjects.len() {
-        let mpps = run.open(place, first(&run.subjects[place], servers))?.mpps;
+        let mpps = run.open(place, first(&run.subjects[place], servers).min(arguments.frames))?.mpps;
         let packet = Duration::from_secs_f64(1e-6 / mpps);
         let as_many = MEASUREMENT.as_nanos() / packet.as_nanos().max(1);
         frames.push((as_many as u32).clamp(FEW, arguments.frames));
