@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::document::{Better, Document, Measurement};
 use super::spread::Spread;
@@ -67,8 +67,10 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for file in FILES {
         let file = work.path().join(file);
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let (measured, _) = Document::read(&text).with_context(|| file.display().to_string())?;
-        measurements.extend(measured.measurements.iter().map(instructions));
+        let (measured, guest) = Document::read(&text).with_context(|| file.display().to_string())?;
+        let setup = |setup: &Value| json!({ "kernel": guest["kernel"], "measured": setup });
+        measurements
+            .extend(measured.measurements.iter().map(|one| instructions(one).with(setup(&one.setup))));
     }
     print!("{}", Table(&measurements));
     document.measurements.append(&mut measurements);
