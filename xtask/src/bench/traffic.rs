@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn one_count_is_no_rate() {
         let sample = Sample { at: Instant::now(), returned: 500, taken: Duration::ZERO };
-        let later = Sample { at: sample.at + SAMPLING, ..sample };
+        let later = Sample { at: sample.at + OFTEN, ..sample };
         assert!(rate(&[sample], 1000).is_none());
         assert!(rate(&[sample, later], 1000).is_none());
     }

@@ -19,4 +19,4 @@ terminal=$(echo /dev/vport*p1)
 port=$(echo /dev/vport*p2)
 sh /run/guest/command.sh </dev/null >"$terminal" 2>&1
 echo $? >"$port"
-exec /bin/busybox poweroff -f
+exec /run/guest/busybox poweroff -f
