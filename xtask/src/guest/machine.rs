@@ -12,7 +12,7 @@ use crate::command;
 use crate::setup::guest::Parts;
 
 /// How many lines of the console are shown when the guest does not end as it should.
-const LAST_LINES: usize = 20;
+const LAST_LINES: usize = 40;
 
 /// What is emulated.
 pub(crate) struct Machine {
