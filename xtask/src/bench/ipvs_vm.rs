@@ -19,12 +19,8 @@ use crate::guest::{Guest, Machine};
 
 /// The flow table of new connections alone has half a gigabyte.
 const MEMORY: u32 = 4096;
-/// What the shell of the guest runs: the bench is its first argument. On one processor the generator would keep the
-/// kernel's thread from what the kernel puts off, and frames would be lost.
+/// What the shell of the guest runs, with the bench as the name of the script.
 const MEASURE: &str = r#"
-for pid in $(grep -ls '^ksoftirqd' /proc/[0-9]*/comm | cut -d/ -f3); do
-    chrt --fifo --pid 1 "$pid" || exit
-done
 measure() {
     what=$1
     shift

@@ -22,10 +22,8 @@ pub(super) const FRAME: usize = 60;
 const LOAD: usize = 36;
 /// Frames that the generator hands over at once.
 const BATCH: u32 = 64;
-/// How often the sink's count is read, where whoever reads has a CPU to itself.
-const OFTEN: Duration = Duration::from_millis(2);
-/// How often where it takes the generator's.
-const SELDOM: Duration = Duration::from_millis(25);
+/// How often the sink's count is read.
+const SAMPLING: Duration = Duration::from_millis(2);
 /// How long a frame may be under way after the generator has ended.
 const SETTLING: Duration = Duration::from_millis(100);
 
@@ -165,7 +163,6 @@ impl Traffic {
         let received_before = self.received(servers)?;
         let [right_before, wrong_before] = self.arrived()?;
         let generator = self.generator()?;
-        let pause = if thread::available_parallelism()?.get() > 1 { OFTEN } else { SELDOM };
         let (tell, told) = mpsc::channel();
         let this = &*self;
         let samples = thread::scope(|scope| {
@@ -181,7 +178,7 @@ impl Traffic {
                 if let Ok(turns) = told.recv() {
                     while !sending.is_finished() {
                         samples.extend(this.sample(&turns, right_before)?);
-                        thread::sleep(pause);
+                        thread::sleep(SAMPLING);
                     }
                 }
                 anyhow::Ok((samples, sending))
@@ -329,7 +326,7 @@ mod tests {
     #[test]
     fn one_count_is_no_rate() {
         let sample = Sample { at: Instant::now(), returned: 500, taken: Duration::ZERO };
-        let later = Sample { at: sample.at + OFTEN, ..sample };
+        let later = Sample { at: sample.at + SAMPLING, ..sample };
         assert!(rate(&[sample], 1000).is_none());
         assert!(rate(&[sample, later], 1000).is_none());
     }

@@ -14,6 +14,11 @@ ip link set lo up
 # What is not loaded on demand; the schedulers, veth, nf_tables and the like are.
 modprobe -a ip_vs pktgen
 
+# A busy process that comes before others would keep the kernel from what it put off, and packets would be lost.
+grep -ls '^ksoftirqd' /proc/[0-9]*/comm | cut -d/ -f3 | while read -r thread; do
+    chrt --fifo --pid 1 "$thread"
+done
+
 # The first port is the host's terminal, the second a file that holds the status.
 terminal=$(echo /dev/vport*p1)
 port=$(echo /dev/vport*p2)
