@@ -58,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
         tokio::spawn(async move {
             while let Some(ask) = reader.recv().await {
                 match ask {
-                    Ask::Table(_, answer) => drop(answer.send(Table::default())),
+                    Ask::Table(_, _, answer) => drop(answer.send(Table::default())),
                     Ask::Change(commands, answer) => drop(answer.send(Err(format!("{commands:?}")))),
                     // Others are left without an answer.
                     _ => {}

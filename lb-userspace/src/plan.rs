@@ -242,6 +242,9 @@ impl Allocation {
     /// # Errors
     /// [`PlanError`] when there are more than a director holds.
     pub fn assign_beside(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
+        if self.is_of(wanted) {
+            return Ok(self.clone());
+        }
         let services = Self { services: self.services.clone(), ..Self::default() };
         let next = self.assign_without(wanted, self).or_else(|_| self.assign_without(wanted, &services))?;
         let is_gone = |server| !next.servers.contains_key(server);
@@ -250,6 +253,15 @@ impl Allocation {
             return Ok(Self { vacant: next.next_generation, next_generation, ..next });
         }
         Ok(next)
+    }
+
+    /// Has everyone of `wanted` a row, and nobody else?
+    fn is_of(&self, wanted: &[Wanted]) -> bool {
+        let servers: usize = wanted.iter().map(|service| service.servers.len()).sum();
+        let mut keys = wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
+        (wanted.len(), servers) == (self.services.len(), self.servers.len())
+            && wanted.iter().all(|service| self.services.contains_key(&service.key))
+            && keys.all(|key| self.servers.contains_key(&key))
     }
 
     /// Nobody gets a row that another has in `avoided`.

@@ -1,8 +1,26 @@
 //! What a command line asks for.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::state::{Daemon, Role, Server, ServerId, Service, ServiceId, Timeouts};
+
+/// How much of the table commands need to be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    Whole,
+    /// These services, and what belongs to none.
+    Only(HashSet<ServiceId>),
+}
+
+impl Scope {
+    /// What these commands need.
+    pub fn of(commands: &[Command]) -> Self {
+        commands.iter().map(Command::service).collect::<Option<_>>().map_or(Self::Whole, Self::Only)
+    }
+}
 
 /// One command with everything it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +64,32 @@ pub enum Command {
     Help,
     /// `--version`
     Version,
+}
+
+impl Command {
+    /// The only service that matters to what it does; nothing where all may, or none does.
+    pub const fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::AddService(service) | Self::EditService(service) => Some(service.id),
+            Self::DeleteService(id)
+            | Self::AddServer(id, _)
+            | Self::EditServer(id, _)
+            | Self::DeleteServer(id, _)
+            | Self::Drain(id, _)
+            | Self::Undrain(id, _)
+            | Self::Zero(Some(id)) => Some(*id),
+            Self::Flush
+            | Self::List(_)
+            | Self::Zero(None)
+            | Self::SetTimeouts(_)
+            | Self::StartDaemon(_)
+            | Self::StopDaemon(_)
+            | Self::Restore
+            | Self::Save { .. }
+            | Self::Help
+            | Self::Version => None,
+        }
+    }
 }
 
 /// What is to be listed, and how.

@@ -24,7 +24,7 @@ mod values;
 
 pub use self::{
     by_hand::{Impossible, change, made_by_hand, merge, possible},
-    command::{Columns, Command, Listing, View},
+    command::{Columns, Command, Listing, Scope, View},
     connections::{protocol, virtual_address},
     names::{Nameless, Names},
     parse::{Refusal, parse},

@@ -60,6 +60,21 @@ fn what_is_not_said_has_its_default() {
 }
 
 #[test]
+fn a_command_of_one_service_needs_no_other() {
+    let commands = |lines: &[&str]| {
+        let read = lines.iter().map(|line| command(line).expect("a command"));
+        Scope::of(&read.collect::<Vec<_>>())
+    };
+    let only = |services: &[ServiceId]| Scope::Only(services.iter().copied().collect());
+    let edit = "-e -t 10.0.0.1:80 -r 10.0.0.9 -w 2";
+    assert_eq!(commands(&[edit]), only(&[web(v4(1))]));
+    assert_eq!(commands(&[edit, "-Z -t 10.0.0.2:80", "-D -t 10.0.0.1:80"]), only(&[web(v4(1)), web(v4(2))]));
+    for whole in ["-Ln", "-S", "-R", "-C", "-Z"] {
+        assert_eq!(commands(&[edit, whole]), Scope::Whole, "{whole}");
+    }
+}
+
+#[test]
 fn everything_can_be_said_of_a_service_and_a_server() {
     let service = Service {
         id: ServiceId::Mark { mark: 7, family: Family::V6 },

@@ -5,6 +5,7 @@ use std::{
     io::{BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    slice,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use clap::Args;
 
 use super::{STATE_DIR, STATE_DIR_VARIABLE, asked, runtime, write_out, written};
 use crate::{
-    adm::{self, Columns, Command, Listing, Outcome, Table, View, state::Connection},
+    adm::{self, Columns, Command, Listing, Outcome, Scope, Table, View, state::Connection},
     io::{connections::ask_connections, names::SystemNames, socket},
 };
 
@@ -59,7 +60,14 @@ fn answer(program: &str, words: &[String]) -> anyhow::Result<ExitCode> {
             input = String::from_utf8_lossy(&bytes).into_owned();
         }
         if !matches!(command, Command::Help | Command::Version) {
-            match asked(&state_dir, socket::ask_table(&state_dir, counts_clients(command)), PATIENCE, "") {
+            let ask = async {
+                if counts_clients(command) {
+                    socket::ask_table(&state_dir, true).await
+                } else {
+                    socket::ask_scope(&state_dir, &Scope::of(slice::from_ref(command))).await
+                }
+            };
+            match asked(&state_dir, ask, PATIENCE, "") {
                 Ok(answer) => table = answer,
                 Err(error) => {
                     eprintln!("{program}: {error:#}");

@@ -13,7 +13,7 @@ use lb_common::{
 use super::{connections::Templates, datapath::Datapath, report};
 use crate::{
     adm::{
-        Command, Rate, Table,
+        Command, Rate, Scope, Table,
         state::{
             Connections, Counts, Daemon, Family, Forwarding, ListedServer, ListedService, Netmask, Protocol,
             SchedulerFlags, Server, ServerId, Service, ServiceId, Timeouts, Tunnel,
@@ -61,15 +61,15 @@ impl Kept {
 
     /// The table of this moment. Real servers are those that get connections, as IPVS lists them: one whose check failed is
     /// not there, or has no weight.
-    pub(super) fn table(&self, sight: &Sight<'_>, templates: &Templates) -> Table {
+    pub(super) fn table(&self, sight: &Sight<'_>, templates: &Templates, scope: &Scope) -> Table {
         let timeouts = sight.datapath.timeouts();
+        let is_meant = |service: &&VirtualService| match scope {
+            Scope::Whole => true,
+            Scope::Only(services) => services.contains(&service_id(&service.wanted.key)),
+        };
+        let services = sight.director.services.values().filter(is_meant);
         Table {
-            services: sight
-                .director
-                .services
-                .values()
-                .map(|service| self.service(service, sight, templates))
-                .collect(),
+            services: services.map(|service| self.service(service, sight, templates)).collect(),
             timeouts: Timeouts {
                 tcp: timeouts.seconds[State::Established as usize],
                 tcp_fin: timeouts.seconds[State::FinWait as usize],

@@ -16,7 +16,7 @@ use super::{
     socket::{Ask, answered, patiently, put, send},
 };
 use crate::{
-    adm::{Table, protocol, state::Connection, virtual_address},
+    adm::{Scope, Table, protocol, state::Connection, virtual_address},
     plan::unmapped,
 };
 
@@ -51,7 +51,7 @@ pub(super) async fn table(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<
     let maps = flow_maps(&asks).await?;
     let counted = tokio::task::spawn_blocking(move || templates(&maps));
     let templates = counted.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    answered(&asks, |answer| Ask::Table(templates, answer)).await
+    answered(&asks, |answer| Ask::Table(templates, Scope::Whole, answer)).await
 }
 
 async fn flow_maps(asks: &mpsc::Sender<Ask>) -> Result<Arc<FlowMaps>, StatusCode> {

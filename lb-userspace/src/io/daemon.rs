@@ -357,8 +357,8 @@ impl Daemon {
             Ask::Reload(answer) => {
                 let _gone = answer.send(self.reload(inputs).await);
             }
-            Ask::Table(templates, answer) => {
-                let _gone = answer.send(self.table(&templates));
+            Ask::Table(templates, scope, answer) => {
+                let _gone = answer.send(self.table(&templates, &scope));
             }
             Ask::Explain(question, answer) => {
                 let routers = inputs.roles.report().await;

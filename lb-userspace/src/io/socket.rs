@@ -1,6 +1,7 @@
 //! The control socket: HTTP over a Unix socket, for the owner of the daemon only.
 
 use std::{
+    collections::HashSet,
     fmt::Debug,
     fs::Permissions,
     os::unix::fs::PermissionsExt as _,
@@ -39,7 +40,7 @@ use super::{
     datapath::FlowMaps,
     events::{self, Follower},
 };
-use crate::adm::{Command, Table};
+use crate::adm::{Command, Scope, Table, state::ServiceId};
 use crate::explain::{Explanation, Question};
 use crate::status::{Reload, Status};
 
@@ -53,7 +54,7 @@ pub enum Ask {
     /// What happens from now on.
     Events(oneshot::Sender<Follower>),
     /// What ipvsadm lists; what was counted of clients that stay with their servers comes with the question.
-    Table(Templates, oneshot::Sender<Table>),
+    Table(Templates, Scope, oneshot::Sender<Table>),
     /// What would become of a packet; the answer says why that cannot be told.
     Explain(Question, oneshot::Sender<Result<Explanation, String>>),
     /// The flow tables, to be read elsewhere; nothing while they are not there.
@@ -109,7 +110,7 @@ pub async fn serve<L: Listener<Addr: Debug>>(listener: L, asks: mpsc::Sender<Ask
         .route("/status", get(status))
         .route("/reload", post(reload))
         .route("/events", get(events::answer))
-        .route("/table", get(table))
+        .route("/table", get(table).post(services))
         .route("/table/persistent", get(connections::table))
         .route("/connections", get(connections::connections))
         .route("/changes", post(change))
@@ -140,7 +141,14 @@ async fn reload(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Reload>, S
 }
 
 async fn table(State(asks): State<mpsc::Sender<Ask>>) -> Result<Json<Table>, StatusCode> {
-    answered(&asks, |answer| Ask::Table(Templates::new(), answer)).await
+    answered(&asks, |answer| Ask::Table(Templates::new(), Scope::Whole, answer)).await
+}
+
+async fn services(
+    State(asks): State<mpsc::Sender<Ask>>,
+    Json(services): Json<HashSet<ServiceId>>,
+) -> Result<Json<Table>, StatusCode> {
+    answered(&asks, |answer| Ask::Table(Templates::new(), Scope::Only(services), answer)).await
 }
 
 async fn change(
@@ -205,6 +213,16 @@ pub async fn ask_status(state_dir: &Path) -> anyhow::Result<Status> {
 pub async fn ask_table(state_dir: &Path, persistent: bool) -> anyhow::Result<Table> {
     let place = if persistent { "/table/persistent" } else { "/table" };
     ask(state_dir, Request::get(place), Bytes::new()).await
+}
+
+/// Asks the daemon of `state_dir` for as much of what ipvsadm lists as a command needs to be followed.
+///
+/// # Errors
+/// No daemon, no permission, an answer that is none.
+pub async fn ask_scope(state_dir: &Path, scope: &Scope) -> anyhow::Result<Table> {
+    let Scope::Only(services) = scope else { return ask_table(state_dir, false).await };
+    let request = Request::post("/table").header("content-type", "application/json");
+    ask(state_dir, request, serde_json::to_vec(services)?.into()).await
 }
 
 /// Asks the daemon of `state_dir` to follow commands, all or none; the answer says why not.

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::{Daemon, Inputs};
 use crate::{
-    adm::{self, Command, Table},
+    adm::{self, Command, Scope, Table},
     config::model::VirtualServer,
     event::What,
     io::{
@@ -24,9 +24,9 @@ use crate::{
 
 impl Daemon {
     /// What ipvsadm lists.
-    pub(super) fn table(&self, templates: &Templates) -> Table {
+    pub(super) fn table(&self, templates: &Templates, scope: &Scope) -> Table {
         let Self { kept, director, datapath, retired, .. } = self;
-        kept.table(&Sight { director, datapath, retired }, templates)
+        kept.table(&Sight { director, datapath, retired }, templates, scope)
     }
 
     /// Follows commands, all or none.
@@ -34,7 +34,7 @@ impl Daemon {
     /// # Errors
     /// Why none was followed, in one line.
     pub(super) async fn change(&mut self, commands: &[Command], inputs: &mut Inputs) -> Result<(), String> {
-        let mut table = self.table(&Templates::new());
+        let mut table = self.table(&Templates::new(), &Scope::of(commands));
         let mut config = self.config.clone();
         let nothing = |reason: &dyn Display| format!("nothing was changed: {reason}");
         for command in commands {

@@ -34,14 +34,16 @@ impl Services {
     pub(super) fn commands(&self) -> impl Iterator<Item = (String, &Command)> {
         self.by_key.values().flat_map(|service| {
             let Quorum { up, down, .. } = &service.quorum;
-            let quorum = [("quorum_up", up), ("quorum_down", down)];
-            let quorum =
-                quorum.map(|(keyword, command)| (format!("{keyword} of {service}"), command.as_ref()));
+            let quorum = [("quorum_up", up), ("quorum_down", down)].into_iter().filter_map(
+                move |(keyword, command)| Some((format!("{keyword} of {service}"), command.as_ref()?)),
+            );
             let servers = service.real_servers.iter().flat_map(|server| {
                 let both = [("notify_up", &server.notify_up), ("notify_down", &server.notify_down)];
-                both.map(|(keyword, command)| (format!("{keyword} of {}", server.address), command.as_ref()))
+                both.into_iter().filter_map(move |(keyword, command)| {
+                    Some((format!("{keyword} of {}", server.address), command.as_ref()?))
+                })
             });
-            quorum.into_iter().chain(servers).filter_map(|(role, command)| Some((role, command?)))
+            quorum.chain(servers)
         })
     }
 
