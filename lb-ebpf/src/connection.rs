@@ -26,19 +26,21 @@ pub(crate) fn serve<F: Family>(
     let now = (coarse_ns >> TICK_SHIFT) as u32;
     let hash = hash::<F>(&packet.key);
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
-    if let Some(hit) = home.find(&packet.key, tag(hash))
+    let found = home.find(&packet.key, tag(hash));
+    if let Some(hit) = found
         && !reopens(hit.state(), packet.key.protocol(), packet.flags)
         && let Ok(target) = Target::new(hit.control.server(), Some(hit.control.generation()))
     {
         let next = after(hit.state(), packet.key.protocol(), packet.flags);
         home.touch(&hit, next, now);
         if next != hit.state() && maps::has(maps::PERSISTENCE) {
-            note::<F>(packet, hash, now);
+            note::<F>(packet, hash, now, Phase::Found);
             F::confirm(service.number);
         }
         return Ok((target, false));
     }
-    note::<F>(packet, hash, now);
+    let is_unknown = found.is_none() && home.spilled() == 0;
+    note::<F>(packet, hash, now, if is_unknown { Phase::Unknown } else { Phase::Found });
     let (row, is_new) = Outcome::from_word(F::open(service.number)).served()?;
     // It was reachable a moment ago.
     let target = Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?;
@@ -47,14 +49,14 @@ pub(crate) fn serve<F: Family>(
 
 /// Leaves the packet in this CPU's scratch row.
 #[inline(always)]
-pub(crate) fn note<F: Family>(packet: &Packet<F::Key>, hash: u32, now: u32) {
+pub(crate) fn note<F: Family>(packet: &Packet<F::Key>, hash: u32, now: u32, phase: Phase) {
     if let Some(work) = F::work() {
         // SAFETY: the row is this CPU's own, and one packet uses it at a time.
         unsafe {
             (*work).packet = *packet;
             (*work).hash = hash;
             (*work).now = now;
-            (*work).phase = Phase::Found as u32;
+            (*work).phase = phase as u32;
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     family::{self, Ends, Family, Head, Packet, Piece, is_balanced},
     flow::{Target, hash},
     lease, maps,
+    opening::Phase,
     service::{self, presence},
     verdict::{Outcome, Verdict, drop, pass},
 };
@@ -129,7 +130,9 @@ fn try_piece<F: Family>(frame: &Frame, row: &mut Row) -> Result<u64, Verdict> {
         return Ok(FIRST);
     }
     match family::packet::<F>(frame, &head) {
-        Ok(packet) => connection::note::<F>(&packet, hash::<F>(&packet.key), tick(clock::coarse_ns())),
+        Ok(packet) => {
+            connection::note::<F>(&packet, hash::<F>(&packet.key), tick(clock::coarse_ns()), Phase::Found)
+        }
         Err(verdict) => row.ended = Outcome::ended(verdict).word(),
     }
     Ok(FIRST)

@@ -27,16 +27,18 @@ use crate::{
 pub(crate) enum Phase {
     /// Its service is found.
     Found = 0,
+    /// The same, and the flow table has nothing of it.
+    Unknown = 1,
     /// One-packet scheduling: the scheduler has picked.
-    Alone = 1,
+    Alone = 2,
     /// The scheduler has picked for a client that will stay with the server.
-    Client = 2,
+    Client = 3,
     /// The client's template is recorded.
-    Template = 3,
+    Template = 4,
     /// The scheduler has picked.
-    Picked = 4,
+    Picked = 5,
     /// The flow is recorded.
-    Recorded = 5,
+    Recorded = 6,
 }
 
 /// What [`decide`] says beside an [`Outcome`]: what it waits for.
@@ -84,18 +86,21 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
 #[inline(always)]
 pub(crate) fn decide<F: Family>(service: u32) -> u64 {
     let lost = Outcome::ended(drop(Counter::DropFlowTableFull)).word();
-    let (Some(work), Some(service)) = (F::work(), Found::at(service)) else { return lost };
+    let Some(work) = F::work() else { return lost };
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     let work = unsafe { &mut *work };
     let phase = work.phase;
-    let decided = if phase == Phase::Found as u32 {
-        begin::<F>(&service, work)
-    } else if phase == Phase::Template as u32 {
-        keep_template::<F>(&service, work)
-    } else if phase == Phase::Recorded as u32 {
+    let decided = if phase == Phase::Recorded as u32 {
         end(work)
     } else {
-        picked::<F>(&service, work)
+        let Some(service) = Found::at(service) else { return lost };
+        if phase == Phase::Found as u32 || phase == Phase::Unknown as u32 {
+            begin::<F>(&service, work)
+        } else if phase == Phase::Template as u32 {
+            keep_template::<F>(&service, work)
+        } else {
+            picked::<F>(&service, work)
+        }
     };
     match decided {
         Ok(word) => word,
@@ -114,7 +119,7 @@ fn begin<F: Family>(service: &Found, work: &mut Work<F::Key>) -> Result<u64, Ver
         return Ok(PICK);
     }
     let chain = flows::<F>(work.hash);
-    work.known.set(chain.find(&work.packet.key));
+    work.known.set(if work.phase == Phase::Unknown as u32 { None } else { chain.find(&work.packet.key) });
     let Work { packet, known, now, .. } = &*work;
     let mut is_gone = false;
     if let Some(hit) = known.hit()

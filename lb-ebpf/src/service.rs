@@ -11,6 +11,7 @@ use crate::{
     connection,
     family::{Family, Packet},
     maps, mark,
+    opening::Phase,
     verdict::{Verdict, pass},
 };
 
@@ -64,7 +65,7 @@ impl Found {
 pub(crate) fn find<F: Family>(packet: &Packet<F::Key>) -> Result<Found, Verdict> {
     check_address::<F>(packet)?;
     if maps::has(maps::MARKS) {
-        connection::note::<F>(packet, 0, 0);
+        connection::note::<F>(packet, 0, 0, Phase::Found);
         if let Some(found) = by_mark::<F>() {
             return Ok(found);
         }

@@ -159,15 +159,21 @@ impl Search {
         self.len = len;
         self.step = 0;
         self.now = request.now;
-        self.hashed = ring::hashed(method, request);
-        self.greatest = 0;
         self.found.clear();
-        self.draw.begin(request.random);
-        self.local.begin();
         match kind(method.scheduler) {
-            Kind::Turn if self.memory.cursor.place >= len => self.around(method.scheduler),
-            Kind::Local => self.memory.affinity.expire(request.now),
-            Kind::Turn | Kind::Ring | Kind::Least | Kind::Draw => {}
+            Kind::Turn => {
+                self.greatest = 0;
+                if self.memory.cursor.place >= len {
+                    self.around(method.scheduler);
+                }
+            }
+            Kind::Ring => self.hashed = ring::hashed(method, request),
+            Kind::Draw => self.draw.begin(request.random),
+            Kind::Local => {
+                self.local.begin();
+                self.memory.affinity.expire(request.now);
+            }
+            Kind::Least => {}
         }
         true
     }

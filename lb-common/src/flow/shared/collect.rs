@@ -40,12 +40,20 @@ impl Collected {
 }
 
 impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
+    /// Does no slot hold anything? That of most buckets is soon said.
+    fn is_free(&self) -> bool {
+        (0..SLOTS).fold(0, |bits, slot| bits | self.control(slot).state() as u8) == State::Free as u8
+    }
+
     /// Forgets what is over at `now` and counts what was recorded for another daemon.
     ///
     /// A flow that a packet changes at the same moment is left for the next time. One that a packet only touches may
     /// be forgotten all the same, so `now` lies some time back: longer than a packet is under way.
     pub fn collect(&self, now: u32) -> Collected {
         let mut collected = Collected::default();
+        if self.is_free() {
+            return collected;
+        }
         let Some(timeouts) = self.maps.timeouts() else { return collected };
         for slot in 0..SLOTS {
             let control = self.control(slot);
