@@ -5,6 +5,7 @@ mod answers6;
 mod beginnings;
 mod bench;
 mod both;
+mod budget;
 mod connections;
 mod explained;
 mod fragments;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A rule for every packet.
-const ALL: MarkRule = MarkRule {
+pub(crate) const ALL: MarkRule = MarkRule {
     source_mask: Address { octets: [0; 16] },
     source: Address { octets: [0; 16] },
     destination_mask: Address { octets: [0; 16] },

@@ -28,7 +28,7 @@ const LONG: u32 = 300;
 const NEIGHBOUR: [u8; 4] = [192, 0, 2, 200];
 
 /// The service with persistence for so many seconds.
-fn persistent(service: Wanted, persistence: u32) -> Wanted {
+pub(crate) fn persistent(service: Wanted, persistence: u32) -> Wanted {
     Wanted { policy: Policy { persistence, mask: Address::mask(128), ..Policy::default() }, ..service }
 }
 
