@@ -297,7 +297,7 @@ pub struct CursorRow {
 
 /// One interface the program forwards through: part of the program's constants. The program reads it as two words.
 #[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Port {
     /// Its MAC address: what clients' frames must be sent to, and the source of forwarded ones.
     pub mac: [u8; 6],
@@ -345,6 +345,15 @@ mod tests {
         assert_eq!(size_of::<Policy>(), 32);
         assert_eq!(size_of::<Limit>(), 16);
         assert_eq!(size_of::<MarkRule>(), 80);
+    }
+
+    #[test]
+    fn what_the_program_reads_as_words_is_so() {
+        let info = ServiceInfo { port: 0x1234, protocol: 6, scheduler: 0xff, id: 0xffff, lease: 0xffff };
+        assert_eq!(bytemuck::must_cast::<_, u64>(info) as u32 & 0x00ff_ffff, door(0x1234, 6));
+        let port = Port { mac: [1, 2, 3, 4, 5, 6], mtu: 1500, ifindex: 7, ..Port::NONE };
+        let [first, second]: [u64; 2] = bytemuck::must_cast(port);
+        assert_eq!((first, second), (u64::from_le_bytes([1, 2, 3, 4, 5, 6, 0, 0]) | 1500 << 48, 7));
     }
 
     #[test]

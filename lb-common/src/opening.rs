@@ -33,7 +33,8 @@ pub const fn opens(protocol: u8, flags: u8) -> bool {
     }
 }
 
-/// Does a packet open a connection anew where there is one in this state?
+/// Does a packet open a connection anew where there is one in this state? Any datagram would, but no flow of UDP is in such a
+/// state.
 #[inline(always)]
 pub const fn reopens(state: State, protocol: u8, flags: u8) -> bool {
     protocol != UDP && opens(protocol, flags) && state.is_closing()
@@ -120,6 +121,19 @@ mod tests {
     use super::*;
 
     const SCTP: u8 = 132;
+
+    #[test]
+    fn a_connection_is_opened_anew_where_it_is_closing() {
+        let udp = [State::Udp, State::UdpFirst];
+        assert!(udp.iter().all(|state| !state.is_closing()), "so UDP need not be asked");
+        for state in (0..32).map(State::from_number) {
+            for (protocol, flags) in [(TCP, flag::SYN), (TCP, flag::ACK), (SCTP, chunk::INIT), (SCTP, 0)] {
+                let expected = opens(protocol, flags) && state.is_closing();
+                assert_eq!(reopens(state, protocol, flags), expected, "{state:?} {protocol} {flags}");
+            }
+            assert!(!reopens(state, UDP, 0));
+        }
+    }
 
     #[test]
     fn what_opens_and_what_resets() {

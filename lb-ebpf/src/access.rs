@@ -4,7 +4,8 @@
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 
 /// A frame, and where its first buffer starts and ends: read once, for each read of the context is a load that the compiler
-/// may not leave out.
+/// may not leave out. Of no use behind a helper that moves the frame or its ends, but for [`Frame::ctx`] and
+/// [`Frame::len`]; the verifier sees to that.
 #[derive(Clone, Copy)]
 pub(crate) struct Frame {
     /// Its context.
@@ -41,7 +42,7 @@ impl Frame {
         self.at::<T>(offset).map(|header| unsafe { header.read_unaligned() })
     }
 
-    /// Does the frame have so many bytes from `offset` on?
+    /// Does the frame have so many bytes from `offset` on, which is not behind its first buffer's end?
     #[inline(always)]
     pub(crate) fn reaches(&self, offset: usize, bytes: usize) -> bool {
         bytes <= self.end - self.start - offset || bytes <= self.len() - offset

@@ -241,7 +241,7 @@ impl<H, const QUOTE: usize> Message<H, QUOTE> {
             }
             let ethernet = link_bytes.cast::<EthHdr>();
             let client = (&raw const (*ethernet).src_addr).cast::<u64>().read_unaligned();
-            link::address(ethernet, client, link::mac_and_mtu(usize::from(link.port)));
+            link::readdress(ethernet, client, link::mac_and_mtu(usize::from(link.port)));
             if bpf_xdp_adjust_head(frame.ctx, -(head as i32)) != 0 {
                 return Err(failed);
             }

@@ -9,8 +9,9 @@ use crate::{
     verdict::{Verdict, pass},
 };
 
-/// A lease that is nearer to its end is measured by the exact clock, which costs more. The coarse one is off by a tick,
-/// at most 10 ms; by more while the CPU that moves it on is held up, until another does after five ticks (Linux 5.18).
+/// A lease that is nearer to its end is measured by the exact clock, which costs more. The coarse one is behind
+/// by a tick, at most 10 ms, and by more while the CPU that counts ticks is held up, until another does after five of them
+/// (Linux 5.18); or it is ahead by as much as a tick was late when it was found out when ticks are.
 const LAG_NS: u64 = 100_000_000;
 
 /// Ends the way of a packet whose service, which names this row of `leases`, is not this node's to serve, or was sent to a

@@ -95,12 +95,12 @@ pub(crate) const fn mtu(mac_and_mtu: u64) -> u16 {
     (mac_and_mtu >> (64 - MAC_REST)) as u16
 }
 
-/// The MAC addresses that a frame begins with, the first of which is `to`: behind both there may be more.
+/// Writes the MAC addresses that a frame begins with; in both numbers more may follow the address.
 ///
 /// # Safety
 /// The header may be written.
 #[inline(always)]
-pub(crate) unsafe fn address(ethernet: *mut EthHdr, to: u64, from: u64) {
+pub(crate) unsafe fn readdress(ethernet: *mut EthHdr, to: u64, from: u64) {
     let first = to << MAC_REST >> MAC_REST | from << (64 - MAC_REST);
     let place = ethernet.cast::<u64>();
     // SAFETY: the contract; both lie in the header, and no write asks for alignment.

@@ -112,7 +112,8 @@ static SERVICE_KEYS: Keys = [0; MAX_WORDS + 1];
 /// Keys of the hash over `flows4` and `flows6`.
 #[unsafe(no_mangle)]
 static FLOW_KEYS: Keys = [0; MAX_WORDS + 1];
-/// Nanoseconds from one timer tick to the next, and of the clock when the count of ticks was 0, wrapping.
+/// Nanoseconds from one timer tick to the next, and of the clock when the count of ticks was 0, wrapping. The first is 0 where
+/// ticks are no clock.
 #[unsafe(no_mangle)]
 static TICKS: [u64; 2] = [0; 2];
 /// The interfaces, by their rows in `ports`.

@@ -255,7 +255,7 @@ impl Allocation {
         Ok(next)
     }
 
-    /// Has everyone of `wanted` a row, and nobody else?
+    /// Has everyone of `wanted`, where nobody is named twice, a row, and nobody else?
     fn is_of(&self, wanted: &[Wanted]) -> bool {
         let servers: usize = wanted.iter().map(|service| service.servers.len()).sum();
         let mut keys = wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));

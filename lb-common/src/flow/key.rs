@@ -96,6 +96,8 @@ pub struct Parts {
 pub trait Key: Pod + Eq {
     /// How many of its 32-bit words are hashed; those behind them are always zero.
     const WORDS: usize;
+    /// The word in which its ports are; the next begins with the protocol.
+    const PORTS: usize;
 
     /// The hash of the key at `place`, which another CPU may be writing; `keys` gives the numbers of
     /// [`crate::hash::Keys`].
@@ -117,9 +119,6 @@ pub trait Key: Pod + Eq {
     fn hash(&self, keys: impl Fn(usize) -> u64) -> u32 {
         crate::hash::multilinear(keys, Self::WORDS, |at| self.word(at))
     }
-
-    /// The word in which its ports are; the next begins with the protocol.
-    const PORTS: usize;
 
     /// The client, or of a template what the mask leaves of it.
     fn client(&self) -> Address;
@@ -272,6 +271,43 @@ impl Key for Key6 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn said<K: Key>(key: &K) -> (Address, u16, Address, u16, u8) {
+        (key.client(), key.client_port(), key.vip(), key.vip_port(), key.protocol())
+    }
+
+    #[test]
+    fn a_key_says_by_words_what_its_fields_say() {
+        let key = Key4 {
+            client: [192, 0, 2, 1],
+            vip: [10, 0, 0, 100],
+            client_port: 40_000_u16.to_be_bytes(),
+            vip_port: 80_u16.to_be_bytes(),
+            protocol: 6,
+            ..Key4::default()
+        };
+        assert_eq!(
+            said(&key),
+            (Address::v4(key.client), 40_000, Address::v4(key.vip), 80, 6),
+            "and no word is another's"
+        );
+        let key6 = Key6 {
+            client: [1; 16],
+            vip: [2; 16],
+            client_port: key.client_port,
+            vip_port: key.vip_port,
+            protocol: 17,
+            ..Key6::default()
+        };
+        let [client, vip] = [key6.client, key6.vip].map(|octets| Address { octets });
+        assert_eq!(said(&key6), (client, 40_000, vip, 80, 17));
+        let keys = |at: usize| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(at as u64 + 1);
+        // SAFETY: references.
+        unsafe {
+            assert_eq!(key.hash(keys), Key4::hash_at(&raw const key, keys));
+            assert_eq!(key6.hash(keys), Key6::hash_at(&raw const key6, keys));
+        }
+    }
 
     #[test]
     fn a_key_is_made_of_its_parts() {

@@ -284,14 +284,14 @@ impl Search {
         }
     }
 
-    /// After [`Search::end`]: the number to be kept with the server that was picked, which joins the set of the
+    /// After [`Search::end`] under lblc and lblcr: the number to be kept with the server that was picked, which joins the set of the
     /// destination.
     #[inline(always)]
     pub const fn joins(&self) -> Option<u32> {
         if self.local.joins { Some(self.memory.affinity.added) } else { None }
     }
 
-    /// After [`Search::end`]: the server that leaves the set of the destination; its number becomes 0.
+    /// After [`Search::end`] under lblc and lblcr: the server that leaves the set of the destination; its number becomes 0.
     #[inline(always)]
     pub const fn leaves(&self) -> Option<u16> {
         if self.local.leaves { Some(self.local.most()) } else { None }

@@ -64,3 +64,39 @@ fn a_full_pool_is_searched_to_its_only_server() {
         }
     }
 }
+
+/// The program has one row of memory for all services: what a search left there must not matter to the next.
+#[test]
+fn a_search_begins_as_if_there_had_been_none() {
+    let candidate = |place: u16| Candidate {
+        server: place % 8,
+        weight: 1 + place % 3,
+        load: Load { active: u32::from(place * 7 % 5), inactive: u32::from(place) },
+        ..Candidate::default()
+    };
+    let mut used = Search { memory: Memory::default(), ..Search::zeroed() };
+    for turn in 0..400_u32 {
+        let method = Method::from(Scheduler::ALL[(turn * 11 % 14) as usize]);
+        let request = Request {
+            client: turn * 97,
+            destination: 1,
+            random: [turn * 31, turn * 17],
+            now: turn,
+            ..Request::default()
+        };
+        let memory = Memory {
+            cursor: Cursor { place: turn as u16 % 8, threshold: 1, highest: 3, epoch: 1 },
+            ..Memory::default()
+        };
+        let (fresh, expected) = Search::through(method, memory, 8, &request, candidate);
+        used.memory = memory;
+        assert!(used.begin(method, 8, &request));
+        for _step in 0..used.steps() {
+            if used.offer(candidate(used.place())) {
+                break;
+            }
+        }
+        assert_eq!(used.end(), expected, "{:?}", method.scheduler);
+        assert_eq!(used.memory.cursor, fresh.memory.cursor, "{:?}", method.scheduler);
+    }
+}

@@ -179,7 +179,7 @@ struct Fields {
 }
 
 impl Fields {
-    /// `header` is what [`access::at`] gave.
+    /// `header` is what [`Frame::at`] gave.
     #[inline(always)]
     fn of(header: *const Ipv6Hdr) -> Self {
         // SAFETY: its bounds were checked; bytes have no alignment.

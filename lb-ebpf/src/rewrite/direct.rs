@@ -38,7 +38,7 @@ pub(super) fn send<F: Family>(
     F::hop(frame, offset)?;
     let ethernet = frame.at::<EthHdr>(0).ok_or(drop(Counter::DropTruncatedLink))?;
     // SAFETY: `at` checked the bounds.
-    unsafe { link::address(ethernet, hop, own) };
+    unsafe { link::readdress(ethernet, hop, own) };
     if egress == port {
         maps::count(Counter::ForwardedTx as u32);
         return Ok(XDP_TX);

@@ -18,7 +18,11 @@ pub enum Scope {
 impl Scope {
     /// What these commands need.
     pub fn of(commands: &[Command]) -> Self {
-        commands.iter().map(Command::service).collect::<Option<_>>().map_or(Self::Whole, Self::Only)
+        commands
+            .iter()
+            .map(Command::services)
+            .collect::<Option<Vec<_>>>()
+            .map_or(Self::Whole, |each| Self::Only(each.into_iter().flatten().collect()))
     }
 }
 
@@ -67,27 +71,23 @@ pub enum Command {
 }
 
 impl Command {
-    /// The only service that matters to what it does; nothing where all may, or none does.
-    pub const fn service(&self) -> Option<ServiceId> {
+    /// The services that matter to what it does, one or none; nothing where all do.
+    const fn services(&self) -> Option<Option<ServiceId>> {
         match self {
-            Self::AddService(service) | Self::EditService(service) => Some(service.id),
+            Self::AddService(service) | Self::EditService(service) => Some(Some(service.id)),
             Self::DeleteService(id)
             | Self::AddServer(id, _)
             | Self::EditServer(id, _)
             | Self::DeleteServer(id, _)
             | Self::Drain(id, _)
             | Self::Undrain(id, _)
-            | Self::Zero(Some(id)) => Some(*id),
-            Self::Flush
-            | Self::List(_)
-            | Self::Zero(None)
-            | Self::SetTimeouts(_)
+            | Self::Zero(Some(id)) => Some(Some(*id)),
+            Self::SetTimeouts(_)
             | Self::StartDaemon(_)
             | Self::StopDaemon(_)
-            | Self::Restore
-            | Self::Save { .. }
             | Self::Help
-            | Self::Version => None,
+            | Self::Version => Some(None),
+            Self::Flush | Self::List(_) | Self::Zero(None) | Self::Restore | Self::Save { .. } => None,
         }
     }
 }

@@ -69,6 +69,7 @@ fn a_command_of_one_service_needs_no_other() {
     let edit = "-e -t 10.0.0.1:80 -r 10.0.0.9 -w 2";
     assert_eq!(commands(&[edit]), only(&[web(v4(1))]));
     assert_eq!(commands(&[edit, "-Z -t 10.0.0.2:80", "-D -t 10.0.0.1:80"]), only(&[web(v4(1)), web(v4(2))]));
+    assert_eq!(commands(&["--set 1 2 3"]), only(&[]));
     for whole in ["-Ln", "-S", "-R", "-C", "-Z"] {
         assert_eq!(commands(&[edit, whole]), Scope::Whole, "{whole}");
     }

@@ -1,4 +1,4 @@
-//! The clocks that others read: the XDP program, and whoever counts from the boot on.
+//! The clocks that others read: the XDP program, within a timer tick, and whoever counts from the boot on.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) fn tick_before(ago: Duration) -> u32 {
     (coarse().saturating_sub(ago).as_nanos() >> TICK_SHIFT) as u32
 }
 
-/// The nanoseconds by which the program goes.
+/// The nanoseconds by which the program goes, which may be ahead by a timer tick, at most 10 ms.
 pub(super) fn program_ns() -> u64 {
     coarse().as_nanos() as u64
 }

@@ -141,7 +141,7 @@ fn turns(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(TURN).map(move |start| start..(start + TURN).min(rows))
 }
 
-/// The tick at which a flow must be over, on the clock that the program reads.
+/// The tick at which a flow must be over: some time ago on the program's clock.
 fn now() -> u32 {
     tick_before(UNDER_WAY)
 }

@@ -179,11 +179,12 @@ struct Kind {
 
 const GZIP: &str = "gzip";
 
-/// Does who sends this `Accept-Encoding` take a page that is compressed so (RFC 9110, section 12.5.3)?
+/// Does who sends this `Accept-Encoding` ask for a page that is compressed so, by that name (RFC 9110, section 12.5.3)?
 fn takes_gzip(accepted: &str) -> bool {
     accepted.split(',').any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        let weight = weight.trim().to_ascii_lowercase();
+        let refused = weight.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
         name.trim().eq_ignore_ascii_case(GZIP) && !refused
     })
 }

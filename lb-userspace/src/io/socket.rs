@@ -53,7 +53,7 @@ pub enum Ask {
     Reload(oneshot::Sender<Reload>),
     /// What happens from now on.
     Events(oneshot::Sender<Follower>),
-    /// What ipvsadm lists; what was counted of clients that stay with their servers comes with the question.
+    /// What ipvsadm lists, as far as it is asked for; what was counted of clients that stay with their servers comes with the question.
     Table(Templates, Scope, oneshot::Sender<Table>),
     /// What would become of a packet; the answer says why that cannot be told.
     Explain(Question, oneshot::Sender<Result<Explanation, String>>),
@@ -280,7 +280,9 @@ pub(super) async fn send(
     let request = request.header("host", "xlvs").body(Full::new(body))?;
     let answer = sender.send_request(request).await?;
     let hint = match answer.status() {
-        StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => ": it is of another version; restart it",
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNPROCESSABLE_ENTITY => {
+            ": it is of another version; restart it"
+        }
         StatusCode::SERVICE_UNAVAILABLE => ": it is stopping, or has no flow tables; see its log",
         _ => "",
     };

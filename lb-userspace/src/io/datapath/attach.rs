@@ -142,14 +142,14 @@ pub(super) fn drop_others(pins: &Path, in_use: &[Attached]) -> anyhow::Result<()
 /// What the program knows of the interfaces. In generic mode the stack may hand it several segments bundled into one packet,
 /// which it cannot tell from a packet that is too long.
 pub(super) fn ports(interfaces: &[Link], mode: Mode) -> anyhow::Result<[Port; MAX_PORTS]> {
-    let mut ports = [Port::default(); MAX_PORTS];
+    let mut ports = [Port::NONE; MAX_PORTS];
     for (port, link) in ports.iter_mut().zip(interfaces) {
         let mac = link.mac.with_context(|| format!("{}: is not an Ethernet interface", link.name))?;
         let mtu = match mode {
             Mode::Native if link.mtu != 0 => u16::try_from(link.mtu).unwrap_or(u16::MAX),
             _ => u16::MAX,
         };
-        *port = Port { ifindex: link.index, mac, mtu, ..Port::default() };
+        *port = Port { ifindex: link.index, mac, mtu, ..Port::NONE };
     }
     Ok(ports)
 }

@@ -123,7 +123,7 @@ impl Prepared {
             debug: u32::from(settings.debug),
             service_keys: table.keys,
             flow_keys,
-            ticks: Ticks::learn()?,
+            ticks: Ticks::of_host()?,
         };
         let ports = attach::ports(&settings.interfaces, settings.mode)?;
         let mut loader = constants.loader(&ports);
