@@ -32,15 +32,17 @@ mod threads;
 mod traffic;
 mod turns;
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use clap::{Args, Subcommand};
-use lb_tests::wait;
+use lb_tests::{host, wait};
 
-use self::document::Document;
+use self::document::{Document, File};
+use self::peer::Peer;
 use crate::setup::{self, Level};
-use crate::{build, command};
+use crate::{build, command, workspace};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Args)]
@@ -74,7 +76,7 @@ enum What {
     Path(path::Arguments),
     /// Packets per second with up to 4096 services and 1024 real servers, beside one with one (needs root)
     Scale(scale::Arguments),
-    /// Bytes for each flow in a table that is filled as documented, with all maps and the daemon (needs root)
+    /// Bytes for each flow in a table that is filled as documented: the table, all maps, and the daemon (needs root)
     Memory(memory::Arguments),
     /// How long a datagram and its echo take through xlvs, beside the kernel's forwarding (needs root)
     Latency(latency::Arguments),
@@ -86,7 +88,7 @@ enum What {
     Config(config::Arguments),
     /// For how long a virtual address is not answered when its master dies or stops, beside keepalived (needs root)
     Failover(failover::Arguments),
-    /// Instructions for each packet on the distribution's kernel, which has IPVS, in an emulated machine
+    /// Instructions for each packet on the distribution's kernel, which has IPVS, in an emulated machine (needs root)
     ///
     /// A nanosecond of its clock is an instruction, so that figures are the same within a percent from run to run, however
     /// busy the host is. They are instruction paths: an emulated machine has no caches, so that a miss costs nothing.
@@ -101,20 +103,51 @@ enum What {
 
 /// Sets up, builds, measures and prints the tables. What was measured is written even when something fails later.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
-    if let What::Compare(arguments) = &arguments.what {
-        return compare::main(arguments);
+    if let What::Compare(compared) = &arguments.what {
+        ensure!(arguments.json.is_none(), "--json: comparing measures nothing");
+        return compare::main(compared);
     }
     command::require_root("cargo xtask bench")?;
+    ensure_one_binary()?;
+    let file = arguments.json.as_deref().map(File::open).transpose()?;
     if !arguments.prepared {
         build::all(&setup::ensure(Level::Lab)?)?;
+        if arguments.what.is_beside_nft() {
+            setup::provide_nft()?;
+        }
     }
     wait::interrupt_on_signals()?;
     let mut document = Document::default();
     let outcome = arguments.what.measure(&mut document);
-    if let Some(file) = &arguments.json {
-        document.write(file)?;
+    let written = file.map_or(Ok(()), |file| file.write(&document));
+    match (outcome, written) {
+        (Err(error), Err(other)) => Err(anyhow!("{error:#}; and {other:#}")),
+        (outcome, written) => outcome.and(written),
     }
-    outcome
+}
+
+/// The lab and the rig must start the same binary, the one that was built.
+fn ensure_one_binary() -> Result<()> {
+    let variables = [workspace::BINARY_VARIABLE, "CARGO_TARGET_DIR"];
+    let Some(variable) = variables.into_iter().find(|name| env::var_os(name).is_some()) else {
+        return Ok(());
+    };
+    let (lab, rig) = (host::binary(), workspace::binary());
+    ensure!(
+        is_same_file(&lab, &rig),
+        "{variable} names {}, and what is built and measured is {}: unset {variable}",
+        lab.display(),
+        rig.display()
+    );
+    Ok(())
+}
+
+/// Whether two paths lead to one file, or are the same where there is none yet.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
 }
 
 impl What {
@@ -133,7 +166,17 @@ impl What {
             Self::Metrics(arguments) => metrics::main(arguments, document),
             Self::IpvsVm(arguments) => ipvs_vm::main(arguments, document),
             Self::All(arguments) => all::main(arguments, document),
-            Self::Compare(arguments) => compare::main(arguments),
+            Self::Compare(_) => Ok(()),
+        }
+    }
+
+    /// Whether nftables are measured too.
+    fn is_beside_nft(&self) -> bool {
+        match self {
+            Self::Flows(arguments) => arguments.is_beside(Peer::Nft),
+            Self::Cps(arguments) => arguments.is_beside(Peer::Nft),
+            Self::IpvsVm(_) | Self::All(_) => true,
+            _ => false,
         }
     }
 }

@@ -71,6 +71,11 @@ pub(crate) fn ensure(level: Level) -> Result<Tools> {
     Ok(Tools { compiler, linker })
 }
 
+/// What the bench needs beside the lab's programs to measure nftables.
+pub(crate) fn provide_nft() -> Result<()> {
+    Apt::default().provide(&[("nft", "nftables")], "bench --peer nft")
+}
+
 /// Tells the user about something that takes a while or changes the machine.
 fn announce(what: &str) {
     eprintln!("setup: {what}");

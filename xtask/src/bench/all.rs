@@ -71,6 +71,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
             eprintln!("error: {error:#}");
             failed.push(line);
         }
+        document.mark("quick", arguments.quick);
         lb_tests::wait::check_interrupt()?;
     }
     ensure!(failed.is_empty(), "what failed: {}", failed.join("; "));

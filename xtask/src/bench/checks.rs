@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::document::{Better, Document, Measurement};
 use super::machine::kilobytes;
 use super::spread::Spread;
-use super::threads::{self, Turns, turns};
+use super::threads::{self, Turns, turns, worked};
 
 /// Real servers of one virtual server.
 const POOL: usize = 50;
@@ -134,7 +134,7 @@ impl Figures {
             self.servers,
             self.span.as_secs_f64()
         );
-        let total = self.worked();
+        let total = worked(&self.threads);
         let percent = |time: Duration| 100.0 * time.as_secs_f64() / self.span.as_secs_f64();
         println!("  {:.0} checks/s, {:.1} % of a processor, {:.1} us each", self.rate(), percent(total), {
             1e6 * total.as_secs_f64() / probes(&self.lateness) as f64
@@ -197,18 +197,14 @@ impl Figures {
         });
         let new = |what: &str, unit| {
             Measurement::new("checks", format!("{what}, {} real servers", self.servers), unit, Better::Less)
+                .with(json!({ "seconds": self.span.as_secs() }))
         };
-        let each = Spread::one(1e6 * self.worked().as_secs_f64() / probes(&self.lateness) as f64);
+        let each = Spread::one(1e6 * worked(&self.threads).as_secs_f64() / probes(&self.lateness) as f64);
         let cost = new("processor time of a check", "us").row("xlvs", each, None, details);
         let left = self.left().map(|spread| {
             new("dead servers are out", "s").row("xlvs", spread, None, json!({ "out": self.left.len() }))
         });
         [Some(cost), left].into_iter().flatten().collect()
-    }
-
-    /// By all threads.
-    fn worked(&self) -> Duration {
-        self.threads.values().map(|turns| turns.worked).sum()
     }
 }
 
@@ -242,7 +238,7 @@ fn classes(delays: &[Delay]) -> String {
 }
 
 /// The daemon's resident memory, in kilobytes.
-pub(super) fn resident(director: &Director) -> Result<u64> {
+fn resident(director: &Director) -> Result<u64> {
     let pid = director.pid().context("no daemon")?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     kilobytes(&status, "VmRSS").context("no VmRSS")

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     after: PathBuf,
 }
 
-/// Prints what is in both files.
+/// Prints what is in both files, and names what is in one only.
 pub(super) fn main(arguments: &Arguments) -> Result<()> {
     let (before, machine_before) = read(&arguments.before)?;
     let (after, machine_after) = read(&arguments.after)?;
@@ -42,6 +42,14 @@ pub(super) fn main(arguments: &Arguments) -> Result<()> {
             println!("{title}{}", if change.is_alike { "" } else { " (measured with other settings)" });
         }
         println!("  {change}");
+    }
+    for (file, lines) in
+        [(&arguments.before, only(&before, &after)), (&arguments.after, only(&after, &before))]
+    {
+        if !lines.is_empty() {
+            println!("only in {}:", file.display());
+            println!("  {}", lines.join("\n  "));
+        }
     }
     Ok(())
 }
@@ -84,17 +92,30 @@ impl fmt::Display for Change {
 
 /// The lines of both, in the order of the second.
 fn changes(before: &Document, after: &Document) -> Vec<Change> {
-    let is_same =
-        |one: &Measurement, other: &Measurement| (&one.bench, &one.title) == (&other.bench, &other.title);
-    let tables = after.measurements.iter().filter_map(|table| {
-        Some((before.measurements.iter().find(|earlier| is_same(earlier, table))?, table))
-    });
+    let tables = after.measurements.iter().filter_map(|table| Some((find(before, table)?, table)));
     let lines = tables.flat_map(|(earlier, table)| {
         let both = table.rows.iter().filter_map(move |row| {
             let before = earlier.rows.iter().find(|before| before.name == row.name)?;
             Some(Change { is_alike: earlier.setup == table.setup, ..change(table, before, row) })
         });
         both.collect::<Vec<_>>()
+    });
+    lines.collect()
+}
+
+/// The table of the same name.
+fn find<'a>(document: &'a Document, table: &Measurement) -> Option<&'a Measurement> {
+    let mut tables = document.measurements.iter();
+    tables.find(|other| (&other.bench, &other.title) == (&table.bench, &table.title))
+}
+
+/// The tables that the other document has not, and the lines that its tables have not.
+fn only(document: &Document, other: &Document) -> Vec<String> {
+    let lines = document.measurements.iter().flat_map(|table| {
+        let title = format!("{}: {}", table.bench, table.title);
+        let Some(others) = find(other, table) else { return vec![title] };
+        let is_missing = |row: &&Row| others.rows.iter().all(|other| other.name != row.name);
+        table.rows.iter().filter(is_missing).map(|row| format!("{title}: {}", row.name)).collect()
     });
     lines.collect()
 }
@@ -139,6 +160,15 @@ mod tests {
         let (before, after) = (document(&[("rss", 10.0, None)]), document(&[("rss", 15.0, Some(1.0))]));
         let changes = changes(&before, &after);
         assert!(matches!(&changes[..], [Change { is_ratio: false, before: 10.0, after: 15.0, .. }]));
+    }
+
+    #[test]
+    fn what_is_in_one_file_only_is_told() {
+        let mut before = document(&[("swap", 10.0, None), ("gone", 1.0, None)]);
+        let after = document(&[("swap", 5.0, None)]);
+        before.add(Measurement::new("path", "all", "ns", Better::Less));
+        assert_eq!(only(&before, &after), ["flows: 1 flow: gone", "path: all"]);
+        assert!(only(&after, &before).is_empty());
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! `cargo xtask bench config`: how long a change takes until the XDP program sees it, and processor time of a reload by the number of real servers: the same file again, the same
-//! configuration in a file that is another, another weight, a virtual server that comes and goes, and another rule for
-//! firewall marks, for which another program takes the place of the running one.
+//! `cargo xtask bench config`: how long a change takes until the XDP program sees it, and processor time of a reload by the
+//! number of real servers: the same file again, the same configuration in a file that is another, another weight, a
+//! virtual server that comes and goes, and another rule for firewall marks, for which another program takes the place of
+//! the running one.
 
 mod visible;
 
 use std::fmt::Write as _;
-use std::fs;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use lb_tests::director::Director;
 use lb_tests::{Lab, Plan, with_lab};
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use super::document::{Better, Document, Measurement};
 use super::spread::Spread;
+use super::threads::{turns, worked};
 
 /// Real servers of one virtual server.
 const POOL: usize = 5;
@@ -22,17 +24,15 @@ const POOL: usize = 5;
 const FIRST_HOST: usize = 20;
 /// So many.
 const HOSTS: usize = 20;
-/// Processor time is told in hundredths of a second.
-const TICK_MS: f64 = 10.0;
 
 /// Arguments of `cargo xtask bench config`.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Reloads of each kind
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Real servers, at most 16 000
-    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "100,1000,10000")]
     servers: Vec<usize>,
 }
 
@@ -61,7 +61,8 @@ pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
                 ("a mark", &|round| text(0, 1, 0) + &mark(round + 1)),
             ];
             let title = format!("processor time of a reload, {servers} real servers");
-            let mut measurement = Measurement::new("config", title, "ms", Better::Less);
+            let mut measurement = Measurement::new("config", title, "ms", Better::Less)
+                .with(json!({ "rounds": arguments.rounds }));
             print!("{servers:>12} {:>7} KB", text(0, 1, 0).len() / 1024);
             for (name, kind) in kinds {
                 let Cost { mean, is_replaced } = cost(&lab.director, arguments.rounds, kind)?;
@@ -94,7 +95,7 @@ struct Cost {
 }
 
 fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Result<Cost> {
-    let before = ticks(director)?;
+    let before = worked(&turns(director)?);
     let mut replaced = 0;
     for round in 0..rounds {
         let output = director.reload(&text(round))?;
@@ -102,18 +103,14 @@ fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Resul
         replaced += u32::from(String::from_utf8_lossy(&output.stdout).contains("was replaced"));
     }
     ensure!(replaced == 0 || replaced == rounds, "{replaced} of {rounds} reloads were by another program");
-    let mean = (ticks(director)? - before) as f64 * TICK_MS / f64::from(rounds);
+    // A thread that has ended since takes its time along.
+    let spent = worked(&turns(director)?).saturating_sub(before);
+    let mean = milliseconds(spent) / f64::from(rounds);
     Ok(Cost { mean, is_replaced: replaced > 0 })
 }
 
-/// The daemon's processor time, in the kernel and outside.
-fn ticks(director: &Director) -> Result<u64> {
-    let pid = director.pid().context("no daemon")?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let times: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    ensure!(times.len() == 2, "/proc/{pid}/stat is not as expected: {stat}");
-    Ok(times.iter().sum())
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 /// A rule for a firewall mark that no virtual server is for.

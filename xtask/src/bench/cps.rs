@@ -16,10 +16,10 @@ use lb_tests::config::Protocol;
 use serde_json::json;
 
 use super::document::Document;
-use super::peer::Memory;
+use super::peer::{Memory, Peer};
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
-use super::subject::{Beside, Program, Schedulers, Subject};
+use super::subject::{Beside, Peers, Program, Schedulers, Subject};
 use super::table::{Table, Traffic};
 use super::traffic::Figure;
 
@@ -50,9 +50,18 @@ pub(super) struct Arguments {
     schedulers: Schedulers,
     #[command(flatten)]
     beside: Beside,
+    #[command(flatten)]
+    peers: Peers,
     /// Whether new connections find room in the flow table
     #[arg(long, value_enum, default_value_t)]
     table: Room,
+}
+
+impl Arguments {
+    /// Whether a peer is measured too.
+    pub(super) fn is_beside(&self, peer: Peer) -> bool {
+        self.peers.peer.contains(&peer)
+    }
 }
 
 /// The flow table during the measurements.
@@ -90,7 +99,8 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for &servers in &arguments.servers {
         let table = measure(arguments, usize::from(servers))?;
         print!("{table}");
-        document.add(table.measurement("cps", json!({ "frames": arguments.frames })));
+        let setup = json!({ "rounds": arguments.rounds, "frames": arguments.frames });
+        document.add(table.measurement("cps", setup));
     }
     Ok(())
 }
@@ -99,7 +109,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
 fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     let (pool, flow_slots) = (Pool::with_idle(servers), arguments.table.slots());
     let schedulers = &arguments.schedulers.0;
-    let programs = Program::all(&arguments.beside)?;
+    let programs = Program::all(&arguments.beside, &arguments.peers.peer)?;
     let setting =
         Setting { transport, memory: Memory::Short, ..Setting::usual(schedulers, pool, flow_slots) };
     let rig = Rig::alike(&programs, setting)?;

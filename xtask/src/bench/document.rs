@@ -10,7 +10,8 @@
 //! there is none. `details` differ.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -65,15 +66,9 @@ impl Document {
         self.measurements.push(measurement);
     }
 
-    /// Writes it, with what the machine is.
-    pub(super) fn write(&self, file: &Path) -> Result<()> {
-        let document = json!({
-            "schema": SCHEMA,
-            "machine": machine()?,
-            "measurements": self.measurements.iter().map(Measurement::to_json).collect::<Vec<_>>(),
-        });
-        let text = serde_json::to_string_pretty(&document)? + "\n";
-        fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+    /// Says of all tables so far one thing more of how they were measured.
+    pub(super) fn mark(&mut self, name: &str, is: bool) {
+        self.measurements.iter_mut().for_each(|measurement| measurement.setup[name] = is.into());
     }
 
     /// Reads what was written, and what the machine was.
@@ -86,6 +81,33 @@ impl Document {
         );
         let measurements = list(&document["measurements"], Measurement::from_json)?;
         Ok((Self { measurements }, document["machine"].take()))
+    }
+}
+
+/// Where a document will be written to: open before anything is measured, so that nothing is measured in vain.
+pub(super) struct File {
+    path: PathBuf,
+    file: fs::File,
+}
+
+impl File {
+    /// Makes the file where there is none, and leaves one that is there as it is.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes all figures, with what the machine is, in the place of what was there.
+    pub(super) fn write(mut self, document: &Document) -> Result<()> {
+        let document = json!({
+            "schema": SCHEMA,
+            "machine": machine()?,
+            "measurements": document.measurements.iter().map(Measurement::to_json).collect::<Vec<_>>(),
+        });
+        let text = serde_json::to_string_pretty(&document)? + "\n";
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all(text.as_bytes()));
+        written.with_context(|| format!("writing {}", self.path.display()))
     }
 }
 
@@ -179,6 +201,23 @@ mod tests {
         let (document, machine) = Document::read(&text.to_string()).expect("it is as written");
         assert_eq!(document.measurements, [measurement]);
         assert_eq!(machine["cpus"], 2);
+    }
+
+    #[test]
+    fn a_file_is_opened_before_and_written_anew() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(File::open(&directory.path().join("none/figures.json")).is_err());
+        let path = directory.path().join("figures.json");
+        fs::write(&path, "x".repeat(100_000)).expect("a file");
+        let file = File::open(&path).expect("the file");
+        assert_eq!(
+            fs::metadata(&path).expect("the file").len(),
+            100_000,
+            "figures of another day are there yet"
+        );
+        file.write(&Document::default()).expect("the file");
+        let (document, _) = Document::read(&fs::read_to_string(&path).expect("a text")).expect("a document");
+        assert!(document.measurements.is_empty());
     }
 
     #[test]

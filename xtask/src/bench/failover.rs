@@ -12,6 +12,7 @@ mod rig;
 use anyhow::{Result, ensure};
 use clap::Args;
 use lb_tests::with_site;
+use serde_json::json;
 
 use self::plan::{Event, Setting, Subject, phase};
 use self::report::Report;
@@ -53,7 +54,8 @@ pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         Ok(())
     })?;
     print!("{report}");
-    report.measurements().for_each(|measurement| document.add(measurement));
+    let setup = || json!({ "rounds": arguments.rounds });
+    report.measurements().for_each(|measurement| document.add(measurement.with(setup())));
     let worse = report.worse();
     ensure!(worse == 0, "the median of xlvs is above that of keepalived in {worse} of the cases");
     Ok(())

@@ -8,9 +8,10 @@ use lb_tests::config::Protocol;
 use serde_json::json;
 
 use super::document::Document;
+use super::peer::Peer;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
-use super::subject::{Beside, Program, Schedulers, Subject};
+use super::subject::{Beside, Peers, Program, Schedulers, Subject};
 use super::table::{Table, Traffic};
 
 /// Slots of xlvs's flow table for each flow, so that few buckets overflow.
@@ -45,9 +46,18 @@ pub(super) struct Arguments {
     protocol: Kind,
     #[command(flatten)]
     beside: Beside,
-    /// Frames in each measurement
+    #[command(flatten)]
+    peers: Peers,
+    /// Frames in each measurement, at least one of each flow
     #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
     frames: u32,
+}
+
+impl Arguments {
+    /// Whether a peer is measured too.
+    pub(super) fn is_beside(&self, peer: Peer) -> bool {
+        self.peers.peer.contains(&peer)
+    }
 }
 
 /// What the flows are of.
@@ -74,18 +84,20 @@ impl Kind {
 /// Measures and prints a table for each number of flows.
 pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     let schedulers: &[Scheduler] = &arguments.schedulers.0;
-    let mut programs = Program::all(&arguments.beside)?;
+    let mut programs = Program::all(&arguments.beside, &arguments.peers.peer)?;
     let most = arguments.flows.iter().copied().max().unwrap_or(1);
     if most > LRU_FLOWS {
         programs.retain(|program| *program != Program::Lru);
     }
     let flow_slots = match arguments.flow_slots {
         Some(slots) => slots,
-        None => slots(most, schedulers.len()).context("too many flows and schedulers for one flow table")?,
+        None => slots(most, SLOTS_PER_FLOW, schedulers.len())
+            .context("too many flows and schedulers for one flow table")?
+            .max(FEWEST_SLOTS),
     };
     let pool = Pool::of(usize::from(arguments.servers));
     let transport = arguments.protocol.transport();
-    for peer in &arguments.beside.peer {
+    for peer in &arguments.peers.peer {
         peer.check(most, transport(None))?;
     }
     let setting = Setting { transport, ..Setting::usual(schedulers, pool, flow_slots) };
@@ -98,17 +110,21 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for &flows in &arguments.flows {
         let table = measure(&mut rig, &subjects, transport(None), flows, arguments.rounds, arguments.frames)?;
         print!("{table}");
-        let setup =
-            json!({ "servers": arguments.servers, "flow_slots": flow_slots, "frames": arguments.frames });
+        let setup = json!({
+            "servers": arguments.servers,
+            "flow_slots": flow_slots,
+            "rounds": arguments.rounds,
+            "frames": arguments.frames.max(flows),
+        });
         document.add(table.measurement("flows", setup));
     }
     Ok(())
 }
 
 /// Slots for so many flows of each scheduler.
-pub(super) fn slots(flows: u32, schedulers: usize) -> Option<u32> {
-    let slots = SLOTS_PER_FLOW.checked_mul(flows)?.checked_mul(u32::try_from(schedulers).ok()?)?;
-    slots.max(FEWEST_SLOTS).checked_next_power_of_two()
+pub(super) fn slots(flows: u32, slots_per_flow: u32, schedulers: usize) -> Option<u32> {
+    let slots = slots_per_flow.checked_mul(flows)?.checked_mul(u32::try_from(schedulers).ok()?)?;
+    slots.checked_next_power_of_two()
 }
 
 /// All rounds with one number of flows.

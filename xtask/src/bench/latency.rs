@@ -16,7 +16,7 @@ use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::echo::UdpEcho;
 use lb_tests::process::come_first;
 use lb_tests::{Lab, Plan, wait, with_lab};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::document::{Better, Document, Measurement};
 use super::spread::Spread;
@@ -67,7 +67,8 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         Ok(())
     })?;
     for (percent, title) in [(50, "half of the echoes come within"), (99, "99 % of the echoes come within")] {
-        document.add(table(title, arguments.rounds, &times, percent));
+        let setup = json!({ "rounds": arguments.rounds, "requests": arguments.requests });
+        document.add(table(title, arguments.rounds, &times, percent).with(setup));
     }
     Ok(())
 }

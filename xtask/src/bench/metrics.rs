@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use lb_common::layout::MAX_SERVICES;
 use lb_tests::{Lab, Plan, with_lab};
 use serde_json::json;
 
 use super::document::{Better, Document, Measurement};
 use super::spread::Spread;
-use super::threads::{self, Turns, turns};
+use super::threads::{self, Turns, turns, worked};
 
 /// Real servers of one virtual server.
 const POOL: usize = 2;
@@ -30,7 +31,7 @@ const URL: &str = "http://127.0.0.1:9100/metrics";
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Virtual servers, each with two real servers
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=8000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=MAX_SERVICES as i64))]
     services: u32,
     /// For how long it is read
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
@@ -54,17 +55,16 @@ pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         let read = during(lab, span, |lab| {
             lab.director.netns().run("curl", &["-sSf", "--compressed", "-o", "/dev/null", URL]).map(drop)
         })?;
-        for (name, Turns { worked, .. }) in &read {
+        for (name, turns) in &read {
             let before = alone.get(name).copied().unwrap_or_default().worked;
             let percent = |time: Duration| 100.0 * time.as_secs_f64() / span.as_secs_f64();
             println!(
                 "  {name:<15} {:>6.2} % of a processor, alone {:.2} %",
-                percent(*worked),
+                percent(turns.worked),
                 percent(before)
             );
         }
-        let sum = |of: &BTreeMap<String, Turns>| of.values().map(|turns| turns.worked).sum::<Duration>();
-        let more = sum(&read).saturating_sub(sum(&alone));
+        let more = worked(&read).saturating_sub(worked(&alone));
         let scrapes = span.as_secs_f64() / INTERVAL.as_secs_f64();
         println!(
             "  all together {:.2} % of a processor more, {:.0} us for each scrape, of which only one in {} s is read anew",
@@ -74,7 +74,8 @@ pub(crate) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         );
         let title = format!("processor time of a scrape, {} virtual servers", arguments.services);
         let each = Spread::one(1e6 * more.as_secs_f64() / scrapes);
-        let measurement = Measurement::new("metrics", title, "us", Better::Less);
+        let measurement = Measurement::new("metrics", title, "us", Better::Less)
+            .with(json!({ "seconds": arguments.seconds }));
         document.add(measurement.row("xlvs", each, None, json!({ "samples": samples, "bytes": page.len() })));
         Ok(())
     })

@@ -5,7 +5,8 @@
 //! servers have the director's own MAC address: what xlvs has rewritten is a frame to the director again, and is rewritten
 //! once more, with a TTL that is one lower. It begins with 255 and is looked at in the end, as is the action: no run
 //! can have left early. What the kernel does between two runs is in every figure: the swap itself takes next to nothing,
-//! and what another program costs is what it takes more. The bare programs have the same frame, which has one address as source and destination.
+//! and what another program costs is what it takes more. The bare programs have the same frame, which has one address as
+//! source and destination.
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -51,11 +52,7 @@ pub(super) struct Arguments {
 
 /// Measures and prints the table.
 pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
-    ensure!(
-        arguments.beside.peer.is_empty(),
-        "--peer: the kernel's ways are no programs that could be run alone"
-    );
-    let programs = Program::all(&arguments.beside)?;
+    let programs = Program::all(&arguments.beside, &[])?;
     let pool = Pool::of(1);
     let setting = Setting { mac: |_| DIRECTOR_MAC, ..Setting::usual(&arguments.schedulers.0, pool, SLOTS) };
     let rig = Rig::alike(&programs, setting)?;
@@ -69,7 +66,8 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
             figures[row].push(measure(&alone[row], &subjects[row], arguments.frames)?);
         }
     }
-    document.add(table(&subjects, &figures, arguments.rounds));
+    let setup = json!({ "rounds": arguments.rounds, "frames": arguments.frames });
+    document.add(table(&subjects, &figures, arguments.rounds).with(setup));
     Ok(())
 }
 

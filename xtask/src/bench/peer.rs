@@ -36,7 +36,10 @@ pub(super) enum Sharing {
     As(Scheduler),
 }
 
-/// How long a peer remembers a silent flow.
+/// How long a peer remembers a silent flow, as far as it can be told.
+///
+/// IPVS cannot be told how long it remembers a SYN that nobody answered, which is 60 s: in a short memory all connections
+/// of a measurement stay in its table, whose number of buckets is a parameter of the module.
 #[derive(Clone, Copy)]
 pub(super) enum Memory {
     /// Longer than a measurement takes.
@@ -116,7 +119,7 @@ impl Peer {
                 netns.ip(&format!("route add {VIP}/32 via {} dev {INTERFACE}", pool::address(0))).map(drop)
             }
             Self::Nft => nft(netns, pool, protocol, memory, dir),
-            Self::Ipvs => ipvs(netns, pool, protocol, dir),
+            Self::Ipvs => ipvs(netns, pool, protocol, memory, dir),
         }
     }
 }
@@ -154,12 +157,16 @@ fn rules(servers: &[(u16, u16)], protocol: Protocol) -> Result<String> {
     ))
 }
 
-fn ipvs(netns: &Netns, pool: Pool, protocol: Protocol, dir: &Path) -> Result<()> {
+fn ipvs(netns: &Netns, pool: Pool, protocol: Protocol, memory: Memory, dir: &Path) -> Result<()> {
     // Where it is a module, the first command loads it.
     netns.run("ipvsadm", &["-L", "-n"]).context(
         "--peer ipvs: this kernel has no IPVS (CONFIG_IP_VS, module ip_vs), or ipvsadm is missing; \
          leave it out, or measure under a kernel that has it",
     )?;
+    // Of connections of TCP, of those that are closing, and of flows of datagrams; long enough as they are.
+    if matches!(memory, Memory::Short) {
+        netns.run("ipvsadm", &["--set", "1", "1", "1"])?;
+    }
     netns.ip(&format!("addr add {VIP}/32 dev {INTERFACE}"))?;
     let service = match protocol {
         Protocol::Tcp => format!("-t {VIP}:{PORT}"),

@@ -77,7 +77,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
             }
         }
         let Arguments { rounds, seconds, clients, .. } = arguments;
-        let setup = json!({ "seconds": seconds, "clients": clients });
+        let setup = json!({ "rounds": rounds, "seconds": seconds, "clients": clients });
         println!("\nmedians of {rounds} rounds; ratios are taken within a round");
         for (title, unit, figures) in [
             ("HTTP requests, each on a connection of its own", "1/s", connections as fn(&Way) -> &[f64]),

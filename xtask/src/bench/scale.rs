@@ -51,7 +51,7 @@ pub(super) struct Arguments {
     /// Number of flows
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(4096..=131_072))]
     flows: u32,
-    /// Frames in each measurement
+    /// Frames in each measurement, at least one of each flow
     #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
     frames: u32,
 }
@@ -83,7 +83,12 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         let verdict = if ratio >= 1.0 - FLAT { "as fast" } else { "NOT as fast" };
         println!("  {}: {ratio:.3} of the rate of the smallest, {verdict}", size.name());
     }
-    document.add(table.measurement("scale", json!({ "frames": arguments.frames })));
+    let setup = json!({
+        "flows": arguments.flows,
+        "rounds": arguments.rounds,
+        "frames": arguments.frames.max(arguments.flows),
+    });
+    document.add(table.measurement("scale", setup));
     Ok(())
 }
 

@@ -11,12 +11,17 @@ use lb_common::sched::Scheduler;
 use super::peer::{Peer, Sharing};
 use crate::workspace;
 
-/// What the command line has measured in the same run.
+/// Other builds that the command line has measured in the same run.
 #[derive(Args)]
 pub(super) struct Beside {
     /// Another xlvs measured in the same run, under its file's name; may be given several times
     #[arg(long, value_name = "FILE")]
     beside: Vec<PathBuf>,
+}
+
+/// Other programs that the command line has measured in the same run.
+#[derive(Args)]
+pub(super) struct Peers {
     /// Other ways to balance, measured in the same run
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_enum)]
     pub(super) peer: Vec<Peer>,
@@ -37,14 +42,14 @@ pub(super) enum Program {
 
 impl Program {
     /// The bare programs, the binary of this workspace, and those that the command line names.
-    pub(super) fn all(beside: &Beside) -> Result<Vec<Self>> {
+    pub(super) fn all(beside: &Beside, peers: &[Peer]) -> Result<Vec<Self>> {
         let mut programs = vec![Self::Swap, Self::Lru, Self::xlvs("xlvs")];
         for binary in &beside.beside {
             ensure!(binary.is_file(), "--beside {}: there is no such file", binary.display());
             let binary = binary.canonicalize().with_context(|| binary.display().to_string())?;
             programs.push(Self::Xlvs { name: unused_name(&binary, &programs), binary });
         }
-        programs.extend(beside.peer.iter().copied().map(Self::Peer));
+        programs.extend(peers.iter().copied().map(Self::Peer));
         Ok(programs)
     }
 

@@ -85,9 +85,9 @@ impl Table {
             to_floor: ratio(&Program::Swap),
             to_lru: ratio(&Program::Lru),
             lost: share(Figure::lost),
-            opened: match self.traffic {
-                Traffic::Established(..) => Some(share(|figure| figure.opened)),
-                Traffic::New(..) => None,
+            opened: {
+                let opened = figures.iter().map(|figure| figure.opened).sum::<Option<u64>>();
+                opened.map(|opened| opened as f64 / sent as f64)
             },
         }
     }
@@ -200,7 +200,7 @@ struct Row {
     to_lru: Option<f64>,
     /// Part of the frames that did not come back.
     lost: f64,
-    /// Part of the frames that were not on the established path, where any should be.
+    /// Part of the frames that were not on the established path, where any should be and the program says so.
     opened: Option<f64>,
 }
 
@@ -215,7 +215,7 @@ mod tests {
 
     fn figure(returned: u64) -> Figure {
         let (mpps, sent) = (returned as f64 / 1e6, 10_000_000);
-        Figure { mpps, sent, returned, opened: 0, taken: 0.0, received: vec![returned] }
+        Figure { mpps, sent, returned, opened: None, taken: 0.0, received: vec![returned] }
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub(super) fn turns(director: &Director) -> Result<BTreeMap<String, Turns>> {
     Ok(threads)
 }
 
+/// What all of them worked together.
+pub(super) fn worked(threads: &BTreeMap<String, Turns>) -> Duration {
+    threads.values().map(|turns| turns.worked).sum()
+}
+
 /// What they did between two readings.
 pub(super) fn between(
     before: &BTreeMap<String, Turns>,

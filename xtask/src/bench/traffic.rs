@@ -73,8 +73,8 @@ pub(super) struct Figure {
     pub(super) sent: u64,
     /// Frames that came back right.
     pub(super) returned: u64,
-    /// Frames that the program under test took for a flow's first.
-    pub(super) opened: u64,
+    /// Frames that the program under test took for a flow's first, where it can be asked.
+    pub(super) opened: Option<u64>,
     /// The part of the time in which other programs had the generator's CPU.
     pub(super) taken: f64,
     /// Frames that came back right, by the number of their real server.
@@ -196,7 +196,7 @@ impl Traffic {
             rate(&samples, returned).context("too few frames to measure with: give more by --frames")?;
         let received = self.received(servers)?;
         let received = received.iter().zip(received_before).map(|(after, before)| after - before).collect();
-        Ok(Figure { mpps, sent, returned, opened: 0, taken, received })
+        Ok(Figure { mpps, sent, returned, opened: None, taken, received })
     }
 
     /// What has come back now, unless the generator has ended.

@@ -12,7 +12,9 @@ mount -t tracefs tracefs /sys/kernel/tracing
 hostname guest
 ip link set lo up
 # What is not loaded on demand; the schedulers, veth, nf_tables and the like are.
-modprobe -a ip_vs pktgen
+# Otherwise IPVS has 4096 buckets, with a hundred connections in each where a measurement opens half a million.
+modprobe ip_vs conn_tab_bits=20
+modprobe pktgen
 
 # A busy process that comes before others would keep the kernel from what it put off, and packets would be lost.
 grep -ls '^ksoftirqd' /proc/[0-9]*/comm | cut -d/ -f3 | while read -r thread; do

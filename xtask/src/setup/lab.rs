@@ -8,14 +8,13 @@ use super::apt::Apt;
 use crate::command;
 
 /// Each program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("bpftool", "bpftool"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("ipvsadm", "ipvsadm"),
     ("keepalived", "keepalived"),
-    ("nft", "nftables"),
     ("nginx", "nginx"),
     ("nsd", "nsd"),
     ("openssl", "openssl"),

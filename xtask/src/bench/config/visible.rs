@@ -16,10 +16,10 @@ use lb_tests::{Plan, with_lab};
 use memmap2::{Mmap, MmapOptions};
 use serde_json::json;
 
-use super::{FIRST_HOST, HOSTS, add_hosts};
+use super::{FIRST_HOST, HOSTS, add_hosts, milliseconds};
 use crate::bench::document::{Better, Measurement};
 use crate::bench::spread::Spread;
-use crate::bench::threads::turns;
+use crate::bench::threads::{turns, worked};
 
 /// Real servers of one virtual server.
 const POOL: usize = 16;
@@ -49,10 +49,10 @@ pub(super) fn measure(rounds: u32) -> Result<Measurement> {
         let adm = |arguments: &[&str]| output(&mut lab.director.adm(arguments)).map(drop);
         let mut kinds = KINDS.map(|_| Vec::new());
         let mut take = |kind: usize, change: &dyn Fn() -> Result<()>| {
-            let before = worked(&lab.director)?;
+            let before = worked(&turns(&lab.director)?);
             let time = watched.after(change)?;
-            kinds[kind]
-                .push((milliseconds(time), milliseconds(worked(&lab.director)?.saturating_sub(before))));
+            let spent = worked(&turns(&lab.director)?).saturating_sub(before);
+            kinds[kind].push((milliseconds(time), milliseconds(spent)));
             anyhow::Ok(())
         };
         for round in 0..rounds {
@@ -71,7 +71,8 @@ pub(super) fn measure(rounds: u32) -> Result<Measurement> {
     let title = format!("until the program sees a change, {MAX_SERVERS} real servers");
     println!("\n{title}, ms from the start of the command, {rounds} of each\n");
     println!("{:<30}  [{:>7} {:>7} {:>7}]  daemon's processor time", "", "least", "median", "most");
-    let mut measurement = Measurement::new("config", title, "ms", Better::Less);
+    let mut measurement =
+        Measurement::new("config", title, "ms", Better::Less).with(json!({ "rounds": rounds }));
     for (name, figures) in KINDS.into_iter().zip(rows) {
         let spread = Spread::of(figures.iter().map(|(time, _)| *time));
         let daemon = Spread::of(figures.iter().map(|(_, worked)| *worked)).median;
@@ -83,15 +84,6 @@ pub(super) fn measure(rounds: u32) -> Result<Measurement> {
         measurement = measurement.row(name, spread, None, json!({ "daemon_ms": daemon }));
     }
     Ok(measurement)
-}
-
-/// Processor time of the daemon's threads so far.
-fn worked(director: &Director) -> Result<Duration> {
-    Ok(turns(director)?.into_values().map(|turns| turns.worked).sum())
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 fn reload(director: &Director, text: &str) -> Result<()> {
