@@ -34,6 +34,7 @@ mod turns;
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::{Args, Subcommand};
@@ -57,9 +58,18 @@ pub(crate) struct Arguments {
     prepared: bool,
 }
 
-/// What is measured.
+/// What is done.
 #[derive(Subcommand)]
 enum What {
+    #[command(flatten)]
+    Measure(Measure),
+    /// What became of each figure from one file of `--json` to another
+    Compare(compare::Arguments),
+}
+
+/// What is measured.
+#[derive(Subcommand)]
+enum Measure {
     /// Packets per second of flows that exist (needs root)
     ///
     /// The schedulers are services of one daemon, with a flow table in proportion: four slots of 32 bytes for each flow
@@ -97,33 +107,38 @@ enum What {
     Metrics(metrics::Arguments),
     /// Everything in turn (needs root)
     All(all::Arguments),
-    /// What became of each figure from one file of `--json` to another
-    Compare(compare::Arguments),
 }
 
 /// Sets up, builds, measures and prints the tables. What was measured is written even when something fails later.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
-    if let What::Compare(compared) = &arguments.what {
-        ensure!(arguments.json.is_none(), "--json: comparing measures nothing");
-        return compare::main(compared);
-    }
+    let what = match &arguments.what {
+        What::Measure(what) => what,
+        What::Compare(compared) => {
+            ensure!(arguments.json.is_none(), "--json: comparing measures nothing");
+            return compare::main(compared);
+        }
+    };
     command::require_root("cargo xtask bench")?;
     ensure_one_binary()?;
-    let file = arguments.json.as_deref().map(File::open).transpose()?;
+    let file = arguments.json.as_deref().map(|path| File::open(path, !arguments.prepared)).transpose()?;
     if !arguments.prepared {
         build::all(&setup::ensure(Level::Lab)?)?;
-        if arguments.what.is_beside_nft() {
+        if what.is_beside_nft() {
             setup::provide_nft()?;
         }
     }
     wait::interrupt_on_signals()?;
     let mut document = Document::default();
-    let outcome = arguments.what.measure(&mut document);
+    let outcome = what.measure(&mut document);
     let written = file.map_or(Ok(()), |file| file.write(&document));
     match (outcome, written) {
         (Err(error), Err(other)) => Err(anyhow!("{error:#}; and {other:#}")),
         (outcome, written) => outcome.and(written),
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 /// The lab and the rig must start the same binary, the one that was built.
@@ -150,7 +165,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-impl What {
+impl Measure {
     fn measure(&self, document: &mut Document) -> Result<()> {
         match self {
             Self::Flows(arguments) => flows::main(arguments, document),
@@ -166,7 +181,6 @@ impl What {
             Self::Metrics(arguments) => metrics::main(arguments, document),
             Self::IpvsVm(arguments) => ipvs_vm::main(arguments, document),
             Self::All(arguments) => all::main(arguments, document),
-            Self::Compare(_) => Ok(()),
         }
     }
 

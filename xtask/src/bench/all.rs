@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser};
 
-use super::What;
+use super::Measure;
 use super::document::Document;
 
 /// What is measured, as one would type it.
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
 #[command(no_binary_name = true)]
 struct Line {
     #[command(subcommand)]
-    what: What,
+    what: Measure,
 }
 
 impl Line {
@@ -87,7 +87,7 @@ mod tests {
         for (line, quick) in LINES.into_iter().zip(QUICK_LINES) {
             let Line { what } = Line::read(line).expect("a command line");
             Line::read(quick).expect("a command line");
-            assert!(!matches!(what, What::All(_) | What::Compare(_)), "{line}");
+            assert!(!matches!(what, Measure::All(_)), "{line}");
             assert_eq!(line.split(' ').next(), quick.split(' ').next(), "both measure the same");
         }
     }

@@ -1,12 +1,11 @@
-//! `cargo xtask bench config`: how long a change takes until the XDP program sees it, and processor time of a reload by the
-//! number of real servers: the same file again, the same configuration in a file that is another, another weight, a
+//! `cargo xtask bench config`: how long a change takes until the XDP program sees it, and processor time of a reload by
+//! the number of real servers: the same file again, the same configuration in a file that is another, another weight, a
 //! virtual server that comes and goes, and another rule for firewall marks, for which another program takes the place of
 //! the running one.
 
 mod visible;
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -15,6 +14,7 @@ use lb_tests::{Lab, Plan, with_lab};
 use serde_json::json;
 
 use super::document::{Better, Document, Measurement};
+use super::milliseconds;
 use super::spread::Spread;
 use super::threads::{turns, worked};
 
@@ -109,10 +109,6 @@ fn cost(director: &Director, rounds: u32, text: &dyn Fn(u32) -> String) -> Resul
     Ok(Cost { mean, is_replaced: replaced > 0 })
 }
 
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
 /// A rule for a firewall mark that no virtual server is for.
 fn mark(mark: u32) -> String {
     format!("fwmark_rules {{\n    mark {mark} {{\n        destination 10.8.0.1\n    }}\n}}\n")
@@ -132,7 +128,8 @@ fn file(services: usize, comment: u32, weight: u32) -> String {
             let weight = if service == 0 && server == 0 { weight } else { 1 };
             let _infallible = writeln!(
                 text,
-                "    real_server 10.77.0.{host} 80 {{\n        weight {weight}\n        TCP_CHECK {{\n            connect_timeout 3\n            warmup 600\n        }}\n    }}"
+                "    real_server 10.77.0.{host} 80 {{\n        weight {weight}\n        TCP_CHECK {{\n            \
+                 connect_timeout 3\n            warmup 600\n        }}\n    }}"
             );
         }
         text.push_str("}\n");

@@ -113,6 +113,9 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     let setting =
         Setting { transport, memory: Memory::Short, ..Setting::usual(schedulers, pool, flow_slots) };
     let rig = Rig::alike(&programs, setting)?;
+    for peer in &arguments.peers.peer {
+        peer.check_room(arguments.frames, "--frames")?;
+    }
     let subjects = Subject::of(&programs, schedulers);
     let received = vec![vec![0; pool.len()]; subjects.len()];
     let mut run = Run { rig, pool, subjects, received };

@@ -87,26 +87,28 @@ impl Document {
 /// Where a document will be written to: open before anything is measured, so that nothing is measured in vain.
 pub(super) struct File {
     path: PathBuf,
-    file: fs::File,
+    open: fs::File,
+    /// Whether what is measured was built from what is checked out.
+    is_built: bool,
 }
 
 impl File {
     /// Makes the file where there is none, and leaves one that is there as it is.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file })
+    pub(super) fn open(path: &Path, is_built: bool) -> Result<Self> {
+        let open = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let open = open.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), open, is_built })
     }
 
     /// Writes all figures, with what the machine is, in the place of what was there.
     pub(super) fn write(mut self, document: &Document) -> Result<()> {
         let document = json!({
             "schema": SCHEMA,
-            "machine": machine()?,
+            "machine": machine(self.is_built)?,
             "measurements": document.measurements.iter().map(Measurement::to_json).collect::<Vec<_>>(),
         });
         let text = serde_json::to_string_pretty(&document)? + "\n";
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all(text.as_bytes()));
+        let written = self.open.set_len(0).and_then(|()| self.open.write_all(text.as_bytes()));
         written.with_context(|| format!("writing {}", self.path.display()))
     }
 }
@@ -206,10 +208,10 @@ mod tests {
     #[test]
     fn a_file_is_opened_before_and_written_anew() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert!(File::open(&directory.path().join("none/figures.json")).is_err());
+        assert!(File::open(&directory.path().join("none/figures.json"), true).is_err());
         let path = directory.path().join("figures.json");
         fs::write(&path, "x".repeat(100_000)).expect("a file");
-        let file = File::open(&path).expect("the file");
+        let file = File::open(&path, true).expect("the file");
         assert_eq!(
             fs::metadata(&path).expect("the file").len(),
             100_000,

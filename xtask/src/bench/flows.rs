@@ -98,10 +98,13 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     let pool = Pool::of(usize::from(arguments.servers));
     let transport = arguments.protocol.transport();
     for peer in &arguments.peers.peer {
-        peer.check(most, transport(None))?;
+        peer.check_segments(transport(None))?;
     }
     let setting = Setting { transport, ..Setting::usual(schedulers, pool, flow_slots) };
     let mut rig = Rig::alike(&programs, setting)?;
+    for peer in &arguments.peers.peer {
+        peer.check_room(most, "--flows")?;
+    }
     let subjects = Subject::of(&programs, schedulers);
     println!(
         "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back; new: opened a flow",

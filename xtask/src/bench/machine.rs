@@ -11,8 +11,8 @@ use crate::{command, workspace};
 
 const VULNERABILITIES: &str = "/sys/devices/system/cpu/vulnerabilities";
 
-/// The machine now, and the commit that is checked out.
-pub(super) fn machine() -> Result<Value> {
+/// The machine now, and the commit that is checked out, if that is what was built.
+pub(super) fn machine(is_built: bool) -> Result<Value> {
     let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let cpu = read("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let of_cpu = |name: &str| {
@@ -22,7 +22,7 @@ pub(super) fn machine() -> Result<Value> {
     let is_virtual = of_cpu("flags").map(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor"));
     Ok(json!({
         "date": command::quiet_output(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"])).map(trimmed),
-        "commit": commit(),
+        "commit": is_built.then(commit).flatten(),
         "kernel": read("/proc/sys/kernel/osrelease"),
         "cpu": of_cpu("model name"),
         "cpus": std::thread::available_parallelism()?.get(),

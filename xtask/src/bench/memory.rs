@@ -1,5 +1,6 @@
-//! `cargo xtask bench memory`: bytes for each IPv4 flow in a table that is filled as documented: of the table, and of all
-//! maps, as the kernel accounts for them. What is resident of the daemon hardly depends on flows, and is told by itself.
+//! `cargo xtask bench memory`: bytes for each IPv4 flow in a table that is filled as documented: of the table, and of
+//! all maps, as the kernel accounts for them. What is resident of the daemon hardly depends on flows, and is told by
+//! itself.
 
 use std::fs;
 use std::path::Path;

@@ -80,20 +80,26 @@ impl Peer {
         matches!(self, Self::Nft)
     }
 
-    /// Fails where so many flows at once, or segments of connections that it did not see opened, are too much for it.
-    pub(super) fn check(self, flows: u32, protocol: Protocol) -> Result<()> {
+    /// Fails where it takes no segments of connections that it did not see opened.
+    pub(super) fn check_segments(self, protocol: Protocol) -> Result<()> {
+        ensure!(
+            self != Self::Nft || protocol == Protocol::Udp,
+            "--peer nft: connection tracking refuses segments of connections that nobody answered; leave out --protocol tcp"
+        );
+        Ok(())
+    }
+
+    /// Fails where so many flows at once are too much for it, once it has started, since that loads connection tracking;
+    /// `option` is what says how many there are.
+    pub(super) fn check_room(self, flows: u32, option: &str) -> Result<()> {
         if self != Self::Nft {
             return Ok(());
         }
-        ensure!(
-            protocol == Protocol::Udp,
-            "--peer nft: connection tracking refuses segments of connections that nobody answered; leave out --protocol tcp"
-        );
         let text = fs::read_to_string(MOST).with_context(|| format!("--peer nft: {MOST}"))?;
         let most: u32 = text.trim().parse().with_context(|| format!("{MOST}: {text}"))?;
         ensure!(
             flows <= most,
-            "--peer nft: {flows} flows, and connection tracking remembers {most}: give fewer by --flows, or raise \
+            "--peer nft: {flows} flows, and connection tracking remembers {most}: give fewer by {option}, or raise \
              net.netfilter.nf_conntrack_max (and /sys/module/nf_conntrack/parameters/hashsize to a quarter of it)"
         );
         Ok(())
@@ -194,7 +200,8 @@ mod tests {
 
     #[test]
     fn segments_that_nobody_answered_are_not_for_connection_tracking() {
-        assert!(Peer::Nft.check(1, Protocol::Tcp).is_err());
-        assert!(Peer::Forward.check(u32::MAX, Protocol::Tcp).is_ok());
+        assert!(Peer::Nft.check_segments(Protocol::Tcp).is_err());
+        assert!(Peer::Nft.check_segments(Protocol::Udp).is_ok());
+        assert!(Peer::Ipvs.check_segments(Protocol::Tcp).is_ok());
     }
 }

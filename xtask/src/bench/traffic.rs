@@ -75,8 +75,8 @@ pub(super) struct Figure {
     pub(super) returned: u64,
     /// Frames that the program under test took for a flow's first, where it can be asked.
     pub(super) opened: Option<u64>,
-    /// The part of the time in which other programs had the generator's CPU.
-    pub(super) taken: f64,
+    /// The part of the time in which other programs had the generator's CPU, where it can be told.
+    pub(super) taken: Option<f64>,
     /// Frames that came back right, by the number of their real server.
     pub(super) received: Vec<u64>,
 }
@@ -93,8 +93,8 @@ impl Figure {
 struct Sample {
     at: Instant,
     returned: u64,
-    /// For how long the generator's CPU was taken in all.
-    taken: Duration,
+    /// For how long the generator's CPU was taken in all, where it can be told.
+    taken: Option<Duration>,
 }
 
 /// The loaded object.
@@ -288,14 +288,16 @@ fn send(generator: &Xdp, frames: u32) -> Result<()> {
 
 /// Million frames in a second between the first and the last twentieth of `total`, without the time that was taken from the
 /// generator, and what part that was.
-fn rate(samples: &[Sample], total: u64) -> Option<(f64, f64)> {
+fn rate(samples: &[Sample], total: u64) -> Option<(f64, Option<f64>)> {
     let within = |sample: &&Sample| (total / 20..=total - total / 20).contains(&sample.returned);
     let first = samples.iter().find(within)?;
     let last = samples.iter().rev().find(within)?;
     let elapsed = last.at.duration_since(first.at);
-    let own = elapsed.saturating_sub(last.taken.saturating_sub(first.taken)).as_secs_f64();
+    let taken = last.taken.zip(first.taken).map(|(last, first)| last.saturating_sub(first));
+    let own = elapsed.saturating_sub(taken.unwrap_or_default()).as_secs_f64();
     let returned = last.returned - first.returned;
-    (own > 0.0 && returned > 0).then(|| (returned as f64 / own / 1e6, 1.0 - own / elapsed.as_secs_f64()))
+    let part = taken.map(|_| 1.0 - own / elapsed.as_secs_f64());
+    (own > 0.0 && returned > 0).then(|| (returned as f64 / own / 1e6, part))
 }
 
 #[cfg(test)]
@@ -308,7 +310,7 @@ mod tests {
         let sample = |at, returned, taken| Sample {
             at: start + Duration::from_millis(at),
             returned,
-            taken: Duration::from_millis(taken),
+            taken: Some(Duration::from_millis(taken)),
         };
         let samples = [
             sample(0, 0, 1),
@@ -320,14 +322,16 @@ mod tests {
         ];
         let (rate, taken) = rate(&samples, 1000).expect("three samples lie within");
         assert!((rate - 0.05).abs() < 1e-9, "{rate}");
-        assert!((taken - 0.2).abs() < 1e-9, "{taken}");
+        assert!(taken.is_some_and(|taken| (taken - 0.2).abs() < 1e-9), "{taken:?}");
     }
 
     #[test]
     fn one_count_is_no_rate() {
-        let sample = Sample { at: Instant::now(), returned: 500, taken: Duration::ZERO };
+        let sample = Sample { at: Instant::now(), returned: 500, taken: None };
         let later = Sample { at: sample.at + SAMPLING, ..sample };
         assert!(rate(&[sample], 1000).is_none());
         assert!(rate(&[sample, later], 1000).is_none());
+        let more = Sample { returned: 600, ..later };
+        assert!(matches!(rate(&[sample, more], 1000), Some((_, None))), "nobody can tell what was taken");
     }
 }

@@ -29,11 +29,11 @@ impl Turns {
     /// For how long the generator could have run in all and something else did, which was not the work of its frames.
     ///
     /// Nothing, where that work cannot be told apart.
-    pub(super) fn taken(&self) -> Result<Duration> {
-        let Some(softirqs) = &self.softirqs else { return Ok(Duration::ZERO) };
+    pub(super) fn taken(&self) -> Result<Option<Duration>> {
+        let Some(softirqs) = &self.softirqs else { return Ok(None) };
         let [_, waited] = schedstat(&self.generator)?;
         let [worked, _] = schedstat(softirqs)?;
-        Ok(waited.saturating_sub(worked.saturating_sub(self.before)))
+        Ok(Some(waited.saturating_sub(worked.saturating_sub(self.before))))
     }
 }
 

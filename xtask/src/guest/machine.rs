@@ -1,12 +1,15 @@
 //! The emulated machine: qemu's command line and the kernel's, and waiting for the end.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use lb_tests::process::Running;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 
 use crate::command;
 use crate::setup::guest::Parts;
@@ -36,10 +39,12 @@ impl Machine {
         let (status, console) = (work.join("status"), work.join("console"));
         let mut qemu = self.qemu(parts, initramfs);
         qemu.args(port("terminal", "stdio,signal=off"));
-        qemu.args(port("status", &format!("file,path={}", status.display())));
+        qemu.args(port("status", &format!("file,path={}", escaped(&status))));
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.args(files("host", Path::new("/"), ",readonly=on,multidevs=remap"));
         qemu.args(files("out", out, ""));
+        // SAFETY: a system call, and nothing else, between fork and exec.
+        unsafe { qemu.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
         // An input that never ends: at its end qemu would close the port, and the guest could not write.
         qemu.stdin(Stdio::piped());
         let ended = Running::start("the guest", &mut qemu)?.ended("by itself (--timeout)", timeout);
@@ -91,9 +96,13 @@ fn port(name: &str, leads_to: &str) -> [String; 4] {
 
 /// A directory of the host, by a name that the guest mounts.
 fn files(name: &str, directory: &Path, options: &str) -> [String; 4] {
-    let directory = directory.display().to_string().replace(',', ",,");
-    let share = format!("local,id={name},path={directory},security_model=none{options}");
+    let share = format!("local,id={name},path={},security_model=none{options}", escaped(directory));
     ["-fsdev".into(), share, "-device".into(), format!("virtio-9p-pci,fsdev={name},mount_tag={name}")]
+}
+
+/// A path among options, which a comma would end.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 fn last_lines(console: &Path) -> String {

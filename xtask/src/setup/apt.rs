@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use lb_tests::wait;
 
 use super::announce;
 use crate::command;
@@ -40,7 +41,7 @@ impl Apt {
 
     /// What `apt-cache depends` says of a package.
     pub(super) fn depends(&mut self, package: &str) -> Result<String> {
-        self.listed(command::clean("apt-cache").args(["depends", package]))
+        self.listed(command::clean("apt-cache").env("LC_ALL", "C").args(["depends", package]))
     }
 
     /// Puts the files of a package into `directory`, which is not there yet, and does not install it.
@@ -61,6 +62,8 @@ impl Apt {
         if let Some(text) = command::quiet_output(command) {
             return Ok(text);
         }
+        // An interrupt has ended the command, and is none of its failures.
+        wait::check_interrupt()?;
         if command::is_root() {
             self.refresh();
         }

@@ -16,8 +16,9 @@ use lb_tests::{Plan, with_lab};
 use memmap2::{Mmap, MmapOptions};
 use serde_json::json;
 
-use super::{FIRST_HOST, HOSTS, add_hosts, milliseconds};
+use super::{FIRST_HOST, HOSTS, add_hosts};
 use crate::bench::document::{Better, Measurement};
+use crate::bench::milliseconds;
 use crate::bench::spread::Spread;
 use crate::bench::threads::{turns, worked};
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::plan::{Event, Setting, Subject};
 use super::rig::{Figure, Steps};
 use crate::bench::document::{Better, Measurement};
+use crate::bench::milliseconds;
 use crate::bench::spread::Spread;
 
 /// A probe that is late by more is worth a note.
@@ -100,7 +101,8 @@ impl Report {
     fn write_steps(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "\nsteps of the heir, medians of ms since the master's last advert (or its first of priority 0)\n{:<62} advert  announced  first answer",
+            "\nsteps of the heir, medians of ms since the master's last advert (or its first of priority 0)\n\
+             {:<62} advert  announced  first answer",
             ""
         )?;
         for ((setting, event), figures) in &self.cases {
@@ -175,10 +177,6 @@ fn to_json(figure: &Figure) -> Value {
         "announced_ms": milliseconds(figure.steps.announced),
         "answered_ms": milliseconds(figure.steps.answered),
     })
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]
