@@ -38,8 +38,9 @@ pub(super) enum Sharing {
 
 /// How long a peer remembers a silent flow, as far as it can be told.
 ///
-/// IPVS cannot be told how long it remembers a SYN that nobody answered, which is 60 s: in a short memory all connections
-/// of a measurement stay in its table, whose number of buckets is a parameter of the module.
+/// IPVS cannot be told how long it remembers a SYN that nobody answered, which is 60 s: however short the memory, all
+/// connections of a measurement stay in its table. That has as many buckets as the module was told by `conn_tab_bits`:
+/// 2^20 in the guest, 4096 where nobody said.
 #[derive(Clone, Copy)]
 pub(super) enum Memory {
     /// Longer than a measurement takes.
