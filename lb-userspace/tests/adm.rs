@@ -178,8 +178,11 @@ fn ask_at(words: &[&str], input: &str, answers: &[(&'static str, String)]) -> (O
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
             stream.read_exact(&mut body).expect("the body ends");
-            if !body.is_empty() {
+            if path == "/changes" {
                 asked = serde_json::from_slice(&body).expect("changes");
+            } else if !body.is_empty() {
+                let scope: Vec<ServiceId> = serde_json::from_slice(&body).expect("services");
+                assert_eq!(scope, [web()], "what else there is does not matter");
             }
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
             stream.write_all((head + &answer).as_bytes()).expect("it can be answered");

@@ -145,7 +145,8 @@ fn instance(name: &str, state: &'static str, priority: u8) -> Notification {
 /// Each writes its name and arguments as one line to `ran`.
 fn scripts(place: &Place) -> Notify {
     let script = |name: &str| -> Option<Command> {
-        let mut command = place.script(name, &format!("(printf '<%s>' {name} \"$@\"; echo) >>ran"));
+        // In one piece: the scripts of others write into the same file at the same time.
+        let mut command = place.script(name, &format!("echo \"$(printf '<%s>' {name} \"$@\")\" >>ran"));
         command.words.push("own".to_owned());
         Some(command)
     };
