@@ -18,11 +18,14 @@ pub enum Scope {
 impl Scope {
     /// What these commands need.
     pub fn of(commands: &[Command]) -> Self {
-        commands
-            .iter()
-            .map(Command::services)
-            .collect::<Option<Vec<_>>>()
-            .map_or(Self::Whole, |each| Self::Only(each.into_iter().flatten().collect()))
+        let mut services = HashSet::new();
+        for command in commands {
+            match command.scope() {
+                Self::Whole => return Self::Whole,
+                Self::Only(more) => services.extend(more),
+            }
+        }
+        Self::Only(services)
     }
 }
 
@@ -71,23 +74,25 @@ pub enum Command {
 }
 
 impl Command {
-    /// The services that matter to what it does, one or none; nothing where all do.
-    const fn services(&self) -> Option<Option<ServiceId>> {
+    /// What it needs.
+    fn scope(&self) -> Scope {
         match self {
-            Self::AddService(service) | Self::EditService(service) => Some(Some(service.id)),
+            Self::AddService(service) | Self::EditService(service) => Scope::Only([service.id].into()),
             Self::DeleteService(id)
             | Self::AddServer(id, _)
             | Self::EditServer(id, _)
             | Self::DeleteServer(id, _)
             | Self::Drain(id, _)
             | Self::Undrain(id, _)
-            | Self::Zero(Some(id)) => Some(Some(*id)),
+            | Self::Zero(Some(id)) => Scope::Only([*id].into()),
             Self::SetTimeouts(_)
             | Self::StartDaemon(_)
             | Self::StopDaemon(_)
             | Self::Help
-            | Self::Version => Some(None),
-            Self::Flush | Self::List(_) | Self::Zero(None) | Self::Restore | Self::Save { .. } => None,
+            | Self::Version => Scope::Only(HashSet::new()),
+            Self::Flush | Self::List(_) | Self::Zero(None) | Self::Restore | Self::Save { .. } => {
+                Scope::Whole
+            }
         }
     }
 }
