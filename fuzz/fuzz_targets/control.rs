@@ -18,6 +18,8 @@ use xlvs::io::socket::{Ask, questions, serve};
 /// More than the input may ask for in the answers that there are here.
 const LONGEST: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Who says nothing for so long waits for more to read: no answer here takes time.
+const SILENCE: Duration = Duration::from_millis(2);
 
 /// Connections in memory.
 struct Incoming(Receiver<DuplexStream>);
@@ -38,13 +40,19 @@ impl Listener for Incoming {
     }
 }
 
+/// What comes back until nothing does, or the connection ends. A server that reads the end of a connection gives no answer,
+/// so it comes last.
 async fn answered(connections: &Sender<DuplexStream>, bytes: &[u8]) -> Vec<u8> {
     let (mut client, server) = duplex(LONGEST);
     connections.send(server).await.expect("somebody listens");
     // Who breaks off has been answered.
     let _closed = client.write_all(bytes).await;
-    let _closed = client.shutdown().await;
     let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(Ok(length @ 1..)) = timeout(SILENCE, client.read(&mut piece)).await {
+        answer.extend_from_slice(&piece[..length]);
+    }
+    let _closed = client.shutdown().await;
     client.read_to_end(&mut answer).await.expect("it ends");
     answer
 }
