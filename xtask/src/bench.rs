@@ -33,6 +33,7 @@ mod traffic;
 mod turns;
 
 use std::env;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,6 +138,11 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// The address of a virtual server by its number.
+fn virtual_address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 9, (number / 250) as u8, (number % 250 + 1) as u8)
+}
+
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
@@ -187,8 +193,8 @@ impl Measure {
     /// Whether nftables are measured too.
     fn is_beside_nft(&self) -> bool {
         match self {
-            Self::Flows(arguments) => arguments.is_beside(Peer::Nft),
-            Self::Cps(arguments) => arguments.is_beside(Peer::Nft),
+            Self::Flows(arguments) => arguments.peers.has(Peer::Nft),
+            Self::Cps(arguments) => arguments.peers.has(Peer::Nft),
             Self::IpvsVm(_) | Self::All(_) => true,
             _ => false,
         }

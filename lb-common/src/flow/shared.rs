@@ -144,6 +144,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         // SAFETY: the bucket is valid and keys are aligned.
         let same = unsafe { same_at(key, &raw const (*self.bucket).slots[slot].key) };
         same && {
+            // The same word is the same turn, which is one comparison.
             let now = self.control(slot);
             now == control || now.turn() == control.turn()
         }

@@ -284,8 +284,8 @@ impl Search {
         }
     }
 
-    /// After [`Search::end`] under lblc and lblcr: the number to be kept with the server that was picked, which joins the set of the
-    /// destination.
+    /// After [`Search::end`] under lblc and lblcr: the number to be kept with the server that was picked, which joins the
+    /// set of the destination.
     #[inline(always)]
     pub const fn joins(&self) -> Option<u32> {
         if self.local.joins { Some(self.memory.affinity.added) } else { None }

@@ -53,7 +53,8 @@ pub enum Ask {
     Reload(oneshot::Sender<Reload>),
     /// What happens from now on.
     Events(oneshot::Sender<Follower>),
-    /// What ipvsadm lists, as far as it is asked for; what was counted of clients that stay with their servers comes with the question.
+    /// What ipvsadm lists, as far as it is asked for; what was counted of clients that stay with their servers comes with
+    /// the question.
     Table(Templates, Scope, oneshot::Sender<Table>),
     /// What would become of a packet; the answer says why that cannot be told.
     Explain(Question, oneshot::Sender<Result<Explanation, String>>),

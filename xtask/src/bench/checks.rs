@@ -21,6 +21,7 @@ use super::document::{Better, Document, Measurement};
 use super::machine::kilobytes;
 use super::spread::Spread;
 use super::threads::{self, Turns, turns, worked};
+use super::virtual_address;
 
 /// Real servers of one virtual server.
 const POOL: usize = 50;
@@ -248,12 +249,10 @@ fn resident(director: &Director) -> Result<u64> {
 fn file(servers: usize) -> String {
     let mut text = String::new();
     for first in (0..servers).step_by(POOL) {
-        let service = first / POOL;
         let _infallible = writeln!(
             text,
-            "virtual_server 10.9.{}.{} 80 {{\n    delay_loop 2\n    lb_algo rr\n    lb_kind DR\n    protocol TCP",
-            service / 250,
-            service % 250 + 1
+            "virtual_server {} 80 {{\n    delay_loop 2\n    lb_algo rr\n    lb_kind DR\n    protocol TCP",
+            virtual_address(first / POOL)
         );
         for server in first..servers.min(first + POOL) {
             let _infallible = writeln!(

@@ -14,9 +14,9 @@ use lb_tests::{Lab, Plan, with_lab};
 use serde_json::json;
 
 use super::document::{Better, Document, Measurement};
-use super::milliseconds;
 use super::spread::Spread;
 use super::threads::{turns, worked};
+use super::{milliseconds, virtual_address};
 
 /// Real servers of one virtual server.
 const POOL: usize = 5;
@@ -118,10 +118,10 @@ fn mark(mark: u32) -> String {
 fn file(services: usize, comment: u32, weight: u32) -> String {
     let mut text = format!("! {comment}\n");
     for service in 0..services {
-        let (third, fourth) = (service / 250, service % 250 + 1);
+        let address = virtual_address(service);
         let _infallible = writeln!(
             text,
-            "virtual_server 10.9.{third}.{fourth} 80 {{\n    delay_loop 600\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
+            "virtual_server {address} 80 {{\n    delay_loop 600\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
         );
         for server in 0..POOL {
             let host = FIRST_HOST + (service * POOL + server) % HOSTS;

@@ -16,7 +16,7 @@ use lb_tests::config::Protocol;
 use serde_json::json;
 
 use super::document::Document;
-use super::peer::{Memory, Peer};
+use super::peer::Memory;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
 use super::subject::{Beside, Peers, Program, Schedulers, Subject};
@@ -51,17 +51,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     beside: Beside,
     #[command(flatten)]
-    peers: Peers,
+    pub(super) peers: Peers,
     /// Whether new connections find room in the flow table
     #[arg(long, value_enum, default_value_t)]
     table: Room,
-}
-
-impl Arguments {
-    /// Whether a peer is measured too.
-    pub(super) fn is_beside(&self, peer: Peer) -> bool {
-        self.peers.peer.contains(&peer)
-    }
 }
 
 /// The flow table during the measurements.

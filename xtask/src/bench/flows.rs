@@ -8,7 +8,6 @@ use lb_tests::config::Protocol;
 use serde_json::json;
 
 use super::document::Document;
-use super::peer::Peer;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
 use super::subject::{Beside, Peers, Program, Schedulers, Subject};
@@ -47,17 +46,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     beside: Beside,
     #[command(flatten)]
-    peers: Peers,
+    pub(super) peers: Peers,
     /// Frames in each measurement, at least one of each flow
     #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
     frames: u32,
-}
-
-impl Arguments {
-    /// Whether a peer is measured too.
-    pub(super) fn is_beside(&self, peer: Peer) -> bool {
-        self.peers.peer.contains(&peer)
-    }
 }
 
 /// What the flows are of.

@@ -4,7 +4,6 @@
 //! told by threads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,12 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use lb_common::layout::MAX_SERVICES;
+use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::{Lab, Plan, with_lab};
 use serde_json::json;
 
 use super::document::{Better, Document, Measurement};
 use super::spread::Spread;
 use super::threads::{self, Turns, turns, worked};
+use super::virtual_address;
 
 /// Real servers of one virtual server.
 const POOL: usize = 2;
@@ -103,18 +104,12 @@ fn during(lab: &Lab, span: Duration, each: impl Fn(&Lab) -> Result<()>) -> Resul
 
 /// A configuration with so many virtual servers, all of whose real servers are beside one that is there.
 fn file(services: usize, host: Ipv4Addr) -> String {
-    let mut text = String::new();
-    for service in 0..services {
-        let (third, fourth) = (service / 250, service % 250 + 1);
-        let _infallible = writeln!(
-            text,
-            "virtual_server 10.9.{third}.{fourth} 80 {{\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
-        );
-        for server in 0..POOL as u32 {
-            let address = Ipv4Addr::from_bits(host.to_bits() + server);
-            let _infallible = writeln!(text, "    real_server {address} 80 {{\n        weight 1\n    }}");
-        }
-        text.push_str("}\n");
-    }
-    text
+    let service = |number: usize| {
+        let service = VirtualServer::new(virtual_address(number), 80, Protocol::Tcp, "wrr");
+        let servers = (0..POOL as u32).fold(service, |service, server| {
+            service.unchecked(Ipv4Addr::from_bits(host.to_bits() + server), 1)
+        });
+        servers.to_string()
+    };
+    (0..services).map(service).collect()
 }

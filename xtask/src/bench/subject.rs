@@ -27,6 +27,13 @@ pub(super) struct Peers {
     pub(super) peer: Vec<Peer>,
 }
 
+impl Peers {
+    /// Whether this one is measured too.
+    pub(super) fn has(&self, peer: Peer) -> bool {
+        self.peer.contains(&peer)
+    }
+}
+
 /// What answers the frames in one of the namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Program {

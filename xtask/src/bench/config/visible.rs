@@ -1,7 +1,6 @@
 //! How long a change takes until the XDP program can see it, with as many real servers as there may be: from the start
 //! of the command to the change of the word that names a service's list, in the map that the program looks services up in.
 
-use std::fmt::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::thread::{scope, sleep};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{MapData, MapInfo};
 use lb_common::layout::MAX_SERVERS;
+use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::director::Director;
 use lb_tests::process::output;
 use lb_tests::{Plan, with_lab};
@@ -18,9 +18,9 @@ use serde_json::json;
 
 use super::{FIRST_HOST, HOSTS, add_hosts};
 use crate::bench::document::{Better, Measurement};
-use crate::bench::milliseconds;
 use crate::bench::spread::Spread;
 use crate::bench::threads::{turns, worked};
+use crate::bench::{milliseconds, virtual_address};
 
 /// Real servers of one virtual server.
 const POOL: usize = 16;
@@ -141,20 +141,14 @@ impl Watched {
 
 /// As many real servers as there may be, without checks; the first one has the weight.
 fn file(weight: u32) -> String {
-    let mut text = String::new();
-    for service in 0..MAX_SERVERS / POOL {
-        let (third, fourth) = (service / 250, service % 250 + 1);
-        let _infallible = writeln!(
-            text,
-            "virtual_server 10.9.{third}.{fourth} 80 {{\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP"
-        );
-        for server in 0..POOL {
-            let host = FIRST_HOST + (service + server) % HOSTS;
-            let weight = if service == 0 && server == 0 { weight } else { 1 };
-            let _infallible =
-                writeln!(text, "    real_server 10.77.0.{host} 80 {{\n        weight {weight}\n    }}");
-        }
-        text.push_str("}\n");
-    }
-    text
+    let service = |number: usize| {
+        let service = VirtualServer::new(virtual_address(number), 80, Protocol::Tcp, "wrr");
+        let servers = (0..POOL).fold(service, |service, server| {
+            let host = FIRST_HOST + (number + server) % HOSTS;
+            let weight = if number == 0 && server == 0 { weight } else { 1 };
+            service.unchecked([10, 77, 0, host as u8], weight)
+        });
+        servers.to_string()
+    };
+    (0..MAX_SERVERS / POOL).map(service).collect()
 }
