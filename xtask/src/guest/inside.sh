@@ -14,6 +14,9 @@ ip link set lo up
 # What is not loaded on demand; the schedulers, veth, nf_tables and the like are.
 # Otherwise IPVS has 4096 buckets, with a hundred connections in each where a measurement opens half a million.
 modprobe ip_vs conn_tab_bits=20
+# And connection tracking has room for 65536, by the memory that a guest has.
+modprobe nf_conntrack hashsize=262144
+echo 1048576 >/proc/sys/net/netfilter/nf_conntrack_max
 modprobe pktgen
 
 # A busy process that comes before others would keep the kernel from what it put off, and packets would be lost.
