@@ -37,7 +37,7 @@ pub struct ServiceInfo {
     pub port: u16,
     /// IP protocol number; 0 marks an empty slot.
     pub protocol: u8,
-    /// A [`crate::sched::Method`] as a number.
+    /// How it picks: [`crate::opening::scheduler`].
     pub scheduler: u8,
     /// Row of `cursors`.
     pub id: u16,

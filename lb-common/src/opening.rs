@@ -2,8 +2,8 @@
 
 use crate::{
     flow::State,
-    layout::{Policy, ServerInfo, ServerState},
-    sched::{Method, Scheduler},
+    layout::{MARK_PROTOCOL, Policy, ServerInfo, ServerState},
+    sched::Method,
     sctp::{self, chunk},
     tcp::{self, flag},
 };
@@ -76,6 +76,24 @@ pub const fn is_alone(policy: &Policy, protocol: u8) -> bool {
     policy.has(Policy::ONE_PACKET) && protocol == UDP
 }
 
+/// What a service's byte in `services` says besides its [`Method`]: the flow table has nothing to say to datagrams, for each
+/// goes where its hash leads, and the next one of a client leads to the same server.
+pub const BY_RING: u8 = 0x20;
+
+/// A service's byte in `services`; `protocol` is its own.
+#[inline(always)]
+pub const fn scheduler(method: Method, policy: &Policy, protocol: u8) -> u8 {
+    let is_alone = is_alone(policy, UDP) && (protocol == UDP || protocol == MARK_PROTOCOL);
+    let is_by_ring = is_alone && policy.persistence == 0 && method.scheduler.is_by_hash();
+    method.number() | if is_by_ring { BY_RING } else { 0 }
+}
+
+/// Is a packet of this protocol sent by the ring alone, to a service with this byte?
+#[inline(always)]
+pub const fn is_by_ring(scheduler: u8, protocol: u8) -> bool {
+    scheduler & BY_RING != 0 && protocol == UDP
+}
+
 /// May a connection begin with it? With one that opens it; under a scheduler by hash with any segment that does not end it,
 /// for all directors place it alike, and so where the service asks for it, unless it is of a connection whose server is gone.
 /// Never with one from FTP's data port (`ip_vs_schedule`).
@@ -88,7 +106,10 @@ pub const fn begins(
     is_gone: bool,
 ) -> bool {
     let is_by_hash = protocol == TCP
-        && matches!(method, Some(Method { scheduler: Scheduler::Sh | Scheduler::Dh | Scheduler::Mh, .. }));
+        && match method {
+            Some(method) => method.scheduler.is_by_hash(),
+            None => false,
+        };
     let is_sloppy = policy.has(Policy::SLOPPY) && !is_gone;
     client_port != FTP_DATA
         && (opens(protocol, flags) || ((is_by_hash || is_sloppy) && !resets(protocol, flags)))
@@ -119,6 +140,7 @@ pub const fn reach(info: ServerInfo, generation: Option<u16>) -> Result<bool, Se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sched::Scheduler;
 
     const SCTP: u8 = 132;
 
@@ -169,6 +191,26 @@ mod tests {
         assert!(!middle(Scheduler::Rr, &sloppy, flag::RST, false));
         assert!(middle(Scheduler::Mh, &plain, flag::ACK, true));
         assert!(!begins(None, &plain, (TCP, flag::SYN), FTP_DATA, false));
+    }
+
+    #[test]
+    fn the_ring_alone_decides_for_single_datagrams_by_hash() {
+        let alone = Policy { flags: Policy::ONE_PACKET, ..Policy::default() };
+        let stays = Policy { persistence: 300, ..alone };
+        for (by, policy, protocol, expected) in [
+            (Scheduler::Mh, &alone, UDP, true),
+            (Scheduler::Sh, &alone, MARK_PROTOCOL, true),
+            (Scheduler::Dh, &alone, UDP, true),
+            (Scheduler::Rr, &alone, UDP, false),
+            (Scheduler::Mh, &alone, TCP, false),
+            (Scheduler::Mh, &stays, UDP, false),
+            (Scheduler::Mh, &Policy::default(), UDP, false),
+        ] {
+            let byte = scheduler(by.into(), policy, protocol);
+            assert_eq!(Method::from_number(byte), Some(by.into()));
+            assert_eq!(is_by_ring(byte, UDP), expected, "{by:?} {protocol}");
+            assert!(!is_by_ring(byte, TCP));
+        }
     }
 
     #[test]

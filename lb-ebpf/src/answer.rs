@@ -28,6 +28,7 @@ use crate::{
     access::{self, Frame},
     clock,
     link::{self, Link, MAX_TAGS},
+    lookup::Rows as _,
     maps,
     verdict::{Verdict, drop},
 };
@@ -60,7 +61,7 @@ pub extern "C" fn answer(ctx: *mut xdp_md, what: u32, mtu: u32) -> u32 {
 #[inline(always)]
 fn try_answer(frame: &Frame, what: u32, mtu: u16) -> Result<Verdict, Verdict> {
     let link = link::parse(frame)?;
-    let row = maps::ANSWERS.get_ptr_mut(0).ok_or(drop(Counter::DropAnswerFailed))?;
+    let row = maps::ANSWERS.row(0).ok_or(drop(Counter::DropAnswerFailed))?;
     // SAFETY: the row is this CPU's own, which makes one answer at a time.
     let row = unsafe { &mut *row };
     let reason = if what == Counter::AnswerNoServer as u32 {

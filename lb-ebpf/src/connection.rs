@@ -3,7 +3,7 @@
 use lb_common::{
     counters::Counter,
     flow::{Key as _, TICK_SHIFT, tag},
-    opening::{after, reopens},
+    opening::{after, is_by_ring, reopens},
 };
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     flow::{Target, flows, hash},
     maps,
     opening::Phase,
+    pick::by_ring,
     service::Found,
     verdict::{Outcome, Verdict, drop},
 };
@@ -24,6 +25,12 @@ pub(crate) fn serve<F: Family>(
     coarse_ns: u64,
 ) -> Result<(Target, bool), Verdict> {
     let now = (coarse_ns >> TICK_SHIFT) as u32;
+    if maps::has(maps::BY_RING) && is_by_ring(service.info.scheduler, packet.key.protocol()) {
+        return match by_ring(service, packet) {
+            Some(target) => Ok((target, true)),
+            None => opened::<F>(service, packet, 0, now, Phase::Unknown),
+        };
+    }
     let hash = hash::<F>(&packet.key);
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
     let found = home.find(&packet.key, tag(hash));
@@ -40,7 +47,19 @@ pub(crate) fn serve<F: Family>(
         return Ok((target, false));
     }
     let is_unknown = found.is_none() && home.spilled() == 0;
-    note::<F>(packet, hash, now, if is_unknown { Phase::Unknown } else { Phase::Found });
+    opened::<F>(service, packet, hash, now, if is_unknown { Phase::Unknown } else { Phase::Found })
+}
+
+/// The same where no plain hit decides.
+#[inline(always)]
+fn opened<F: Family>(
+    service: &Found,
+    packet: &Packet<F::Key>,
+    hash: u32,
+    now: u32,
+    phase: Phase,
+) -> Result<(Target, bool), Verdict> {
+    note::<F>(packet, hash, now, phase);
     let (row, is_new) = Outcome::from_word(F::open(service.number)).served()?;
     // It was reachable a moment ago.
     let target = Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?;

@@ -11,6 +11,7 @@ use lb_common::{
 
 use crate::{
     family::{Family, Packet},
+    lookup::Rows as _,
     maps,
 };
 
@@ -71,12 +72,12 @@ impl<F: Family> Maps<F::Key> for Beside<F> {
 
     #[inline(always)]
     fn generation(&self, server: u16) -> Option<u16> {
-        Some(info(maps::SERVERS.get_ptr(u32::from(server))?).generation)
+        Some(info(maps::SERVERS.row(u32::from(server))?).generation)
     }
 
     #[inline(always)]
     fn add_load(&self, server: u16, change: u64) {
-        if let Some(row) = maps::LOADS.get_ptr_mut(u32::from(server)) {
+        if let Some(row) = maps::LOADS.row(u32::from(server)) {
             // SAFETY: the row is one word in the map, aligned, and changed atomically.
             unsafe { atomic_xadd::<u64, u64, { SeqCst }>(row.cast(), change) };
         }
@@ -84,12 +85,12 @@ impl<F: Family> Maps<F::Key> for Beside<F> {
 
     #[inline(always)]
     fn timeouts(&self) -> Option<*const Timeouts> {
-        maps::TIMEOUTS.get_ptr(0)
+        maps::TIMEOUTS.row(0).map(<*mut Timeouts>::cast_const)
     }
 
     #[inline(always)]
     fn persistence(&self, server: u16) -> u32 {
-        let service = maps::SERVERS.get_ptr(u32::from(server)).map(|server| info(server).service);
+        let service = maps::SERVERS.row(u32::from(server)).map(|server| info(server).service);
         service.map_or(0, |service| maps::policy(service).persistence)
     }
 
@@ -201,7 +202,7 @@ impl Target {
     /// Those of [`reach`]; Vacant where there is no such row.
     #[inline(always)]
     pub(crate) fn new(row: u16, generation: Option<u16>) -> Result<Self, ServerState> {
-        let server = maps::SERVERS.get_ptr(u32::from(row)).ok_or(ServerState::Vacant)?;
+        let server = maps::SERVERS.row(u32::from(row)).ok_or(ServerState::Vacant)?;
         let info = info(server);
         let is_local = reach(info, generation)?;
         Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0, service: info.service })

@@ -25,7 +25,9 @@ use crate::{
     clock, connection,
     family::{self, Ends, Family, Head, Packet, Piece, is_balanced},
     flow::{Target, hash},
-    lease, maps,
+    lease,
+    lookup::Rows as _,
+    maps,
     opening::Phase,
     service::{self, presence},
     verdict::{Outcome, Verdict, drop, pass},
@@ -65,7 +67,7 @@ const OPEN: u64 = 1 << 38;
 /// Whom a packet that is not whole goes to: an [`Outcome`].
 #[inline(always)]
 pub(crate) fn follow<F: Family>(frame: &Frame, head: &Head, vmac: u32) -> u64 {
-    let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
+    let Some(row) = maps::PIECE.row(0) else { return missing() };
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     unsafe {
         (*row).head = *head;
@@ -92,7 +94,7 @@ const fn missing() -> u64 {
 /// Which datagram the packet is a piece of, and if it is the first its ports: [`FIRST`], [`LATER`], or an [`Outcome`].
 #[inline(always)]
 pub(crate) fn piece<F: Family>(ctx: *mut xdp_md) -> u64 {
-    let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
+    let Some(row) = maps::PIECE.row(0) else { return missing() };
     // SAFETY: as in `follow`.
     match try_piece::<F>(&Frame::of(ctx), unsafe { &mut *row }) {
         Ok(said) => said,
@@ -141,7 +143,7 @@ fn try_piece<F: Family>(frame: &Frame, row: &mut Row) -> Result<u64, Verdict> {
 /// Which service the first piece in the scratch row is for: [`OPEN`] or an [`Outcome`].
 #[inline(always)]
 pub(crate) fn begin<F: Family>() -> u64 {
-    let (Some(row), Some(work)) = (maps::PIECE.get_ptr_mut(0), F::work()) else { return missing() };
+    let (Some(row), Some(work)) = (maps::PIECE.row(0), F::work()) else { return missing() };
     // SAFETY: as in `follow`.
     let (row, packet) = unsafe { (&mut *row, &(*work).packet) };
     row.lease = 0;
@@ -172,7 +174,7 @@ const fn tick(coarse_ns: u64) -> u32 {
 /// Keeps what becomes of the first piece in the scratch row, an [`Outcome`]; that same.
 #[unsafe(no_mangle)]
 extern "C" fn remember(outcome: u64) -> u64 {
-    if let Some(row) = maps::PIECE.get_ptr_mut(0) {
+    if let Some(row) = maps::PIECE.row(0) {
         // SAFETY: as in `follow`.
         let Row { datagram, is_kept, lease, .. } = unsafe { &*row };
         if *is_kept != 0 {
@@ -200,7 +202,7 @@ fn first(outcome: Outcome, lease: u16) -> First {
 /// Whom the piece in the scratch row, which is not the first, goes to: an [`Outcome`] or [`EARLY`].
 #[unsafe(no_mangle)]
 extern "C" fn later() -> u64 {
-    let Some(row) = maps::PIECE.get_ptr_mut(0) else { return missing() };
+    let Some(row) = maps::PIECE.row(0) else { return missing() };
     // SAFETY: as in `follow`.
     match try_later(unsafe { &*row }) {
         Ok(server) => Outcome::new(server, false),
@@ -247,7 +249,7 @@ extern "C" fn keep(ctx: *mut xdp_md) -> u64 {
 
 #[inline(always)]
 fn try_keep(frame: &Frame) -> Option<()> {
-    let (piece, copy) = (maps::PIECE.get_ptr_mut(0)?, maps::COPY.get_ptr_mut(0)?);
+    let (piece, copy) = (maps::PIECE.row(0)?, maps::COPY.row(0)?);
     // SAFETY: as in `follow`.
     let (piece, copy) = unsafe { (&*piece, &mut *copy) };
     let len = frame.len();

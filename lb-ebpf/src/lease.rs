@@ -5,7 +5,9 @@
 use lb_common::counters::Counter;
 
 use crate::{
-    clock, link, maps,
+    clock, link,
+    lookup::Rows as _,
+    maps,
     verdict::{Verdict, pass},
 };
 
@@ -18,7 +20,7 @@ const LAG_NS: u64 = 100_000_000;
 /// virtual MAC address ([`link::Link::vmac`]) that is not the service's own.
 #[inline(always)]
 pub(crate) fn check(row: u16, sent_to: u32, coarse_ns: u64) -> Result<(), Verdict> {
-    let lease = maps::LEASES.get_ptr(u32::from(row)).ok_or(pass(Counter::PassNotMaster))?;
+    let lease = maps::LEASES.row(u32::from(row)).ok_or(pass(Counter::PassNotMaster))?;
     // SAFETY: the row lies in the map, aligned; the controller replaces the time whole and never the address.
     let (until, vmac) =
         unsafe { ((&raw const (*lease).until_ns).read_volatile(), (&raw const (*lease).vmac).read()) };

@@ -3,7 +3,7 @@
 
 use lb_common::layout::{Limit, Load};
 
-use crate::maps;
+use crate::{lookup::Rows as _, maps};
 
 /// Is a real server overloaded?
 #[inline(always)]
@@ -20,7 +20,7 @@ pub(crate) fn changed(server: u16) {
 
 #[inline(always)]
 fn row(server: u16) -> Option<*mut Limit> {
-    maps::LIMITS.get_ptr_mut(u32::from(server))
+    maps::LIMITS.row(u32::from(server))
 }
 
 /// Keeps the note whether the server is overloaded.

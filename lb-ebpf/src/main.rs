@@ -17,6 +17,7 @@ mod fragment;
 mod lease;
 mod limit;
 mod link;
+mod lookup;
 mod maps;
 mod mark;
 mod opening;

@@ -17,9 +17,9 @@ use lb_common::{
     },
 };
 
-pub(crate) use feature::{EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
+pub(crate) use feature::{BY_RING, EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
 
-use crate::{answer, flow::Work, fragment, mark::Classified, pick::Run};
+use crate::{answer, flow::Work, fragment, lookup::Rows as _, mark::Classified, pick::Run};
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -29,7 +29,7 @@ pub(crate) static SERVICES: Array<ServiceBucket, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "leases")]
 pub(crate) static LEASES: Array<Lease, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "members")]
-pub(crate) static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
+static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "cursors")]
 pub(crate) static CURSORS: Array<CursorRow, 1, MMAPABLE> = Array::new();
 /// lblc, lblcr: by rows of `servers`, the number each joined the set of its VIP's servers with.
@@ -146,10 +146,17 @@ pub(crate) fn has(feature: u32) -> bool {
     unsafe { (&raw const FEATURES).read_volatile() & feature != 0 }
 }
 
+/// A real server in the list or the ring of a service.
+#[inline(always)]
+pub(crate) fn member(row: u32) -> Option<Member> {
+    // SAFETY: the row lies in the map, aligned.
+    MEMBERS.row(row).map(|member| unsafe { member.read() })
+}
+
 /// The policy of the service with this row of `cursors`.
 #[inline(always)]
 pub(crate) fn policy(id: u16) -> Policy {
-    match POLICIES.get_ptr(u32::from(id)) {
+    match POLICIES.row(u32::from(id)) {
         // SAFETY: the row lies in the map; the controller writes it before the service is there.
         Some(row) => unsafe { row.read() },
         None => Policy::default(),
@@ -159,7 +166,7 @@ pub(crate) fn policy(id: u16) -> Policy {
 /// The connections of a real server, one word.
 #[inline(always)]
 pub(crate) fn load(server: u16) -> Load {
-    match LOADS.get_ptr(u32::from(server)) {
+    match LOADS.row(u32::from(server)) {
         // SAFETY: the row lies in the map, one aligned word.
         Some(row) => Load::from_word(unsafe { row.cast::<u64>().read_volatile() }),
         None => Load::default(),
@@ -201,7 +208,7 @@ pub(crate) fn port(row: usize) -> *const Port {
 #[inline(always)]
 pub(crate) fn count(counter: u32) {
     if counter < Counter::ALL.len() as u32
-        && let Some(row) = COUNTERS.get_ptr_mut(0)
+        && let Some(row) = COUNTERS.row(0)
     {
         // SAFETY: the row has a word for every counter, and this CPU's copy is its own.
         unsafe {
@@ -214,7 +221,7 @@ pub(crate) fn count(counter: u32) {
 /// Counts a packet to a real server, and its connection when it is the first.
 #[inline(always)]
 pub(crate) fn count_server(server: u16, bytes: u64, is_new: bool) {
-    if let Some(row) = SERVER_STATS.get_ptr_mut(u32::from(server)) {
+    if let Some(row) = SERVER_STATS.row(u32::from(server)) {
         // SAFETY: this CPU's copy of the row is its own.
         let stats = unsafe { &mut *row };
         stats.connections += u64::from(is_new);

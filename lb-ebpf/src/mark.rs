@@ -10,6 +10,7 @@ use lb_common::{
 
 use crate::{
     family::{Family, Packet},
+    lookup::Rows as _,
     maps,
     service::{Found, look_up, presence},
 };
@@ -62,7 +63,7 @@ fn try_classify<F: Family>() -> Option<Found> {
 
 #[inline(always)]
 fn mark<K: Key>(packet: &Packet<K>) -> Option<u32> {
-    let search = maps::CLASSIFIED.get_ptr_mut(0)?;
+    let search = maps::CLASSIFIED.row(0)?;
     let key = &packet.key;
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     unsafe {
@@ -82,8 +83,7 @@ fn mark<K: Key>(packet: &Packet<K>) -> Option<u32> {
 /// Looks at one rule; 1 ends the search.
 #[inline(never)]
 extern "C" fn step(index: u32, _context: *mut c_void) -> i64 {
-    let (Some(rule), Some(search)) = (maps::MARK_RULES.get_ptr(index), maps::CLASSIFIED.get_ptr_mut(0))
-    else {
+    let (Some(rule), Some(search)) = (maps::MARK_RULES.row(index), maps::CLASSIFIED.row(0)) else {
         return 1;
     };
     // SAFETY: the rule lies in the map and does not change, and the row is this CPU's own.

@@ -6,10 +6,17 @@ use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
     flow::{Atomic as _, Key},
     layout::{CursorRow, Load},
-    sched::{Candidate, Cursor, Memory, Method, Request, Scheduler, Search},
+    sched::{Candidate, Cursor, Memory, Method, Request, Scheduler, Search, bucket_of},
 };
 
-use crate::{family::Packet, flow::Bpf, limit, maps, service::Found};
+use crate::{
+    family::Packet,
+    flow::{Bpf, Target},
+    limit,
+    lookup::Rows as _,
+    maps,
+    service::Found,
+};
 
 /// How often a pick is repeated because another CPU picked at the same moment. The last one stands all the same:
 /// then two connections in a row went to one server.
@@ -18,18 +25,36 @@ const ATTEMPTS: u32 = 3;
 /// Row in `servers` of the scheduler's pick for a packet's new connection to a service, or [`NOBODY`].
 #[inline(always)]
 pub(crate) fn pick_for<K: Key>(service: u32, packet: &Packet<K>, now: u32) -> u64 {
-    let Some(run) = maps::SEARCH.get_ptr_mut(0) else { return NOBODY };
+    let Some(run) = maps::SEARCH.row(0) else { return NOBODY };
     // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
-    unsafe {
-        (*run).request = Request {
-            client: packet.key.client().fold(),
-            client_port: packet.key.client_port(),
-            destination: packet.key.vip().fold(),
-            random: [0; 2],
-            now,
-        };
-    }
+    unsafe { (*run).request = request(packet, now) };
     pick(service)
+}
+
+#[inline(always)]
+fn request<K: Key>(packet: &Packet<K>, now: u32) -> Request {
+    Request {
+        client: packet.key.client().fold(),
+        client_port: packet.key.client_port(),
+        destination: packet.key.vip().fold(),
+        random: [0; 2],
+        now,
+    }
+}
+
+/// The server in the packet's bucket of the service's ring, if it takes connections and can be sent to. What else there may
+/// be is [`pick`]'s to say.
+#[inline(always)]
+pub(crate) fn by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Target> {
+    let method = Method::from_number(service.info.scheduler)?;
+    let pool = service.pool();
+    let bucket = bucket_of(method, &request(packet, 0));
+    let member = maps::member(pool.base + u32::from(pool.len) + bucket)?;
+    // The pool's rows may have been given to its next publication while they were read.
+    if pool.len == 0 || member.weight == 0 || limit::is_overloaded(member.server) || service.pool() != pool {
+        return None;
+    }
+    Target::new(member.server, None).ok()
 }
 
 /// Nobody takes the connection.
@@ -48,8 +73,8 @@ pub extern "C" fn pick(service: u32) -> u64 {
 fn try_pick(service: u32) -> Option<u16> {
     let service = Found::at(service)?;
     let method = Method::from_number(service.info.scheduler)?;
-    let remembered = Remembered { row: maps::CURSORS.get_ptr_mut(u32::from(service.info.id))? };
-    let run = maps::SEARCH.get_ptr_mut(0)?;
+    let remembered = Remembered { row: maps::CURSORS.row(u32::from(service.info.id))? };
+    let run = maps::SEARCH.row(0)?;
     // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
     let mut request = unsafe { (*run).request };
     if matches!(method.scheduler, Scheduler::Twos) {
@@ -151,22 +176,28 @@ pub(crate) struct Run {
 /// One step of the search that this CPU makes; 1 ends it.
 #[inline(never)]
 extern "C" fn step(_index: u32, _context: *mut c_void) -> i64 {
-    let Some(run) = maps::SEARCH.get_ptr_mut(0) else { return 1 };
+    let Some(run) = maps::SEARCH.row(0) else { return 1 };
     // SAFETY: the row is this CPU's own, and `try_pick` has written it.
     let run = unsafe { &mut *run };
-    let Some(member) = maps::MEMBERS.get(run.base + u32::from(run.search.place())) else { return 1 };
+    let Some(member) = maps::member(run.base + u32::from(run.search.place())) else { return 1 };
     let load = if run.is_by_load { maps::load(member.server) } else { Load::default() };
-    let joined =
-        if run.is_local { maps::JOINED.get(u32::from(member.server)).copied().unwrap_or(0) } else { 0 };
+    let joined = if run.is_local { joined(member.server) } else { 0 };
     let overloaded = limit::is_overloaded(member.server);
     let candidate = Candidate { server: member.server, weight: member.weight, overloaded, load, joined };
     i64::from(run.search.offer(candidate))
 }
 
+/// The number a real server joined its set with.
+#[inline(always)]
+fn joined(server: u16) -> u32 {
+    // SAFETY: the row lies in the map, one aligned word.
+    maps::JOINED.row(u32::from(server)).map_or(0, |row| unsafe { row.read_volatile() })
+}
+
 /// Keeps the number a real server joined its set with.
 #[inline(always)]
 fn set_joined(server: u16, number: u32) {
-    if let Some(row) = maps::JOINED.get_ptr_mut(u32::from(server)) {
+    if let Some(row) = maps::JOINED.row(u32::from(server)) {
         // SAFETY: the row lies in the map, one aligned word.
         unsafe { row.write_volatile(number) };
     }

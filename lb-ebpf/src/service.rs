@@ -10,6 +10,7 @@ use lb_common::{
 use crate::{
     connection,
     family::{Family, Packet},
+    lookup::Rows as _,
     maps, mark,
     opening::Phase,
     verdict::{Verdict, pass},
@@ -29,7 +30,7 @@ impl Found {
     /// The service with this number.
     #[inline(always)]
     pub(crate) fn at(number: u32) -> Option<Self> {
-        let bucket = maps::SERVICES.get_ptr(number / SERVICE_SLOTS as u32)?;
+        let bucket = maps::SERVICES.row(number / SERVICE_SLOTS as u32)?;
         // SAFETY: the slot lies in the bucket; the controller replaces aligned words whole.
         unsafe {
             let slot = &raw const (*bucket).slots[number as usize % SERVICE_SLOTS];
@@ -130,7 +131,7 @@ pub(crate) fn presence(vip: &Address) -> Option<Found> {
 pub(crate) fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
     let door = door(port, protocol);
     let row = service_hash(vip, door, maps::service_key) & maps::service_mask();
-    let bucket = maps::SERVICES.get_ptr(row)?;
+    let bucket = maps::SERVICES.row(row)?;
     let mut slot = 0;
     while slot < SERVICE_SLOTS {
         // SAFETY: the slot lies in the bucket; the controller replaces aligned words whole.

@@ -30,11 +30,32 @@ pub(crate) fn program(tools: &Tools) -> Result<()> {
     Ok(())
 }
 
+/// Builds the XDP program that counts its lookups.
+pub(crate) fn counting_program(tools: &Tools) -> Result<()> {
+    let mut cargo = bpf_cargo_under(workspace::COUNTING_PROFILE, tools, "build");
+    command::run(cargo.args(["--bin", "xlvs-bpf", "--features", "count-lookups"]))?;
+    let object = workspace::counting_object();
+    ensure!(object.exists(), "lb-ebpf was built, but there is no {}", object.display());
+    Ok(())
+}
+
 /// A cargo subcommand on the XDP program, for its target and with its flags.
 pub(crate) fn bpf_cargo(tools: &Tools, subcommand: &str) -> Command {
+    bpf_cargo_under("release", tools, subcommand)
+}
+
+fn bpf_cargo_under(profile: &str, tools: &Tools, subcommand: &str) -> Command {
     let mut cargo = tools.compiler.cargo();
     cargo.current_dir(workspace::root()).arg(subcommand);
-    cargo.args(["--release", "--package", "lb-ebpf", "--target", workspace::BPF_TARGET, "-Zbuild-std=core"]);
+    cargo.args([
+        "--profile",
+        profile,
+        "--package",
+        "lb-ebpf",
+        "--target",
+        workspace::BPF_TARGET,
+        "-Zbuild-std=core",
+    ]);
     cargo.arg("--target-dir").arg(workspace::bpf_target_directory());
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&tools.linker)).env_remove("RUSTFLAGS");
     // Whatever the user's configuration says: split into incremental units the code would be one that nobody has

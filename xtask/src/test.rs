@@ -17,7 +17,9 @@ pub(crate) struct Arguments {
 /// Sets up, builds and tests.
 pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     command::require_root("cargo xtask test")?;
-    build::all(&setup::ensure(Level::Lab)?)?;
+    let tools = setup::ensure(Level::Lab)?;
+    build::all(&tools)?;
+    build::counting_program(&tools)?;
     suite(&arguments.cargo)
 }
 

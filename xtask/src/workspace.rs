@@ -31,6 +31,14 @@ pub(crate) fn object() -> PathBuf {
     bpf_target_directory().join(BPF_TARGET).join("release/xlvs-bpf")
 }
 
+/// The one that counts its lookups, where the tests look for it.
+pub(crate) fn counting_object() -> PathBuf {
+    bpf_target_directory().join(BPF_TARGET).join(COUNTING_PROFILE).join("xlvs-bpf")
+}
+
+/// The profile it is built under, so that it does not take the place of the other.
+pub(crate) const COUNTING_PROFILE: &str = "counting";
+
 /// The object with the benchmark's programs.
 pub(crate) fn bench_object() -> PathBuf {
     object().with_file_name("bench-bpf")

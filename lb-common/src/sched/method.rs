@@ -95,6 +95,12 @@ impl Scheduler {
         }
     }
 
+    /// It picks by a hash of the packet: sh, dh, mh.
+    #[inline(always)]
+    pub const fn is_by_hash(self) -> bool {
+        matches!(self, Self::Sh | Self::Dh | Self::Mh)
+    }
+
     /// It looks at the connections the servers have.
     #[inline(always)]
     pub const fn is_by_load(self) -> bool {
@@ -132,12 +138,14 @@ pub struct Method {
 
 const PORT: u8 = 0x40;
 const FALLBACK: u8 = 0x80;
+/// The scheduler alone; the bits between are not a method's ([`crate::opening::BY_RING`]).
+const SCHEDULER: u8 = 0x0f;
 
 impl Method {
-    /// The method with this number.
+    /// The method with this number, whatever else a service's byte says.
     #[inline(always)]
     pub const fn from_number(number: u8) -> Option<Self> {
-        let Some(scheduler) = Scheduler::from_number(number & !(PORT | FALLBACK)) else { return None };
+        let Some(scheduler) = Scheduler::from_number(number & SCHEDULER) else { return None };
         let flags = Flags { port: number & PORT != 0, fallback: number & FALLBACK != 0 };
         Some(Self { scheduler, flags })
     }
@@ -171,5 +179,9 @@ mod tests {
         }
         assert_eq!(Method::from_number(0), None);
         assert_eq!(Method::from_number(15), None);
+        assert_eq!(
+            Method::from_number(Scheduler::Mh as u8 | crate::opening::BY_RING),
+            Some(Scheduler::Mh.into())
+        );
     }
 }

@@ -15,7 +15,7 @@ mod wrr;
 
 pub use lblc::Affinity;
 pub use method::{Flags, Method, Scheduler};
-pub use ring::{NOBODY, fill};
+pub use ring::{NOBODY, bucket_of, fill};
 
 use bytemuck::{Pod, Zeroable};
 

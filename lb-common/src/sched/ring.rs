@@ -50,6 +50,12 @@ pub(super) const fn steps(method: Method) -> u32 {
     }
 }
 
+/// The bucket of a packet under a scheduler by hash, which decides where its server takes connections.
+#[inline(always)]
+pub const fn bucket_of(method: Method, request: &Request) -> u32 {
+    bucket(method.scheduler, hashed(method, request), 0)
+}
+
 /// What is hashed of a packet.
 #[inline(always)]
 pub(super) const fn hashed(method: Method, request: &Request) -> u32 {

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use aya_ebpf::{bindings::xdp_md, btf_maps::Array};
+use aya_ebpf::bindings::xdp_md;
 use lb_common::{
     checksum,
     counters::Counter,
@@ -13,7 +13,9 @@ use super::{Ends, Family, Head, Piece, is_balanced};
 use crate::{
     access::Frame,
     flow::Work,
-    fragment, maps, mark, opening, related,
+    fragment,
+    lookup::Rows as _,
+    maps, mark, opening, related,
     verdict::{Verdict, answer, drop, pass},
 };
 
@@ -77,7 +79,7 @@ impl Family for V4 {
 
     #[inline(always)]
     fn bucket(row: u32) -> Option<*mut Bucket<Key4>> {
-        Array::get_ptr_mut(&maps::FLOWS4, row)
+        maps::FLOWS4.row(row)
     }
 
     #[inline(always)]
@@ -87,7 +89,7 @@ impl Family for V4 {
 
     #[inline(always)]
     fn work() -> Option<*mut Work<Key4>> {
-        maps::WORK4.get_ptr_mut(0)
+        maps::WORK4.row(0)
     }
 
     #[inline(always)]

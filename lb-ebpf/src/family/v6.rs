@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200), with its extension headers.
 
-use aya_ebpf::{bindings::xdp_md, btf_maps::Array};
+use aya_ebpf::bindings::xdp_md;
 use lb_common::{
     counters::Counter,
     flow::{Bucket, Key6},
@@ -11,7 +11,9 @@ use super::{Ends, Family, Head, Piece, is_balanced};
 use crate::{
     access::{self, Frame},
     flow::Work,
-    fragment, maps, mark, opening, related,
+    fragment,
+    lookup::Rows as _,
+    maps, mark, opening, related,
     verdict::{Verdict, answer, drop, pass},
 };
 
@@ -78,7 +80,7 @@ impl Family for V6 {
 
     #[inline(always)]
     fn bucket(row: u32) -> Option<*mut Bucket<Key6>> {
-        Array::get_ptr_mut(&maps::FLOWS6, row)
+        maps::FLOWS6.row(row)
     }
 
     #[inline(always)]
@@ -88,7 +90,7 @@ impl Family for V6 {
 
     #[inline(always)]
     fn work() -> Option<*mut Work<Key6>> {
-        maps::WORK6.get_ptr_mut(0)
+        maps::WORK6.row(0)
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use lb_common::{
     counters::Counter,
     flow::{FTP, TemplateForm},
     layout::{MARK_PROTOCOL, Policy, ServerState, Service},
-    opening::{begins, is_alone, opens, reach, reopens},
+    opening::{begins, is_alone, is_by_ring, opens, reach, reopens},
     sched::Method,
 };
 
@@ -41,7 +41,8 @@ pub(super) fn serve(
     packet: &Packet,
     account: &mut Account,
 ) -> Result<Served, Counter> {
-    let known = maps.flow(&packet.parts, packet.is_v6);
+    let is_by_ring = is_by_ring(service.info.scheduler, packet.parts.protocol);
+    let known = if is_by_ring { None } else { maps.flow(&packet.parts, packet.is_v6) };
     let policy = maps.policy(service.info.id);
     let is_alone = is_alone(&policy, packet.parts.protocol);
     let stands = known.map(|kept| stands(maps, &kept, packet));

@@ -31,7 +31,7 @@ use super::{
     bpf_log::{self, Forwarding},
     check::{Checks, Credentials, Ruling},
     collector::Collector,
-    datapath::{Datapath, Mode, Prepared, Settings},
+    datapath::{Datapath, Mode, OBJECT, Prepared, Settings},
     descriptors,
     effective::{Checklist, effective, leases, marks, owned, resting, timeouts},
     links::{self, Link, LinkChange},
@@ -228,6 +228,7 @@ impl Daemon {
         let (next_hops, mut ways) = NextHops::start(addresses.iter().copied())?;
 
         let settings = Settings {
+            object: OBJECT,
             pins: options.pin_dir,
             mode: options.mode,
             flow_slots: options.flow_slots,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lb_common::{
     hash::Keys,
     layout::{Address, PRESENCE, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, door, service_hash},
+    opening::scheduler,
 };
 
 use super::{Allocation, ServiceKey, Wanted};
@@ -151,7 +152,12 @@ fn entries(wanted: &[Wanted], owned: &BTreeMap<Address, u16>, allocation: &Alloc
         owned.iter().map(|(address, lease)| (*address, *lease)).chain(exact).collect();
     let services = wanted.iter().map(|service| {
         let id = allocation.services[&service.key];
-        entry(service.key, service.method.number(), id, service.lease)
+        entry(
+            service.key,
+            scheduler(service.method, &service.policy, service.key.protocol),
+            id,
+            service.lease,
+        )
     });
     let presences =
         vips.into_iter().map(|(vip, lease)| entry(ServiceKey::of_presence(vip), 0, NO_SERVICE, lease));

@@ -63,7 +63,7 @@ fn director(services: &[Wanted]) -> Bench {
     resolved(Bench::new(services).expect("the program loads"))
 }
 
-fn with_flags(service: Wanted, flags: u32) -> Wanted {
+pub(crate) fn with_flags(service: Wanted, flags: u32) -> Wanted {
     Wanted { policy: Policy { flags, ..Policy::default() }, ..service }
 }
 
@@ -150,6 +150,44 @@ fn datagrams_alone_go_where_their_client_stays() {
     assert_eq!(bench.count_slots(|slot| slot.state() == State::Template).expect("maps"), 2);
     assert_eq!(bench.count_slots(|_| true).expect("maps"), 2, "no flow is left");
     assert_eq!(bench.stats(53, UDP, 3).expect("a row").connections, 3);
+}
+
+#[test]
+fn datagrams_alone_by_hash_go_where_connections_would_and_ask_no_flow_table() {
+    let clients = || (1..=200).map(|last| ([192, 0, 2, last], 1000 + u16::from(last)));
+    for scheduler in [Scheduler::Sh, Scheduler::Dh, Scheduler::Mh] {
+        let wanted = service(UDP, 53, scheduler, &[(1, 1), (2, 3), (3, 2)]);
+        let remembers = director(std::slice::from_ref(&wanted));
+        let alone = director(&[with_flags(wanted, Policy::ONE_PACKET)]);
+        for client in clients().chain(clients()) {
+            let server = served(&alone, &datagram(client, 53));
+            assert!(server.is_some());
+            assert_eq!(server, served(&remembers, &datagram(client, 53)), "{scheduler:?} {client:?}");
+        }
+        assert_eq!(alone.count_slots(|_| true).expect("maps"), 0, "no flow is left");
+        assert_eq!(remembers.count_slots(|_| true).expect("maps"), 200);
+        let connections = (1..=3).map(|last| alone.stats(53, UDP, last).expect("a row").connections);
+        assert_eq!(connections.sum::<u64>(), 400, "each is counted");
+    }
+}
+
+#[test]
+fn datagrams_alone_by_hash_whose_server_takes_none_are_refused_or_fall_back() {
+    for scheduler in [Scheduler::Sh, Scheduler::Mh] {
+        for fallback in [false, true] {
+            let mut wanted = with_flags(service(UDP, 53, scheduler, &[(1, 1), (2, 1)]), Policy::ONE_PACKET);
+            wanted.method.flags.fallback = fallback;
+            wanted.servers[1].inhibit_on_failure = true;
+            let mut bench = director(&[wanted]);
+            bench.event(&Event::Check(2, Verdict::Down { reason: "a test".to_owned() }));
+            let clients = (1..=12).map(|last| ([192, 0, 2, last], 1));
+            let servers: Vec<_> = clients.map(|client| served(&bench, &datagram(client, 53))).collect();
+            let refused = servers.iter().filter(|server| server.is_none()).count();
+            assert_eq!(servers.len(), refused + servers.iter().filter(|server| **server == Some(1)).count());
+            assert_eq!(refused > 0, !fallback, "{scheduler:?} {servers:?}");
+            assert_eq!(bench.count_slots(|_| true).expect("maps"), 0);
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod attached;
 mod services;
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, net::IpAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 use aya::{
@@ -21,7 +21,7 @@ use xlvs::{
     control::{Action, Director, Event, Way},
     explain::{Explanation, Question},
     io::{
-        datapath::{Early, FlowMaps, Flows, Leases, Mode, Prepared, Settings},
+        datapath::{Early, FlowMaps, Flows, Leases, Mode, OBJECT, Prepared, Settings},
         links::{Carrier, Link},
     },
     plan::{ServiceKey, Wanted},
@@ -96,6 +96,23 @@ impl Bench {
     ) -> anyhow::Result<Self> {
         let settings = Settings { marks: marks.to_vec(), ..settings(Path::new(""), routers) };
         Self::with_settings(services, Settings { flow_slots: 65_536, ..settings }, 1500)
+    }
+
+    /// The same of the build that counts its lookups.
+    pub(crate) fn counting(services: &[Wanted]) -> anyhow::Result<Self> {
+        let place = "../target/bpf/bpfel-unknown-none/counting/xlvs-bpf";
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+        let object =
+            fs::read(&file).with_context(|| format!("{}: `cargo xtask test` builds it", file.display()))?;
+        // It is read until the process ends, as the one is that is part of it.
+        let object = object.leak();
+        Self::with_settings(services, Settings { object, ..settings(Path::new(""), &[]) }, 1500)
+    }
+
+    /// How many rows it has looked into, of [`Self::counting`].
+    pub(crate) fn lookups(&self) -> anyhow::Result<u64> {
+        let count = self.ebpf().map(".bss").context("this build counts no lookups")?;
+        Ok(Array::<_, u64>::try_from(count)?.get(&0, 0)?)
     }
 
     fn with(services: &[Wanted], flow_slots: u32, routers: &[Lease], mtu: u32) -> anyhow::Result<Self> {
@@ -329,6 +346,7 @@ pub(crate) fn namespace() -> anyhow::Result<Link> {
 
 fn settings(pins: &Path, routers: &[Lease]) -> Settings {
     Settings {
+        object: OBJECT,
         pins: pins.to_owned(),
         mode: Mode::Native,
         flow_slots: 4096,

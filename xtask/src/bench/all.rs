@@ -7,11 +7,13 @@ use super::Measure;
 use super::document::Document;
 
 /// What is measured, as one would type it.
-const LINES: [&str; 13] = [
+const LINES: [&str; 15] = [
     "flows",
     "flows --flows 8000000 --schedulers rr",
     "flows --flows 1000,100000 --schedulers rr --peer forward,nft",
+    "flows --flows 900000 --schedulers mh --protocol ops",
     "cps",
+    "cps --servers 64 --schedulers mh --ops",
     "path",
     "scale",
     "memory",
@@ -23,11 +25,13 @@ const LINES: [&str; 13] = [
     "failover",
 ];
 /// The same in a few minutes, to see that it works: these figures say little.
-const QUICK_LINES: [&str; 13] = [
+const QUICK_LINES: [&str; 15] = [
     "flows --rounds 1 --frames 300000 --flows 1,10000",
     "flows --rounds 1 --frames 300000 --flows 2000000 --schedulers rr",
     "flows --rounds 1 --frames 300000 --flows 1000 --schedulers rr --peer forward,nft",
+    "flows --rounds 1 --frames 300000 --flows 10000 --schedulers mh --protocol ops",
     "cps --rounds 1 --frames 400000 --servers 3",
+    "cps --rounds 1 --frames 400000 --servers 3 --schedulers mh --ops",
     "path --rounds 1 --frames 1000",
     "scale --rounds 1 --frames 300000",
     "memory --flows 100000",

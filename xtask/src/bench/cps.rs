@@ -55,6 +55,9 @@ pub(super) struct Arguments {
     /// Whether new connections find room in the flow table
     #[arg(long, value_enum, default_value_t)]
     table: Room,
+    /// Datagrams that are each scheduled by themselves, so that no flow is recorded
+    #[arg(long, conflicts_with = "table")]
+    ops: bool,
 }
 
 /// The flow table during the measurements.
@@ -92,7 +95,8 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for &servers in &arguments.servers {
         let table = measure(arguments, usize::from(servers))?;
         print!("{table}");
-        let setup = json!({ "rounds": arguments.rounds, "frames": arguments.frames });
+        let setup =
+            json!({ "rounds": arguments.rounds, "frames": arguments.frames, "one_packet": arguments.ops });
         document.add(table.measurement("cps", setup));
     }
     Ok(())
@@ -103,8 +107,9 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     let (pool, flow_slots) = (Pool::with_idle(servers), arguments.table.slots());
     let schedulers = &arguments.schedulers.0;
     let programs = Program::all(&arguments.beside, &arguments.peers.peer)?;
-    let setting =
-        Setting { transport, memory: Memory::Short, ..Setting::usual(schedulers, pool, flow_slots) };
+    let (one_packet, transport) = (arguments.ops, transport(arguments.ops));
+    let memory = Memory::Short;
+    let setting = Setting { transport, one_packet, memory, ..Setting::usual(schedulers, pool, flow_slots) };
     let rig = Rig::alike(&programs, setting)?;
     for peer in &arguments.peers.peer {
         peer.check_room(arguments.frames, "--frames")?;
@@ -132,8 +137,11 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
 }
 
 /// What opens a connection under a scheduler, or in a bare program.
-fn transport(scheduler: Option<Scheduler>) -> Protocol {
-    if scheduler == Some(Scheduler::Ovf) { Protocol::Udp } else { Protocol::Tcp }
+fn transport(one_packet: bool) -> fn(Option<Scheduler>) -> Protocol {
+    if one_packet {
+        return |_| Protocol::Udp;
+    }
+    |scheduler| if scheduler == Some(Scheduler::Ovf) { Protocol::Udp } else { Protocol::Tcp }
 }
 
 /// Frames that show how fast a program is: some look at every server of the pool.

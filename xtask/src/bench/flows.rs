@@ -40,7 +40,8 @@ pub(super) struct Arguments {
     /// Slots of xlvs's flow table [default: four for each flow of each scheduler]
     #[arg(long, value_name = "N")]
     flow_slots: Option<u32>,
-    /// Datagrams, or segments of connections that were opened by SYN before; `ovf` is sent datagrams
+    /// Datagrams, the same each scheduled by itself, or segments of connections that were opened by SYN before; `ovf` is sent
+    /// datagrams
     #[arg(long, value_enum, default_value_t)]
     protocol: Kind,
     #[command(flatten)]
@@ -57,6 +58,7 @@ pub(super) struct Arguments {
 enum Kind {
     #[default]
     Udp,
+    Ops,
     Tcp,
 }
 
@@ -64,7 +66,7 @@ impl Kind {
     /// What the service of a scheduler, or another program, is sent.
     const fn transport(self) -> fn(Option<Scheduler>) -> Protocol {
         match self {
-            Self::Udp => |_| Protocol::Udp,
+            Self::Udp | Self::Ops => |_| Protocol::Udp,
             Self::Tcp => |scheduler| match scheduler {
                 Some(Scheduler::Ovf) => Protocol::Udp,
                 _ => Protocol::Tcp,
@@ -92,7 +94,8 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for peer in &arguments.peers.peer {
         peer.check_segments(transport(None))?;
     }
-    let setting = Setting { transport, ..Setting::usual(schedulers, pool, flow_slots) };
+    let one_packet = arguments.protocol == Kind::Ops;
+    let setting = Setting { transport, one_packet, ..Setting::usual(schedulers, pool, flow_slots) };
     let mut rig = Rig::alike(&programs, setting)?;
     for peer in &arguments.peers.peer {
         peer.check_room(most, "--flows")?;
@@ -107,6 +110,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         print!("{table}");
         let setup = json!({
             "servers": arguments.servers,
+            "one_packet": one_packet,
             "flow_slots": flow_slots,
             "rounds": arguments.rounds,
             "frames": arguments.frames.max(flows),

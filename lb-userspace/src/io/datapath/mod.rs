@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// The program's object file, built by `cargo xtask build`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
@@ -75,6 +75,8 @@ type ServerStats = PerCpuArray<MapData, [u64; size_of::<Stats>() / 8]>;
 /// What the data path is to be.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The program's object file: [`OBJECT`], but in a test that needs a build of its own.
+    pub object: &'static [u8],
     /// Directory on a BPF file system, this daemon's own.
     pub pins: PathBuf,
     /// Native or generic.
@@ -250,14 +252,14 @@ impl Datapath {
     /// # Errors
     /// An interface that refuses the program.
     pub fn replace(&mut self, interfaces: &[Link]) -> anyhow::Result<()> {
-        let Settings { mode, pins, .. } = self.settings.clone();
+        let Settings { object, mode, pins, .. } = self.settings.clone();
         let ports = attach::ports(interfaces, mode)?;
         let constants = self.constants;
         let mut loader = constants.loader(&ports);
         for name in KEPT.into_iter().chain(FRESH) {
             loader.map_pin_path(name, pins.join(name));
         }
-        let mut ebpf = loader.load(OBJECT).context("loading the XDP program's maps")?;
+        let mut ebpf = loader.load(object).context("loading the XDP program's maps")?;
         program(&mut ebpf)?.load().context("the kernel refuses the XDP program")?;
         set_devices(&mut ebpf, interfaces)?;
         let attach = |link| Attached::new(program(&mut ebpf)?, link, mode, &pins);

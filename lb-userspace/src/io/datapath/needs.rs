@@ -4,6 +4,7 @@ use aya::EbpfLoader;
 use lb_common::{
     flow::{FTP, SLOTS},
     layout::{MAX_POOL, MAX_SERVERS, MarkRule, feature},
+    opening::{BY_RING, scheduler},
 };
 
 use super::{Settings, publish};
@@ -105,9 +106,14 @@ pub(super) fn lacks_flows(buckets: [usize; 2], slots: u32, wanted: &[Wanted]) ->
 pub(super) fn features(wanted: &[Wanted], marks: &[MarkRule]) -> u32 {
     let any = |is: &dyn Fn(&Wanted) -> bool, feature: u32| if wanted.iter().any(is) { feature } else { 0 };
     let is_marked = |service: &Wanted| service.key.mark().is_some();
+    let is_any_by_ring = |service: &Wanted| {
+        let Wanted { key, method, policy, .. } = service;
+        scheduler(*method, policy, key.protocol) & BY_RING != 0
+    };
     any(&|service| is_marked(service) && !marks.is_empty(), feature::MARKS)
         | any(&|service| service.key.protocol == 6 && service.key.port == FTP, feature::FTP)
         | any(&|service| service.key.port == 0 && !is_marked(service), feature::EVERY_PORT)
         | any(&|service| service.policy.persistence != 0, feature::PERSISTENCE)
+        | any(&is_any_by_ring, feature::BY_RING)
         | any(&|service| service.servers.iter().any(|server| server.thresholds[0] != 0), feature::LIMITED)
 }

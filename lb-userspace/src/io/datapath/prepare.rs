@@ -15,7 +15,7 @@ use lb_common::{
 use tracing::{info, warn};
 
 use super::{
-    Constants, Datapath, FRESH, KEPT, OBJECT, Settings,
+    Constants, Datapath, FRESH, KEPT, Settings,
     attach::{self, Attached},
     grace::Grace,
     inherit::{self, Inheritance},
@@ -131,7 +131,7 @@ impl Prepared {
         for name in &kept {
             loader.map_pin_path(name, pins.join(name));
         }
-        let mut ebpf = loader.load(OBJECT).context("loading the XDP program's maps")?;
+        let mut ebpf = loader.load(settings.object).context("loading the XDP program's maps")?;
         program(&mut ebpf)?.load().context("the kernel refuses the XDP program")?;
 
         let tables = tables(&ebpf)?;

@@ -11,6 +11,7 @@ use lb_common::{
         CursorRow, Limit, Load, Member, Policy, Pool, Server, ServerInfo, ServerState, Service,
         ServiceBucket, ServiceInfo,
     },
+    opening::scheduler,
     sched::{self, Cursor, Listed, Method, NOBODY, Scheduler},
 };
 
@@ -283,7 +284,8 @@ impl Published {
             self.publish(tables, &list);
         }
         let ServiceKey { protocol, port, .. } = *key;
-        ServiceInfo { port, protocol, scheduler: method.number(), id: self.id, lease }
+        let scheduler = scheduler(method, &policy, protocol);
+        ServiceInfo { port, protocol, scheduler, id: self.id, lease }
     }
 }
 

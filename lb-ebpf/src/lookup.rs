@@ -1,0 +1,43 @@
+//! Where the program looks into arrays: each lookup is a dozen instructions. A build with the feature `count-lookups` counts them,
+//! so that a test can say how many a packet costs.
+
+use aya_ebpf::btf_maps::{Array, PerCpuArray};
+
+/// An array of rows.
+pub(crate) trait Rows<T> {
+    /// The row with this number; of a map with rows for each CPU this CPU's.
+    fn row(&self, number: u32) -> Option<*mut T>;
+}
+
+impl<T, const ROWS: usize, const FLAGS: usize> Rows<T> for Array<T, ROWS, FLAGS> {
+    #[inline(always)]
+    fn row(&self, number: u32) -> Option<*mut T> {
+        count();
+        self.get_ptr_mut(number)
+    }
+}
+
+impl<T, const ROWS: usize, const FLAGS: usize> Rows<T> for PerCpuArray<T, ROWS, FLAGS> {
+    #[inline(always)]
+    fn row(&self, number: u32) -> Option<*mut T> {
+        count();
+        self.get_ptr_mut(number)
+    }
+}
+
+/// How many lookups there were.
+#[cfg(feature = "count-lookups")]
+#[unsafe(no_mangle)]
+static mut LOOKUPS: u64 = 0;
+
+#[inline(always)]
+fn count() {
+    #[cfg(feature = "count-lookups")]
+    // SAFETY: an aligned word. Added to without being read, so that the verifier has nothing to follow.
+    unsafe {
+        let _before = core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            &raw mut LOOKUPS,
+            1,
+        );
+    }
+}
