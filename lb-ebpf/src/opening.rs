@@ -54,6 +54,10 @@ const CONFIRM: u64 = 1 << 36;
 const NEW: u64 = 1 << 32;
 const FULL: u64 = 1 << 33;
 const LOST: u64 = 1 << 34;
+/// The scheduler's pick cannot be sent to.
+const UNREACHED: u64 = 1 << 35;
+/// What it adds to an [`Outcome`].
+const DONE: u64 = 1 << 36;
 
 /// Steps that no packet needs.
 const STEPS: u32 = 4 + 3 * ATTEMPTS;
@@ -64,20 +68,35 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
     let Some(work) = F::work() else { return Outcome::ended(drop(Counter::DropFlowTableFull)).word() };
     let mut step = 0;
     while step < STEPS {
-        let said = match F::decide(service) {
-            // SAFETY: the row is this CPU's own, and one packet uses it at a time.
-            PICK => pick::pick_for(service, unsafe { &(*work).packet }, unsafe { (*work).now }),
-            RECORD => F::record(),
-            AGAIN => 0,
-            outcome if outcome & CONFIRM != 0 => {
-                F::confirm(service);
-                return outcome & !CONFIRM;
-            }
-            outcome => return outcome,
-        };
-        // SAFETY: as above.
-        unsafe { (*work).answer = said };
         step += 1;
+        let mut said = F::decide(service);
+        if said == PICK {
+            // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+            let is_plain = unsafe {
+                (*work).answer = pick::pick_for(service, &(*work).packet, (*work).now);
+                (*work).answer != pick::NOBODY && (*work).phase == Phase::Picked as u32
+            };
+            if !is_plain {
+                continue;
+            }
+            // What is to be recorded is known.
+            said = RECORD;
+        }
+        if said == RECORD {
+            said = F::record();
+            if said & DONE != 0 {
+                return said & !DONE;
+            }
+            if said != UNREACHED {
+                // SAFETY: as above.
+                unsafe { (*work).answer = said };
+            }
+        } else if said != AGAIN {
+            if said & CONFIRM != 0 {
+                F::confirm(service);
+            }
+            return said & !CONFIRM;
+        }
     }
     Outcome::ended(drop(Counter::DropFlowTableFull)).word()
 }
@@ -289,14 +308,10 @@ fn record_next<K>(phase: &mut u32, entry: &mut Entry<K>, target: &Target, state:
     RECORD
 }
 
-/// The flow was recorded, or was not.
+/// The flow was not recorded, or another CPU has recorded it.
 #[inline(always)]
 fn end<K: Key>(work: &mut Work<K>) -> Result<u64, Verdict> {
     match work.answer {
-        NEW => {
-            limit::changed(work.row);
-            Ok(Outcome::new(work.row, true).word())
-        }
         LOST => {
             // What the table has of the packet is another now.
             work.phase = Phase::Found as u32;
@@ -311,14 +326,26 @@ fn end<K: Key>(work: &mut Work<K>) -> Result<u64, Verdict> {
     }
 }
 
-/// Tries to record what is in the scratch row: [`NEW`], [`FULL`], [`LOST`], or the server, and shifted by 16 the
-/// generation, that another CPU recorded before.
+/// Tries to record what is in the scratch row, or the packet's flow where the scheduler has just picked: [`NEW`], [`FULL`],
+/// [`LOST`], or the server, and shifted by 16 the generation, that another CPU recorded before; of a packet's flow that is new
+/// an [`Outcome`], and [`UNREACHED`] where its server cannot have it.
 #[inline(always)]
 pub(crate) fn record<F: Family>() -> u64 {
     let Some(work) = F::work() else { return FULL };
     // SAFETY: as in `open`.
-    let Work { entry: Entry { key, hash, stale, flow }, now, .. } = unsafe { &*work };
+    let work = unsafe { &mut *work };
+    if work.phase == Phase::Picked as u32 {
+        match Target::new(work.answer as u16, None) {
+            Ok(target) => record_flow::<F>(work, &target),
+            Err(_) => return UNREACHED,
+        };
+    }
+    let Work { entry: Entry { key, hash, stale, flow }, now, .. } = &*work;
     match flows::<F>(*hash).try_insert(key, *flow, stale.hit(), *now) {
+        Inserted::New if work.phase == Phase::Recorded as u32 => {
+            limit::changed(work.row);
+            DONE | Outcome::new(work.row, true).word()
+        }
         Inserted::New => NEW,
         Inserted::Full => FULL,
         Inserted::Lost => LOST,

@@ -5,8 +5,10 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
     flow::{Atomic as _, Key},
-    layout::{CursorRow, Load},
-    sched::{Candidate, Cursor, Memory, Method, Request, Scheduler, Search, bucket_of},
+    layout::{CursorRow, Load, Member},
+    sched::{
+        Candidate, Cost, Cursor, Measure, Memory, Method, Request, Scheduler, Search, bucket_of, takes_turn,
+    },
 };
 
 use crate::{
@@ -28,7 +30,36 @@ pub(crate) fn pick_for<K: Key>(service: u32, packet: &Packet<K>, now: u32) -> u6
     let Some(run) = maps::SEARCH.row(0) else { return NOBODY };
     // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
     unsafe { (*run).request = request(packet, now) };
-    pick(service)
+    match pick_at_once(service) {
+        NOBODY => pick(service),
+        server => server,
+    }
+}
+
+/// The same of the schedulers that look at one server, where that one takes the connection, and of those that compare all by
+/// their cost, where no server has limits: what these add is much for the verifier to follow. All else is [`pick`]'s.
+#[unsafe(no_mangle)]
+pub extern "C" fn pick_at_once(service: u32) -> u64 {
+    try_at_once(service).map_or(NOBODY, u64::from)
+}
+
+#[inline(always)]
+fn try_at_once(service: u32) -> Option<u16> {
+    let service = Found::at(service)?;
+    let method = Method::from_number(service.info.scheduler)?;
+    match method.scheduler {
+        Scheduler::Rr | Scheduler::Wrr => in_turn(&service, method.scheduler),
+        Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => {
+            // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
+            in_ring(&service, method, unsafe { &(*maps::SEARCH.row(0)?).request })
+        }
+        Scheduler::Lc | Scheduler::Wlc | Scheduler::Sed | Scheduler::Nq | Scheduler::Fo | Scheduler::Ovf
+            if !maps::has(maps::LIMITED) =>
+        {
+            by_cost(&service, method.scheduler)
+        }
+        _ => None,
+    }
 }
 
 #[inline(always)]
@@ -42,19 +73,84 @@ fn request<K: Key>(packet: &Packet<K>, now: u32) -> Request {
     }
 }
 
-/// The server in the packet's bucket of the service's ring, if it takes connections and can be sent to. What else there may
-/// be is [`pick`]'s to say.
+/// The server that a round robin stands at.
+#[inline(always)]
+fn in_turn(service: &Found, scheduler: Scheduler) -> Option<u16> {
+    let remembered = Remembered { row: maps::CURSORS.row(u32::from(service.info.id))? };
+    let pool = service.pool();
+    let cursor = remembered.cursor();
+    if cursor.epoch != pool.epoch || cursor.place >= pool.len {
+        return None;
+    }
+    let member = maps::member(pool.base + u32::from(cursor.place))?;
+    let next = Cursor { place: cursor.place + 1, ..cursor };
+    let is_taken = takes_turn(scheduler, cursor, member.weight)
+        && !limit::is_overloaded(member.server)
+        && service.pool() == pool
+        && remembered.advance(cursor, next);
+    if is_taken { Some(member.server) } else { None }
+}
+
+/// The server in the packet's bucket of the ring.
+#[inline(always)]
+fn in_ring(service: &Found, method: Method, request: &Request) -> Option<u16> {
+    let pool = service.pool();
+    let bucket = bucket_of(method, request);
+    let member = maps::member(pool.base + u32::from(pool.len) + bucket)?;
+    // The pool's rows may have been given to its next publication while they were read.
+    let is_taken =
+        pool.len > 0 && member.weight > 0 && !limit::is_overloaded(member.server) && service.pool() == pool;
+    if is_taken { Some(member.server) } else { None }
+}
+
+/// The server in the packet's bucket of the service's ring, if it takes connections and can be sent to.
 #[inline(always)]
 pub(crate) fn by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Target> {
     let method = Method::from_number(service.info.scheduler)?;
+    Target::new(in_ring(service, method, &request(packet, 0))?, None).ok()
+}
+
+/// How many servers are compared in one call from the helper: a call and its return cost more than a comparison where
+/// both are guarded against speculation.
+const STRIDE: u32 = 8;
+
+/// A search for the server with the least cost.
+struct Scan {
+    found: Cost,
+    measure: Measure,
+    base: u32,
+    len: u32,
+}
+
+/// The server with the least cost, where none has limits.
+#[inline(always)]
+fn by_cost(service: &Found, scheduler: Scheduler) -> Option<u16> {
     let pool = service.pool();
-    let bucket = bucket_of(method, &request(packet, 0));
-    let member = maps::member(pool.base + u32::from(pool.len) + bucket)?;
+    let (found, measure) = (Cost::NONE, Measure::of(scheduler));
+    let mut scan = Scan { found, measure, base: pool.base, len: pool.len.into() };
+    // SAFETY: the helper calls `compare` with this scan, and no longer than it runs.
+    unsafe { bpf_loop(scan.len.div_ceil(STRIDE), compare as *mut c_void, (&raw mut scan).cast(), 0) };
     // The pool's rows may have been given to its next publication while they were read.
-    if pool.len == 0 || member.weight == 0 || limit::is_overloaded(member.server) || service.pool() != pool {
-        return None;
+    if service.pool() == pool { scan.found.server() } else { None }
+}
+
+/// Compares the next servers; 1 ends the search.
+#[inline(never)]
+extern "C" fn compare(stride: u32, scan: *mut Scan) -> i64 {
+    // SAFETY: `by_cost` has made it.
+    let scan = unsafe { &mut *scan };
+    let mut step = 0;
+    while step < STRIDE {
+        let place = stride * STRIDE + step;
+        if place >= scan.len {
+            return 1;
+        }
+        let Some(Member { server, weight }) = maps::member(scan.base + place) else { return 1 };
+        let candidate = Candidate { server, weight, load: maps::load(server), ..Candidate::default() };
+        scan.found.lower(scan.measure.cost(&candidate));
+        step += 1;
     }
-    Target::new(member.server, None).ok()
+    0
 }
 
 /// Nobody takes the connection.
@@ -127,8 +223,7 @@ impl Remembered {
     /// Fills `memory`; the cursor as it was read.
     #[inline(always)]
     fn load(self, method: Method, memory: &mut Memory) -> Cursor {
-        // SAFETY: the row lies in the map, and its cursor is one aligned word, changed atomically.
-        memory.cursor = bytemuck::must_cast(unsafe { Bpf::load(self.row.cast::<u64>()) });
+        memory.cursor = self.cursor();
         if matches!(method.scheduler, Scheduler::Lblc | Scheduler::Lblcr) {
             // SAFETY: the row lies in the map. Where another CPU changes it meanwhile, one of the changes is lost: then
             // the set lacks a server, or has one more, until the next change.
@@ -137,16 +232,26 @@ impl Remembered {
         memory.cursor
     }
 
+    /// Where its round robin stands.
+    #[inline(always)]
+    fn cursor(self) -> Cursor {
+        // SAFETY: the row lies in the map, and its cursor is one aligned word, changed atomically.
+        bytemuck::must_cast(unsafe { Bpf::load(self.row.cast::<u64>()) })
+    }
+
+    /// Lets it stand elsewhere; `false` when another CPU has moved it since `old`.
+    #[inline(always)]
+    fn advance(self, old: Cursor, new: Cursor) -> bool {
+        let (old, new): (u64, u64) = (bytemuck::must_cast(old), bytemuck::must_cast(new));
+        // SAFETY: as in `cursor`.
+        unsafe { Bpf::compare_exchange(self.row.cast::<u64>(), old, new) == old }
+    }
+
     /// `false` when another CPU has moved the cursor since `old`.
     #[inline(always)]
     fn store(self, method: Method, old: Cursor, search: &Search, server: u16) -> bool {
         match method.scheduler {
-            Scheduler::Rr | Scheduler::Wrr => {
-                let (old, new): (u64, u64) =
-                    (bytemuck::must_cast(old), bytemuck::must_cast(search.memory.cursor));
-                // SAFETY: as in `load`.
-                unsafe { Bpf::compare_exchange(self.row.cast::<u64>(), old, new) == old }
-            }
+            Scheduler::Rr | Scheduler::Wrr => self.advance(old, search.memory.cursor),
             Scheduler::Lblc | Scheduler::Lblcr => {
                 // SAFETY: as in `load`.
                 unsafe { (*self.row).affinity = search.memory.affinity };

@@ -86,12 +86,12 @@ impl Local {
         let Some(cost) = Cost::of(Scheduler::Lblc, candidate) else { return };
         let is_overloaded = candidate.load.active > cost.weight;
         let own = Own { cost, joined: candidate.joined, is_overloaded };
-        if self.any.cost.weight == 0 || self.any.cost.exceeds(&cost) {
+        if self.any.cost.exceeds(&cost) {
             self.any = own;
         }
         self.is_another_idle |= (candidate.load.active as u64) * 2 < cost.weight as u64;
         if is_own {
-            if self.least.cost.weight == 0 || self.least.cost.exceeds(&cost) || own.precedes(&self.least) {
+            if self.least.cost.exceeds(&cost) || own.precedes(&self.least) {
                 self.least = own;
             }
             if self.most.cost.weight == 0 || cost.exceeds(&self.most.cost) || own.precedes(&self.most) {

@@ -14,12 +14,13 @@ mod twos;
 mod wrr;
 
 pub use lblc::Affinity;
+pub use least::{Cost, Measure};
 pub use method::{Flags, Method, Scheduler};
 pub use ring::{NOBODY, bucket_of, fill};
 
 use bytemuck::{Pod, Zeroable};
 
-use self::{lblc::Local, least::Cost, twos::Draw};
+use self::{lblc::Local, twos::Draw};
 use crate::layout::{Load, MAX_POOL};
 
 /// Where a round robin stands: one word, so that a pick is one compare and swap.
@@ -218,13 +219,7 @@ impl Search {
                 candidate.weight > 0
             }
             Kind::Least => {
-                if let Some(cost) = Cost::of(scheduler, &candidate) {
-                    if matches!(scheduler, Scheduler::Nq) && candidate.load.active == 0 {
-                        self.found = cost;
-                        return true;
-                    }
-                    self.found.lower(cost);
-                }
+                self.found.lower(Measure::of(scheduler).cost(&candidate));
                 false
             }
             Kind::Draw if self.step > self.len as u32 => self.draw.choose(&candidate),
@@ -244,10 +239,7 @@ impl Search {
 
     #[inline(always)]
     const fn offer_turn(&mut self, scheduler: Scheduler, candidate: &Candidate) -> bool {
-        let takes = match scheduler {
-            Scheduler::Wrr => wrr::takes(self.memory.cursor, candidate.weight),
-            _ => rr::takes(candidate.weight),
-        };
+        let takes = takes_turn(scheduler, self.memory.cursor, candidate.weight);
         self.memory.cursor.place += 1;
         if candidate.weight > self.greatest {
             self.greatest = candidate.weight;
@@ -295,6 +287,15 @@ impl Search {
     #[inline(always)]
     pub const fn leaves(&self) -> Option<u16> {
         if self.local.leaves { Some(self.local.most()) } else { None }
+    }
+}
+
+/// Does a round robin that stands at `cursor` take the server there, which has this weight?
+#[inline(always)]
+pub const fn takes_turn(scheduler: Scheduler, cursor: Cursor, weight: u16) -> bool {
+    match scheduler {
+        Scheduler::Wrr => wrr::takes(cursor, weight),
+        _ => rr::takes(weight),
     }
 }
 

@@ -78,9 +78,10 @@ impl Room {
         }
     }
 
+    /// Where flows are to find room, two for each that the bare program's table has room for.
     const fn slots(self) -> u32 {
         match self {
-            Self::Free => 1 << 24,
+            Self::Free => 2 * LRU_FLOWS,
             Self::Full => 1 << 22,
         }
     }
