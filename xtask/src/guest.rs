@@ -1,11 +1,12 @@
 //! `cargo xtask guest`: a command on the distribution's own kernel, in a machine that qemu emulates.
 //!
-//! The guest's files are those of the host, and what it changes of them is gone when it ends. There is no network. What
-//! a test or a measurement wants from another kernel than the running one: IPVS, pktgen, a clock that counts
+//! The guest's files are those of the host, and what it changes of them is gone when it ends. There is no network, and
+//! network cards that nobody is behind if they are asked for. What a test or a measurement wants from another kernel than the running one: IPVS, pktgen, a clock that counts
 //! instructions.
 
 mod initramfs;
 mod machine;
+mod nic;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,8 +17,9 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use lb_tests::wait;
 
-use crate::setup;
+use crate::{command, setup};
 pub(crate) use machine::Machine;
+pub(crate) use nic::Nic;
 
 /// Arguments of `cargo xtask guest`.
 #[derive(Args)]
@@ -32,6 +34,10 @@ pub(crate) struct Arguments {
     /// One processor, whose clock goes on by a nanosecond with each instruction and stands still between them
     #[arg(long)]
     count_instructions: bool,
+    /// A network card with nobody behind it, by qemu's name and options (`e1000e`); `queues=N` gives it several queues
+    /// (may be repeated; needs root)
+    #[arg(long, value_name = "MODEL[,OPTION...]")]
+    nic: Vec<Nic>,
     /// Seconds after which the guest is ended
     #[arg(long, value_name = "S", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
@@ -46,11 +52,15 @@ pub(crate) struct Arguments {
 /// Sets up, boots and ends with the command's status.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     wait::interrupt_on_signals()?;
+    if !arguments.nic.is_empty() {
+        command::require_root("cargo xtask guest --nic")?;
+    }
     let guest = Guest {
         machine: Machine {
             memory: arguments.memory,
             cpus: if arguments.count_instructions { 1 } else { arguments.cpus },
             count_instructions: arguments.count_instructions,
+            nics: arguments.nic.clone(),
         },
         timeout: Duration::from_secs(arguments.timeout),
         out: arguments.out.clone(),

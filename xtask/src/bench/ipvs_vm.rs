@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
     let work = tempfile::tempdir()?;
     let guest = Guest {
-        machine: Machine { memory: MEMORY, cpus: 1, count_instructions: true },
+        machine: Machine { memory: MEMORY, cpus: 1, count_instructions: true, nics: Vec::new() },
         timeout: Duration::from_secs(arguments.timeout),
         out: Some(work.path().to_owned()),
     };

@@ -19,6 +19,14 @@ modprobe nf_conntrack hashsize=262144
 echo 1048576 >/proc/sys/net/netfilter/nf_conntrack_max
 modprobe pktgen
 
+# The drivers of network cards: nobody else loads what the machine has.
+for card in $(grep -ls '^0x02' /sys/bus/pci/devices/*/class); do
+    modprobe -q "$(cat "${card%/*}/modalias")"
+done
+for card in $(grep -ls '^virtio:d00000001v' /sys/bus/virtio/devices/*/modalias); do
+    modprobe -q "$(cat "$card")"
+done
+
 # A busy process that comes before others would keep the kernel from what it put off, and packets would be lost.
 grep -ls '^ksoftirqd' /proc/[0-9]*/comm | cut -d/ -f3 | while read -r thread; do
     chrt --fifo --pid 1 "$thread"

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use lb_tests::process::Running;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
+use super::nic::Nic;
 use crate::command;
 use crate::setup::guest::Parts;
 
@@ -24,6 +26,7 @@ pub(crate) struct Machine {
     pub(crate) cpus: u8,
     /// Whether a nanosecond is an instruction.
     pub(crate) count_instructions: bool,
+    pub(crate) nics: Vec<Nic>,
 }
 
 impl Machine {
@@ -43,8 +46,10 @@ impl Machine {
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.args(files("host", Path::new("/"), ",readonly=on,multidevs=remap"));
         qemu.args(files("out", out, ""));
-        // SAFETY: a system call, and nothing else, between fork and exec.
-        unsafe { qemu.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
+        // What the cards end in is to be in no network of the host's.
+        let apart = if self.nics.is_empty() { CloneFlags::empty() } else { CloneFlags::CLONE_NEWNET };
+        // SAFETY: two system calls, and nothing else, between fork and exec.
+        unsafe { qemu.pre_exec(move || Ok(set_pdeathsig(Signal::SIGKILL).and_then(|()| unshare(apart))?)) };
         // An input that never ends: at its end qemu would close the port, and the guest could not write.
         qemu.stdin(Stdio::piped());
         let ended = Running::start("the guest", &mut qemu)?.ended("by itself (--timeout)", timeout);
@@ -64,6 +69,9 @@ impl Machine {
             qemu.args(["-icount", "shift=0,sleep=off"]);
         }
         qemu.args(["-device", "virtio-serial-pci"]);
+        for (number, nic) in self.nics.iter().enumerate() {
+            qemu.args(nic.arguments(number));
+        }
         qemu.arg("-kernel").arg(&parts.image);
         qemu.arg("-initrd").arg(initramfs).args(["-append", &self.parameters()]);
         qemu
@@ -120,7 +128,7 @@ mod tests {
     use super::*;
 
     fn parameters(count_instructions: bool) -> String {
-        Machine { memory: 512, cpus: 1, count_instructions }.parameters()
+        Machine { memory: 512, cpus: 1, count_instructions, nics: Vec::new() }.parameters()
     }
 
     #[test]
