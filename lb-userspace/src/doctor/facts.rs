@@ -44,8 +44,18 @@ pub struct Host {
     pub missing: Vec<String>,
     /// The processors that are online.
     pub cpus: u32,
+    /// Those that there may ever be, which drivers count.
+    pub possible: u32,
     /// `net.ipv4.ip_forward`.
     pub forwards: bool,
+}
+
+impl Host {
+    /// The version of the kernel, 6.1.
+    pub fn kernel(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.release.split(|byte: char| !byte.is_ascii_digit()).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
 }
 
 /// A network interface.
@@ -77,8 +87,12 @@ pub struct Interface {
     pub xdp: Option<u64>,
     /// The offloads that are on, by the kernel's names.
     pub offloads: BTreeSet<String>,
-    /// Receive queues there are, and the most there can be.
-    pub queues: Option<[u32; 2]>,
+    /// Those that nobody can switch here.
+    pub fixed: BTreeSet<String>,
+    /// Its receive queues.
+    pub queues: Option<Queues>,
+    /// How it spreads frames, if it is a bond.
+    pub bond: Option<Bond>,
     /// The greater of `all` and its own of these settings of `net.ipv4.conf`.
     pub settings: BTreeMap<String, i64>,
     /// The host's addresses on it, with their prefixes.
@@ -109,6 +123,26 @@ fn is_in(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
         }
         _ => false,
     }
+}
+
+/// The receive queues of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// How many there are.
+    pub now: u32,
+    /// The most there can be.
+    pub most: u32,
+    /// What `ethtool -L` calls them: `rx`, or `combined` with those that send.
+    pub kind: &'static str,
+}
+
+/// How a bond spreads frames, in the words of `ip link`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bond {
+    /// `active-backup`, `802.3ad`.
+    pub mode: String,
+    /// `layer2`, `vlan+srcmac`.
+    pub policy: String,
 }
 
 /// An interface that another one needs, or the other end of a veth.

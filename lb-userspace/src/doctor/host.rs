@@ -31,10 +31,8 @@ fn capabilities(host: &Host, _: &Facts) -> Said {
 }
 
 fn kernel(host: &Host, _: &Facts) -> Said {
-    let mut numbers = host.release.split(|byte: char| !byte.is_ascii_digit()).map(str::parse);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return None };
     let text = format!("Linux {} is older than {}.{}: boot a newer one", host.release, OLDEST.0, OLDEST.1);
-    ((major, minor) < OLDEST).then_some((Severity::Fault, text, None))
+    (host.kernel()? < OLDEST).then_some((Severity::Fault, text, None))
 }
 
 fn btf(host: &Host, _: &Facts) -> Said {

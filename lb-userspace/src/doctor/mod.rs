@@ -5,7 +5,9 @@ mod addresses;
 pub mod facts;
 mod host;
 mod interfaces;
+mod native;
 mod offloads;
+mod queues;
 mod servers;
 mod settings;
 pub mod wanted;
@@ -72,6 +74,9 @@ impl Mend {
 /// What a check says of one thing: how bad it is, a sentence, and what mends it.
 type Said = Option<(Severity, String, Option<Mend>)>;
 
+/// The name of xlvs's own program.
+const OWN_PROGRAM: &str = "xlvs";
+
 /// A check by its name.
 type Check<T> = (&'static str, fn(&T, &Facts) -> Said);
 
@@ -93,8 +98,13 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
         }
     }
     for interface in facts.used() {
-        for checks in [interfaces::CHECKS, offloads::CHECKS, settings::OF_INTERFACES] {
+        for checks in [interfaces::CHECKS, native::CHECKS, settings::OF_INTERFACES] {
             found.extend(look(checks, &interface.name, interface, facts));
+        }
+        for carrier in native::carriers(interface, facts) {
+            for checks in [offloads::CHECKS, queues::CHECKS] {
+                found.extend(look(checks, &carrier.name, carrier, facts));
+            }
         }
     }
     found.extend(look(settings::OF_HOST, "host", &facts.host, facts));

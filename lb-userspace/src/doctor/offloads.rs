@@ -1,38 +1,78 @@
 //! What an interface does to frames before the program sees them.
 
 use super::facts::{Facts, Interface};
-use super::{Check, Mend, Said, Severity};
+use super::{Check, Mend, Said, Severity, native};
 
 pub(super) const CHECKS: &[Check<Interface>] =
     &[("lro", lro), ("gro-hw", hardware_gro), ("vlan-stripping", vlan_stripping)];
 
 fn lro(interface: &Interface, facts: &Facts) -> Said {
-    if facts.is_generic {
+    merging(
+        interface,
+        facts,
+        &Offload { feature: "rx-lro", option: "lro", name: "LRO", severity: Severity::Fault },
+    )
+}
+
+fn hardware_gro(interface: &Interface, facts: &Facts) -> Said {
+    let (feature, option) = ("rx-gro-hw", "rx-gro-hw");
+    merging(interface, facts, &Offload { feature, option, name: "GRO_HW", severity: Severity::Warning })
+}
+
+struct Offload {
+    /// The kernel's name.
+    feature: &'static str,
+    /// ethtool's.
+    option: &'static str,
+    /// That of the documentation.
+    name: &'static str,
+    severity: Severity,
+}
+
+/// With a program in the driver it does so no more, whatever it tells; for a program in the stack the kernel switches it off.
+fn merging(interface: &Interface, facts: &Facts, offload: &Offload) -> Said {
+    let Offload { feature, option, name, severity } = *offload;
+    if facts.is_generic || native::has_program(interface, facts) || !interface.offloads.contains(feature) {
         return None;
     }
     let text =
-        "it merges segments before the program sees them (LRO), which drivers do not do with XDP, or refuse";
-    is_on(interface, "rx-lro", Severity::Fault, text, "lro")
-}
-
-fn hardware_gro(interface: &Interface, _: &Facts) -> Said {
-    let text = "it merges segments in hardware (GRO_HW), which drivers do not do with XDP, or refuse";
-    is_on(interface, "rx-gro-hw", Severity::Warning, text, "rx-gro-hw")
+        format!("it merges segments before the program sees them ({name}), which drivers do not do with XDP");
+    if interface.fixed.contains(feature) {
+        // Of virtio: a host that offers no VIRTIO_NET_F_CTRL_GUEST_OFFLOADS.
+        let text = format!(
+            "{text}: it cannot be switched off here, so that its driver will refuse the program. What this machine runs on is to \
+             let it (virtio's `ctrl_guest_offloads`), or to merge nothing; generic mode works meanwhile"
+        );
+        return Some((Severity::Fault, text, Some(native::generic(interface))));
+    }
+    Some((severity, format!("{text}, or refuse"), Some(off(interface, option))))
 }
 
 /// A veth has the tags that its other end sends, whatever this is.
-fn vlan_stripping(interface: &Interface, _: &Facts) -> Said {
-    if interface.vlans.is_empty() || interface.kind.as_deref() == Some("veth") {
+fn vlan_stripping(interface: &Interface, facts: &Facts) -> Said {
+    const FEATURE: &str = "rx-vlan-hw-parse";
+    let vlans = vlans(interface, facts);
+    let is_veth = interface.kind.as_deref() == Some("veth");
+    if vlans.is_empty() || is_veth || !interface.offloads.contains(FEATURE) {
         return None;
     }
     let text = format!(
         "it takes the tag off frames before the program sees them, and has VLANs ({}): these are not told apart",
-        interface.vlans.join(", ")
+        vlans.join(", ")
     );
-    is_on(interface, "rx-vlan-hw-parse", Severity::Warning, &text, "rxvlan")
+    if interface.fixed.contains(FEATURE) {
+        let text = format!("{text}; it cannot be switched off: use another interface for them");
+        return Some((Severity::Warning, text, None));
+    }
+    Some((Severity::Warning, text, Some(off(interface, "rxvlan"))))
 }
 
-fn is_on(interface: &Interface, feature: &str, severity: Severity, text: &str, option: &str) -> Said {
-    let mend = || Some(Mend::here(format!("ethtool -K {} {option} off", interface.name)));
-    interface.offloads.contains(feature).then(|| (severity, text.to_owned(), mend()))
+/// Those that stand on it, or on the bond whose port it is.
+fn vlans<'a>(interface: &'a Interface, facts: &'a Facts) -> Vec<&'a str> {
+    let is_on = |other: &&Interface| other.name == interface.name || other.ports.contains(&interface.name);
+    facts.interfaces.iter().filter(is_on).flat_map(|other| &other.vlans).map(String::as_str).collect()
+}
+
+fn off(interface: &Interface, option: &str) -> Mend {
+    Mend::here(format!("ethtool -K {} {option} off", interface.name))
 }

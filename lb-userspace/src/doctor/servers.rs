@@ -1,7 +1,7 @@
 //! The ways to real servers.
 
 use super::facts::{Facts, Server, Way};
-use super::{Check, Mend, Said, Severity, interfaces};
+use super::{Check, Mend, Said, Severity, native};
 use crate::carrier::Carrier;
 
 pub(super) const CHECKS: &[Check<Server>] =
@@ -38,8 +38,7 @@ fn other_interface(server: &Server, facts: &Facts) -> Said {
     if facts.named.is_empty() || facts.named.contains(interface) {
         return None;
     }
-    let is_stacked = facts.interface(interface).is_some_and(|way| interfaces::stacked(way, facts).is_some());
-    if is_stacked {
+    if facts.interface(interface).is_some_and(|way| native::is_for_generic(way, facts)) {
         let text = format!(
             "it is reached by {interface}, which is none of the director's interfaces, and takes no program in native mode: \
              run with it and with `--mode generic`, or move its addresses and routes to one of the director's"

@@ -1,8 +1,10 @@
 //! Each check finds its fault and names what mends it, and a healthy director has none.
 
+mod drivers;
+
 use std::net::IpAddr;
 
-use super::facts::{Answer, Below, Host, Interface, Program, Server, VirtualAddress, Way};
+use super::facts::{Answer, Below, Host, Interface, Program, Queues, Server, VirtualAddress, Way};
 use super::*;
 use crate::carrier::Carrier;
 
@@ -25,7 +27,9 @@ fn interface(name: &str) -> Interface {
         program: Some(program("xlvs", &[3], Some(false))),
         xdp: Some(0x7f),
         offloads: std::iter::once("rx-vlan-hw-parse".to_owned()).collect(),
-        queues: Some([8, 16]),
+        fixed: std::collections::BTreeSet::new(),
+        queues: Some(Queues { now: 8, most: 16, kind: "combined" }),
+        bond: None,
         settings: std::collections::BTreeMap::new(),
         addresses: vec![(IpAddr::from([192, 0, 2, 2]), 24), (IpAddr::from(VIP), 32)],
     }
@@ -45,6 +49,7 @@ fn healthy() -> Facts {
         is_root: true,
         missing: Vec::new(),
         cpus: 8,
+        possible: 8,
         forwards: false,
     };
     let address = VirtualAddress {
@@ -117,13 +122,6 @@ fn each_fault_is_found_alone() {
             "jumbo",
             "ip link set dev eth0 mtu 1500",
         ),
-        (|facts| one(facts).queues = Some([2, 6]), "queues", ""),
-        (|facts| one(facts).offloads.extend(["rx-lro".to_owned()]), "lro", "ethtool -K eth0 lro off"),
-        (
-            |facts| one(facts).offloads.extend(["rx-gro-hw".to_owned()]),
-            "gro-hw",
-            "ethtool -K eth0 rx-gro-hw off",
-        ),
         (|facts| one(facts).vlans.push("eth0.7".to_owned()), "vlan-stripping", "ethtool -K eth0 rxvlan off"),
         (
             |facts| one(facts).program = Some(program("drop", &[], Some(false))),
@@ -165,7 +163,10 @@ fn generic_mode_needs_nothing_of_the_driver() {
     let rows: &[fn(&mut Interface)] = &[
         |interface| (interface.xdp, interface.program) = (Some(0), None),
         |interface| (interface.xdp, interface.mtu) = (Some(0x07), 9000),
-        |interface| interface.offloads.extend(["rx-lro".to_owned()]),
+        |interface| {
+            interface.program = None;
+            interface.offloads.extend(["rx-lro".to_owned()]);
+        },
         |interface| (interface.kind, interface.xdp) = (Some("veth".to_owned()), Some(0x23)),
         |interface| (interface.kind, interface.program) = (Some("bridge".to_owned()), None),
     ];
@@ -183,24 +184,6 @@ fn generic_mode_needs_nothing_of_the_driver() {
 
 fn one(facts: &mut Facts) -> &mut Interface {
     &mut facts.interfaces[0]
-}
-
-#[test]
-fn what_stands_on_another_interface_is_for_generic_mode() {
-    let below =
-        |name: &str| Some(Below { name: Some(name.to_owned()), is_here: true, has_program: Some(false) });
-    let stacked = |kind: &str, xdp| {
-        found(|facts| {
-            let interface = one(facts);
-            (interface.kind, interface.xdp, interface.below) = (Some(kind.to_owned()), xdp, below("eth5"));
-            interface.ports = vec!["eth6".to_owned(), "eth7".to_owned()];
-        })
-    };
-    for kind in ["vlan", "macvlan", "bridge", "bond"] {
-        let mend = "xlvs run --iface eth0 --mode generic".to_owned();
-        assert_eq!(stacked(kind, Some(0)), [("stacked", mend)]);
-    }
-    assert_eq!(stacked("bond", Some(0x7f)), [], "all its ports have native XDP");
 }
 
 #[test]

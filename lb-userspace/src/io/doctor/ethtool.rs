@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, io};
 use ::ethtool::{EthtoolAttr, EthtoolChannelAttr, EthtoolFeatureAttr, EthtoolHandle};
 use futures_util::StreamExt as _;
 
+use crate::doctor::facts::Queues;
+
 /// Asks for interfaces one by one. What a driver does not tell, nobody hears of.
 pub(super) struct Ethtool(EthtoolHandle);
 
@@ -16,27 +18,36 @@ impl Ethtool {
         Ok(Self(handle))
     }
 
-    /// The offloads that are on, by the kernel's names.
-    pub(super) async fn offloads(&mut self, interface: &str) -> BTreeSet<String> {
-        let mut on = BTreeSet::new();
-        let Ok(answers) = self.0.feature().get(Some(interface)).execute().await else { return on };
+    /// The offloads that are on, by the kernel's names, and those that nobody can switch.
+    pub(super) async fn offloads(&mut self, interface: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut on, mut fixed) = (BTreeSet::new(), BTreeSet::new());
+        let Ok(answers) = self.0.feature().get(Some(interface)).execute().await else { return (on, fixed) };
         let mut answers = std::pin::pin!(answers);
         while let Some(Ok(answer)) = answers.next().await {
             for attribute in answer.payload.nlas {
-                if let EthtoolAttr::Feature(EthtoolFeatureAttr::Active(bits)) = attribute {
-                    on.extend(bits.into_iter().filter(|bit| bit.value).map(|bit| bit.name));
+                match attribute {
+                    EthtoolAttr::Feature(EthtoolFeatureAttr::Active(bits)) => {
+                        on.extend(bits.into_iter().filter(|bit| bit.value).map(|bit| bit.name));
+                    }
+                    EthtoolAttr::Feature(EthtoolFeatureAttr::Hw(bits)) => {
+                        fixed.extend(bits.into_iter().filter(|bit| !bit.value).map(|bit| bit.name));
+                    }
+                    _ => {}
                 }
             }
         }
-        on
+        (on, fixed)
     }
 
-    /// How many queues receive, and how many could.
-    pub(super) async fn queues(&mut self, interface: &str) -> Option<[u32; 2]> {
-        let (mut now, mut most) = (0, 0);
+    /// The queues that receive.
+    pub(super) async fn queues(&mut self, interface: &str) -> Option<Queues> {
+        let (mut now, mut most, mut kind) = (0, 0, "rx");
         let mut answers = std::pin::pin!(self.0.channel().get(Some(interface)).execute().await.ok()?);
         while let Some(Ok(answer)) = answers.next().await {
             for attribute in answer.payload.nlas {
+                if matches!(attribute, EthtoolAttr::Channel(EthtoolChannelAttr::CombinedMax(1..))) {
+                    kind = "combined";
+                }
                 match attribute {
                     EthtoolAttr::Channel(
                         EthtoolChannelAttr::RxCount(count) | EthtoolChannelAttr::CombinedCount(count),
@@ -53,6 +64,6 @@ impl Ethtool {
                 }
             }
         }
-        (now > 0).then_some([now, most])
+        (now > 0).then_some(Queues { now, most, kind })
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn host(pins: &Path) -> Host {
         is_root: nix::unistd::geteuid().is_root(),
         missing: missing(),
         cpus: online(),
+        possible: aya::util::nr_cpus().ok().and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
         forwards: sysctl::of_net("ipv4/ip_forward").is_some_and(|value| value != 0),
     }
 }

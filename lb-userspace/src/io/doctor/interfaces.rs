@@ -1,12 +1,12 @@
 //! What the interfaces are, and what is on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aya::programs::{loaded_links, loaded_programs};
 
 use super::{ethtool::Ethtool, netdev::Netdev};
 use crate::{
-    doctor::facts::{Below, Interface, Program},
+    doctor::facts::{Below, Bond, Interface, Program},
     io::{
         links::driver,
         netlink::{Error, Requests, facts::LinkDetail},
@@ -31,6 +31,10 @@ pub(super) async fn interfaces(requests: &Requests) -> Result<Vec<Interface>, Er
         let standing = |is_on: &dyn Fn(&LinkDetail) -> bool| {
             details.iter().filter(|other| is_on(other)).map(|other| other.link.name.clone()).collect()
         };
+        let (offloads, fixed) = match &mut ethtool {
+            Some(ethtool) => ethtool.offloads(&link.name).await,
+            None => <_>::default(),
+        };
         interfaces.push(Interface {
             name: link.name.clone(),
             index,
@@ -50,14 +54,13 @@ pub(super) async fn interfaces(requests: &Requests) -> Result<Vec<Interface>, Er
                 Some(netdev) => netdev.xdp(index).await,
                 None => None,
             },
-            offloads: match &mut ethtool {
-                Some(ethtool) => ethtool.offloads(&link.name).await,
-                None => BTreeSet::new(),
-            },
+            offloads,
+            fixed,
             queues: match &mut ethtool {
                 Some(ethtool) => ethtool.queues(&link.name).await,
                 None => None,
             },
+            bond: detail.bond.clone().map(|[mode, policy]| Bond { mode, policy }),
             settings: settings(&link.name),
             addresses: own.map(|address| (address.address, address.prefix)).collect(),
         });

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
-    MacVlanMode, XdpAttached,
+    InfoBond, InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage, LinkXdp, MacVlanMode, XdpAttached,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
@@ -64,12 +64,18 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
 /// A link with what stands above, below and on it.
 pub(super) fn link_detail(message: &LinkMessage) -> Option<LinkDetail> {
     let (mut below, mut elsewhere, mut controller) = (None, None, None);
-    let (mut program, mut is_generic) = (None, None);
+    let (mut program, mut is_generic, mut bond) = (None, None, None);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Link(index) => below = Some(*index).filter(|index| *index != 0),
             LinkAttribute::LinkNetNsId(number) => elsewhere = Some(*number),
             LinkAttribute::Controller(index) => controller = Some(*index),
+            LinkAttribute::LinkInfo(infos) => {
+                bond = infos.iter().find_map(|info| match info {
+                    LinkInfo::Data(InfoData::Bond(told)) => Some(spreading(told)),
+                    _ => None,
+                });
+            }
             LinkAttribute::Xdp(told) => {
                 program = told.iter().find_map(|attribute| match attribute {
                     LinkXdp::ProgId(id) => Some(*id),
@@ -84,7 +90,19 @@ pub(super) fn link_detail(message: &LinkMessage) -> Option<LinkDetail> {
             _ => {}
         }
     }
-    Some(LinkDetail { link: link(message)?, below, elsewhere, controller, program, is_generic })
+    Some(LinkDetail { link: link(message)?, below, elsewhere, controller, program, is_generic, bond })
+}
+
+fn spreading(told: &[InfoBond]) -> [String; 2] {
+    let mut words = [String::new(), String::new()];
+    for attribute in told {
+        match attribute {
+            InfoBond::Mode(mode) => words[0] = mode.to_string(),
+            InfoBond::XmitHashPolicy(policy) => words[1] = policy.to_string(),
+            _ => {}
+        }
+    }
+    words
 }
 
 /// A macvlan interface, or nothing for another kind.

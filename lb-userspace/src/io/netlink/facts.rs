@@ -121,6 +121,8 @@ pub(crate) struct LinkDetail {
     pub(crate) program: Option<u32>,
     /// Whether that is in the stack and not in the driver, if the kernel says one of the two.
     pub(crate) is_generic: Option<bool>,
+    /// Mode and policy of a bond, in the words of `ip link`.
+    pub(crate) bond: Option<[String; 2]>,
 }
 
 /// A macvlan interface.
