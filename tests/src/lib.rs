@@ -6,12 +6,14 @@
 pub mod bad_cable;
 mod cable;
 pub mod capture;
+pub mod cards;
 pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod demo;
 mod diagnosis;
 pub mod director;
+pub mod doctor;
 pub mod echo;
 pub mod events;
 pub mod family;

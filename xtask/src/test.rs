@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the whole suite, with the binary and the XDP program that were just built.
 
+mod nics;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -9,6 +11,9 @@ use crate::{build, command, workspace};
 /// Arguments of `cargo xtask test`.
 #[derive(Args, Default)]
 pub(crate) struct Arguments {
+    /// Run the tests that want network cards of several makes, and no others, in an emulated machine that has them
+    #[arg(long)]
+    guest: bool,
     /// Arguments for `cargo test`, such as the name of a test
     #[arg(last = true)]
     cargo: Vec<String>,
@@ -19,6 +24,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<()> {
     command::require_root("cargo xtask test")?;
     let tools = setup::ensure(Level::Lab)?;
     build::all(&tools)?;
+    if arguments.guest {
+        return nics::run(&arguments.cargo);
+    }
     build::counting_program(&tools)?;
     suite(&arguments.cargo)
 }

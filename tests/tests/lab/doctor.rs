@@ -8,37 +8,16 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lb_tests::doctor::{Finding, Mend, findings};
 use lb_tests::family::Family;
 use lb_tests::netns::Netns;
 use lb_tests::process::{self, Running};
 use lb_tests::{Lab, Plan, wait, with_lab};
 use nix::sys::signal::Signal;
-use serde::Deserialize;
 
 const BOUND: Duration = Duration::from_secs(20);
 /// Where the other end of a director's veth is.
 const OTHER_END: &str = "the namespace of its other end";
-
-#[derive(Debug, Deserialize)]
-struct Document {
-    findings: Vec<Finding>,
-    unseen: Vec<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Finding {
-    severity: String,
-    check: String,
-    subject: String,
-    text: String,
-    mend: Option<Mend>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Mend {
-    on: Option<String>,
-    command: String,
-}
 
 /// A doctor's visit: where, and with which arguments beside those of every director.
 struct Visit<'a> {
@@ -69,19 +48,12 @@ impl<'a> Visit<'a> {
         let mut command = self.netns.command(self.lab.director.binary())?;
         let director = &self.lab.director;
         let pins = director.pin_dir().display().to_string();
-        command.args(["doctor", "--json", "--state-dir"]).arg(self.lab.dir().join("director/state"));
+        command.args(["doctor", "--state-dir"]).arg(self.lab.dir().join("director/state"));
         if !self.arguments.iter().any(|argument| argument == "--pin-dir") {
             command.args(["--pin-dir", &pins]);
         }
         command.args(&self.arguments);
-        let output = director.finished(command)?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let Document { findings, unseen } =
-            serde_json::from_str(&text).with_context(|| format!("no findings: {output:?}"))?;
-        ensure!(unseen.is_empty(), "not everything was looked at: {unseen:?}");
-        let is_ill = findings.iter().any(|finding| finding.severity == "fault");
-        ensure!(output.status.code() == Some(is_ill.into()), "{:?}: {findings:?}", output.status);
-        Ok(findings)
+        findings(&mut command)
     }
 
     fn content(&self) -> Result<()> {
