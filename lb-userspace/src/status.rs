@@ -12,6 +12,11 @@ use std::{
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    config::model::Protocol,
+    plan::{ServiceKey, mapped},
+};
+
 pub use self::checks::{Check, Checks, Delay};
 pub use self::configuration::{Configuration, Failure, Reload};
 
@@ -269,13 +274,21 @@ impl ServerState {
 }
 
 impl Service {
+    /// Which one it is.
+    fn key(&self) -> ServiceKey {
+        match self.fwmark {
+            Some(mark) => ServiceKey::of_mark(self.address.is_ipv6(), mark),
+            None => ServiceKey {
+                vip: mapped(self.address),
+                protocol: Protocol::named(&self.protocol).map_or(0, Protocol::number),
+                port: self.port,
+            },
+        }
+    }
+
     /// As ipvsadm writes it: `TCP 192.0.2.10:80`, `FWM 3 IPv6`.
     pub fn name(&self) -> String {
-        let Self { protocol, address, port, .. } = self;
-        match self.fwmark {
-            Some(mark) => format!("{protocol} {mark}{}", if address.is_ipv6() { " IPv6" } else { "" }),
-            None => format!("{protocol} {}", SocketAddr::new(*address, *port)),
-        }
+        self.key().to_string()
     }
 }
 

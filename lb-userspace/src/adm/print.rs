@@ -100,12 +100,7 @@ pub fn connections_head(engines: bool) -> String {
 /// The line of a connection.
 pub fn connection_line(connection: &Connection, engines: bool, numeric: bool, names: &impl Names) -> String {
     let Connection { protocol, expires, state, engine, .. } = connection;
-    let named = match protocol.as_str() {
-        "TCP" => Some(Protocol::Tcp),
-        "UDP" => Some(Protocol::Udp),
-        "SCTP" => Some(Protocol::Sctp),
-        _ => None,
-    };
+    let named = Protocol::named(protocol);
     let places = Places { numeric, names };
     let [client, service, server] = [connection.client, connection.service, connection.server]
         .map(|(at, port)| places.write(at, port, named));

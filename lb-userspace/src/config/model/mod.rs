@@ -263,6 +263,11 @@ impl Protocol {
             Self::Sctp => "SCTP",
         }
     }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.name() == name)
+    }
 }
 
 impl fmt::Display for Protocol {
