@@ -36,6 +36,9 @@ pub struct Status {
     pub configuration: Configuration,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
+    /// Do the virtual routers answer? While they do not, there are no `instances`, and nobody knows here how they stand.
+    #[serde(default = "yes")]
+    pub vrrp_answers: bool,
     /// The virtual routers.
     pub instances: Vec<Instance>,
     /// The virtual services.
@@ -48,6 +51,11 @@ pub struct Status {
     pub flows: Flows,
     /// Packets by the way they left the program.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// Told by a daemon that does not say otherwise.
+const fn yes() -> bool {
+    true
 }
 
 /// An interface the program is attached to.

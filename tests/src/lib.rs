@@ -22,6 +22,7 @@ pub mod fragments;
 pub mod frame;
 pub mod host;
 pub mod http;
+pub mod hung;
 pub mod lab;
 pub mod load;
 pub mod names;

@@ -19,6 +19,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
+    /// Whether the virtual routers answer.
+    pub vrrp_answers: bool,
     /// Virtual routers.
     pub instances: Vec<Instance>,
     /// Virtual servers.

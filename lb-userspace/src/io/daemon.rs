@@ -350,7 +350,7 @@ impl Daemon {
             Ask::Status(answer) if answer.is_closed() => {}
             Ask::Status(answer) => {
                 let routers = inputs.roles.report().await;
-                let _gone = answer.send(self.status(&routers));
+                let _gone = answer.send(self.status(routers.as_deref()));
             }
             Ask::Events(answer) => {
                 let _gone = answer.send(inputs.teller.follow());
@@ -362,7 +362,7 @@ impl Daemon {
                 let _gone = answer.send(self.table(&templates, &scope));
             }
             Ask::Explain(question, answer) => {
-                let routers = inputs.roles.report().await;
+                let routers = inputs.roles.report().await.unwrap_or_default();
                 let _gone = answer.send(self.explain(&question, &routers));
             }
             Ask::Flows(answer) => {

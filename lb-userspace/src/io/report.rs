@@ -49,7 +49,8 @@ pub(super) struct Subjects<'a> {
     pub(super) checks: &'a Account,
     /// How long after a check's ruling the maps were as it wants.
     pub(super) effect: &'a Delays,
-    pub(super) routers: &'a [RouterReport],
+    /// None if they do not answer.
+    pub(super) routers: Option<&'a [RouterReport]>,
     /// Entries and room of the tables of IPv4 and of IPv6; none while nobody collects.
     pub(super) fill: Option<[(u64, u64); 2]>,
     pub(super) mode: Mode,
@@ -73,7 +74,11 @@ pub(super) fn status(subjects: &Subjects<'_>) -> Status {
             .iter()
             .map(|link| status::Interface { name: link.name.clone(), index: link.index })
             .collect(),
-        instances: instances.iter().filter_map(|instance| instance_status(instance, routers)).collect(),
+        vrrp_answers: routers.is_some(),
+        instances: instances
+            .iter()
+            .filter_map(|instance| instance_status(instance, routers.unwrap_or_default()))
+            .collect(),
         services: director.services.values().map(|service| service_status(service, subjects)).collect(),
         checks: checks_status(subjects.checks, subjects.effect),
         flows: flows_status(subjects.fill),

@@ -164,8 +164,8 @@ impl Roles {
         self.standing.get(&router).is_some_and(|(state, _)| *state == State::Master)
     }
 
-    /// How every router stands.
-    pub(super) async fn report(&self) -> Vec<RouterReport> {
+    /// How every router stands; nothing if they do not answer.
+    pub(super) async fn report(&self) -> Option<Vec<RouterReport>> {
         self.thread.report().await
     }
 

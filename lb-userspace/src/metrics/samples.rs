@@ -16,6 +16,9 @@ const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 pub(super) fn write(status: &Status, page: &mut Page<'_>) -> fmt::Result {
     daemon(status, page)?;
     configuration(&status.configuration, page)?;
+    let answers =
+        Metric("vrrp_answers", None, "1 while the virtual routers answer; else there is nothing of them");
+    page.gauge(answers, [([], truth(status.vrrp_answers))])?;
     instances(&status.instances, page)?;
     adverts(&status.instances, page)?;
     let names: Vec<String> = status.services.iter().map(Service::name).collect();

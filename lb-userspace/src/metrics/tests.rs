@@ -15,6 +15,14 @@ fn a_page_is_as_it_was() {
 }
 
 #[test]
+fn virtual_routers_that_do_not_answer_are_told_as_that() {
+    let status = Status { vrrp_answers: false, instances: Vec::new(), ..sample::status() };
+    let page = page(status, Format::Text);
+    let samples: Vec<&str> = page.lines().filter(|line| line.starts_with("xlvs_vrrp_")).collect();
+    assert_eq!(samples, ["xlvs_vrrp_answers 0"]);
+}
+
+#[test]
 fn both_formats_have_the_same_samples() {
     let samples = |format| {
         let page = page(sample::status(), format);

@@ -41,6 +41,7 @@ pub(crate) fn status() -> Status {
             failure: None,
         },
         interfaces: vec![Interface { name: "eth1".into(), index: 2 }],
+        vrrp_answers: true,
         instances: vec![Instance {
             name: "VI_1".into(),
             group: Some("both".into()),

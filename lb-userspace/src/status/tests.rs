@@ -26,6 +26,21 @@ fn the_screen_names_what_an_operator_asks_for() {
 }
 
 #[test]
+fn virtual_routers_that_do_not_answer_are_not_silently_none() {
+    let silent = Status { vrrp_answers: false, instances: Vec::new(), ..status() };
+    let text = silent.to_text();
+    assert!(text.contains("\nthe virtual routers do not answer: whether one is master"), "{text}");
+    assert!(!status().to_text().contains("do not answer"));
+    let none = Status { instances: Vec::new(), ..status() }.to_text();
+    assert!(!none.contains("do not answer"), "there are none: {none}");
+    let mut json = serde_json::to_value(silent).expect("serialises");
+    assert_eq!(json["vrrp_answers"], false);
+    json.as_object_mut().expect("a document").remove("vrrp_answers");
+    let older: Status = serde_json::from_value(json).expect("that of a daemon that does not tell it");
+    assert!(older.vrrp_answers);
+}
+
+#[test]
 fn a_service_is_shown_as_ipvsadm_shows_it() {
     let persistence =
         |granularity| Some(Persistence { timeout_seconds: 300, granularity, expire_quiescent: false });

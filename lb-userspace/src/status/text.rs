@@ -35,6 +35,12 @@ impl Status {
         let _infallible =
             writeln!(text, "xlvs {version}, pid {pid}, up {uptime_seconds} s, {mode} XDP on {on}");
         text.push_str(&self.configuration.to_text());
+        if !self.vrrp_answers {
+            let _infallible = writeln!(
+                text,
+                "\n{BAD}the virtual routers do not answer{BAD:#}: whether one is master here is not known"
+            );
+        }
         for instance in &self.instances {
             instance.write_text(&mut text);
         }

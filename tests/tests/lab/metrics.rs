@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::config::VirtualRouter;
+use lb_tests::hung::HungThread;
 use lb_tests::{Lab, Plan, process, wait, with_lab};
 
 use crate::schemas::holds;
@@ -88,6 +90,35 @@ fn metrics_are_what_the_status_says() -> Result<()> {
         for (name, value) in wanted {
             assert_eq!(metrics.get(&name), Some(&(value as f64)), "{name} of {metrics:#?}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn virtual_routers_that_do_not_answer_are_told_as_that() -> Result<()> {
+    with_lab(&Plan::servers(1), |lab| {
+        lab.director.set_options(&["--metrics", "9100"]);
+        let router = VirtualRouter::new("lan0", 51, 100, &format!("{}/32", lab.vip()));
+        lab.balance(&format!("{router}{}", lab.http_on_all("rr")), 1)?;
+        let series = |lab: &Lab| -> Result<(Option<f64>, usize)> {
+            let samples = samples(&scrape(lab, OPEN_METRICS)?)?;
+            let of_routers = samples.keys().filter(|name| name.contains("{vrrp_instance=")).count();
+            Ok((samples.get("xlvs_vrrp_answers").copied(), of_routers))
+        };
+        let (answers, of_routers) = series(lab)?;
+        ensure!(answers == Some(1.0) && of_routers > 0, "{answers:?}, {of_routers}");
+
+        let hung = HungThread::stop(lab.director.pid().context("no daemon")?, "xlvs-vrrp")?;
+        let status = lab.director.status()?;
+        ensure!(!status.vrrp_answers && status.instances.is_empty(), "{status:?}");
+        let text = process::output(&mut lab.director.ask(&[]))?;
+        ensure!(text.contains("the virtual routers do not answer"), "{text}");
+        let told = series(lab)?;
+        ensure!(told == (Some(0.0), 0), "{told:?}");
+        drop(hung);
+        lab.director.wait_status("the virtual routers to answer", BOUND, |status| {
+            status.vrrp_answers && status.instances.len() == 1
+        })?;
         Ok(())
     })
 }

@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Daemon {
-    /// What `xlvs status` prints.
-    pub(super) fn status(&self, routers: &[RouterReport]) -> Status {
+    /// What `xlvs status` prints; of virtual routers that do not answer, that they do not.
+    pub(super) fn status(&self, routers: Option<&[RouterReport]>) -> Status {
         report::status(&Subjects {
             director: &self.director,
             datapath: &self.datapath,

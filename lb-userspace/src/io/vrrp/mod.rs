@@ -14,7 +14,7 @@ mod worker;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ const COMMANDS: usize = 256;
 const EVENTS: usize = 256;
 /// How long a report may take before the daemon goes on without one.
 const REPORT: Duration = Duration::from_secs(1);
+/// Between two looks whether there is room for a question.
+const ROOM: Duration = Duration::from_millis(10);
 /// How long the thread may take to hear of a reload.
 const RELOAD: Duration = Duration::from_secs(5);
 
@@ -153,11 +155,20 @@ impl Vrrp {
         self.command(Command::HostAddress { address, present });
     }
 
-    /// Asks for the state of every router.
-    pub(super) async fn report(&self) -> Vec<RouterReport> {
+    /// Asks for the state of every router. Nothing, after a second, from a thread that does not answer.
+    pub(super) async fn report(&self) -> Option<Vec<RouterReport>> {
         let (answer, reader) = oneshot::channel();
-        self.command(Command::Report(answer));
-        tokio::time::timeout(REPORT, reader).await.ok().and_then(Result::ok).unwrap_or_default()
+        let asked = async {
+            let mut command = Command::Report(answer);
+            // Whoever waited for room as for other commands would hang with a thread that hangs.
+            while let Err(TrySendError::Full(back)) = self.commands.try_send(command) {
+                command = back;
+                tokio::time::sleep(ROOM).await;
+            }
+            let _already_awake = self.wake.write(1);
+            reader.await.ok()
+        };
+        tokio::time::timeout(REPORT, asked).await.ok().flatten()
     }
 
     /// Has the thread take another configuration, and waits until it has. Gives the instances that do not go on as they
@@ -200,5 +211,23 @@ impl Drop for Vrrp {
         if let Some(thread) = self.thread.take() {
             let _panicked = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_hangs_reports_nothing() {
+        let (commands, inbox) = sync_channel(1);
+        let wake = Arc::new(EventFd::new().expect("an eventfd"));
+        let vrrp = Vrrp { commands, wake, thread: None };
+        assert_eq!(vrrp.report().await, None, "it does not answer");
+        assert_eq!(vrrp.report().await, None, "and there is no room for another question");
+        let Ok(Command::Report(answer)) = inbox.recv() else { panic!("the first question") };
+        assert!(answer.is_closed(), "nobody waits for it any more");
+        drop(inbox);
+        assert_eq!(vrrp.report().await, None, "it has ended");
     }
 }
