@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
+use nix::poll::PollFlags;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::probe::{Failure, text};
 use crate::config::model::check::Endpoint;
@@ -16,16 +17,63 @@ const EPHEMERAL: u16 = 1024;
 
 /// A connection to the server.
 pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Failure> {
+    begin(endpoint)?.established().await
+}
+
+/// Asks the server for a connection.
+pub(super) fn begin(endpoint: &Endpoint) -> Result<Connection, Failure> {
     let to = address(endpoint)?;
     let socket = open(endpoint, Type::STREAM, Protocol::TCP)?;
-    let stream = TcpSocket::from_std_stream(socket.into()).connect(to).await;
-    let stream = stream.map_err(|error| Failure::of(&error))?;
-    // A local address whose port nobody listens on can be connected to itself when that port is ephemeral, which those
-    // below are not.
-    if to.port() >= EPHEMERAL && stream.local_addr().is_ok_and(|local| local == to) {
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(Failure::of(&error)),
+        _ => Ok(Connection { socket, to }),
+    }
+}
+
+/// A connection that the server was asked for.
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    to: SocketAddr,
+}
+
+impl Connection {
+    /// Waits until it is there.
+    pub(super) async fn established(self) -> Result<TcpStream, Failure> {
+        let Self { socket, to } = self;
+        let stream = TcpStream::from_std(socket.into()).map_err(|error| Failure::of(&error))?;
+        stream.writable().await.map_err(|error| Failure::of(&error))?;
+        if let Some(error) = stream.take_error().transpose() {
+            return Err(Failure::of(&error.unwrap_or_else(|error| error)));
+        }
+        not_itself(to, || stream.local_addr().ok())?;
+        Ok(stream)
+    }
+
+    /// What is known of it by now, when poll(2) tells of these events.
+    pub(super) fn state(&self, events: PollFlags) -> Option<Result<(), Failure>> {
+        if events.is_empty() {
+            return None;
+        }
+        if events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP)
+            && let Some(error) = self.socket.take_error().transpose()
+        {
+            let error = error.unwrap_or_else(|error| error);
+            // Only a connection that was there can be reset.
+            if !matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)) {
+                return Some(Err(Failure::of(&error)));
+            }
+        }
+        Some(not_itself(self.to, || self.socket.local_addr().ok()?.as_socket()))
+    }
+}
+
+/// A local address whose port nobody listens on can be connected to itself when that port is ephemeral, which those below are
+/// not.
+fn not_itself(to: SocketAddr, local: impl FnOnce() -> Option<SocketAddr>) -> Result<(), Failure> {
+    if to.port() >= EPHEMERAL && local() == Some(to) {
         return Err("connection refused".into());
     }
-    Ok(stream)
+    Ok(())
 }
 
 /// A socket that only hears the server, and of ICMP errors about what is sent to it.

@@ -98,6 +98,11 @@ pub(super) async fn run(probe: &Probe, step: u32, timeout: Duration, tools: &Too
         Probe::Bfd => Ok(Input::Passed),
         Probe::Vip(vip) => Box::pin(vip::probe(vip, step, timeout, direct)).await,
     };
+    input(probe, result)
+}
+
+/// What the result of a probe says.
+pub(super) fn input(probe: &Probe, result: Result<Input, Failure>) -> Input {
     result.unwrap_or_else(|failure| match failure {
         Failure::Server(reason) => Input::Failed { reason },
         Failure::Host(error) => {
@@ -135,9 +140,14 @@ pub(super) async fn within<T>(
 ) -> Result<T, Failure> {
     match timeout(limit, work).await {
         Ok(result) => result,
-        Err(_) if what.is_empty() => Err(format!("timed out after {}", Seconds(limit)).into()),
-        Err(_) => Err(format!("{what} timed out after {}", Seconds(limit)).into()),
+        Err(_) => Err(late(limit, what)),
     }
+}
+
+/// There was no answer within `limit`; to `what`, if to something special.
+pub(super) fn late(limit: Duration, what: &str) -> Failure {
+    let gap = if what.is_empty() { "" } else { " " };
+    format!("{what}{gap}timed out after {}", Seconds(limit)).into()
 }
 
 /// Out of descriptors, memory or local ports: all servers would go down for a fault of this host.

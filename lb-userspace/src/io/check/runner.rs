@@ -1,19 +1,22 @@
 //! The machines of all checks, and the probes that they wait for. Checks of the same with the same settings share one.
 
 mod groups;
+mod lane;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use self::groups::{Group, groups};
+use self::lane::{Lane, Waiting};
 use super::probe::{self, Means, Tools};
+use super::tcp;
 use super::vip::Direct;
 use super::{Account, CheckSpec, Ruling, Wanted};
 use crate::config::model::check::Probe;
@@ -51,6 +54,12 @@ struct Shared {
     pending: Option<Pending>,
 }
 
+impl Shared {
+    fn is_up(&self) -> bool {
+        matches!(self.machine.verdict(), Some(Verdict::Up | Verdict::UpWith(_)))
+    }
+}
+
 /// The probe that a machine waits for; `number` tells its answer from the answer to an older one.
 struct Pending {
     number: u64,
@@ -68,26 +77,12 @@ impl Drop for Pending {
 /// The answer of a probe: of which machine, of which of its probes, and what. None from one that was aborted.
 pub(super) type Ended = Option<(u64, u64, Input)>;
 
-/// A probe that waits for its turn.
-struct Waiting {
+/// A connection under way that is looked at with others.
+struct Connecting {
     shared: u64,
     number: u64,
-    /// Since when.
-    due: Instant,
-    step: u32,
-    timeout: Duration,
-}
-
-/// Probes of one kind: those that wait, and how many more may be under way.
-struct Lane {
-    waiting: VecDeque<Waiting>,
-    room: Arc<Semaphore>,
-}
-
-impl Lane {
-    fn new(most: usize) -> Self {
-        Self { waiting: VecDeque::new(), room: Arc::new(Semaphore::new(most)) }
-    }
+    begun: tcp::Begun,
+    room: OwnedSemaphorePermit,
 }
 
 pub(super) struct Runner {
@@ -99,6 +94,9 @@ pub(super) struct Runner {
     /// Of the network, and of programs.
     lanes: [Lane; 2],
     probes: JoinSet<(u64, u64, Input)>,
+    connecting: Vec<Connecting>,
+    /// When to look at them.
+    next_look: Option<Instant>,
     /// None before there is anything to run.
     means: Option<Arc<Means>>,
     /// When the next batch may begin.
@@ -122,6 +120,8 @@ impl Runner {
             deadlines: BTreeSet::new(),
             lanes: [Lane::new(network), Lane::new(MAX_PROGRAMS)],
             probes: JoinSet::new(),
+            connecting: Vec::new(),
+            next_look: None,
             means: None,
             next_batch: None,
             direct: Arc::new(direct),
@@ -135,7 +135,7 @@ impl Runner {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let due = self.deadlines.first().map(|(at, _)| *at);
-        due.into_iter().chain(self.next_batch).min()
+        due.into_iter().chain(self.next_batch).chain(self.next_look).min()
     }
 
     pub(super) fn has_rulings(&self) -> bool {
@@ -265,6 +265,9 @@ impl Runner {
 
     /// Lets every machine act whose deadline is over.
     pub(super) fn deadline(&mut self, now: Instant) {
+        if self.next_look.is_some_and(|at| at <= now) {
+            self.look(now);
+        }
         while let Some((at, number)) = self.deadlines.pop_first() {
             if at > now {
                 self.deadlines.insert((at, number));
@@ -277,12 +280,27 @@ impl Runner {
         }
     }
 
+    /// Hears of the connections under way what is known by now, and lets those that take longer be waited for.
+    fn look(&mut self, now: Instant) {
+        self.next_look = None;
+        let connecting = std::mem::take(&mut self.connecting);
+        let seen = tcp::look(connecting.iter().map(|one| &one.begun));
+        for (Connecting { shared: number, number: probe, begun, room }, seen) in connecting.into_iter().zip(seen) {
+            let Some(shared) = awaiting(&mut self.shared, number, probe) else { continue };
+            let what = Arc::clone(&shared.key.probe);
+            if let Some(result) = seen {
+                let input = probe::input(&what, result.map(|()| Input::Passed));
+                self.answered(now, Some((number, probe, input)));
+            } else {
+                let work = async move { probe::input(&what, begun.end().await.map(|()| Input::Passed)) };
+                self.spawn(number, probe, room, work);
+            }
+        }
+    }
+
     pub(super) fn answered(&mut self, now: Instant, ended: Ended) {
         let Some((number, probe, input)) = ended else { return };
-        let Some(shared) = self.shared.get_mut(&number) else { return };
-        if shared.pending.as_ref().is_none_or(|pending| pending.number != probe) {
-            return;
-        }
+        let Some(shared) = awaiting(&mut self.shared, number, probe) else { return };
         shared.pending = None;
         debug!(check = ?shared.members, probe = %probe::name(&shared.key.probe), result = ?input, "probe ended");
         if let Input::Failed { reason } = &input
@@ -310,7 +328,7 @@ impl Runner {
                     let lane = usize::from(matches!(*shared.key.probe, Probe::Misc(_)));
                     shared.pending = Some(Pending { number: self.next, abort: None });
                     let waiting = Waiting { shared: number, number: self.next, due: at, step, timeout };
-                    self.lanes[lane].waiting.push_back(waiting);
+                    self.lanes[lane].push(waiting);
                 }
             }
         }
@@ -324,35 +342,70 @@ impl Runner {
 
     /// Starts probes that are due while there is room for them.
     pub(super) fn start_waiting(&mut self, now: Instant) {
-        let Some(means) = &self.means else { return };
+        let Some(means) = self.means.clone() else { return };
         if self.next_batch.is_some_and(|at| now < at) {
             return;
         }
         let mut left = BATCH;
-        for lane in &mut self.lanes {
-            while left > 0 && !lane.waiting.is_empty() {
-                let Ok(room) = Arc::clone(&lane.room).try_acquire_owned() else { break };
-                let Some(Waiting { shared: number, number: probe, due, step, timeout }) =
-                    lane.waiting.pop_front()
-                else {
-                    break;
-                };
-                let Some(shared) = self.shared.get_mut(&number) else { continue };
-                let Some(pending) = shared.pending.as_mut().filter(|pending| pending.number == probe) else {
-                    continue;
-                };
-                self.account.lateness.note(now.saturating_duration_since(due));
-                let (what, tools, means) =
-                    (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), Arc::clone(means));
-                let work = async move {
-                    let input = probe::run(&what, step, timeout, &tools, &means).await;
-                    drop(room);
-                    (number, probe, input)
-                };
-                pending.abort = Some(self.probes.spawn(work));
-                left -= 1;
+        for lane in 0..self.lanes.len() {
+            while left > 0
+                && let Some((waiting, room)) = self.lanes[lane].pop()
+            {
+                left -= usize::from(self.start(now, &means, waiting, room));
             }
         }
         self.next_batch = (left == 0).then(|| now + BREATH);
     }
+
+    /// Starts a probe, unless nobody waits for it any more.
+    fn start(&mut self, now: Instant, means: &Arc<Means>, waiting: Waiting, room: OwnedSemaphorePermit) -> bool {
+        let Waiting { shared: number, number: probe, due, step, timeout } = waiting;
+        let Some(shared) = awaiting(&mut self.shared, number, probe) else { return false };
+        self.account.lateness.note(now.saturating_duration_since(due));
+        if let Probe::Tcp(endpoint) = &*shared.key.probe
+            && shared.is_up()
+        {
+            match tcp::Begun::new(now, endpoint, timeout) {
+                Ok(begun) => {
+                    self.connecting.push(Connecting { shared: number, number: probe, begun, room });
+                    self.next_look.get_or_insert(now + tcp::MOMENT);
+                }
+                Err(failure) => {
+                    let input = probe::input(&shared.key.probe, Err(failure));
+                    self.answered(now, Some((number, probe, input)));
+                }
+            }
+            return true;
+        }
+        let (what, tools, means) =
+            (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), Arc::clone(means));
+        let work = async move { probe::run(&what, step, timeout, &tools, &means).await };
+        self.spawn(number, probe, room, work);
+        true
+    }
+
+    /// Lets a probe go on by itself.
+    fn spawn(
+        &mut self,
+        number: u64,
+        probe: u64,
+        room: OwnedSemaphorePermit,
+        work: impl Future<Output = Input> + Send + 'static,
+    ) {
+        let work = async move {
+            let input = work.await;
+            drop(room);
+            (number, probe, input)
+        };
+        let abort = self.probes.spawn(work);
+        if let Some(pending) = self.shared.get_mut(&number).and_then(|shared| shared.pending.as_mut()) {
+            pending.abort = Some(abort);
+        }
+    }
+}
+
+/// The machine with this number, if it still waits for this probe.
+fn awaiting(all: &mut BTreeMap<u64, Shared>, number: u64, probe: u64) -> Option<&mut Shared> {
+    let is_awaited = |shared: &Shared| shared.pending.as_ref().is_some_and(|pending| pending.number == probe);
+    all.get_mut(&number).filter(|shared| is_awaited(shared))
 }
