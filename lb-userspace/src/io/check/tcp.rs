@@ -60,3 +60,68 @@ pub(super) fn look<'a>(begun: impl Iterator<Item = &'a Begun> + Clone) -> Vec<Op
     let _count = poll(&mut polled, PollTimeout::ZERO);
     begun.zip(&polled).map(|(one, polled)| one.seen(polled.revents().unwrap_or(PollFlags::empty()))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    fn begin(to: SocketAddr) -> Begun {
+        let endpoint = Endpoint {
+            connect_ip: to.ip(),
+            connect_port: to.port(),
+            bindto: None,
+            bind_if: None,
+            bind_port: None,
+            fwmark: 0,
+        };
+        Begun::new(Instant::now(), &endpoint, Duration::from_secs(5)).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    fn wait_for(begun: &Begun, what: PollFlags) {
+        let mut polled = [PollFd::new(begun.connection.socket.as_fd(), what)];
+        assert_eq!(poll(&mut polled, PollTimeout::from(10_000_u16)), Ok(1), "no {what:?} within 10 s");
+    }
+
+    #[test]
+    fn of_each_is_said_what_became_of_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let full_address = full.local_addr().unwrap().as_socket().unwrap();
+        let first = begin(full_address);
+        wait_for(&first, PollFlags::POLLOUT);
+        let begun = [begin(full_address), begin(refusing), begin(listener.local_addr().unwrap())];
+        begun[1..].iter().for_each(|one| wait_for(one, PollFlags::POLLOUT));
+        assert_eq!(look(begun.iter()), [None, Some(Err("connection refused".into())), Some(Ok(()))]);
+    }
+
+    #[test]
+    fn a_reset_comes_after_the_handshake() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let begun = begin(listener.local_addr().unwrap());
+        let (stream, _) = listener.accept().unwrap();
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        wait_for(&begun, PollFlags::POLLERR);
+        assert_eq!(look([&begun].into_iter()), [Some(Ok(()))]);
+    }
+
+    #[test]
+    fn a_server_that_greets_sees_an_end_and_no_reset() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let begun = begin(listener.local_addr().unwrap());
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 ready\r\n").unwrap();
+        wait_for(&begun, PollFlags::POLLIN);
+        assert_eq!(look([&begun].into_iter()), [Some(Ok(()))]);
+        drop(begun);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+}

@@ -129,20 +129,34 @@ async fn a_full_backlog_times_out() {
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
-    // Connections that nobody accepts fill the queue; the kernel then drops further SYNs.
+    let mut slow = spec(4, address);
+    slow.settings.timeout = Duration::from_millis(50);
+    let late = || (4, down("timed out after 0.05 s"));
+    let filling = fill(address).await;
+    let (checks, mut verdicts) = start();
+    set(&checks, vec![slow]);
+    assert_eq!(next(&mut verdicts).await, late());
+    drop(filling);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => drop(accepted.unwrap()),
+            said = next(&mut verdicts) => break assert_eq!(said, (4, Verdict::Up)),
+        }
+    }
+    let _filling = fill(address).await;
+    assert_eq!(next(&mut verdicts).await, late(), "one that was up is waited for as long");
+}
+
+/// Connections that nobody accepts fill the queue; the kernel then drops further SYNs.
+async fn fill(address: SocketAddr) -> Vec<tokio::net::TcpStream> {
     let mut filling = Vec::new();
     loop {
         let connect = tokio::net::TcpStream::connect(address);
         match tokio::time::timeout(Duration::from_millis(300), connect).await {
             Ok(stream) => filling.push(stream.unwrap()),
-            Err(_) => break,
+            Err(_) => return filling,
         }
     }
-    let (checks, mut verdicts) = start();
-    let mut slow = spec(4, address);
-    slow.settings.timeout = Duration::from_millis(50);
-    set(&checks, vec![slow]);
-    assert_eq!(next(&mut verdicts).await, (4, down("timed out after 0.05 s")));
 }
 
 #[tokio::test]
