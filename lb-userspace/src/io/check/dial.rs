@@ -42,8 +42,8 @@ impl Connection {
         let Self { socket, to } = self;
         let stream = TcpStream::from_std(socket.into()).map_err(|error| Failure::of(&error))?;
         stream.writable().await.map_err(|error| Failure::of(&error))?;
-        if let Some(error) = stream.take_error().transpose() {
-            return Err(Failure::of(&error.unwrap_or_else(|error| error)));
+        if let Some(error) = stream.take_error().unwrap_or_else(Some) {
+            return Err(Failure::of(&error));
         }
         not_itself(to, || stream.local_addr().ok())?;
         Ok(stream)
@@ -55,13 +55,11 @@ impl Connection {
             return None;
         }
         if events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP)
-            && let Some(error) = self.socket.take_error().transpose()
-        {
-            let error = error.unwrap_or_else(|error| error);
+            && let Some(error) = self.socket.take_error().unwrap_or_else(Some)
             // Only a connection that was there can be reset.
-            if !matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)) {
-                return Some(Err(Failure::of(&error)));
-            }
+            && !matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE))
+        {
+            return Some(Err(Failure::of(&error)));
         }
         Some(not_itself(self.to, || self.socket.local_addr().ok()?.as_socket()))
     }

@@ -2,6 +2,7 @@
 
 mod groups;
 mod lane;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,17 +11,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{debug, info};
 
 use self::groups::{Group, groups};
 use self::lane::{Lane, Waiting};
+use self::shared::{Key, Pending, Shared, awaiting};
 use super::probe::{self, Means, Tools};
 use super::tcp;
 use super::vip::Direct;
 use super::{Account, CheckSpec, Ruling, Wanted};
 use crate::config::model::check::Probe;
-use crate::health::{Check, Input, Output, Settings, Verdict};
+use crate::health::{Check, Input, Output, Verdict};
 use crate::io::descriptors;
 
 /// Probes under way at one time, if there are descriptors for them; what is due beyond that waits its turn in order.
@@ -34,45 +36,6 @@ const BREATH: Duration = Duration::from_millis(1);
 
 /// Programs under way at one time, which have a queue of their own: they may take long.
 const MAX_PROGRAMS: usize = 256;
-
-/// What is the same here is one.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    probe: Arc<Probe>,
-    settings: Settings,
-    is_resting: bool,
-}
-
-/// Checks that are one: their machine, and the probe under way.
-struct Shared {
-    key: Key,
-    machine: Check,
-    members: Vec<u32>,
-    /// One of them wants every failed probe logged.
-    log_all_failures: bool,
-    tools: Arc<Tools>,
-    pending: Option<Pending>,
-}
-
-impl Shared {
-    fn is_up(&self) -> bool {
-        matches!(self.machine.verdict(), Some(Verdict::Up | Verdict::UpWith(_)))
-    }
-}
-
-/// The probe that a machine waits for; `number` tells its answer from the answer to an older one.
-struct Pending {
-    number: u64,
-    abort: Option<AbortHandle>,
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(abort) = &self.abort {
-            abort.abort();
-        }
-    }
-}
 
 /// The answer of a probe: of which machine, of which of its probes, and what. None from one that was aborted.
 pub(super) type Ended = Option<(u64, u64, Input)>;
@@ -94,6 +57,7 @@ pub(super) struct Runner {
     /// Of the network, and of programs.
     lanes: [Lane; 2],
     probes: JoinSet<(u64, u64, Input)>,
+    /// Looked at together; those that take longer become some of `probes`.
     connecting: Vec<Connecting>,
     /// When to look at them.
     next_look: Option<Instant>,
@@ -285,7 +249,9 @@ impl Runner {
         self.next_look = None;
         let connecting = std::mem::take(&mut self.connecting);
         let seen = tcp::look(connecting.iter().map(|one| &one.begun));
-        for (Connecting { shared: number, number: probe, begun, room }, seen) in connecting.into_iter().zip(seen) {
+        for (Connecting { shared: number, number: probe, begun, room }, seen) in
+            connecting.into_iter().zip(seen)
+        {
             let Some(shared) = awaiting(&mut self.shared, number, probe) else { continue };
             let what = Arc::clone(&shared.key.probe);
             if let Some(result) = seen {
@@ -358,10 +324,17 @@ impl Runner {
     }
 
     /// Starts a probe, unless nobody waits for it any more.
-    fn start(&mut self, now: Instant, means: &Arc<Means>, waiting: Waiting, room: OwnedSemaphorePermit) -> bool {
+    fn start(
+        &mut self,
+        now: Instant,
+        means: &Arc<Means>,
+        waiting: Waiting,
+        room: OwnedSemaphorePermit,
+    ) -> bool {
         let Waiting { shared: number, number: probe, due, step, timeout } = waiting;
         let Some(shared) = awaiting(&mut self.shared, number, probe) else { return false };
         self.account.lateness.note(now.saturating_duration_since(due));
+        // Who is not up is not expected to answer within a moment.
         if let Probe::Tcp(endpoint) = &*shared.key.probe
             && shared.is_up()
         {
@@ -402,10 +375,4 @@ impl Runner {
             pending.abort = Some(abort);
         }
     }
-}
-
-/// The machine with this number, if it still waits for this probe.
-fn awaiting(all: &mut BTreeMap<u64, Shared>, number: u64, probe: u64) -> Option<&mut Shared> {
-    let is_awaited = |shared: &Shared| shared.pending.as_ref().is_some_and(|pending| pending.number == probe);
-    all.get_mut(&number).filter(|shared| is_awaited(shared))
 }

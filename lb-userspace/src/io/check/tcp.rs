@@ -79,7 +79,8 @@ mod tests {
             bind_port: None,
             fwmark: 0,
         };
-        Begun::new(Instant::now(), &endpoint, Duration::from_secs(5)).unwrap_or_else(|error| panic!("{error:?}"))
+        Begun::new(Instant::now(), &endpoint, Duration::from_secs(5))
+            .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn wait_for(begun: &Begun, what: PollFlags) {
