@@ -317,7 +317,7 @@ impl Runner {
             while left > 0
                 && let Some((waiting, room)) = self.lanes[lane].pop()
             {
-                left -= usize::from(self.start(now, &means, waiting, room));
+                left -= usize::from(self.start(now, &means, &waiting, room));
             }
         }
         self.next_batch = (left == 0).then(|| now + BREATH);
@@ -328,10 +328,10 @@ impl Runner {
         &mut self,
         now: Instant,
         means: &Arc<Means>,
-        waiting: Waiting,
+        waiting: &Waiting,
         room: OwnedSemaphorePermit,
     ) -> bool {
-        let Waiting { shared: number, number: probe, due, step, timeout } = waiting;
+        let &Waiting { shared: number, number: probe, due, step, timeout } = waiting;
         let Some(shared) = awaiting(&mut self.shared, number, probe) else { return false };
         self.account.lateness.note(now.saturating_duration_since(due));
         // Who is not up is not expected to answer within a moment.
