@@ -258,8 +258,11 @@ impl Runner {
                 let input = probe::input(&what, result.map(|()| Input::Passed));
                 self.answered(now, Some((number, probe, input)));
             } else {
-                let work = async move { probe::input(&what, begun.end().await.map(|()| Input::Passed)) };
-                self.spawn(number, probe, room, work);
+                self.spawn(number, async move {
+                    let input = probe::input(&what, begun.end().await.map(|()| Input::Passed));
+                    drop(room);
+                    (number, probe, input)
+                });
             }
         }
     }
@@ -352,24 +355,16 @@ impl Runner {
         }
         let (what, tools, means) =
             (Arc::clone(&shared.key.probe), Arc::clone(&shared.tools), Arc::clone(means));
-        let work = async move { probe::run(&what, step, timeout, &tools, &means).await };
-        self.spawn(number, probe, room, work);
+        self.spawn(number, async move {
+            let input = probe::run(&what, step, timeout, &tools, &means).await;
+            drop(room);
+            (number, probe, input)
+        });
         true
     }
 
     /// Lets a probe go on by itself.
-    fn spawn(
-        &mut self,
-        number: u64,
-        probe: u64,
-        room: OwnedSemaphorePermit,
-        work: impl Future<Output = Input> + Send + 'static,
-    ) {
-        let work = async move {
-            let input = work.await;
-            drop(room);
-            (number, probe, input)
-        };
+    fn spawn(&mut self, number: u64, work: impl Future<Output = (u64, u64, Input)> + Send + 'static) {
         let abort = self.probes.spawn(work);
         if let Some(pending) = self.shared.get_mut(&number).and_then(|shared| shared.pending.as_mut()) {
             pending.abort = Some(abort);
