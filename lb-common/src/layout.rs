@@ -37,7 +37,7 @@ pub struct ServiceInfo {
     pub port: u16,
     /// IP protocol number; 0 marks an empty slot.
     pub protocol: u8,
-    /// How it picks: [`crate::opening::scheduler`].
+    /// How it picks: [`crate::opening::service_byte`].
     pub scheduler: u8,
     /// Row of `cursors`.
     pub id: u16,

@@ -77,12 +77,12 @@ pub const fn is_alone(policy: &Policy, protocol: u8) -> bool {
 }
 
 /// What a service's byte in `services` says besides its [`Method`]: the flow table has nothing to say to datagrams, for each
-/// goes where its hash leads, and the next one of a client leads to the same server.
+/// goes where its hash leads, and the next one with the same hash leads to the same server.
 pub const BY_RING: u8 = 0x20;
 
 /// A service's byte in `services`; `protocol` is its own.
 #[inline(always)]
-pub const fn scheduler(method: Method, policy: &Policy, protocol: u8) -> u8 {
+pub const fn service_byte(method: Method, policy: &Policy, protocol: u8) -> u8 {
     let is_alone = is_alone(policy, UDP) && (protocol == UDP || protocol == MARK_PROTOCOL);
     let is_by_ring = is_alone && policy.persistence == 0 && method.scheduler.is_by_hash();
     method.number() | if is_by_ring { BY_RING } else { 0 }
@@ -206,7 +206,7 @@ mod tests {
             (Scheduler::Mh, &stays, UDP, false),
             (Scheduler::Mh, &Policy::default(), UDP, false),
         ] {
-            let byte = scheduler(by.into(), policy, protocol);
+            let byte = service_byte(by.into(), policy, protocol);
             assert_eq!(Method::from_number(byte), Some(by.into()));
             assert_eq!(is_by_ring(byte, UDP), expected, "{by:?} {protocol}");
             assert!(!is_by_ring(byte, TCP));

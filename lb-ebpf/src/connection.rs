@@ -28,7 +28,7 @@ pub(crate) fn serve<F: Family>(
     if maps::has(maps::BY_RING) && is_by_ring(service.info.scheduler, packet.key.protocol()) {
         return match by_ring(service, packet) {
             Some(target) => Ok((target, true)),
-            None => opened::<F>(service, packet, 0, now, Phase::Unknown),
+            None => opened::<F>(service, packet, hash::<F>(&packet.key), now, Phase::Found),
         };
     }
     let hash = hash::<F>(&packet.key);

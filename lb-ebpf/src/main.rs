@@ -33,6 +33,7 @@ use self::access::Frame;
 
 /// The program's entry: `frags` because only headers are touched, so jumbo frames may come in pieces.
 #[xdp(frags)]
+#[inline(always)]
 pub fn xlvs(ctx: XdpContext) -> u32 {
     let verdict = match balance::balance(&Frame::of(ctx.ctx)) {
         Ok(action) => return action,

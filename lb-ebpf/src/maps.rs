@@ -149,8 +149,8 @@ pub(crate) fn has(feature: u32) -> bool {
 /// A real server in the list or the ring of a service.
 #[inline(always)]
 pub(crate) fn member(row: u32) -> Option<Member> {
-    // SAFETY: the row lies in the map, aligned.
-    MEMBERS.row(row).map(|member| unsafe { member.read() })
+    // SAFETY: the row lies in the map, one aligned word.
+    MEMBERS.row(row).map(|member| bytemuck::must_cast(unsafe { member.cast::<u32>().read_volatile() }))
 }
 
 /// The policy of the service with this row of `cursors`.

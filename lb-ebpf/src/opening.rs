@@ -56,7 +56,7 @@ const FULL: u64 = 1 << 33;
 const LOST: u64 = 1 << 34;
 /// The scheduler's pick cannot be sent to.
 const UNREACHED: u64 = 1 << 35;
-/// What it adds to an [`Outcome`].
+/// What [`record`] adds to an [`Outcome`].
 const DONE: u64 = 1 << 36;
 
 /// Steps that no packet needs.
@@ -328,7 +328,7 @@ fn end<K: Key>(work: &mut Work<K>) -> Result<u64, Verdict> {
 
 /// Tries to record what is in the scratch row, or the packet's flow where the scheduler has just picked: [`NEW`], [`FULL`],
 /// [`LOST`], or the server, and shifted by 16 the generation, that another CPU recorded before; of a packet's flow that is new
-/// an [`Outcome`], and [`UNREACHED`] where its server cannot have it.
+/// an [`Outcome`] with [`DONE`], and [`UNREACHED`] where its server cannot have it.
 #[inline(always)]
 pub(crate) fn record<F: Family>() -> u64 {
     let Some(work) = F::work() else { return FULL };

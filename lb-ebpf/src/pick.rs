@@ -8,6 +8,7 @@ use lb_common::{
     layout::{CursorRow, Load, Member},
     sched::{
         Candidate, Cost, Cursor, Measure, Memory, Method, Request, Scheduler, Search, bucket_of, takes_turn,
+        turned,
     },
 };
 
@@ -31,34 +32,40 @@ pub(crate) fn pick_for<K: Key>(service: u32, packet: &Packet<K>, now: u32) -> u6
     // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
     unsafe { (*run).request = request(packet, now) };
     match pick_at_once(service) {
-        NOBODY => pick(service),
-        server => server,
+        SEARCH => pick(service),
+        picked => picked,
     }
 }
 
+/// Nobody takes the connection.
+pub(crate) const NOBODY: u64 = u64::MAX;
+/// What [`pick_at_once`] says where [`pick`] is to be asked.
+const SEARCH: u64 = u64::MAX - 1;
+
 /// The same of the schedulers that look at one server, where that one takes the connection, and of those that compare all by
-/// their cost, where no server has limits: what these add is much for the verifier to follow. All else is [`pick`]'s.
+/// their cost, where no server has limits: what these add is much for the verifier to follow. Otherwise [`SEARCH`].
+///
+/// The verifier judges an exported function by itself and once, whatever the ways that lead to it. So it has numbers
+/// for its argument and result.
 #[unsafe(no_mangle)]
 pub extern "C" fn pick_at_once(service: u32) -> u64 {
-    try_at_once(service).map_or(NOBODY, u64::from)
-}
-
-#[inline(always)]
-fn try_at_once(service: u32) -> Option<u16> {
-    let service = Found::at(service)?;
-    let method = Method::from_number(service.info.scheduler)?;
+    let Some(service) = Found::at(service) else { return NOBODY };
+    let Some(method) = Method::from_number(service.info.scheduler) else { return NOBODY };
     match method.scheduler {
-        Scheduler::Rr | Scheduler::Wrr => in_turn(&service, method.scheduler),
-        Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => {
+        Scheduler::Rr | Scheduler::Wrr => in_turn(&service, method.scheduler).map_or(SEARCH, u64::from),
+        Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => match maps::SEARCH.row(0) {
             // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
-            in_ring(&service, method, unsafe { &(*maps::SEARCH.row(0)?).request })
+            Some(run) => in_ring(&service, method, unsafe { &(*run).request }),
+            None => NOBODY,
+        },
+        Scheduler::Lc | Scheduler::Wlc | Scheduler::Sed | Scheduler::Nq | Scheduler::Fo | Scheduler::Ovf => {
+            if maps::has(maps::LIMITED) {
+                SEARCH
+            } else {
+                by_cost(&service, method.scheduler)
+            }
         }
-        Scheduler::Lc | Scheduler::Wlc | Scheduler::Sed | Scheduler::Nq | Scheduler::Fo | Scheduler::Ovf
-            if !maps::has(maps::LIMITED) =>
-        {
-            by_cost(&service, method.scheduler)
-        }
-        _ => None,
+        Scheduler::Twos | Scheduler::Lblc | Scheduler::Lblcr => SEARCH,
     }
 }
 
@@ -73,41 +80,47 @@ fn request<K: Key>(packet: &Packet<K>, now: u32) -> Request {
     }
 }
 
-/// The server that a round robin stands at.
+/// The server that a round robin stands at, if that takes the connection.
 #[inline(always)]
 fn in_turn(service: &Found, scheduler: Scheduler) -> Option<u16> {
     let remembered = Remembered { row: maps::CURSORS.row(u32::from(service.info.id))? };
     let pool = service.pool();
-    let cursor = remembered.cursor();
-    if cursor.epoch != pool.epoch || cursor.place >= pool.len {
+    let old = remembered.cursor();
+    if old.epoch != pool.epoch || pool.len == 0 {
         return None;
     }
+    let cursor = turned(scheduler, old, pool.len);
     let member = maps::member(pool.base + u32::from(cursor.place))?;
     let next = Cursor { place: cursor.place + 1, ..cursor };
+    let overloaded = limit::is_overloaded(member.server);
     let is_taken = takes_turn(scheduler, cursor, member.weight)
-        && !limit::is_overloaded(member.server)
+        && !overloaded
         && service.pool() == pool
-        && remembered.advance(cursor, next);
+        && remembered.advance(old, next);
     if is_taken { Some(member.server) } else { None }
 }
 
-/// The server in the packet's bucket of the ring.
+/// The server in the packet's bucket of the ring; where that takes no connection, another or nobody.
 #[inline(always)]
-fn in_ring(service: &Found, method: Method, request: &Request) -> Option<u16> {
+fn in_ring(service: &Found, method: Method, request: &Request) -> u64 {
     let pool = service.pool();
     let bucket = bucket_of(method, request);
-    let member = maps::member(pool.base + u32::from(pool.len) + bucket)?;
+    let Some(member) = maps::member(pool.base + u32::from(pool.len) + bucket) else { return SEARCH };
+    let overloaded = limit::is_overloaded(member.server);
+    let takes = pool.len > 0 && member.weight > 0 && !overloaded;
     // The pool's rows may have been given to its next publication while they were read.
-    let is_taken =
-        pool.len > 0 && member.weight > 0 && !limit::is_overloaded(member.server) && service.pool() == pool;
-    if is_taken { Some(member.server) } else { None }
+    if service.pool() != pool || (!takes && method.flags.fallback) {
+        return SEARCH;
+    }
+    if takes { u64::from(member.server) } else { NOBODY }
 }
 
 /// The server in the packet's bucket of the service's ring, if it takes connections and can be sent to.
 #[inline(always)]
 pub(crate) fn by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Target> {
     let method = Method::from_number(service.info.scheduler)?;
-    Target::new(in_ring(service, method, &request(packet, 0))?, None).ok()
+    let said = in_ring(service, method, &request(packet, 0));
+    if said > u64::from(u16::MAX) { None } else { Target::new(said as u16, None).ok() }
 }
 
 /// How many servers are compared in one call from the helper: a call and its return cost more than a comparison where
@@ -124,14 +137,14 @@ struct Scan {
 
 /// The server with the least cost, where none has limits.
 #[inline(always)]
-fn by_cost(service: &Found, scheduler: Scheduler) -> Option<u16> {
+fn by_cost(service: &Found, scheduler: Scheduler) -> u64 {
     let pool = service.pool();
     let (found, measure) = (Cost::NONE, Measure::of(scheduler));
     let mut scan = Scan { found, measure, base: pool.base, len: pool.len.into() };
     // SAFETY: the helper calls `compare` with this scan, and no longer than it runs.
     unsafe { bpf_loop(scan.len.div_ceil(STRIDE), compare as *mut c_void, (&raw mut scan).cast(), 0) };
-    // The pool's rows may have been given to its next publication while they were read.
-    if service.pool() == pool { scan.found.server() } else { None }
+    // As in `in_ring`.
+    if service.pool() == pool { scan.found.server().map_or(NOBODY, u64::from) } else { SEARCH }
 }
 
 /// Compares the next servers; 1 ends the search.
@@ -153,13 +166,7 @@ extern "C" fn compare(stride: u32, scan: *mut Scan) -> i64 {
     0
 }
 
-/// Nobody takes the connection.
-pub(crate) const NOBODY: u64 = u64::MAX;
-
-/// Row in `servers` of the scheduler's pick for the request in this CPU's row of `search`, or [`NOBODY`].
-///
-/// The verifier judges an exported function by itself and once, whatever the ways that lead to it. So it has numbers
-/// for its argument and result.
+/// Row in `servers` of the scheduler's pick for the request in this CPU's row of `search`, or [`NOBODY`]: any scheduler's.
 #[unsafe(no_mangle)]
 pub extern "C" fn pick(service: u32) -> u64 {
     try_pick(service).map_or(NOBODY, u64::from)

@@ -30,10 +30,13 @@ pub(crate) fn program(tools: &Tools) -> Result<()> {
     Ok(())
 }
 
+/// The feature by which the XDP program counts its lookups.
+pub(crate) const COUNTING: &str = "count-lookups";
+
 /// Builds the XDP program that counts its lookups.
 pub(crate) fn counting_program(tools: &Tools) -> Result<()> {
     let mut cargo = bpf_cargo_under(workspace::COUNTING_PROFILE, tools, "build");
-    command::run(cargo.args(["--bin", "xlvs-bpf", "--features", "count-lookups"]))?;
+    command::run(cargo.args(["--bin", "xlvs-bpf", "--features", COUNTING]))?;
     let object = workspace::counting_object();
     ensure!(object.exists(), "lb-ebpf was built, but there is no {}", object.display());
     Ok(())

@@ -36,7 +36,12 @@ fn program(tools: &Tools) -> Result<()> {
         return Ok(());
     }
     // lb-common is held to the host's clippy, whose lints do not change from night to night.
-    command::run(build::bpf_cargo(tools, "clippy").args(["--bins", "--no-deps"]).args(DENY_WARNINGS))
+    let clippy = |features: &[&str]| {
+        let mut cargo = build::bpf_cargo(tools, "clippy");
+        command::run(cargo.args(["--bins", "--no-deps"]).args(features).args(DENY_WARNINGS))
+    };
+    clippy(&[])?;
+    clippy(&["--features", build::COUNTING])
 }
 
 fn dependencies() -> Result<()> {

@@ -35,5 +35,6 @@ fn suite(arguments: &[String]) -> Result<()> {
     let mut cargo = workspace::cargo("test");
     cargo.args(["--workspace", "--exclude", "lb-ebpf", "--release"]).args(arguments);
     cargo.env(workspace::BINARY_VARIABLE, workspace::binary());
+    cargo.env(workspace::COUNTING_VARIABLE, workspace::counting_object());
     command::run(&mut cargo)
 }

@@ -12,6 +12,9 @@ pub(crate) const OBJECT_VARIABLE: &str = "XLVS_BPF_OBJECT";
 /// The environment variable that names the binary under test.
 pub(crate) const BINARY_VARIABLE: &str = "XLVS_BIN";
 
+/// The environment variable that names the object that counts its lookups for the tests.
+pub(crate) const COUNTING_VARIABLE: &str = "XLVS_COUNTING_OBJECT";
+
 /// The target that the XDP program is built for.
 pub(crate) const BPF_TARGET: &str = "bpfel-unknown-none";
 
@@ -31,7 +34,7 @@ pub(crate) fn object() -> PathBuf {
     bpf_target_directory().join(BPF_TARGET).join("release/xlvs-bpf")
 }
 
-/// The one that counts its lookups, where the tests look for it.
+/// The one that counts its lookups.
 pub(crate) fn counting_object() -> PathBuf {
     bpf_target_directory().join(BPF_TARGET).join(COUNTING_PROFILE).join("xlvs-bpf")
 }

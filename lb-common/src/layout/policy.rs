@@ -14,10 +14,10 @@ pub mod feature {
     pub const EVERY_PORT: u32 = 4;
     /// There is a service with persistence.
     pub const PERSISTENCE: u32 = 8;
-    /// There is a service whose datagrams go by the ring alone.
-    pub const BY_RING: u32 = 32;
     /// There is a real server with thresholds.
     pub const LIMITED: u32 = 16;
+    /// There is a service whose datagrams go by the ring alone.
+    pub const BY_RING: u32 = 32;
 }
 
 /// A row of `policies`: what the new connections of a service depend on besides its scheduler.

@@ -31,7 +31,7 @@ impl Measure {
     const NOTHING: Self =
         Self { active: 0, inactive: 0, next: 0, next_of_busy: 0, weight: u32::MAX, instead: 0, overflows: 0 };
 
-    /// That of a scheduler.
+    /// That of a scheduler which looks at connections or at weights.
     #[inline(always)]
     pub const fn of(scheduler: Scheduler) -> Self {
         let by_weight = Self::NOTHING;
@@ -41,7 +41,10 @@ impl Measure {
             Scheduler::Nq => Self { active: 1, next_of_busy: 1, ..by_weight },
             Scheduler::Fo => Self { next: 1, ..by_weight },
             Scheduler::Ovf => Self { next: 1, overflows: 1, ..by_weight },
-            _ => Self { active: 256, inactive: 1, ..by_weight },
+            Scheduler::Wlc | Scheduler::Twos | Scheduler::Lblc | Scheduler::Lblcr => {
+                Self { active: 256, inactive: 1, ..by_weight }
+            }
+            Scheduler::Rr | Scheduler::Wrr | Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => by_weight,
         }
     }
 
@@ -49,7 +52,7 @@ impl Measure {
     #[inline(always)]
     pub const fn cost(&self, candidate: &Candidate) -> Cost {
         let (active, inactive) = (candidate.load.active as u64, candidate.load.inactive as u64);
-        let weight = candidate.weight as u32 * (!candidate.overloaded) as u32;
+        let weight = candidate.weight as u32;
         let is_busy = (active + u32::MAX as u64) >> 32;
         let busy = active * self.active as u64
             + inactive * self.inactive as u64

@@ -164,9 +164,7 @@ impl Search {
         match kind(method.scheduler) {
             Kind::Turn => {
                 self.greatest = 0;
-                if self.memory.cursor.place >= len {
-                    self.around(method.scheduler);
-                }
+                self.turn(method.scheduler);
             }
             Kind::Ring => self.hashed = ring::hashed(method, request),
             Kind::Draw => self.draw.begin(request.random),
@@ -247,7 +245,7 @@ impl Search {
         if takes {
             self.found = Cost::nothing(candidate);
         } else if self.memory.cursor.place >= self.len {
-            self.around(scheduler);
+            self.turn(scheduler);
             if self.step >= self.len as u32 && self.greatest > 0 {
                 self.memory.cursor.threshold = self.greatest;
             }
@@ -256,13 +254,10 @@ impl Search {
         takes
     }
 
-    /// A round robin at the list's end.
+    /// A round robin that has come to the list's end goes on.
     #[inline(always)]
-    const fn around(&mut self, scheduler: Scheduler) {
-        self.memory.cursor = match scheduler {
-            Scheduler::Wrr => wrr::around(self.memory.cursor),
-            _ => rr::around(self.memory.cursor),
-        };
+    const fn turn(&mut self, scheduler: Scheduler) {
+        self.memory.cursor = turned(scheduler, self.memory.cursor, self.len);
     }
 
     /// Row in `servers` of the pick; `None` when nobody takes the connection.
@@ -287,6 +282,18 @@ impl Search {
     #[inline(always)]
     pub const fn leaves(&self) -> Option<u16> {
         if self.local.leaves { Some(self.local.most()) } else { None }
+    }
+}
+
+/// Where a round robin goes on that stands at the end of a list of `len` servers, or elsewhere.
+#[inline(always)]
+pub const fn turned(scheduler: Scheduler, cursor: Cursor, len: u16) -> Cursor {
+    if cursor.place < len {
+        return cursor;
+    }
+    match scheduler {
+        Scheduler::Wrr => wrr::around(cursor),
+        _ => rr::around(cursor),
     }
 }
 

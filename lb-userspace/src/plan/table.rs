@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lb_common::{
     hash::Keys,
     layout::{Address, PRESENCE, SERVICE_SLOTS, Service, ServiceBucket, ServiceInfo, door, service_hash},
-    opening::scheduler,
+    opening::service_byte,
 };
 
 use super::{Allocation, ServiceKey, Wanted};
@@ -154,7 +154,7 @@ fn entries(wanted: &[Wanted], owned: &BTreeMap<Address, u16>, allocation: &Alloc
         let id = allocation.services[&service.key];
         entry(
             service.key,
-            scheduler(service.method, &service.policy, service.key.protocol),
+            service_byte(service.method, &service.policy, service.key.protocol),
             id,
             service.lease,
         )

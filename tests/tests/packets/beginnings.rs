@@ -7,10 +7,14 @@ use lb_common::{
     sched::Scheduler,
     tcp::flag,
 };
-use xlvs::{control::Event, health::Verdict, plan::Wanted};
+use xlvs::{
+    control::{Action, Event},
+    health::Verdict,
+    plan::Wanted,
+};
 
 use crate::{
-    bench::{Bench, DIRECTOR, action, service},
+    bench::{Bench, DIRECTOR, action, key, service},
     frame::{Frame, Packet},
 };
 
@@ -153,7 +157,30 @@ fn datagrams_alone_go_where_their_client_stays() {
 }
 
 #[test]
-fn datagrams_alone_by_hash_go_where_connections_would_and_ask_no_flow_table() {
+fn datagrams_alone_by_hash_ask_no_flow_table() {
+    let mut wanted = with_flags(service(UDP, 53, Scheduler::Sh, &[(1, 1), (2, 1)]), Policy::ONE_PACKET);
+    wanted.servers[1].inhibit_on_failure = true;
+    let mut bench = director(&[wanted]);
+    let be = |bench: &mut Bench, flags| {
+        let policy = Policy { flags, ..Policy::default() };
+        let (key, method) = (key(VIP.into(), UDP, 53), Scheduler::Sh.into());
+        bench.apply(&Action::Service { key, method, lease: 0, policy });
+    };
+    be(&mut bench, 0);
+    let clients = || (1..=50).map(|last| datagram(([192, 0, 2, last], 1), 53));
+    let of_second = clients().find(|client| served(&bench, client) == Some(2)).expect("one of fifty");
+    let flows = bench.count_slots(|_| true).expect("maps");
+    bench.event(&Event::Check(2, Verdict::Down { reason: "a test".to_owned() }));
+    assert_eq!(served(&bench, &of_second), Some(2), "its flow stays");
+    be(&mut bench, Policy::ONE_PACKET);
+    assert_eq!(served(&bench, &of_second), None, "its bucket is of a server that takes none");
+    be(&mut bench, 0);
+    assert_eq!(served(&bench, &of_second), Some(2), "its flow is still there");
+    assert_eq!(bench.count_slots(|_| true).expect("maps"), flows);
+}
+
+#[test]
+fn datagrams_alone_by_hash_go_where_connections_would_and_leave_no_flow() {
     let clients = || (1..=200).map(|last| ([192, 0, 2, last], 1000 + u16::from(last)));
     for scheduler in [Scheduler::Sh, Scheduler::Dh, Scheduler::Mh] {
         let wanted = service(UDP, 53, scheduler, &[(1, 1), (2, 3), (3, 2)]);

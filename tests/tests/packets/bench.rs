@@ -3,7 +3,7 @@
 mod attached;
 mod services;
 
-use std::{collections::BTreeMap, fs, net::IpAddr, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, env, fs, net::IpAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
 use aya::{
@@ -100,10 +100,9 @@ impl Bench {
 
     /// The same of the build that counts its lookups.
     pub(crate) fn counting(services: &[Wanted]) -> anyhow::Result<Self> {
-        let place = "../target/bpf/bpfel-unknown-none/counting/xlvs-bpf";
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
-        let object =
-            fs::read(&file).with_context(|| format!("{}: `cargo xtask test` builds it", file.display()))?;
+        let file =
+            env::var("XLVS_COUNTING_OBJECT").context("`cargo xtask test` builds and names the object")?;
+        let object = fs::read(&file).context(file)?;
         // It is read until the process ends, as the one is that is part of it.
         let object = object.leak();
         Self::with_settings(services, Settings { object, ..settings(Path::new(""), &[]) }, 1500)

@@ -99,7 +99,7 @@ impl Explained {
                 }
             }
             if rng.random_bool(0.7) {
-                let marked = service(&mut rng, vip, 6, 0, Scheduler::Rr);
+                let marked = service(&mut rng, vip, 6, 0, schedulers.next().expect("a cycle"));
                 services.push(Wanted { key: ServiceKey::of_mark(vip.is_ipv6(), MARK), lease: 0, ..marked });
             }
         }
@@ -259,6 +259,10 @@ impl Explained {
         }
         if let (Some(scheduling), Some(PickedBy::Scheduler)) = (&told.scheduling, told.by) {
             self.count(scheduling.name.clone());
+            let is_alone = question.protocol == Protocol::Udp && told.records.is_empty();
+            if is_alone && told.template.is_none() && ["sh", "dh", "mh"].contains(&&*scheduling.name) {
+                self.count("by the ring alone");
+            }
         }
         for stands in [&told.flow, &told.template].into_iter().flatten().map(|known| known.stands) {
             self.count(format!("{stands:?}"));
@@ -311,7 +315,16 @@ fn what_is_explained_is_what_becomes_of_a_packet() {
         "drop_no_answer",
         "drop_unresolved",
     ];
-    let ways = ["Some(Flow)", "Some(Template)", "Some(Scheduler)", "Address", "Mark", "Ftp", "EveryPort"];
+    let ways = [
+        "Some(Flow)",
+        "Some(Template)",
+        "Some(Scheduler)",
+        "Address",
+        "Mark",
+        "Ftp",
+        "EveryPort",
+        "by the ring alone",
+    ];
     let stands = ["Serves", "Over", "Quiescent", "Unresolved", "ServerGone", "exchanged"];
     let schedulers = Scheduler::ALL.map(Scheduler::name);
     let wanted = counters.iter().chain(&ways).chain(&stands).chain(&schedulers);

@@ -12,7 +12,7 @@ use aya::{
 };
 use aya_obj::programs::XdpAttachType;
 use lb_common::{
-    layout::{Address, PRESENCE, SERVICE_SLOTS, Service, ServiceBucket},
+    layout::{Address, PRESENCE, Policy, SERVICE_SLOTS, Service, ServiceBucket},
     sched::Scheduler,
     tcp::flag,
 };
@@ -189,11 +189,14 @@ fn what_was_left_out_of_the_program_needs_another_one() {
     let left_out = Some("a part is needed that was left out of it");
     let mut persistent = on(53, &[1]);
     persistent.policy.persistence = 60;
+    let mut alone = service(17, 53, Scheduler::Mh, &[(1, 1)]);
+    alone.policy.flags = Policy::ONE_PACKET;
     for more in [
         persistent.clone(),
         service(6, 0, Scheduler::Rr, &[]),
         service(6, 21, Scheduler::Rr, &[]),
         limited(on(53, &[1])),
+        alone,
     ] {
         assert_eq!(running.lacks(&[base[0].clone(), more]), left_out);
     }

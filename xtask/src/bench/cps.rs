@@ -20,7 +20,7 @@ use super::peer::Memory;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
 use super::subject::{Beside, Peers, Program, Schedulers, Subject};
-use super::table::{Table, Traffic};
+use super::table::{ALONE, Table, Traffic};
 use super::traffic::Figure;
 
 /// The fewest frames in a measurement.
@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     table: Room,
     /// Datagrams that are each scheduled by themselves, so that no flow is recorded
-    #[arg(long, conflicts_with = "table")]
+    #[arg(long, conflicts_with_all = ["table", "peer"])]
     ops: bool,
 }
 
@@ -126,7 +126,8 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
         let as_many = MEASUREMENT.as_nanos() / packet.as_nanos().max(1);
         frames.push((as_many as u32).clamp(FEW, arguments.frames));
     }
-    let mut table = Table::new(Traffic::New(servers, arguments.table.title()), run.subjects.clone());
+    let title = if one_packet { ALONE } else { arguments.table.title() };
+    let mut table = Table::new(Traffic::New(servers, title), run.subjects.clone());
     for round in 0..arguments.rounds as usize {
         for turn in 0..frames.len() {
             let place = (round + turn) % frames.len();

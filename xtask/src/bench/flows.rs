@@ -1,6 +1,6 @@
 //! `cargo xtask bench flows`: packets of flows that exist, for several numbers of flows.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use lb_common::layout::MAX_POOL;
 use lb_common::sched::Scheduler;
@@ -11,7 +11,7 @@ use super::document::Document;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
 use super::subject::{Beside, Peers, Program, Schedulers, Subject};
-use super::table::{Table, Traffic};
+use super::table::{ALONE, Table, Traffic};
 
 /// Slots of xlvs's flow table for each flow, so that few buckets overflow.
 const SLOTS_PER_FLOW: u32 = 4;
@@ -95,6 +95,10 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         peer.check_segments(transport(None))?;
     }
     let one_packet = arguments.protocol == Kind::Ops;
+    ensure!(
+        !one_packet || arguments.peers.peer.is_empty(),
+        "--protocol ops: the peers would remember connections; leave out --peer"
+    );
     let setting = Setting { transport, one_packet, ..Setting::usual(schedulers, pool, flow_slots) };
     let mut rig = Rig::alike(&programs, setting)?;
     for peer in &arguments.peers.peer {
@@ -102,11 +106,13 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     }
     let subjects = Subject::of(&programs, schedulers);
     println!(
-        "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back; new: opened a flow",
-        arguments.rounds
+        "\nmedians of {} rounds; ratios are taken within a round; lost: did not come back; new: {}",
+        arguments.rounds,
+        if one_packet { "scheduled" } else { "opened a flow" }
     );
     for &flows in &arguments.flows {
-        let table = measure(&mut rig, &subjects, transport(None), flows, arguments.rounds, arguments.frames)?;
+        let what = Traffic::Established(transport(None), flows, if one_packet { ALONE } else { "" });
+        let table = measure(&mut rig, &subjects, what, flows, arguments.rounds, arguments.frames)?;
         print!("{table}");
         let setup = json!({
             "servers": arguments.servers,
@@ -130,7 +136,7 @@ pub(super) fn slots(flows: u32, slots_per_flow: u32, schedulers: usize) -> Optio
 pub(super) fn measure(
     rig: &mut Rig,
     subjects: &[Subject],
-    protocol: Protocol,
+    what: Traffic,
     flows: u32,
     rounds: u32,
     frames: u32,
@@ -138,7 +144,7 @@ pub(super) fn measure(
     for subject in subjects {
         rig.warm_up(subject, flows, frames)?;
     }
-    let mut table = Table::new(Traffic::Established(protocol, flows), subjects.to_vec());
+    let mut table = Table::new(what, subjects.to_vec());
     for round in 0..rounds as usize {
         for turn in 0..subjects.len() {
             let row = (round + turn) % subjects.len();

@@ -192,12 +192,15 @@ impl Rig {
         let figure = Figure { opened, ..figure };
         ensure_all(subject, &figure)?;
         if let Some(opened) = opened {
-            let is_alone = subject.scheduler.is_some() && self.hosts[subject.host].one_packet;
-            ensure!(
-                if is_alone { opened >= figure.returned } else { opened * 20 < figure.returned },
-                "{subject}: {opened} of {} frames were not on the established path",
-                figure.returned
-            );
+            let returned = figure.returned;
+            if subject.scheduler.is_some() && self.hosts[subject.host].one_packet {
+                ensure!(opened >= returned, "{subject}: {opened} of {returned} frames were scheduled");
+            } else {
+                ensure!(
+                    opened * 20 < returned,
+                    "{subject}: {opened} of {returned} frames were not on the established path"
+                );
+            }
         }
         match subject.sharing() {
             Sharing::First => ensure_first(&figure),

@@ -17,6 +17,7 @@ use super::flows;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
 use super::subject::{Program, Subject};
+use super::table::Traffic;
 
 /// What a daemon has.
 #[derive(Clone, Copy)]
@@ -71,7 +72,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     let table = flows::measure(
         &mut rig,
         &subjects,
-        Protocol::Udp,
+        Traffic::Established(Protocol::Udp, arguments.flows, ""),
         arguments.flows,
         arguments.rounds,
         arguments.frames,

@@ -15,11 +15,14 @@ use crate::workspace;
 /// For what part of the time a generator's CPU may be taken before that is worth a note.
 const QUIET: f64 = 0.03;
 
+/// What a title says where each packet is scheduled by itself.
+pub(super) const ALONE: &str = ", each packet alone";
+
 /// What is measured.
 #[derive(Clone, Copy)]
 pub(super) enum Traffic {
-    /// Packets of so many flows that there are.
-    Established(Protocol, u32),
+    /// Packets of so many flows that there are, and what else the title says.
+    Established(Protocol, u32, &'static str),
     /// Packets that open a flow each, to a pool of so many real servers, and what else the title says.
     New(usize, &'static str),
 }
@@ -35,12 +38,12 @@ impl Traffic {
 
     fn title(self) -> String {
         match self {
-            Self::Established(protocol, flows) => {
+            Self::Established(protocol, flows, what) => {
                 let protocol = match protocol {
                     Protocol::Tcp => "TCP",
                     Protocol::Udp => "UDP",
                 };
-                format!("established {protocol}, {flows} flow{}", if flows == 1 { "" } else { "s" })
+                format!("established {protocol}, {flows} flow{}{what}", if flows == 1 { "" } else { "s" })
             }
             Self::New(servers, what) => format!("new connections, {servers} servers{what}"),
         }
@@ -228,7 +231,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         let subjects = Subject::of(&[Program::Swap, Program::Lru], &[]);
-        let mut table = Table::new(Traffic::Established(Protocol::Udp, 1), subjects);
+        let mut table = Table::new(Traffic::Established(Protocol::Udp, 1, ""), subjects);
         for (floor, other) in [(10_000_000, 5_000_000), (2_000_000, 1_000_000), (8_000_000, 4_000_000)] {
             table.add(0, figure(floor));
             table.add(1, figure(other));

@@ -4,7 +4,7 @@ use aya::EbpfLoader;
 use lb_common::{
     flow::{FTP, SLOTS},
     layout::{MAX_POOL, MAX_SERVERS, MarkRule, feature},
-    opening::{BY_RING, scheduler},
+    opening::{BY_RING, service_byte},
 };
 
 use super::{Settings, publish};
@@ -108,7 +108,7 @@ pub(super) fn features(wanted: &[Wanted], marks: &[MarkRule]) -> u32 {
     let is_marked = |service: &Wanted| service.key.mark().is_some();
     let is_any_by_ring = |service: &Wanted| {
         let Wanted { key, method, policy, .. } = service;
-        scheduler(*method, policy, key.protocol) & BY_RING != 0
+        service_byte(*method, policy, key.protocol) & BY_RING != 0
     };
     any(&|service| is_marked(service) && !marks.is_empty(), feature::MARKS)
         | any(&|service| service.key.protocol == 6 && service.key.port == FTP, feature::FTP)

@@ -11,7 +11,7 @@ use lb_common::{
         CursorRow, Limit, Load, Member, Policy, Pool, Server, ServerInfo, ServerState, Service,
         ServiceBucket, ServiceInfo,
     },
-    opening::scheduler,
+    opening::service_byte,
     sched::{self, Cursor, Listed, Method, NOBODY, Scheduler},
 };
 
@@ -284,7 +284,7 @@ impl Published {
             self.publish(tables, &list);
         }
         let ServiceKey { protocol, port, .. } = *key;
-        let scheduler = scheduler(method, &policy, protocol);
+        let scheduler = service_byte(method, &policy, protocol);
         ServiceInfo { port, protocol, scheduler, id: self.id, lease }
     }
 }
