@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 use nix::poll::PollFlags;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::probe::{Failure, text};
@@ -15,9 +16,14 @@ use crate::config::model::check::Endpoint;
 /// The least port that `net.ipv4.ip_local_port_range` gives out, unless those of root are given out too.
 const EPHEMERAL: u16 = 1024;
 
-/// A connection to the server.
+/// A connection to the server that can be spoken on.
 pub(super) async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Failure> {
-    begin(endpoint)?.established().await
+    let Connection { socket: stream, to } = begin(endpoint)?.decided().await?;
+    if let Some(error) = stream.take_error().unwrap_or_else(Some) {
+        return Err(Failure::of(&error));
+    }
+    not_itself(to, || stream.local_addr().ok())?;
+    Ok(stream)
 }
 
 /// Asks the server for a connection.
@@ -31,37 +37,35 @@ pub(super) fn begin(endpoint: &Endpoint) -> Result<Connection, Failure> {
 }
 
 /// A connection that the server was asked for.
-pub(super) struct Connection {
-    pub(super) socket: Socket,
+pub(super) struct Connection<S = Socket> {
+    pub(super) socket: S,
     to: SocketAddr,
 }
 
 impl Connection {
-    /// Waits until it is there.
-    pub(super) async fn established(self) -> Result<TcpStream, Failure> {
+    /// Waits until there is an outcome.
+    pub(super) async fn decided(self) -> Result<Connection<TcpStream>, Failure> {
         let Self { socket, to } = self;
-        let stream = TcpStream::from_std(socket.into()).map_err(|error| Failure::of(&error))?;
-        stream.writable().await.map_err(|error| Failure::of(&error))?;
-        if let Some(error) = stream.take_error().unwrap_or_else(Some) {
-            return Err(Failure::of(&error));
-        }
-        not_itself(to, || stream.local_addr().ok())?;
-        Ok(stream)
+        let socket = TcpStream::from_std(socket.into()).map_err(|error| Failure::of(&error))?;
+        socket.writable().await.map_err(|error| Failure::of(&error))?;
+        Ok(Connection { socket, to })
     }
+}
 
-    /// What is known of it by now, when poll(2) tells of these events.
-    pub(super) fn state(&self, events: PollFlags) -> Option<Result<(), Failure>> {
-        if events.is_empty() {
-            return None;
-        }
+impl<S: AsFd> Connection<S> {
+    /// Did the handshake come about? `events` are those that poll(2) tells of, or may tell of. A reset after it changes nothing:
+    /// keepalived, which looks as soon as it is over, is mostly first, but fails the check where it is not; here the verdict
+    /// does not depend on who is first.
+    pub(super) fn outcome(&self, events: PollFlags) -> Result<(), Failure> {
+        let socket = SockRef::from(&self.socket);
         if events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP)
-            && let Some(error) = self.socket.take_error().unwrap_or_else(Some)
-            // Only a connection that was there can be reset.
+            && let Some(error) = socket.take_error().unwrap_or_else(Some)
+            // During the handshake a reset is a refusal.
             && !matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE))
         {
-            return Some(Err(Failure::of(&error)));
+            return Err(Failure::of(&error));
         }
-        Some(not_itself(self.to, || self.socket.local_addr().ok()?.as_socket()))
+        not_itself(self.to, || socket.local_addr().ok()?.as_socket())
     }
 }
 

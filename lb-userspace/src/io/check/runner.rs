@@ -341,7 +341,7 @@ impl Runner {
         if let Probe::Tcp(endpoint) = &*shared.key.probe
             && shared.is_up()
         {
-            match tcp::Begun::new(now, endpoint, timeout) {
+            match tcp::Begun::new(endpoint, timeout) {
                 Ok(begun) => {
                     self.connecting.push(Connecting { shared: number, number: probe, begun, room });
                     self.next_look.get_or_insert(now + tcp::MOMENT);

@@ -2,10 +2,11 @@
 //! begun before it; only what takes longer costs a registration, a timer and a task of its own.
 
 use std::io::Read as _;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
 
 use super::dial::{self, Connection};
 use super::probe::{Failure, late};
@@ -19,7 +20,7 @@ const GREETING: usize = 1024;
 
 /// Connects once and closes again; the handshake is the whole probe.
 pub(super) async fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<(), Failure> {
-    Begun::new(Instant::now(), endpoint, timeout)?.end().await
+    Begun::new(endpoint, timeout)?.end().await
 }
 
 /// A connection that was asked for and not looked at since.
@@ -30,25 +31,30 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    pub(super) fn new(now: Instant, endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
-        Ok(Self { connection: dial::begin(endpoint)?, at: now, timeout })
+    pub(super) fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
+        let connection = dial::begin(endpoint)?;
+        // Each of those that are begun together has its whole time.
+        Ok(Self { connection, at: Instant::now(), timeout })
     }
 
     /// Waits for one that takes longer than a moment.
     pub(super) async fn end(self) -> Result<(), Failure> {
         let left = self.timeout.saturating_sub(self.at.elapsed());
-        let ended = tokio::time::timeout(left, self.connection.established()).await;
-        ended.unwrap_or_else(|_| Err(late(self.timeout, ""))).map(drop)
-    }
-
-    fn seen(&self, events: PollFlags) -> Option<Result<(), Failure>> {
-        let state = self.connection.state(events);
-        // Closed with something unread it would be reset, which the server may complain about.
-        if events.contains(PollFlags::POLLIN) {
-            let _length = (&self.connection.socket).read(&mut [0; GREETING]);
+        match tokio::time::timeout(left, self.connection.decided()).await {
+            Ok(decided) => seen(&decided?, PollFlags::all()),
+            Err(_) => Err(late(self.timeout, "")),
         }
-        state
     }
+}
+
+/// What became of a connection of which poll(2) tells these events, or may.
+fn seen<S: AsFd>(connection: &Connection<S>, events: PollFlags) -> Result<(), Failure> {
+    let outcome = connection.outcome(events);
+    // Closed with something unread it would be reset, which the server may complain about.
+    if events.contains(PollFlags::POLLIN) {
+        let _length = (&*SockRef::from(&connection.socket)).read(&mut [0; GREETING]);
+    }
+    outcome
 }
 
 /// Looks at all of them at once, and says of each what is known by now.
@@ -58,7 +64,8 @@ pub(super) fn look<'a>(begun: impl Iterator<Item = &'a Begun> + Clone) -> Vec<Op
         begun.clone().map(|one| PollFd::new(one.connection.socket.as_fd(), events)).collect();
     // Without an answer of the kernel nothing is known, and each is waited for.
     let _count = poll(&mut polled, PollTimeout::ZERO);
-    begun.zip(&polled).map(|(one, polled)| one.seen(polled.revents().unwrap_or(PollFlags::empty()))).collect()
+    let events = polled.iter().map(|one| one.revents().filter(|events| !events.is_empty()));
+    begun.zip(events).map(|(one, events)| Some(seen(&one.connection, events?))).collect()
 }
 
 #[cfg(test)]
@@ -66,8 +73,7 @@ mod tests {
     use std::io::Write as _;
     use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-    use socket2::SockRef;
-
+    use super::super::tests::refusing;
     use super::*;
 
     fn begin(to: SocketAddr) -> Begun {
@@ -79,8 +85,7 @@ mod tests {
             bind_port: None,
             fwmark: 0,
         };
-        Begun::new(Instant::now(), &endpoint, Duration::from_secs(5))
-            .unwrap_or_else(|error| panic!("{error:?}"))
+        Begun::new(&endpoint, Duration::from_secs(60)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn wait_for(begun: &Begun, what: PollFlags) {
@@ -91,38 +96,64 @@ mod tests {
     #[test]
     fn of_each_is_said_what_became_of_it() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let refusing = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let (_closed, refused) = refusing();
         let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         full.listen(0).unwrap();
         let full_address = full.local_addr().unwrap().as_socket().unwrap();
         let first = begin(full_address);
         wait_for(&first, PollFlags::POLLOUT);
-        let begun = [begin(full_address), begin(refusing), begin(listener.local_addr().unwrap())];
+        let begun = [begin(full_address), begin(refused), begin(listener.local_addr().unwrap())];
         begun[1..].iter().for_each(|one| wait_for(one, PollFlags::POLLOUT));
         assert_eq!(look(begun.iter()), [None, Some(Err("connection refused".into())), Some(Ok(()))]);
     }
 
-    #[test]
-    fn a_reset_comes_after_the_handshake() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let begun = begin(listener.local_addr().unwrap());
-        let (stream, _) = listener.accept().unwrap();
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
-        drop(stream);
-        wait_for(&begun, PollFlags::POLLERR);
-        assert_eq!(look([&begun].into_iter()), [Some(Ok(()))]);
+    /// Looked at with others, and waited for alone.
+    async fn both_ways(begin: impl Fn() -> Begun) -> [Result<(), Failure>; 2] {
+        let seen = look([&begin()].into_iter()).pop().flatten();
+        [seen.expect("there is something to see"), begin().end().await]
     }
 
-    #[test]
-    fn a_server_that_greets_sees_an_end_and_no_reset() {
+    #[tokio::test]
+    async fn a_reset_comes_after_the_handshake() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let begun = begin(listener.local_addr().unwrap());
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"220 ready\r\n").unwrap();
-        wait_for(&begun, PollFlags::POLLIN);
-        assert_eq!(look([&begun].into_iter()), [Some(Ok(()))]);
-        drop(begun);
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        let reset = || {
+            let begun = begin(listener.local_addr().unwrap());
+            let (stream, _) = listener.accept().unwrap();
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(stream);
+            wait_for(&begun, PollFlags::POLLERR);
+            begun
+        };
+        assert_eq!(both_ways(reset).await, [Ok(()), Ok(())]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_one_both_ways() {
+        let (_closed, refused) = refusing();
+        let refused = || {
+            let begun = begin(refused);
+            wait_for(&begun, PollFlags::POLLERR);
+            begun
+        };
+        assert_eq!(both_ways(refused).await, [(); 2].map(|()| Err("connection refused".into())));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_greets_sees_an_end_and_no_reset() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let streams = std::cell::RefCell::new(Vec::new());
+        let greeted = || {
+            let begun = begin(listener.local_addr().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"220 ready\r\n").unwrap();
+            wait_for(&begun, PollFlags::POLLIN);
+            streams.borrow_mut().push(stream);
+            begun
+        };
+        assert_eq!(both_ways(greeted).await, [Ok(()), Ok(())]);
+        for mut stream in streams.into_inner() {
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
     }
 }

@@ -68,7 +68,7 @@ fn down(reason: &str) -> Verdict {
 }
 
 /// A port that answers with a reset: bound, so nobody else gets it, but nobody listens.
-fn refusing() -> (TcpSocket, SocketAddr) {
+pub(super) fn refusing() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = socket.local_addr().unwrap();
