@@ -3,6 +3,8 @@
 mod groups;
 mod lane;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};

@@ -85,7 +85,7 @@ mod tests {
             bind_port: None,
             fwmark: 0,
         };
-        Begun::new(&endpoint, Duration::from_secs(60)).unwrap_or_else(|error| panic!("{error:?}"))
+        Begun::new(&endpoint, Duration::from_mins(1)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn wait_for(begun: &Begun, what: PollFlags) {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::Receiver;
 use super::*;
 use crate::config::model::check::Endpoint;
 
-const FAST: Settings = Settings {
+pub(super) const FAST: Settings = Settings {
     delay_loop: Duration::from_millis(20),
     retry: 1,
     delay_before_retry: Duration::from_millis(10),
@@ -29,7 +29,7 @@ const FAST: Settings = Settings {
     manner: crate::health::Manner::Usual,
 };
 
-fn spec(id: u32, address: SocketAddr) -> CheckSpec {
+pub(super) fn spec(id: u32, address: SocketAddr) -> CheckSpec {
     of(id, Probe::Tcp(endpoint(address)))
 }
 
@@ -63,7 +63,7 @@ async fn next(verdicts: &mut Receiver<Ruling>) -> (u32, Verdict) {
     (check, verdict)
 }
 
-fn down(reason: &str) -> Verdict {
+pub(super) fn down(reason: &str) -> Verdict {
     Verdict::Down { reason: reason.into() }
 }
 
