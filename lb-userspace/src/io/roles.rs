@@ -165,7 +165,7 @@ impl Roles {
     }
 
     /// How every router stands; nothing if they do not answer.
-    pub(super) async fn report(&self) -> Option<Vec<RouterReport>> {
+    pub(super) async fn report(&mut self) -> Option<Vec<RouterReport>> {
         self.thread.report().await
     }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use self::worker::Worker;
@@ -110,6 +111,8 @@ pub(super) struct Vrrp {
     commands: SyncSender<Command>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
+    /// Where the answer will be to a question that was not answered in time.
+    unanswered: Option<oneshot::Receiver<Vec<RouterReport>>>,
 }
 
 impl Vrrp {
@@ -132,7 +135,7 @@ impl Vrrp {
             .name("xlvs-vrrp".to_owned())
             .spawn(move || worker.run())
             .context("starting the VRRP thread")?;
-        Ok((Self { commands, wake, thread: Some(thread) }, reader))
+        Ok((Self { commands, wake, thread: Some(thread), unanswered: None }, reader))
     }
 
     /// Tells the machines something.
@@ -155,9 +158,17 @@ impl Vrrp {
         self.command(Command::HostAddress { address, present });
     }
 
-    /// Asks for the state of every router. Nothing, after a second, from a thread that does not answer.
-    pub(super) async fn report(&self) -> Option<Vec<RouterReport>> {
-        let (answer, reader) = oneshot::channel();
+    /// Asks for the state of every router. Nothing, after a second, from a thread that does not answer; and then nothing at
+    /// once until it does.
+    pub(super) async fn report(&mut self) -> Option<Vec<RouterReport>> {
+        // More questions would fill the channel, and whoever has another command would wait for room.
+        if let Some(late) = &mut self.unanswered
+            && matches!(late.try_recv(), Err(TryRecvError::Empty))
+        {
+            return None;
+        }
+        // What came late is of an earlier moment.
+        let (answer, mut reader) = oneshot::channel();
         let asked = async {
             let mut command = Command::Report(answer);
             // Whoever waited for room as for other commands would hang with a thread that hangs.
@@ -166,9 +177,11 @@ impl Vrrp {
                 tokio::time::sleep(ROOM).await;
             }
             let _already_awake = self.wake.write(1);
-            reader.await.ok()
+            (&mut reader).await.ok()
         };
-        tokio::time::timeout(REPORT, asked).await.ok().flatten()
+        let answered = tokio::time::timeout(REPORT, asked).await;
+        self.unanswered = answered.is_err().then_some(reader);
+        answered.ok().flatten()
     }
 
     /// Has the thread take another configuration, and waits until it has. Gives the instances that do not go on as they
@@ -216,17 +229,52 @@ impl Drop for Vrrp {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Receiver;
+    use std::time::Instant;
+
     use super::*;
 
-    #[tokio::test]
-    async fn a_thread_that_hangs_reports_nothing() {
-        let (commands, inbox) = sync_channel(1);
+    fn hanging(room: usize) -> (Vrrp, Receiver<Command>) {
+        let (commands, inbox) = sync_channel(room);
         let wake = Arc::new(EventFd::new().expect("an eventfd"));
-        let vrrp = Vrrp { commands, wake, thread: None };
+        (Vrrp { commands, wake, thread: None, unanswered: None }, inbox)
+    }
+
+    fn question(inbox: &Receiver<Command>) -> oneshot::Sender<Vec<RouterReport>> {
+        let Ok(Command::Report(answer)) = inbox.try_recv() else { panic!("no question") };
+        answer
+    }
+
+    fn other(number: u8) -> Command {
+        Command::HostAddress { address: IpAddr::from([192, 0, 2, number]), present: true }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_hangs_is_asked_once() {
+        let (mut vrrp, inbox) = hanging(2);
         assert_eq!(vrrp.report().await, None, "it does not answer");
-        assert_eq!(vrrp.report().await, None, "and there is no room for another question");
-        let Ok(Command::Report(answer)) = inbox.recv() else { panic!("the first question") };
-        assert!(answer.is_closed(), "nobody waits for it any more");
+        let begun = Instant::now();
+        for _ in 0..4 {
+            assert_eq!(vrrp.report().await, None, "it still has not");
+        }
+        assert!(begun.elapsed() < REPORT, "nobody waits again");
+        vrrp.commands.try_send(other(1)).expect("there is room for another command");
+
+        question(&inbox).send(Vec::new()).expect("whoever asked hears of it");
+        assert!(matches!(inbox.try_recv(), Ok(Command::HostAddress { .. })), "there was no other question");
+        let (report, ()) = tokio::join!(vrrp.report(), async {
+            question(&inbox).send(Vec::new()).expect("it is asked anew");
+        });
+        assert_eq!(report, Some(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn without_room_and_without_a_thread_nothing_is_reported() {
+        let (mut vrrp, inbox) = hanging(1);
+        vrrp.command(other(1));
+        assert_eq!(vrrp.report().await, None, "there is no room for a question");
+        inbox.try_recv().expect("the other command");
+        inbox.try_recv().expect_err("and no question");
         drop(inbox);
         assert_eq!(vrrp.report().await, None, "it has ended");
     }
