@@ -41,29 +41,24 @@ impl Ethtool {
 
     /// The queues that receive.
     pub(super) async fn queues(&mut self, interface: &str) -> Option<Queues> {
-        let (mut now, mut most, mut kind) = (0, 0, "rx");
+        // How many there are, and can be.
+        let (mut separate, mut combined) = ((0, 0), (0, 0));
         let mut answers = std::pin::pin!(self.0.channel().get(Some(interface)).execute().await.ok()?);
         while let Some(Ok(answer)) = answers.next().await {
             for attribute in answer.payload.nlas {
-                if matches!(attribute, EthtoolAttr::Channel(EthtoolChannelAttr::CombinedMax(1..))) {
-                    kind = "combined";
-                }
                 match attribute {
-                    EthtoolAttr::Channel(
-                        EthtoolChannelAttr::RxCount(count) | EthtoolChannelAttr::CombinedCount(count),
-                    ) => {
-                        now += count;
-                    }
-                    EthtoolAttr::Channel(
-                        EthtoolChannelAttr::RxMax(count) | EthtoolChannelAttr::CombinedMax(count),
-                    ) => {
-                        // A driver that has queues of both kinds tells how many there can be of each, not of both.
-                        most = most.max(count);
-                    }
+                    EthtoolAttr::Channel(EthtoolChannelAttr::RxCount(count)) => separate.0 = count,
+                    EthtoolAttr::Channel(EthtoolChannelAttr::RxMax(count)) => separate.1 = count,
+                    EthtoolAttr::Channel(EthtoolChannelAttr::CombinedCount(count)) => combined.0 = count,
+                    EthtoolAttr::Channel(EthtoolChannelAttr::CombinedMax(count)) => combined.1 = count,
                     _ => {}
                 }
             }
         }
+        let now = separate.0 + combined.0;
+        // A driver that has queues of both kinds tells how many there can be of each, not of both.
+        let (most, kind) =
+            if combined.0 > 0 { (combined.1.max(separate.1), "combined") } else { (separate.1, "rx") };
         (now > 0).then_some(Queues { now, most, kind })
     }
 }
