@@ -107,6 +107,9 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
             }
         }
     }
+    for interface in native::beneath(facts) {
+        found.extend(look(offloads::BENEATH, &interface.name, interface, facts));
+    }
     found.extend(look(settings::OF_HOST, "host", &facts.host, facts));
     for server in &facts.servers {
         found.extend(look(servers::CHECKS, &server.address.to_string(), server, facts));

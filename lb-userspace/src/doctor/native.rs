@@ -1,8 +1,10 @@
 //! What takes a program in native mode. Where the kernel does not tell it of drivers, which it does from Linux 6.3, it is
 //! known of those of Linux 6.1.
 
+use std::net::IpAddr;
+
 use super::facts::{Below, Bond, Facts, Interface};
-use super::{Check, Mend, Said, Severity};
+use super::{Check, Mend, Said, Severity, queues};
 
 pub(super) const CHECKS: &[Check<Interface>] =
     &[("stacked", stacked), ("bond-mode", bond_mode), ("bond-port", bond_port), ("native-xdp", driver)];
@@ -58,7 +60,10 @@ const HAVE: [&str; 39] = [
     "virtio_net",
 ];
 /// Those of them that take frames of several buffers.
-const SEVERAL_BUFFERS: [&str; 4] = ["bnxt_en", "mlx5_core", "mvneta", "veth"];
+const SEVERAL_BUFFERS: [&str; 5] = ["atlantic", "bnxt_en", "mlx5_core", "mvneta", "veth"];
+/// Those of them that take no frames from other interfaces' programs. Later kernels tell it of many others too, until they have
+/// a program.
+const WITHOUT_XMIT: [&str; 6] = ["ixgbevf", "mlx4_en", "netdevsim", "nfp", "nicvf", "rvu-nicvf"];
 
 /// The bits of `netdev_xdp_act`, as far as they are known.
 pub(super) fn features(interface: &Interface, facts: &Facts) -> Option<u64> {
@@ -70,7 +75,8 @@ pub(super) fn features(interface: &Interface, facts: &Facts) -> Option<u64> {
                 .try_fold(u64::MAX, |all, port| Some(all & features(port, facts)?));
         }
         let several = if SEVERAL_BUFFERS.contains(&driver) { RX_SG } else { 0 };
-        Some(if HAVE.contains(&driver) { BASIC | NDO_XMIT | several } else { 0 })
+        let xmit = if WITHOUT_XMIT.contains(&driver) { 0 } else { NDO_XMIT };
+        Some(if HAVE.contains(&driver) { BASIC | xmit | several } else { 0 })
     };
     interface.xdp.or_else(by_driver)
 }
@@ -78,6 +84,12 @@ pub(super) fn features(interface: &Interface, facts: &Facts) -> Option<u64> {
 /// Whether its driver is known to have no native XDP.
 pub(super) fn is_lacking(interface: &Interface, facts: &Facts) -> bool {
     matches!(features(interface, facts), Some(features) if features & BASIC == 0)
+}
+
+/// Whether a bond with it as a port is known to take no program: the kernel wants a driver that takes others' frames too.
+fn is_hindrance(port: &Interface, facts: &Facts) -> bool {
+    let takes_none = features(port, facts).is_some_and(|features| features & NDO_XMIT == 0);
+    is_lacking(port, facts) || takes_none && WITHOUT_XMIT.contains(&name_of(port))
 }
 
 /// Whether xlvs can run on it in generic mode only.
@@ -100,6 +112,36 @@ pub(super) fn carriers<'a>(interface: &'a Interface, facts: &'a Facts) -> Vec<&'
     if is_bond(interface) { ports(interface, facts).collect() } else { vec![interface] }
 }
 
+/// What receives for the interfaces that have the program in generic mode and stand on others, and has none itself.
+pub(super) fn beneath(facts: &Facts) -> Vec<&Interface> {
+    let mut all: Vec<_> = facts.used().filter(|_| facts.is_generic).flat_map(|it| feet(it, facts)).collect();
+    all.retain(|foot| !facts.named.contains(&foot.name));
+    all.sort_unstable_by_key(|foot| &foot.name);
+    all.dedup_by_key(|foot| &foot.name);
+    all
+}
+
+fn feet<'a>(interface: &'a Interface, facts: &'a Facts) -> Vec<&'a Interface> {
+    match there(interface) {
+        Some((_, there)) => {
+            there.iter().filter_map(|name| facts.interface(name)).flat_map(|it| feet(it, facts)).collect()
+        }
+        None => vec![interface],
+    }
+}
+
+/// What it is, if it is made of other interfaces that are here, and those.
+fn there(interface: &Interface) -> Option<(&str, &[String])> {
+    match (interface.kind.as_deref()?, &interface.below) {
+        (
+            kind @ ("vlan" | "macvlan" | "macvtap" | "ipvlan"),
+            Some(Below { name: Some(parent), is_here: true, .. }),
+        ) => Some((kind, std::slice::from_ref(parent))),
+        (kind @ ("bridge" | "bond"), _) => Some((kind, &interface.ports)),
+        _ => None,
+    }
+}
+
 fn is_bond(interface: &Interface) -> bool {
     interface.kind.as_deref() == Some("bond")
 }
@@ -114,14 +156,7 @@ fn stacked(interface: &Interface, facts: &Facts) -> Said {
     if facts.is_generic {
         return None;
     }
-    let (what, there) = match (interface.kind.as_deref()?, &interface.below) {
-        (
-            kind @ ("vlan" | "macvlan" | "macvtap" | "ipvlan"),
-            Some(Below { name: Some(parent), is_here: true, .. }),
-        ) => (kind, vec![parent.as_str()]),
-        ("bridge", _) => ("bridge", interface.ports.iter().map(String::as_str).collect()),
-        _ => return None,
-    };
+    let (what, there) = there(interface).filter(|_| !is_bond(interface))?;
     let below = if there.is_empty() { "what is below it".to_owned() } else { there.join(", ") };
     let text = format!(
         "it is a {what}, which takes no program in native mode: generic mode works on it; for native mode its addresses and \
@@ -139,19 +174,26 @@ fn bond_mode(interface: &Interface, facts: &Facts) -> Said {
             format!(
                 "it is a bond that spreads frames by {policy}, with which it takes no program in native mode"
             ),
-            format!("ip link set dev {name} type bond xmit_hash_policy layer2+3"),
+            Some(format!("ip link set dev {name} type bond xmit_hash_policy layer2+3")),
         ),
         "broadcast" | "balance-tlb" | "balance-alb" => (
             format!(
                 "it is a bond of the mode {mode}, which takes no program in native mode: active-backup does, and asks as little \
                  of the switch; balance-rr, balance-xor and 802.3ad do as well, and generic mode works with any. The bond is \
-                 down meanwhile, and loses its routes by gateways"
+                 down meanwhile, and loses its routes by gateways and its addresses of IPv6"
             ),
-            to_active_backup(interface),
+            Some(to_active_backup(interface)).filter(|_| !has_lasting_v6(interface, facts)),
         ),
         _ => return None,
     };
-    Some((Severity::Fault, text, Some(Mend::here(command))))
+    Some((Severity::Fault, text, command.map(Mend::here)))
+}
+
+/// Whether it, or a VLAN on it, has addresses that do not come back by themselves after it was down.
+fn has_lasting_v6(interface: &Interface, facts: &Facts) -> bool {
+    let vlans = interface.vlans.iter().filter_map(|name| facts.interface(name));
+    let mut addresses = std::iter::once(interface).chain(vlans).flat_map(|it| &it.addresses);
+    addresses.any(|(address, _)| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local()))
 }
 
 /// A bond changes its mode without ports only, and takes none that is up; the kernel switches off those that it lets go.
@@ -171,10 +213,12 @@ fn bond_port(interface: &Interface, facts: &Facts) -> Said {
     if facts.is_generic || !is_bond(interface) {
         return None;
     }
-    let lacking = ports(interface, facts).filter(|port| is_lacking(port, facts));
-    let names: Vec<String> = lacking.map(|port| format!("{} ({})", port.name, name_of(port))).collect();
+    let hindrances = ports(interface, facts)
+        .filter(|port| is_hindrance(port, facts) && queues::refused(port, facts).is_none());
+    let names: Vec<String> = hindrances.map(|port| format!("{} ({})", port.name, name_of(port))).collect();
     let text = format!(
-        "it is a bond, which takes a program in native mode only if all its ports do; without native XDP are: {}",
+        "it is a bond, which takes a program in native mode only if all its ports do, and send for other interfaces too; those \
+         that do not are: {}",
         names.join(", ")
     );
     (!names.is_empty()).then(|| (Severity::Fault, text, Some(generic(interface))))
@@ -183,6 +227,10 @@ fn bond_port(interface: &Interface, facts: &Facts) -> Said {
 fn driver(interface: &Interface, facts: &Facts) -> Said {
     let is_other = is_bond(interface) || stacked(interface, facts).is_some() || interface.mac.is_none();
     if facts.is_generic || is_other || has_own(interface) || !is_lacking(interface, facts) {
+        return None;
+    }
+    // A driver may say that it has none while its queues are too many.
+    if queues::refused(interface, facts).is_some() {
         return None;
     }
     let driver = name_of(interface);
@@ -206,7 +254,12 @@ fn name_of(interface: &Interface) -> &str {
     interface.driver.as_deref().unwrap_or("unknown")
 }
 
-/// Runs in generic mode.
-pub(super) fn generic(interface: &Interface) -> Mend {
+/// Runs in generic mode on what the program is to be on: the bond, where this is one of its ports.
+pub(super) fn generic_by(carrier: &Interface, facts: &Facts) -> Mend {
+    let bond = facts.used().find(|it| is_bond(it) && it.ports.contains(&carrier.name));
+    generic(bond.unwrap_or(carrier))
+}
+
+fn generic(interface: &Interface) -> Mend {
     Mend::here(format!("xlvs run --iface {} --mode generic", interface.name))
 }

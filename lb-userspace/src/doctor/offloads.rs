@@ -5,6 +5,8 @@ use super::{Check, Mend, Said, Severity, native};
 
 pub(super) const CHECKS: &[Check<Interface>] =
     &[("lro", lro), ("gro-hw", hardware_gro), ("vlan-stripping", vlan_stripping)];
+/// Of what is below the program's interface.
+pub(super) const BENEATH: &[Check<Interface>] = &[("gro", gro)];
 
 fn lro(interface: &Interface, facts: &Facts) -> Said {
     merging(
@@ -29,7 +31,8 @@ struct Offload {
     severity: Severity,
 }
 
-/// With a program in the driver it does so no more, whatever it tells; for a program in the stack the kernel switches it off.
+/// With a program in the driver it does so no more, whatever it tells; for a program of its own in the stack the kernel
+/// switches it off.
 fn merging(interface: &Interface, facts: &Facts, offload: &Offload) -> Said {
     let Offload { feature, option, name, severity } = *offload;
     if facts.is_generic || native::has_program(interface, facts) || !interface.offloads.contains(feature) {
@@ -37,15 +40,35 @@ fn merging(interface: &Interface, facts: &Facts, offload: &Offload) -> Said {
     }
     let text =
         format!("it merges segments before the program sees them ({name}), which drivers do not do with XDP");
-    if interface.fixed.contains(feature) {
-        // Of virtio: a host that offers no VIRTIO_NET_F_CTRL_GUEST_OFFLOADS.
-        let text = format!(
-            "{text}: it cannot be switched off here, so that its driver will refuse the program. What this machine runs on is to \
-             let it (virtio's `ctrl_guest_offloads`), or to merge nothing; generic mode works meanwhile"
-        );
-        return Some((Severity::Fault, text, Some(native::generic(interface))));
+    if !interface.fixed.contains(feature) {
+        return Some((severity, format!("{text}, or refuse"), Some(off(interface, option))));
     }
-    Some((severity, format!("{text}, or refuse"), Some(off(interface, option))))
+    let text = format!("{text}: it cannot be switched off here");
+    if interface.driver.as_deref() != Some("virtio_net") {
+        return Some((severity, text, None));
+    }
+    // A host that offers no VIRTIO_NET_F_CTRL_GUEST_OFFLOADS.
+    let text = format!(
+        "{text}, so that its driver will refuse the program. What this machine runs on is to let it (virtio's \
+         `ctrl_guest_offloads`), or to offer neither merging nor `guest_csum`; generic mode works meanwhile"
+    );
+    Some((Severity::Fault, text, Some(native::generic_by(interface, facts))))
+}
+
+/// A program in the stack ends the merging of its own interface only; the kernel ends LRO of those below too.
+fn gro(interface: &Interface, _: &Facts) -> Said {
+    const FEATURES: [(&str, &str); 2] = [("rx-gro", "gro"), ("rx-gro-hw", "rx-gro-hw")];
+    let on: Vec<_> =
+        FEATURES.into_iter().filter(|(feature, _)| interface.offloads.contains(*feature)).collect();
+    let is_merging = matches!(interface.kind.as_deref(), None | Some("veth"));
+    if on.is_empty() || !is_merging {
+        return None;
+    }
+    let text = "it is below what the program is on, and merges segments before the program sees them (GRO)";
+    let switches = on.iter().filter(|(feature, _)| !interface.fixed.contains(*feature));
+    let options: Vec<_> = switches.map(|(_, option)| *option).collect();
+    let command = || off(interface, &options.join(" off "));
+    Some((Severity::Warning, text.to_owned(), (!options.is_empty()).then(command)))
 }
 
 /// A veth has the tags that its other end sends, whatever this is.

@@ -9,10 +9,11 @@ pub(super) const CHECKS: &[Check<Interface>] =
 /// Of hardware: what is made in software takes frames on any processor.
 fn few(interface: &Interface, facts: &Facts) -> Said {
     let (queues, cpus) = (receiving(interface, facts)?, facts.host.cpus);
-    let most = match (interface.driver.as_deref(), to_send(queues, facts)) {
+    let most = match interface.driver.as_deref() {
         _ if facts.is_generic => queues.most,
-        (Some("virtio_net"), Some(left)) => left,
-        (Some("ena" | "gve"), _) => half(queues),
+        // Without any to spare it waits whatever is done here.
+        Some("virtio_net") if queues.most > facts.host.possible => queues.most - facts.host.possible,
+        _ if wants_half(interface, facts) => half(queues),
         _ => queues.most,
     };
     let (now, wanted) = (queues.now, most.min(cpus));
@@ -41,16 +42,30 @@ fn shared(interface: &Interface, facts: &Facts) -> Said {
 }
 
 /// Others refuse a program without as many queues to spare.
-fn refused(interface: &Interface, facts: &Facts) -> Said {
+pub(super) fn refused(interface: &Interface, facts: &Facts) -> Said {
     let (queues, driver) = (interface.queues?, interface.driver.as_deref()?);
-    if facts.is_generic || !matches!(driver, "ena" | "gve") || queues.now <= half(queues) {
+    if facts.is_generic || !wants_half(interface, facts) || queues.now <= half(queues) {
         return None;
     }
     let text = format!(
-        "its driver, {driver}, takes a program only if at most half of the {} queues that it can have are in use, and {} are",
+        "its driver, {driver}, takes a program only if at most half of the queues that it can have, {}, are in use, and {} are",
         queues.most, queues.now
     );
+    if half(queues) == 0 {
+        let text = format!("{text}; the slow way is left");
+        return Some((Severity::Fault, text, Some(native::generic_by(interface, facts))));
+    }
     Some((Severity::Fault, text, Some(set(interface, queues, half(queues)))))
+}
+
+/// Whether its driver takes a program only with as many queues to spare as are in use. One of ena tells the kernel that it has
+/// no native XDP while they are too many; one of gve may really have none.
+fn wants_half(interface: &Interface, facts: &Facts) -> bool {
+    match interface.driver.as_deref() {
+        Some("ena") => true,
+        Some("gve") => !native::is_lacking(interface, facts),
+        _ => false,
+    }
 }
 
 /// Its queues, where they are those that receive: a virtio card with a program counts those that it sends by among them, and
@@ -71,9 +86,12 @@ fn to_send(queues: Queues, facts: &Facts) -> Option<u32> {
 }
 
 const fn half(queues: Queues) -> u32 {
-    if queues.most < 2 { 1 } else { queues.most / 2 }
+    queues.most / 2
 }
 
 fn set(interface: &Interface, queues: Queues, number: u32) -> Mend {
-    Mend::here(format!("ethtool -L {} {} {number}", interface.name, queues.kind))
+    let Interface { name, driver, .. } = interface;
+    // With a program gve wants as many that send as receive.
+    let sending = if driver.as_deref() == Some("gve") { format!(" tx {number}") } else { String::new() };
+    Mend::here(format!("ethtool -L {name} {} {number}{sending}", queues.kind))
 }

@@ -9,19 +9,62 @@ fn generic(name: &str) -> String {
 
 #[test]
 fn merging_is_found_where_no_program_is_in_the_driver() {
-    let with = |feature: &str, is_fixed: bool, has_program: bool| {
+    let with = |driver: &str, feature: &str, is_fixed: bool, has_program: bool| {
         found(|facts| {
             let interface = one(facts);
+            interface.driver = Some(driver.to_owned());
             interface.offloads.insert(feature.to_owned());
             interface.fixed.extend(is_fixed.then(|| feature.to_owned()));
             interface.program = interface.program.take().filter(|_| has_program);
         })
     };
     for (feature, option, check) in [("rx-lro", "lro", "lro"), ("rx-gro-hw", "rx-gro-hw", "gro-hw")] {
-        assert_eq!(with(feature, false, false), [(check, format!("ethtool -K eth0 {option} off"))]);
-        assert_eq!(with(feature, true, false), [(check, generic("eth0"))], "nobody can switch it off");
-        assert_eq!(with(feature, false, true), [], "the driver does it no more");
+        assert_eq!(with("ixgbe", feature, false, false), [(check, format!("ethtool -K eth0 {option} off"))]);
+        assert_eq!(with("ixgbe", feature, true, false), [(check, String::new())], "nobody can switch it off");
+        assert_eq!(with("virtio_net", feature, true, false), [(check, generic("eth0"))], "it will refuse");
+        assert_eq!(with("ixgbe", feature, false, true), [], "the driver does it no more");
     }
+}
+
+#[test]
+fn in_generic_mode_merging_is_found_of_what_is_below() {
+    let with = |kind: &str, is_generic: bool, ail: fn(&mut Interface)| {
+        found(|facts| {
+            facts.is_generic = is_generic;
+            let mut port = interface("eth6");
+            port.program = None;
+            port.offloads.extend(["rx-gro", "rx-lro"].map(str::to_owned));
+            ail(&mut port);
+            facts.interfaces.push(port);
+            let below = Below { name: Some("eth6".to_owned()), is_here: true, has_program: Some(false) };
+            let it = one(facts);
+            (it.kind, it.below, it.ports) = (Some(kind.to_owned()), Some(below), vec!["eth6".to_owned()]);
+            it.offloads.insert("rx-gro".to_owned());
+        })
+    };
+    let off = |what: &str| [("gro", format!("ethtool -K eth6 {what}"))];
+    for kind in ["bond", "bridge", "vlan", "macvlan"] {
+        assert_eq!(with(kind, true, |_| {}), off("gro off"), "{kind}");
+    }
+    let in_hardware = |port: &mut Interface| _ = port.offloads.insert("rx-gro-hw".to_owned());
+    assert_eq!(with("bond", true, in_hardware), off("gro off rx-gro-hw off"));
+    let fixed = |port: &mut Interface| {
+        (port.offloads, port.fixed) = (["rx-gro-hw".to_owned()].into(), ["rx-gro-hw".to_owned()].into());
+    };
+    assert_eq!(with("bond", true, fixed), [("gro", String::new())]);
+    assert_eq!(with("bond", true, |port| port.offloads.clear()), []);
+    assert_eq!(with("bond", true, |port| port.kind = Some("tun".to_owned())), [], "it merges nothing");
+    assert_eq!(with("veth", true, |_| {}), [], "its other end is not below it");
+    assert_eq!(with("bond", false, |port| _ = port.offloads.remove("rx-lro")), [], "software is past XDP");
+    let both = found(|facts| {
+        facts.is_generic = true;
+        one(facts).offloads.insert("rx-gro".to_owned());
+        let below = Below { name: Some("eth0".to_owned()), is_here: true, has_program: Some(true) };
+        let vlan = Interface { kind: Some("vlan".to_owned()), below: Some(below), ..interface("eth0.7") };
+        facts.named.push("eth0.7".to_owned());
+        facts.interfaces.push(vlan);
+    });
+    assert_eq!(both, [], "it has the program itself");
 }
 
 #[test]
@@ -42,23 +85,31 @@ fn queues_are_set_so_that_those_to_send_by_are_left() {
         found(|facts| {
             let interface = one(facts);
             interface.driver = Some(driver.to_owned());
-            interface.queues = Some(Queues { now, most, kind: "combined" });
+            let kind = if driver == "gve" { "rx" } else { "combined" };
+            interface.queues = Some(Queues { now, most, kind });
             interface.program = interface.program.take().filter(|_| has_program);
         })
     };
     let set = |check, number: u32| vec![(check, format!("ethtool -L eth0 combined {number}"))];
+    let set_both = |check, number: u32| vec![(check, format!("ethtool -L eth0 rx {number} tx {number}"))];
     let untold = |check| vec![(check, String::new())];
     let rows: &[Counted] = &[
         ("ixgbe", 2, 6, set("queues", 6)),
         ("ixgbe", 8, 8, vec![]),
         ("virtio_net", 8, 16, vec![]),
         ("virtio_net", 2, 16, set("queues", 8)),
+        ("virtio_net", 2, 12, set("queues", 4)),
+        ("virtio_net", 4, 12, vec![]),
         ("virtio_net", 12, 16, set("xdp-queues", 8)),
         ("virtio_net", 8, 8, untold("xdp-queues")),
         ("virtio_net", 8, 15, untold("xdp-queues")),
         ("ena", 8, 8, set("xdp-queues", 4)),
         ("ena", 4, 8, vec![]),
         ("ena", 2, 8, set("queues", 4)),
+        ("ena", 1, 1, vec![("xdp-queues", generic("eth0"))]),
+        ("gve", 8, 8, set_both("xdp-queues", 4)),
+        ("gve", 4, 8, vec![]),
+        ("gve", 2, 8, set_both("queues", 4)),
     ];
     for (driver, now, most, expected) in rows {
         assert_eq!(&with(driver, *now, *most, false), expected, "{driver}, {now} of {most}");
@@ -74,6 +125,24 @@ fn queues_are_set_so_that_those_to_send_by_are_left() {
 }
 
 #[test]
+fn a_driver_without_native_xdp_is_told_apart_from_one_with_too_many_queues() {
+    let alone = |driver: &str| {
+        found(|facts| {
+            let interface = one(facts);
+            (interface.driver, interface.xdp, interface.program) = (Some(driver.to_owned()), Some(0), None);
+            interface.queues = Some(Queues { now: 8, most: 8, kind: "combined" });
+        })
+    };
+    assert_eq!(alone("ena"), [("xdp-queues", "ethtool -L eth0 combined 4".to_owned())]);
+    assert_eq!(alone("gve"), [("native-xdp", generic("eth0"))]);
+    let port = bond("active-backup", "layer2", |port| {
+        (port.driver, port.xdp) = (Some("ena".to_owned()), Some(0));
+        port.queues = Some(Queues { now: 8, most: 8, kind: "combined" });
+    });
+    assert_eq!(port, [("xdp-queues", "ethtool -L eth6 combined 4".to_owned())]);
+}
+
+#[test]
 fn where_the_kernel_tells_nothing_the_driver_is_known() {
     let with = |release: &str, driver: Option<&str>, mtu| {
         found(|facts| {
@@ -85,7 +154,9 @@ fn where_the_kernel_tells_nothing_the_driver_is_known() {
     };
     assert_eq!(with("6.1.0-56-amd64", Some("e1000e"), 1500), [("native-xdp", generic("eth0"))]);
     assert_eq!(with("6.1.0-56-amd64", Some("ixgbe"), 1500), []);
-    assert_eq!(with("6.1.0-56-amd64", Some("bnxt_en"), 9000), []);
+    for driver in ["atlantic", "bnxt_en"] {
+        assert_eq!(with("6.1.0-56-amd64", Some(driver), 9000), []);
+    }
     let smaller = "ip link set dev eth0 mtu 1500".to_owned();
     assert_eq!(with("6.1.0-56-amd64", Some("ixgbe"), 9000), [("jumbo", smaller)]);
     assert_eq!(with("6.1.0-56-amd64", None, 1500), [], "nobody knows");
@@ -138,6 +209,26 @@ fn bonds_take_a_program_in_some_modes() {
     }
 }
 
+#[test]
+fn a_bond_that_would_lose_addresses_is_left_to_its_owner() {
+    let with = |address: &str, is_of_vlan: bool| {
+        found(|facts| {
+            facts.interfaces.extend([interface("eth6"), interface("eth0.7")]);
+            let address = (address.parse().expect("an address"), 64);
+            facts.interfaces[if is_of_vlan { 2 } else { 0 }].addresses.push(address);
+            let bond = one(facts);
+            (bond.kind, bond.ports) = (Some("bond".to_owned()), vec!["eth6".to_owned()]);
+            bond.vlans = vec!["eth0.7".to_owned()];
+            bond.bond = Some(Bond { mode: "broadcast".to_owned(), policy: "layer2".to_owned() });
+            facts.interfaces[1].offloads.clear();
+        })
+    };
+    for is_of_vlan in [false, true] {
+        assert_eq!(with("2001:db8::2", is_of_vlan), [("bond-mode", String::new())]);
+        assert_ne!(with("fe80::2", is_of_vlan), [("bond-mode", String::new())], "it comes back by itself");
+    }
+}
+
 /// What is done to a port, its check, and what mends it.
 type AilingPort = (fn(&mut Interface), &'static str, String);
 
@@ -146,6 +237,16 @@ fn the_ports_of_a_bond_carry_the_program() {
     let rows: &[AilingPort] = &[
         (|port| port.xdp = Some(0), "bond-port", generic("eth0")),
         (|port| (port.xdp, port.driver) = (None, Some("e1000e".to_owned())), "bond-port", generic("eth0")),
+        (|port| (port.xdp, port.driver) = (None, Some("ixgbevf".to_owned())), "bond-port", generic("eth0")),
+        (|port| (port.xdp, port.driver) = (Some(0x3), Some("nfp".to_owned())), "bond-port", generic("eth0")),
+        (
+            |port| {
+                port.driver = Some("ena".to_owned());
+                port.queues = Some(Queues { now: 1, most: 1, kind: "combined" });
+            },
+            "xdp-queues",
+            generic("eth0"),
+        ),
         (|port| _ = port.offloads.insert("rx-lro".to_owned()), "lro", "ethtool -K eth6 lro off".to_owned()),
         (
             |port| port.queues = Some(Queues { now: 1, most: 4, kind: "rx" }),
@@ -156,6 +257,11 @@ fn the_ports_of_a_bond_carry_the_program() {
     for (ail, check, mend) in rows {
         assert_eq!(bond("active-backup", "layer2", *ail), [(*check, mend.clone())]);
     }
+    assert_eq!(
+        bond("active-backup", "layer2", |port| port.xdp = Some(0x3)),
+        [],
+        "it does once it has a program"
+    );
     let running = found(|facts| {
         let mut port = interface("eth6");
         (port.program, port.queues) = (None, Some(Queues { now: 4, most: 4, kind: "combined" }));
