@@ -121,11 +121,7 @@ impl Director {
     /// # Errors
     /// When it still runs after the bound.
     pub fn finished(&self, mut command: Command) -> Result<Output> {
-        let (out, err) = (self.dir.join("refused.out"), self.dir.join("refused.err"));
-        command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?);
-        let mut running = Running::start("xlvs", &mut command)?;
-        let status = running.ended("with a refusal", STOP_BOUND)?;
-        Ok(Output { status, stdout: fs::read(out)?, stderr: fs::read(err)? })
+        process::finished("xlvs", &mut command, STOP_BOUND)
     }
 
     /// The command line of the daemon for `config` on `interfaces`, inside the namespace.

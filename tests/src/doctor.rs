@@ -1,9 +1,15 @@
 //! What `xlvs doctor --json` says.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
+
+use crate::process;
+
+/// Nine seconds are the longest that it waits for answers; an emulated processor takes its time with the rest.
+const BOUND: Duration = Duration::from_mins(1);
 
 #[derive(Deserialize)]
 struct Document {
@@ -38,9 +44,9 @@ pub struct Mend {
 /// Runs a doctor that saw everything it is to see; its exit code tells of faults.
 ///
 /// # Errors
-/// When it cannot be run, does not print what it found, saw less, or ends with another code.
+/// When it cannot be run, does not end, does not print what it found, saw less, or ends with another code.
 pub fn findings(doctor: &mut Command) -> Result<Vec<Finding>> {
-    let output = doctor.arg("--json").output()?;
+    let output = process::finished("xlvs doctor", doctor.arg("--json"), BOUND)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let Document { findings, unseen } =
         serde_json::from_str(&text).with_context(|| format!("no findings: {output:?}"))?;

@@ -1,7 +1,8 @@
 //! Child processes: started, signalled by their own id, and never left behind.
 
+use std::io::{Read as _, Seek as _};
 use std::ops::ControlFlow;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -137,6 +138,22 @@ pub(crate) fn signal(pid: Pid, signal: Signal) -> Result<()> {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("process {pid}: {signal}")),
     }
+}
+
+/// Runs `command` to its end, which is to come within `bound`; `what` names it in messages.
+///
+/// # Errors
+/// When it cannot be started, or still runs then.
+pub fn finished(what: &str, command: &mut Command, bound: Duration) -> Result<Output> {
+    let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?);
+    let status = Running::start(what, command)?.ended("by itself", bound)?;
+    let mut output = Output { status, stdout: Vec::new(), stderr: Vec::new() };
+    for (file, text) in [(&mut out, &mut output.stdout), (&mut err, &mut output.stderr)] {
+        file.rewind()?;
+        file.read_to_end(text)?;
+    }
+    Ok(output)
 }
 
 /// Runs `command` to its end and hands back what it printed.

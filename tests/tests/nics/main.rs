@@ -136,5 +136,9 @@ fn the_ports_of_a_bond_are_looked_at() -> Result<()> {
     patient.heals("bond0", "queues", &["bond-port", "vlan-stripping"])?;
     patient.heals("bond0", "vlan-stripping", &["bond-port"])?;
     ensure!(patient.runs("run --iface bond0 --mode native")?.is_err(), "a port refuses a program");
-    stop(patient.runs_as_told("bond0", "bond-port", &[])?)
+    // In generic mode on the bond the ports go on merging.
+    let xlvs = patient.runs_as_told("bond0", "bond-port", &["gro", "gro"])?;
+    patient.run("ethtool -K eth1 gro off; ethtool -K eth2 gro off")?;
+    patient.has("bond0", &[], "nothing merges below the bond")?;
+    stop(xlvs)
 }

@@ -16,6 +16,8 @@ use nix::sys::signal::Signal;
 
 /// An emulated processor takes its time with the verifier.
 const BOUND: Duration = Duration::from_secs(90);
+/// The kernel gives the cards of a namespace back behind its end.
+const BACK: Duration = Duration::from_secs(30);
 
 /// A namespace with cards in it, which go back to the machine with its end.
 pub(crate) struct Patient {
@@ -129,7 +131,7 @@ impl Patient {
             let said = fs::read_to_string(&log)?;
             Ok(match running.exited()? {
                 Some(_) => ControlFlow::Break(Err(said)),
-                None if said.contains("ready") => ControlFlow::Break(Ok(())),
+                None if is_ready(&said) => ControlFlow::Break(Ok(())),
                 None => ControlFlow::Continue(said),
             })
         })
@@ -150,16 +152,24 @@ pub(crate) fn stop(mut xlvs: Running) -> Result<()> {
     Ok(())
 }
 
-/// The name that a card has in the machine now, by its address.
+/// Whether the daemon's log has its word for it, and not one that the word is in.
+fn is_ready(log: &str) -> bool {
+    log.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "ready")
+}
+
+/// The name that a card has in the machine, by its address; it comes back a moment after the end of the namespace it was in.
 fn named(card: &Card) -> Result<String> {
-    let links: serde_json::Value =
-        serde_json::from_str(&process::output(Command::new("ip").args(["-j", "link"]))?)?;
-    let links = links.as_array().context("no list of links")?;
-    let link = links.iter().find(|link| link["address"] == card.mac);
-    let link = link.with_context(|| {
-        format!("no card {} is here: this is for the machine of `cargo xtask test --guest`", card.model)
+    let what = format!("a card {}, which the machine of `cargo xtask test --guest` has", card.model);
+    let name = wait::until(&what, BACK, || {
+        let links: serde_json::Value =
+            serde_json::from_str(&process::output(Command::new("ip").args(["-j", "link"]))?)?;
+        let mut links = links.as_array().context("no list of links")?.iter();
+        let name = links.find(|link| link["address"] == card.mac).and_then(|link| link["ifname"].as_str());
+        Ok(name.map_or_else(
+            || ControlFlow::Continue(format!("nothing has the address {}", card.mac)),
+            |name| ControlFlow::Break(name.to_owned()),
+        ))
     })?;
-    let name = link["ifname"].as_str().context("a link without a name")?.to_owned();
     let driver = fs::read_link(format!("/sys/class/net/{name}/device/driver"))?;
     ensure!(
         driver.file_name().is_some_and(|driver| driver == card.driver),
