@@ -14,7 +14,8 @@ pub(crate) struct Arguments {
     /// Run the tests that want network cards of several makes, and no others, in an emulated machine that has them
     #[arg(long)]
     guest: bool,
-    /// Arguments for `cargo test`, such as the name of a test
+    /// Arguments for `cargo test`, such as the name of a test; with --guest for the test program itself, as those that `cargo
+    /// test` takes behind another `--`
     #[arg(last = true)]
     cargo: Vec<String>,
 }

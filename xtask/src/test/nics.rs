@@ -1,6 +1,7 @@
 //! `cargo xtask test --guest`: the tests of `nics`, in an emulated machine with the cards that they want.
 
 use std::ffi::OsString;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, ensure};
@@ -17,7 +18,10 @@ const TIMEOUT: Duration = Duration::from_mins(30);
 /// Builds and runs them, one after the other: each card is there once.
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     wait::interrupt_on_signals()?;
-    let mut words: Vec<OsString> = vec![executable()?.into()];
+    let executable = executable()?;
+    let listed = command::output(Command::new(&executable).args(["--list", "--ignored"]).args(arguments))?;
+    ensure!(is_any(&listed), "no test of {SUITE} is meant by `{}`", arguments.join(" "));
+    let mut words: Vec<OsString> = vec![executable.into()];
     words.extend(["--ignored", "--test-threads=1", "--nocapture"].map(OsString::from));
     words.extend(arguments.iter().map(OsString::from));
     let machine = Machine { memory: MEMORY, cpus: cards::CPUS, count_instructions: false, nics: nics()? };
@@ -39,6 +43,11 @@ fn executable() -> Result<String> {
     named(&told).with_context(|| format!("cargo built no test {SUITE}"))
 }
 
+/// Whether a test is among what a test program lists.
+fn is_any(listed: &str) -> bool {
+    listed.lines().any(|line| line.ends_with(": test"))
+}
+
 /// The path among cargo's messages.
 fn named(messages: &str) -> Option<String> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -57,6 +66,12 @@ mod tests {
 {"reason":"build-finished","success":true}"#;
         assert_eq!(named(messages).as_deref(), Some("/target/nics-1"));
         assert_eq!(named("{}"), None);
+    }
+
+    #[test]
+    fn a_name_that_no_test_has_is_told() {
+        assert!(is_any("a_dummy_has_no_native_xdp: test\n\n1 test, 0 benchmarks\n"));
+        assert!(!is_any("0 tests, 0 benchmarks\n"));
     }
 
     #[test]
