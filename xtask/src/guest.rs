@@ -1,8 +1,8 @@
 //! `cargo xtask guest`: a command on the distribution's own kernel, in a machine that qemu emulates.
 //!
 //! The guest's files are those of the host, and what it changes of them is gone when it ends. There is no network, and
-//! network cards that nobody is behind if they are asked for. What a test or a measurement wants from another kernel than the running one: IPVS, pktgen, a clock that counts
-//! instructions.
+//! network cards that nobody is behind if they are asked for. What a test or a measurement wants from another kernel than the
+//! running one: IPVS, pktgen, a clock that counts instructions.
 
 mod initramfs;
 mod machine;
