@@ -111,7 +111,7 @@ pub(super) struct Vrrp {
     commands: SyncSender<Command>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
-    /// Where the answer will be to a question that was not answered in time.
+    /// Where the answer will be to a question that was not answered in time; closed if it could not be asked.
     unanswered: Option<oneshot::Receiver<Vec<RouterReport>>>,
 }
 
@@ -161,27 +161,31 @@ impl Vrrp {
     /// Asks for the state of every router. Nothing, after a second, from a thread that does not answer; and then nothing at
     /// once until it does.
     pub(super) async fn report(&mut self) -> Option<Vec<RouterReport>> {
-        // More questions would fill the channel, and whoever has another command would wait for room.
-        if let Some(late) = &mut self.unanswered
-            && matches!(late.try_recv(), Err(TryRecvError::Empty))
-        {
-            return None;
-        }
-        // What came late is of an earlier moment.
+        let has_waited = match self.unanswered.as_mut().map(oneshot::Receiver::try_recv) {
+            // More questions would fill the channel, and whoever has another command would wait for room.
+            Some(Err(TryRecvError::Empty)) => return None,
+            // There was no room for the last one.
+            Some(Err(TryRecvError::Closed)) => true,
+            // What came late is of an earlier moment.
+            Some(Ok(_)) | None => false,
+        };
         let (answer, mut reader) = oneshot::channel();
         let asked = async {
             let mut command = Command::Report(answer);
             // Whoever waited for room as for other commands would hang with a thread that hangs.
             while let Err(TrySendError::Full(back)) = self.commands.try_send(command) {
+                if has_waited {
+                    return None;
+                }
                 command = back;
                 tokio::time::sleep(ROOM).await;
             }
             let _already_awake = self.wake.write(1);
             (&mut reader).await.ok()
         };
-        let answered = tokio::time::timeout(REPORT, asked).await;
-        self.unanswered = answered.is_err().then_some(reader);
-        answered.ok().flatten()
+        let report = tokio::time::timeout(REPORT, asked).await.ok().flatten();
+        self.unanswered = report.is_none().then_some(reader);
+        report
     }
 
     /// Has the thread take another configuration, and waits until it has. Gives the instances that do not go on as they
@@ -273,8 +277,15 @@ mod tests {
         let (mut vrrp, inbox) = hanging(1);
         vrrp.command(other(1));
         assert_eq!(vrrp.report().await, None, "there is no room for a question");
+        let begun = Instant::now();
+        assert_eq!(vrrp.report().await, None, "there still is none");
+        assert!(begun.elapsed() < REPORT, "nobody waits again");
         inbox.try_recv().expect("the other command");
         inbox.try_recv().expect_err("and no question");
+        let (report, ()) = tokio::join!(vrrp.report(), async {
+            question(&inbox).send(Vec::new()).expect("there is room now");
+        });
+        assert_eq!(report, Some(Vec::new()));
         drop(inbox);
         assert_eq!(vrrp.report().await, None, "it has ended");
     }
