@@ -113,8 +113,13 @@ fn virtual_routers_that_do_not_answer_are_told_as_that() -> Result<()> {
         ensure!(!status.vrrp_answers && status.instances.is_empty(), "{status:?}");
         let text = process::output(&mut lab.director.ask(&[]))?;
         ensure!(text.contains("the virtual routers do not answer"), "{text}");
-        let told = series(lab)?;
-        ensure!(told == (Some(0.0), 0), "{told:?}");
+        // A page lasts for two seconds.
+        wait::until("the page to say it", BOUND, || {
+            Ok(match series(lab)? {
+                (Some(0.0), 0) => ControlFlow::Break(()),
+                told => ControlFlow::Continue(format!("{told:?}")),
+            })
+        })?;
         drop(hung);
         lab.director.wait_status("the virtual routers to answer", BOUND, |status| {
             status.vrrp_answers && status.instances.len() == 1
