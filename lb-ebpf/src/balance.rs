@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
-use lb_common::counters::Counter;
+use lb_common::{counters::Counter, flow::TICK_SHIFT};
 use network_types::eth::EtherType;
 
 use crate::{
@@ -39,10 +39,19 @@ fn network<F: Family>(frame: &Frame, link: &Link) -> Result<u32, Verdict> {
         served(F::related(frame, &head, link.vmac))?
     } else {
         let packet = family::packet::<F>(frame, &head)?;
-        let service = service::find::<F>(&packet)?;
         let coarse_ns = clock::coarse_ns();
-        lease::check(service.info.lease, link.vmac, coarse_ns)?;
-        connection::serve::<F>(&service, &packet, coarse_ns)?
+        let now = (coarse_ns >> TICK_SHIFT) as u32;
+        match connection::known::<F>(&packet, now) {
+            Some((target, lease)) => {
+                lease::check(lease, link.vmac, coarse_ns)?;
+                (target, false)
+            }
+            None => {
+                let service = service::find::<F>(&packet)?;
+                lease::check(service.info.lease, link.vmac, coarse_ns)?;
+                connection::serve::<F>(&service, &packet, now)?
+            }
+        }
     };
     if is_new && maps::debug() {
         debug!(&XdpContext::new(frame.ctx), "a new connection to server {}", target.row);

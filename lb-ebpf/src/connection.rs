@@ -1,8 +1,9 @@
 //! Whose connection a packet belongs to, where the flow table's answer is plain. All else is `opening`'s.
 
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-    flow::{Key as _, TICK_SHIFT, tag},
+    flow::{Key as _, RecentSet, changes, tag},
     opening::{after, is_by_ring, reopens},
 };
 
@@ -16,15 +17,34 @@ use crate::{
     verdict::{Outcome, Verdict, drop},
 };
 
+/// The flows among which a packet's may be at a tick of the clock.
+#[inline(always)]
+fn recent<F: Family>(packet: &Packet<F::Key>, now: u32) -> Option<RecentSet<F::Key>> {
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let row = F::recents(cpu)?;
+    // SAFETY: the row lies in the map, and its sets are this CPU's own.
+    Some(unsafe { RecentSet::of(row, &packet.key, now) })
+}
+
+/// The real server of a packet whose flow's tables need not be asked again, and the row of `leases` under which it goes.
+#[inline(always)]
+pub(crate) fn known<F: Family>(packet: &Packet<F::Key>, now: u32) -> Option<(Target, u16)> {
+    if changes(packet.flags) {
+        return None;
+    }
+    let way = recent::<F>(packet, now)?.find(&packet.key)?;
+    Some((Target::by(&way), way.lease))
+}
+
 /// The real server of a packet to a service, and whether the packet opens its connection. Lets the flow live on. Whether
 /// it has expired is the collector's to say.
 #[inline(always)]
 pub(crate) fn serve<F: Family>(
     service: &Found,
     packet: &Packet<F::Key>,
-    coarse_ns: u64,
+    now: u32,
 ) -> Result<(Target, bool), Verdict> {
-    let now = (coarse_ns >> TICK_SHIFT) as u32;
     if maps::has(maps::BY_RING) && is_by_ring(service.info.scheduler, packet.key.protocol()) {
         return match by_ring(service, packet) {
             Some(target) => Ok((target, true)),
@@ -40,7 +60,15 @@ pub(crate) fn serve<F: Family>(
     {
         let next = after(hit.state(), packet.key.protocol(), packet.flags);
         home.touch(&hit, next, now);
-        if next != hit.state() && maps::has(maps::PERSISTENCE) {
+        let is_changed = next != hit.state();
+        if let Some(recent) = recent::<F>(packet, now) {
+            if is_changed {
+                recent.forget();
+            } else if !target.is_local {
+                recent.keep(&packet.key, next, target.way(service.info.lease));
+            }
+        }
+        if is_changed && maps::has(maps::PERSISTENCE) {
             note::<F>(packet, hash, now, Phase::Found);
             F::confirm(service.number);
         }

@@ -7,7 +7,7 @@ mod v6;
 
 use lb_common::{
     counters::Counter,
-    flow::{Bucket, Key},
+    flow::{Bucket, Key, Recents},
     opening,
 };
 use network_types::ip::IpProto;
@@ -91,6 +91,8 @@ pub(crate) trait Family: Copy {
     fn bucket(row: u32) -> Option<*mut Bucket<Self::Key>>;
     /// Rows of the flow table less one.
     fn mask() -> u32;
+    /// The flows of this moment that a CPU has seen.
+    fn recents(cpu: u32) -> Option<*mut Recents<Self::Key>>;
     /// This CPU's scratch row.
     fn work() -> Option<*mut Work<Self::Key>>;
     /// The identification of a datagram, which is at `offset`.

@@ -4,7 +4,7 @@ use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_xadd, atomic
 use core::marker::PhantomData;
 
 use lb_common::{
-    flow::{Atomic, Bucket, Chain, Hit, Key as _, Maps, Timeouts, Word},
+    flow::{Atomic, Bucket, Chain, Hit, Key as _, Maps, Timeouts, Way, Word},
     layout::{Server, ServerInfo, ServerState},
     opening::reach,
 };
@@ -179,8 +179,10 @@ pub(crate) struct Entry<K> {
 pub(crate) struct Target {
     /// Row of `servers`.
     pub(crate) row: u16,
-    /// That row.
-    pub(crate) server: *const Server,
+    /// Its [`lb_common::layout::NextHop`].
+    pub(crate) hop: u64,
+    /// The row's generation, to be kept in the flow.
+    pub(crate) generation: u16,
     /// It is this host.
     pub(crate) is_local: bool,
     /// Its weight of this moment is 0.
@@ -196,6 +198,19 @@ fn info(server: *const Server) -> ServerInfo {
 }
 
 impl Target {
+    /// The server that packets go to by what is known of their flow.
+    #[inline(always)]
+    pub(crate) const fn by(way: &Way) -> Self {
+        let Way { hop, server, .. } = *way;
+        Self { row: server, hop, generation: 0, is_local: false, is_quiescent: false, service: 0 }
+    }
+
+    /// How they go there under this row of `leases`. Not for this host.
+    #[inline(always)]
+    pub(crate) const fn way(&self, lease: u16) -> Way {
+        Way { hop: self.hop, server: self.row, lease }
+    }
+
     /// The server in `row`, if it is still the one of `generation` and can be sent to.
     ///
     /// # Errors
@@ -205,12 +220,9 @@ impl Target {
         let server = maps::SERVERS.row(u32::from(row)).ok_or(ServerState::Vacant)?;
         let info = info(server);
         let is_local = reach(info, generation)?;
-        Ok(Self { row, server, is_local, is_quiescent: info.quiescent != 0, service: info.service })
-    }
-
-    /// The generation of this moment, to be kept in the flow.
-    #[inline(always)]
-    pub(crate) fn generation(&self) -> u16 {
-        info(self.server).generation
+        // SAFETY: as in `info`. Who becomes reachable has its way before.
+        let hop = unsafe { (&raw const (*server).next_hop).cast::<u64>().read_volatile() };
+        let ServerInfo { generation, service, quiescent, .. } = info;
+        Ok(Self { row, hop, generation, is_local, is_quiescent: quiescent != 0, service })
     }
 }

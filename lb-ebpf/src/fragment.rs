@@ -190,7 +190,7 @@ extern "C" fn remember(outcome: u64) -> u64 {
 fn first(outcome: Outcome, lease: u16) -> First {
     let (fate, server, generation) = match outcome.served() {
         Ok((server, _)) => match Target::new(server, None) {
-            Ok(target) => (Fate::Served, server, target.generation()),
+            Ok(target) => (Fate::Served, server, target.generation),
             Err(_) => (Fate::Dropped, 0, 0),
         },
         Err(Verdict { action: XDP_PASS, .. }) => (Fate::Passed, 0, 0),

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Bucket, Key4, Key6, Timeouts},
+    flow::{Bucket, Key4, Key6, Recents, Timeouts},
     fragment::{Datagram, Early, First},
     hash::{Keys, MAX_WORDS},
     layout::{
@@ -41,6 +41,11 @@ pub(crate) static SERVERS: Array<Server, 1, MMAPABLE> = Array::new();
 pub(crate) static FLOWS4: Array<Bucket<Key4>, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "flows6")]
 pub(crate) static FLOWS6: Array<Bucket<Key6>, 1, MMAPABLE> = Array::new();
+/// One row for each CPU.
+#[btf_map(name = "recent4")]
+pub(crate) static RECENT4: Array<Recents<Key4>, 1, MMAPABLE> = Array::new();
+#[btf_map(name = "recent6")]
+pub(crate) static RECENT6: Array<Recents<Key6>, 1, MMAPABLE> = Array::new();
 /// One row for each of `cursors`.
 #[btf_map(name = "policies")]
 static POLICIES: Array<Policy, 1, MMAPABLE> = Array::new();
@@ -224,7 +229,9 @@ pub(crate) fn count_server(server: u16, bytes: u64, is_new: bool) {
     if let Some(row) = SERVER_STATS.row(u32::from(server)) {
         // SAFETY: this CPU's copy of the row is its own.
         let stats = unsafe { &mut *row };
-        stats.connections += u64::from(is_new);
+        if is_new {
+            stats.connections += 1;
+        }
         stats.packets += 1;
         stats.bytes += bytes;
     }

@@ -303,7 +303,7 @@ fn record_flow<F: Family>(work: &mut Work<F::Key>, target: &Target) -> u64 {
 /// Asks for the entry to be recorded for `target`.
 #[inline(always)]
 fn record_next<K>(phase: &mut u32, entry: &mut Entry<K>, target: &Target, state: State, next: Phase) -> u64 {
-    entry.flow = Word::new(target.row, target.generation(), tag(entry.hash), state);
+    entry.flow = Word::new(target.row, target.generation, tag(entry.hash), state);
     *phase = next as u32;
     RECORD
 }

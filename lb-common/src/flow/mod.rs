@@ -1,9 +1,11 @@
 //! The rows of the bucketed flow table: slots and their life. `shared` has the protocol by which several CPUs look
-//! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over.
+//! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over, and `recent` has
+//! those of this moment once more.
 
 mod atomic;
 mod chain;
 mod key;
+mod recent;
 mod shared;
 mod state;
 mod timeouts;
@@ -13,6 +15,7 @@ pub use atomic::Atomic;
 pub use atomic::Host;
 pub use chain::{ATTEMPTS, Chain, Inserted};
 pub use key::{FTP, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
+pub use recent::{RecentSet, Recents, Way, changes};
 pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};
 pub use state::State;
 pub use timeouts::{Timeouts, ticks};

@@ -292,7 +292,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
 /// # Safety
 /// `place` is valid and aligned.
 #[inline(always)]
-unsafe fn same_at<K: Key>(key: &K, place: *const K) -> bool {
+pub(super) unsafe fn same_at<K: Key>(key: &K, place: *const K) -> bool {
     const { assert!(align_of::<K>() == 8) };
     let (own, there) = (core::ptr::from_ref(key).cast::<u64>(), place.cast::<u64>());
     let mut word = 0;
@@ -311,7 +311,7 @@ unsafe fn same_at<K: Key>(key: &K, place: *const K) -> bool {
 /// # Safety
 /// `place` is valid and aligned.
 #[inline(always)]
-unsafe fn copy<K: Key>(key: &K, place: *mut K) {
+pub(super) unsafe fn copy<K: Key>(key: &K, place: *mut K) {
     let (from, to) = (core::ptr::from_ref(key).cast::<u64>(), place.cast::<u64>());
     let mut word = 0;
     while word < size_of::<K>() / 8 {

@@ -107,6 +107,7 @@ const CLOSING: Set = Set::of(&[
     State::SctpRejected,
     State::SctpClosed,
 ]);
+const STEADY: Set = Set::of(&[State::Established, State::Udp]);
 const TEMPLATES: Set = Set::of(&[State::Template, State::TemplateFirst]);
 /// Every other flow.
 const INACTIVE: Set =
@@ -173,6 +174,13 @@ impl State {
     #[inline(always)]
     pub const fn load(self) -> u64 {
         ACTIVE.has(self) * Load::ONE_ACTIVE + INACTIVE.has(self) * Load::ONE_INACTIVE
+    }
+
+    /// Is it left only by segments that open or end a connection, or never while packets come? (Of SCTP none is counted so: what
+    /// chunks do is not told by flags.)
+    #[inline(always)]
+    pub const fn is_steady(self) -> bool {
+        STEADY.has(self) != 0
     }
 
     /// A SYN on a connection in this state opens a new one. (With IPVS's `conn_reuse_mode` in two of them only.)

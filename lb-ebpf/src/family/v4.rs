@@ -4,7 +4,7 @@ use aya_ebpf::bindings::xdp_md;
 use lb_common::{
     checksum,
     counters::Counter,
-    flow::{Bucket, Key4},
+    flow::{Bucket, Key4, Recents},
     layout::Address,
 };
 use network_types::ip::{IpProto, Ipv4Hdr};
@@ -85,6 +85,11 @@ impl Family for V4 {
     #[inline(always)]
     fn mask() -> u32 {
         maps::flow_mask(0)
+    }
+
+    #[inline(always)]
+    fn recents(cpu: u32) -> Option<*mut Recents<Key4>> {
+        maps::RECENT4.row(cpu)
     }
 
     #[inline(always)]

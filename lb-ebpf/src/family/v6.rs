@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_md;
 use lb_common::{
     counters::Counter,
-    flow::{Bucket, Key6},
+    flow::{Bucket, Key6, Recents},
 };
 use network_types::ip::{IpProto, Ipv6Hdr};
 
@@ -86,6 +86,11 @@ impl Family for V6 {
     #[inline(always)]
     fn mask() -> u32 {
         maps::flow_mask(1)
+    }
+
+    #[inline(always)]
+    fn recents(cpu: u32) -> Option<*mut Recents<Key6>> {
+        maps::RECENT6.row(cpu)
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! Direct routing: the real server owns the VIP too, so only the frame's addresses and the TTL change.
 
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use lb_common::{
     counters::Counter,
@@ -8,12 +10,15 @@ use lb_common::{
 use network_types::eth::EthHdr;
 
 use crate::{
-    access::Frame,
+    access::{Frame, forgotten},
     family::Family,
     flow::Target,
     link, maps,
     verdict::{Verdict, drop, too_big},
 };
+
+/// Where in a [`NextHop`] as one number its port begins.
+const PORT_SHIFT: usize = 8 * offset_of!(NextHop, port);
 
 /// Rewrites the frame for the real server and sends it out of the interface that leads there.
 #[inline(always)]
@@ -24,13 +29,12 @@ pub(super) fn send<F: Family>(
     bytes: u64,
     target: &Target,
 ) -> Result<u32, Verdict> {
-    // SAFETY: the row lies in the map, aligned; the controller replaces the word whole.
-    let hop = unsafe { (&raw const (*target.server).next_hop).cast::<u64>().read_volatile() };
-    let NextHop { port: egress, .. } = bytemuck::must_cast(hop);
-    if usize::from(egress) >= MAX_PORTS {
+    let hop = target.hop;
+    let egress = forgotten(hop >> PORT_SHIFT) as usize;
+    if egress >= MAX_PORTS {
         return Err(drop(Counter::DropNoPort));
     }
-    let own = link::mac_and_mtu(usize::from(egress));
+    let own = link::mac_and_mtu(egress);
     let mtu = link::mtu(own);
     if bytes > u64::from(mtu) {
         return Err(too_big(mtu));
@@ -39,11 +43,11 @@ pub(super) fn send<F: Family>(
     let ethernet = frame.at::<EthHdr>(0).ok_or(drop(Counter::DropTruncatedLink))?;
     // SAFETY: `at` checked the bounds.
     unsafe { link::readdress(ethernet, hop, own) };
-    if egress == port {
+    if egress == usize::from(port) {
         maps::count(Counter::ForwardedTx as u32);
         return Ok(XDP_TX);
     }
-    match maps::PORT_DEVICES.redirect(u32::from(egress), u64::from(XDP_DROP)) {
+    match maps::PORT_DEVICES.redirect(egress as u32, u64::from(XDP_DROP)) {
         Ok(action) => {
             maps::count(Counter::ForwardedRedirect as u32);
             Ok(action)

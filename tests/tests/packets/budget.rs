@@ -89,11 +89,15 @@ struct Path {
     packets: Vec<(&'static str, Either)>,
 }
 
+/// What those packets are called that follow another of their flow in the same moment.
+const OF_THIS_MOMENT: &str = "of this moment";
+
 /// The ways that packets take: those of the table, and where they differ by scheduler.
 fn paths() -> Vec<Path> {
     let three = &[(1, 1), (2, 1), (3, 1)];
-    let datagrams =
-        |family: Family, names: [&'static str; 2]| names.map(|name| (name, family.asks(UDP, 1, 0)));
+    let datagrams = |family: Family, names: &[&'static str]| {
+        names.iter().map(|name| (*name, family.asks(UDP, 1, 0))).collect::<Vec<_>>()
+    };
     let path = |service, packets: &[(&'static str, Either)]| Path { service, packets: packets.to_vec() };
     let [syn, ack] = [flag::SYN, flag::ACK].map(|flags| Family::V4.asks(TCP, 1, flags));
     let icmp = Family::V4.icmp([3, 4], &Family::V4.answers(UDP, 1).bytes());
@@ -101,12 +105,26 @@ fn paths() -> Vec<Path> {
     vec![
         path(
             service(UDP, PORT, Scheduler::Rr, three),
-            &[&datagrams(Family::V4, ["UDP, rr, new", "UDP, a flow"])[..], &[("ICMP, of a flow", icmp)]]
-                .concat(),
+            &[
+                datagrams(
+                    Family::V4,
+                    &["UDP, rr, new", "UDP, a flow's second", "UDP, a flow", "UDP, a flow of this moment"],
+                ),
+                vec![("ICMP, of a flow", icmp)],
+            ]
+            .concat(),
         ),
         path(
             service6(UDP, PORT, Scheduler::Rr, three),
-            &datagrams(Family::V6, ["UDP, IPv6, rr, new", "UDP, IPv6, a flow"]),
+            &datagrams(
+                Family::V6,
+                &[
+                    "UDP, IPv6, rr, new",
+                    "UDP, IPv6, a flow's second",
+                    "UDP, IPv6, a flow",
+                    "UDP, IPv6, a flow of this moment",
+                ],
+            ),
         ),
         path(
             service(TCP, PORT, Scheduler::Wlc, three),
@@ -114,6 +132,7 @@ fn paths() -> Vec<Path> {
                 ("TCP, wlc of three servers, new", syn.clone()),
                 ("TCP, a flow that becomes established", ack.clone()),
                 ("TCP, a flow", ack.clone()),
+                ("TCP, a flow of this moment", ack.clone()),
             ],
         ),
         path(
@@ -124,10 +143,10 @@ fn paths() -> Vec<Path> {
                 ("TCP, persistence, a flow", ack),
             ],
         ),
-        path(by_hash.clone(), &datagrams(Family::V4, ["UDP, mh, new", "UDP, mh, a flow"])),
+        path(by_hash.clone(), &datagrams(Family::V4, &["UDP, mh, new", "UDP, mh, a flow"])),
         path(
             with_flags(by_hash, Policy::ONE_PACKET),
-            &datagrams(Family::V4, ["UDP, mh, each alone", "UDP, mh, each alone, again"]),
+            &datagrams(Family::V4, &["UDP, mh, each alone", "UDP, mh, each alone, again"]),
         ),
         path(service(UDP, PORT, Scheduler::Rr, three), &[("TCP, no service", syn)]),
     ]
@@ -140,9 +159,14 @@ fn a_packet_looks_into_as_many_rows_as_budgeted() {
         let mut bench = Bench::counting(&[service]).expect("the program loads");
         (1..=3).for_each(|last| bench.resolve(last, 0));
         for (what, packet) in packets {
-            let before = bench.lookups().expect("it counts");
-            bench.run(&packet.frame()).expect("the program runs");
-            found.insert(what.to_owned(), bench.lookups().expect("it counts") - before);
+            let mut cost = || {
+                let before = bench.lookups().expect("it counts");
+                bench.run(&packet.frame()).expect("the program runs");
+                bench.lookups().expect("it counts") - before
+            };
+            // With the clock's tick a moment is over, and between two packets is one tick at most.
+            let lookups = if what.ends_with(OF_THIS_MOMENT) { cost().min(cost()) } else { cost() };
+            found.insert(what.to_owned(), lookups);
         }
     }
     println!("lookups: {}", serde_json::to_string_pretty(&found).expect("text"));

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     /// Rounds; the median of them is shown
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Requests of each way in a round
+    /// Requests of each way in a round, in turns
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..))]
     requests: u32,
 }
@@ -53,12 +53,9 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         let echo = |&way: &SocketAddrV4| UdpEcho::mirror(lab.servers[0].netns(), way);
         let _echoes: Vec<UdpEcho> = ways.iter().map(echo).collect::<Result<_>>()?;
         let before = lab.director.status()?.service()?.packets;
-        for round in 0..arguments.rounds as usize {
-            for turn in 0..ways.len() {
-                let row = (round + turn) % ways.len();
-                let ask = || ask(ways[row], arguments.requests);
-                times[row].push(lab.client().netns().enter(ask).context(NAMES[row])?);
-            }
+        for _ in 0..arguments.rounds {
+            let round = lab.client().netns().enter(|| ask(&ways, arguments.requests))?;
+            times.iter_mut().zip(round).for_each(|(times, round)| times.push(round));
         }
         let forwarded = lab.director.status()?.service()?.packets - before;
         // Besides those that are measured, each round has one to begin with.
@@ -89,26 +86,53 @@ fn forward(lab: &Lab) -> Result<()> {
     lab.client().netns().ip(&format!("route add {FORWARDED}/32 via {} dev net0", forwarder.address)).map(drop)
 }
 
-/// Microseconds that each answer took, sorted.
-fn ask(way: SocketAddrV4, requests: u32) -> Result<Vec<f64>> {
-    come_first()?;
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect(way)?;
-    socket.set_read_timeout(Some(BOUND))?;
-    let once = |number: u32| {
+/// A socket by which one way is asked.
+struct Way {
+    socket: UdpSocket,
+    name: &'static str,
+}
+
+impl Way {
+    fn new(to: SocketAddrV4, name: &'static str) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(BOUND))?;
+        Ok(Self { socket, name })
+    }
+
+    /// Microseconds until the answer to a request has come.
+    fn ask(&self, number: u32) -> Result<f64> {
         let mut answer = [0; 4];
         let start = Instant::now();
-        socket.send(&number.to_ne_bytes())?;
-        socket.recv(&mut answer).with_context(|| format!("no answer to request {number}"))?;
+        self.socket.send(&number.to_ne_bytes())?;
+        let received = self.socket.recv(&mut answer);
         let time = start.elapsed();
-        ensure!(answer == number.to_ne_bytes(), "the answer to request {number} is that to another");
+        received.with_context(|| format!("{}: no answer to request {number}", self.name))?;
+        let is_own = answer == number.to_ne_bytes();
+        ensure!(is_own, "{}: the answer to request {number} is that to another", self.name);
         Ok(time.as_secs_f64() * 1e6)
-    };
+    }
+}
+
+/// Microseconds that each answer took, sorted, of each way. The ways are asked in turns, one request each, so that whatever else
+/// the machine does meets all of them alike.
+fn ask(ways: &[SocketAddrV4; 3], requests: u32) -> Result<[Vec<f64>; 3]> {
+    come_first()?;
+    let ways = ways.iter().zip(NAMES).map(|(&to, name)| Way::new(to, name));
+    let ways: Vec<Way> = ways.collect::<Result<_>>()?;
+    let mut times: [Vec<f64>; 3] = Default::default();
     // Neighbours are asked for, and the flow is opened.
-    once(0)?;
+    for way in &ways {
+        way.ask(0)?;
+    }
     wait::check_interrupt()?;
-    let mut times: Vec<f64> = (1..=requests).map(once).collect::<Result<_>>()?;
-    times.sort_by(f64::total_cmp);
+    for number in 1..=requests {
+        for turn in 0..ways.len() {
+            let row = (number as usize + turn) % ways.len();
+            times[row].push(ways[row].ask(number)?);
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
     Ok(times)
 }
 

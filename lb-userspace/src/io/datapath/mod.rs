@@ -12,6 +12,7 @@ mod pins;
 mod place;
 mod prepare;
 mod publish;
+mod recent;
 mod sight;
 mod table;
 mod ticks;
@@ -52,7 +53,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 14] = [
+const FRESH: [&str; 16] = [
     "fragments",
     "early",
     "services",
@@ -64,6 +65,8 @@ const FRESH: [&str; 14] = [
     "members",
     "cursors",
     "policies",
+    "recent4",
+    "recent6",
     "mark_rules",
     "ports",
     "layout",

@@ -1,6 +1,6 @@
 //! What the services need of the program: how large its maps are, and which of its parts are not left out.
 
-use aya::EbpfLoader;
+use aya::{EbpfLoader, util::nr_cpus};
 use lb_common::{
     flow::{FTP, SLOTS},
     layout::{MAX_POOL, MAX_SERVERS, MarkRule, feature},
@@ -32,31 +32,39 @@ pub(super) struct Rows {
     /// Of the maps by rows of `servers`.
     pub(super) servers: usize,
     pub(super) marks: usize,
+    /// CPUs that there may be.
+    pub(super) cpus: usize,
     /// Of IPv4 and IPv6.
     pub(super) flows: [usize; 2],
 }
 
 impl Rows {
     /// As many as are needed, and some more.
+    ///
+    /// # Errors
+    /// The kernel does not say how many CPUs there may be.
     pub(super) fn new(
         settings: &Settings,
         wanted: &[Wanted],
         allocation: &Allocation,
         table: &ServiceTable,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             services: table.buckets.len(),
             leases: (settings.leases.len() + 1 + SPARE_LEASES).next_power_of_two(),
             members: roomy(publish::member_rows(wanted), SPARE_LISTS),
             cursors: roomy(allocation.service_rows(), SPARE_SERVICES),
             servers: roomy(allocation.server_rows(), SPARE_SERVERS).next_power_of_two().min(MAX_SERVERS),
             marks: settings.marks.len().max(1),
+            cpus: nr_cpus().map_err(|(_, error)| error)?,
             flows: flow_rows(settings.flow_slots, wanted),
-        }
+        })
     }
 
     /// Gives the maps their sizes.
     pub(super) fn size_maps(&self, loader: &mut EbpfLoader<'_>) {
+        // A family without a service has no flows.
+        let [recent4, recent6] = self.flows.map(|rows| if rows > 1 { self.cpus } else { 1 });
         for (name, rows) in [
             ("services", self.services),
             ("leases", self.leases),
@@ -71,6 +79,8 @@ impl Rows {
             ("mark_rules", self.marks),
             ("flows4", self.flows[0]),
             ("flows6", self.flows[1]),
+            ("recent4", recent4),
+            ("recent6", recent6),
         ] {
             loader.map_max_entries(name, rows as u32);
         }

@@ -124,5 +124,6 @@ impl Publisher {
     pub(super) fn set_info(&mut self, place: Place, info: ServiceInfo) {
         self.table.entry_mut(place).info = info;
         self.tables.services.set_word(place.0, slot_at(place.1) + offset_of!(Service, info), &info);
+        self.tables.recent.forget();
     }
 }

@@ -26,6 +26,7 @@ use super::{
     pins::pin_over,
     program,
     publish::{Publisher, Tables},
+    recent::Recent,
     set_devices,
     table::Table,
     ticks::Ticks,
@@ -99,7 +100,7 @@ impl Prepared {
     ) -> anyhow::Result<Self> {
         let pins = settings.pins.clone();
         let table = ServiceTable::build(wanted, &settings.owned, &allocation, rand::random);
-        let mut rows = Rows::new(&settings, wanted, &allocation, &table);
+        let mut rows = Rows::new(&settings, wanted, &allocation, &table)?;
         if let Some(old) = old
             && allocation.server_rows() <= old.stats_rows()
         {
@@ -337,5 +338,6 @@ fn tables(ebpf: &Ebpf) -> anyhow::Result<Tables> {
         loads: Table::open(map_data(ebpf, "loads")?)?,
         policies: Table::open(map_data(ebpf, "policies")?)?,
         limits: Table::open(map_data(ebpf, "limits")?)?,
+        recent: Recent::open(ebpf)?,
     })
 }

@@ -15,7 +15,7 @@ use lb_common::{
     sched::{self, Cursor, Listed, Method, NOBODY, Scheduler},
 };
 
-use super::{needs::list_room, table::Table};
+use super::{needs::list_room, recent::Recent, table::Table};
 use crate::{
     control::Action,
     plan::{Allocation, Place, Regions, ServiceKey, ServiceTable, Wanted, mapped},
@@ -31,6 +31,7 @@ pub(super) struct Tables {
     pub(super) loads: Table<Load>,
     pub(super) policies: Table<Policy>,
     pub(super) limits: Table<Limit>,
+    pub(super) recent: Recent,
 }
 
 /// Publishes into [`Tables`].
@@ -157,6 +158,7 @@ impl Publisher {
                     servers.set_word(row, offset_of!(Server, info), info);
                     servers.set_word(row, offset_of!(Server, next_hop), next_hop);
                 }
+                self.tables.recent.forget();
             }
             Action::Pool(key, list) => {
                 if let Some(pool) = self.pools.get_mut(key) {
@@ -187,6 +189,7 @@ impl Publisher {
                 let state = ServerState::Vacant as u8;
                 let info = ServerInfo { generation: *generation, state, ..ServerInfo::default() };
                 self.tables.servers.set_word(usize::from(*row), offset_of!(Server, info), &info);
+                self.tables.recent.forget();
             }
         }
     }
