@@ -18,7 +18,7 @@ use lb_common::{
 };
 
 use self::index::Index;
-pub use self::{news::News, quorum::Quorum, real_server::RealServer};
+pub use self::{news::News, quorum::Quorum, real_server::RealServer, reload::Next};
 use crate::{
     health::Verdict,
     plan::{Allocation, ServiceKey, Wanted, WantedServer},
@@ -111,6 +111,12 @@ pub struct VirtualService {
     list: Vec<usize>,
 }
 
+impl AsRef<Wanted> for VirtualService {
+    fn as_ref(&self) -> &Wanted {
+        &self.wanted
+    }
+}
+
 /// Everything the director knows of its services.
 #[derive(Clone, Debug)]
 pub struct Director {
@@ -129,7 +135,11 @@ impl Director {
         let mut news = Vec::new();
         let mut service = |service| VirtualService::new(service, allocation, &ways, &mut news);
         let services = wanted.iter().map(|wanted| (wanted.key, service(wanted))).collect();
-        Self { index: Index::of(&services), services, news }
+        let mut index = Index::default();
+        for wanted in wanted {
+            index.note(wanted);
+        }
+        Self { services, index, news }
     }
 
     /// Every row and every pool, for maps that are empty.
@@ -156,6 +166,16 @@ impl Director {
         self.index.concerned(event).iter().filter_map(|key| self.services.get(key))
     }
 
+    /// Has a service a real server with this address?
+    pub fn names(&self, rip: IpAddr) -> bool {
+        self.index.names(rip)
+    }
+
+    /// The addresses of all real servers, each once.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.index.addresses()
+    }
+
     /// What changed since the last call that people are told of.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
@@ -174,7 +194,7 @@ impl VirtualService {
         let server = |server| RealServer::new(server, wanted.key, allocation, ways);
         let servers: Vec<RealServer> = wanted.servers.iter().map(server).collect();
         let quorum = Quorum::default();
-        let id = allocation.services[&wanted.key];
+        let id = allocation.service_row(&wanted.key);
         let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
         news.extend(service.servers.iter().filter_map(|server| News::added(server, wanted.key)));
         news.extend(service.call());

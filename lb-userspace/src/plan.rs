@@ -3,14 +3,16 @@
 //! Rows outlive the daemon: an allocation is read back from pinned maps, and a real server that is still wanted
 //! keeps its row and generation, so that its flows keep their server.
 
+mod allocation;
 mod change;
+mod difference;
 mod regions;
 mod table;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use lb_common::{
@@ -18,7 +20,9 @@ use lb_common::{
     sched::Method,
 };
 
+pub use allocation::{Allocation, Row};
 pub use change::{Change, changes};
+pub use difference::Difference;
 pub use regions::Regions;
 pub use table::{Moves, Place, ServiceTable};
 
@@ -89,8 +93,9 @@ pub struct Wanted {
     pub quorum: u32,
     /// How far beyond the quorum the sum must go for a change.
     pub hysteresis: u32,
-    /// Its real servers in the order of the configuration, and behind them the sorry server, if it has one.
-    pub servers: Vec<WantedServer>,
+    /// Its real servers in the order of the configuration, and behind them the sorry server, if it has one. All that name the
+    /// same ones share them, which is what makes two services the same at a glance.
+    pub servers: Arc<Vec<WantedServer>>,
 }
 
 /// A real server of a service that is to run.
@@ -117,7 +122,19 @@ pub struct WantedServer {
 impl Wanted {
     /// One that nobody in particular owns, with no more than this said of it.
     pub fn new(key: ServiceKey, method: Method, servers: Vec<WantedServer>) -> Self {
+        let servers = Arc::new(servers);
         Self { key, method, lease: 0, policy: Policy::default(), quorum: 1, hysteresis: 0, servers }
+    }
+
+    /// Its real servers, to be changed for it alone.
+    pub fn servers_mut(&mut self) -> &mut Vec<WantedServer> {
+        Arc::make_mut(&mut self.servers)
+    }
+}
+
+impl AsRef<Self> for Wanted {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -205,126 +222,10 @@ pub enum PlanError {
     Servers(usize),
 }
 
-/// A real server's row and the generation it was given with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Row of `servers`.
-    pub row: u16,
-    /// Differs from that of every server that had the row before.
-    pub generation: u16,
-}
-
-/// Who has which row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allocation {
-    /// Rows of `cursors` by service.
-    pub services: BTreeMap<ServiceKey, u16>,
-    /// Rows of `servers` by service and RIP.
-    pub servers: BTreeMap<(ServiceKey, Address), Row>,
-    /// The generation the next new server gets.
-    pub next_generation: u16,
-    /// The generation of the rows that nobody has any more; no server ever had it.
-    pub vacant: u16,
-}
-
-impl Allocation {
-    /// The allocation for `wanted` that keeps every row of `self` that is still wanted.
-    ///
-    /// # Errors
-    /// [`PlanError`] when there are more than a director holds.
-    pub fn assign(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
-        self.assign_without(wanted, &Self::default())
-    }
-
-    /// The same while the program runs with the rows of `self`: new services and, where there are rows enough, new servers
-    /// get those that nobody has now, for what is under way may still touch the others.
-    ///
-    /// # Errors
-    /// [`PlanError`] when there are more than a director holds.
-    pub fn assign_beside(&self, wanted: &[Wanted]) -> Result<Self, PlanError> {
-        if self.is_of(wanted) {
-            return Ok(self.clone());
-        }
-        let services = Self { services: self.services.clone(), ..Self::default() };
-        let next = self.assign_without(wanted, self).or_else(|_| self.assign_without(wanted, &services))?;
-        let is_gone = |server| !next.servers.contains_key(server);
-        if self.servers.keys().any(is_gone) {
-            let next_generation = next.next_generation.wrapping_add(1);
-            return Ok(Self { vacant: next.next_generation, next_generation, ..next });
-        }
-        Ok(next)
-    }
-
-    /// Has everyone of `wanted`, where nobody is named twice, a row, and nobody else?
-    fn is_of(&self, wanted: &[Wanted]) -> bool {
-        let servers: usize = wanted.iter().map(|service| service.servers.len()).sum();
-        let mut keys = wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
-        (wanted.len(), servers) == (self.services.len(), self.servers.len())
-            && wanted.iter().all(|service| self.services.contains_key(&service.key))
-            && keys.all(|key| self.servers.contains_key(&key))
-    }
-
-    /// Nobody gets a row that another has in `avoided`.
-    fn assign_without(&self, wanted: &[Wanted], avoided: &Self) -> Result<Self, PlanError> {
-        let mut next = Self { next_generation: self.next_generation, vacant: self.vacant, ..Self::default() };
-        // So that row numbers last, those that are kept or avoided besides.
-        within_limits(wanted.iter().map(|service| (service.key, service.servers.len())))?;
-        let kept = wanted.iter().filter_map(|service| self.services.get(&service.key));
-        let mut service_rows = Free::without(kept.chain(avoided.services.values()).copied());
-        let keys = || wanted.iter().flat_map(|s| s.servers.iter().map(|server| (s.key, mapped(server.rip))));
-        let kept = keys().filter_map(|key| self.servers.get(&key));
-        let mut server_rows = Free::without(kept.chain(avoided.servers.values()).map(|row| row.row));
-        for service in wanted {
-            let row = self.services.get(&service.key).copied().unwrap_or_else(|| service_rows.take());
-            next.services.insert(service.key, row);
-        }
-        for key in keys() {
-            let row = self.servers.get(&key).copied().unwrap_or_else(|| {
-                let generation = next.next_generation;
-                next.next_generation = generation.wrapping_add(1);
-                Row { row: server_rows.take(), generation }
-            });
-            next.servers.insert(key, row);
-        }
-        match next.server_rows() {
-            rows if rows > MAX_SERVERS => Err(PlanError::Servers(rows)),
-            _ => Ok(next),
-        }
-    }
-
-    /// Rows that `servers` must have.
-    pub fn server_rows(&self) -> usize {
-        self.servers.values().map(|row| usize::from(row.row) + 1).max().unwrap_or(1)
-    }
-
-    /// Rows that `cursors` must have.
-    pub fn service_rows(&self) -> usize {
-        self.services.values().map(|row| usize::from(*row) + 1).max().unwrap_or(1)
-    }
-}
-
-/// Row numbers nobody has, lowest first.
-struct Free {
-    taken: BTreeSet<u16>,
-    next: u16,
-}
-
-impl Free {
-    fn without(taken: impl IntoIterator<Item = u16>) -> Self {
-        Self { taken: taken.into_iter().collect(), next: 0 }
-    }
-
-    fn take(&mut self) -> u16 {
-        while self.taken.contains(&self.next) {
-            self.next += 1;
-        }
-        self.next += 1;
-        self.next - 1
-    }
-}
-
 #[cfg(test)]
 mod testing {
+    use std::collections::BTreeMap;
+
     use lb_common::sched::Scheduler;
 
     use super::*;
@@ -337,6 +238,12 @@ mod testing {
         let server = |last: &u8| WantedServer::new(IpAddr::from([10, 0, 0, *last]), 1);
         let servers = servers.iter().map(server).collect();
         Wanted { lease: port, ..Wanted::new(key(port), Scheduler::Rr.into(), servers) }
+    }
+
+    pub(super) fn difference(before: &[Wanted], after: &[Wanted]) -> Difference {
+        let before: BTreeMap<ServiceKey, Wanted> =
+            before.iter().map(|service| (service.key, service.clone())).collect();
+        Difference::between(&before, after.to_vec())
     }
 }
 

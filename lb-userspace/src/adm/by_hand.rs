@@ -7,8 +7,9 @@
 mod drain;
 mod said;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use self::said::{Handled, Share};
 use super::command::{Command, Listing, View};
@@ -92,9 +93,9 @@ pub fn change(config: &mut Config, file: &Config, command: &Command) -> Result<(
         Command::AddService(service) | Command::EditService(service) => {
             let (handled, selector) = (Handled::of_command(service)?, selector(service.id));
             if let Some(place) = find(services, selector)? {
-                handled.put(&mut services[place]);
+                handled.put(Arc::make_mut(&mut services[place]));
             } else {
-                services.push(handled.service(selector, service_of(file, selector)));
+                services.push(Arc::new(handled.service(selector, service_of(file, selector))));
             }
         }
         Command::DeleteService(id) => {
@@ -106,12 +107,13 @@ pub fn change(config: &mut Config, file: &Config, command: &Command) -> Result<(
         Command::AddServer(id, server) | Command::EditServer(id, server) => {
             let (share, selector) = (Share::of_command(server)?, selector(*id));
             if let Some(place) = find(services, selector)? {
-                put(&mut services[place], server.id.address, share, service_of(file, selector))?;
+                let service = Arc::make_mut(&mut services[place]);
+                put(service, server.id.address, share, service_of(file, selector))?;
             }
         }
         Command::DeleteServer(id, server) => {
             if let Some(place) = find(services, selector(*id))? {
-                remove(&mut services[place], server.address)?;
+                remove(Arc::make_mut(&mut services[place]), server.address)?;
             }
         }
         Command::Drain(id, server) => drain::drain(services, selector(*id), *server)?,
@@ -136,24 +138,26 @@ pub fn change(config: &mut Config, file: &Config, command: &Command) -> Result<(
     Ok(())
 }
 
-/// What is to run when the file says `after` that said `before`, and `now` runs.
+/// What is to run when the file says `after` that said `before`, and `now` runs. It shares with each what is the same there.
 pub fn merge(before: &Config, now: &Config, after: Config) -> Config {
+    let (old, running) = (by_selector(before), by_selector(now));
     let services = after.virtual_servers.iter().filter_map(|theirs| {
-        let of = |config| service_of(config, theirs.selector);
-        match (of(before), of(now)) {
-            (Some(before), Some(now)) => Some(merged(before, now, theirs)),
+        match (old.get(&theirs.selector), running.get(&theirs.selector)) {
+            // Nobody touched it by hand.
+            (Some(before), Some(now)) if Arc::ptr_eq(before, now) => Some(Arc::clone(theirs)),
+            (Some(before), Some(now)) => {
+                let service = merged(before, now, theirs);
+                Some(if service == ***now { Arc::clone(now) } else { Arc::new(service) })
+            }
             // Taken away by hand, and the file did not touch it.
             (Some(before), None) if are_same(before, theirs) => None,
-            (Some(_) | None, _) => Some(theirs.clone()),
+            (Some(_) | None, _) => Some(Arc::clone(theirs)),
         }
     });
-    let mut services: Vec<VirtualServer> = services.collect();
-    let is_of = |config: &Config, service: &VirtualServer| {
-        let known = |other: &VirtualServer| other.selectors().any(|selector| selector == service.selector);
-        config.virtual_servers.iter().any(known)
-    };
-    let made =
-        now.virtual_servers.iter().filter(|service| !is_of(before, service) && !is_of(&after, service));
+    let mut services: Vec<Arc<VirtualServer>> = services.collect();
+    let in_files = before.virtual_servers.iter().chain(&after.virtual_servers);
+    let in_files: BTreeSet<Selector> = in_files.flat_map(|service| service.selectors()).collect();
+    let made = now.virtual_servers.iter().filter(|service| !in_files.contains(&service.selector));
     services.extend(made.cloned());
     let timeouts = LvsTimeouts {
         tcp: pick(before.timeouts.tcp, now.timeouts.tcp, after.timeouts.tcp),
@@ -224,8 +228,13 @@ fn are_same(one: &VirtualServer, other: &VirtualServer) -> bool {
     Handled::of(one) == Handled::of(other) && servers(one) == servers(other)
 }
 
+fn by_selector(config: &Config) -> BTreeMap<Selector, &Arc<VirtualServer>> {
+    config.virtual_servers.iter().map(|service| (service.selector, service)).collect()
+}
+
 fn service_of(config: &Config, selector: Selector) -> Option<&VirtualServer> {
-    config.virtual_servers.iter().find(|service| service.selector == selector)
+    let mut services = config.virtual_servers.iter().map(Arc::as_ref);
+    services.find(|service| service.selector == selector)
 }
 
 /// The real server that can be forwarded to, or else any with this address: under direct routing it says who is meant.
@@ -235,7 +244,7 @@ fn server_of(service: &VirtualServer, address: IpAddr) -> Option<&RealServer> {
 }
 
 /// The place of the service that is for this and nothing else.
-fn find(services: &[VirtualServer], selector: Selector) -> Result<Option<usize>, Impossible> {
+fn find(services: &[Arc<VirtualServer>], selector: Selector) -> Result<Option<usize>, Impossible> {
     let place = services.iter().position(|service| service.selectors().any(|known| known == selector));
     match place.and_then(|place| services[place].group.as_ref()) {
         Some(group) => Err(Impossible::Group(group.name.clone())),

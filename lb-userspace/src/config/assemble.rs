@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::diagnostics::{Diagnostic, quoted};
 use super::model::vrrp::{Family, VrrpInstance};
@@ -28,13 +29,8 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config, problems),
             "virtual_server" => {
-                config.virtual_servers.extend(service::read(
-                    statement,
-                    &groups,
-                    &config.vrrp.files,
-                    timing,
-                    problems,
-                ));
+                let read = service::read(statement, &groups, &config.vrrp.files, timing, problems);
+                config.virtual_servers.extend(read.map(Arc::new));
             }
             _ => {}
         }
@@ -180,7 +176,7 @@ fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
 }
 
 /// Every virtual server with each of its selections.
-fn selections(config: &Config) -> impl Iterator<Item = (&VirtualServer, Selector)> {
+fn selections(config: &Config) -> impl Iterator<Item = (&Arc<VirtualServer>, Selector)> {
     config
         .virtual_servers
         .iter()

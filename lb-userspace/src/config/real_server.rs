@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn thresholds_are_an_upper_and_a_lower_one() {
         let read = |text: &str| {
-            let server = config(text).virtual_servers.remove(0).real_servers.remove(0);
+            let server = &config(text).virtual_servers[0].real_servers[0];
             (server.upper_threshold, server.lower_threshold)
         };
         let text = server("uthreshold 100\n lthreshold 100");

@@ -45,7 +45,8 @@ pub(super) fn says(text: &str, start: &str) {
 /// The checkers of `text`, which loads.
 #[track_caller]
 pub(super) fn checkers(text: &str) -> Vec<Checker> {
-    let servers = config(text).virtual_servers.into_iter().flat_map(|service| service.real_servers);
+    let config = config(text);
+    let servers = config.virtual_servers.iter().flat_map(|service| service.real_servers.clone());
     servers.flat_map(|server| server.checkers).collect()
 }
 

@@ -1,32 +1,40 @@
 //! Which services an event concerns, so that it costs the same with one service as with a thousand.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
     net::IpAddr,
 };
 
-use super::{Event, VirtualService};
-use crate::plan::ServiceKey;
+use super::Event;
+use crate::plan::{ServiceKey, Wanted};
 
-/// The services by what happens to their real servers.
-#[derive(Clone, Debug, Default)]
+/// The services by what happens to their real servers, in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
     checks: HashMap<u32, Vec<ServiceKey>>,
     servers: HashMap<IpAddr, Vec<ServiceKey>>,
 }
 
 impl Index {
-    pub(super) fn of(services: &BTreeMap<ServiceKey, VirtualService>) -> Self {
-        let mut index = Self::default();
-        for (key, service) in services {
-            for server in &service.wanted.servers {
-                note(index.servers.entry(server.rip).or_default(), *key);
-                for check in &server.checks {
-                    note(index.checks.entry(*check).or_default(), *key);
-                }
+    /// Takes in a service that comes, or is as it says from now on.
+    pub(super) fn note(&mut self, service: &Wanted) {
+        for server in service.servers.iter() {
+            note(&mut self.servers, server.rip, service.key);
+            for check in &server.checks {
+                note(&mut self.checks, *check, service.key);
             }
         }
-        index
+    }
+
+    /// Forgets a service that is no longer as it says.
+    pub(super) fn forget(&mut self, service: &Wanted) {
+        for server in service.servers.iter() {
+            forget(&mut self.servers, server.rip, service.key);
+            for check in &server.checks {
+                forget(&mut self.checks, *check, service.key);
+            }
+        }
     }
 
     pub(super) fn concerned(&self, event: &Event) -> &[ServiceKey] {
@@ -36,11 +44,30 @@ impl Index {
         };
         found.map_or(&[], Vec::as_slice)
     }
+
+    pub(super) fn names(&self, rip: IpAddr) -> bool {
+        self.servers.contains_key(&rip)
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.servers.keys().copied()
+    }
 }
 
-/// A service is noted once, in the order of the services.
-fn note(services: &mut Vec<ServiceKey>, key: ServiceKey) {
-    if services.last() != Some(&key) {
-        services.push(key);
+/// A service is noted once.
+fn note<T: Eq + Hash>(index: &mut HashMap<T, Vec<ServiceKey>>, by: T, key: ServiceKey) {
+    let services = index.entry(by).or_default();
+    if let Err(place) = services.binary_search(&key) {
+        services.insert(place, key);
+    }
+}
+
+fn forget<T: Eq + Hash>(index: &mut HashMap<T, Vec<ServiceKey>>, by: T, key: ServiceKey) {
+    let Entry::Occupied(mut services) = index.entry(by) else { return };
+    if let Ok(place) = services.get().binary_search(&key) {
+        services.get_mut().remove(place);
+    }
+    if services.get().is_empty() {
+        services.remove();
     }
 }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::control::{Action, Director, Event, Way};
     use crate::health::Verdict;
-    use crate::plan::{Allocation, ServiceKey, Wanted, WantedServer};
+    use crate::plan::{Allocation, Difference, ServiceKey, Wanted, WantedServer};
 
     const KEY: ServiceKey = ServiceKey { vip: Address::v4([10, 0, 0, 100]), protocol: 6, port: 80 };
 
@@ -161,10 +161,12 @@ mod tests {
         let mut director = director(&wanted(false, false));
         director.take_news();
         let mut drained = wanted(false, false);
-        let server = &mut drained[0].servers[0];
+        let server = &mut drained[0].servers_mut()[0];
         (server.weight, server.drained) = (0, Some(2));
         let allocation = Allocation::default().assign(&drained).expect("small");
-        let steps = director.reload(&drained, &allocation, &BTreeMap::new());
+        let difference = Difference::between(&director.services, drained.to_vec());
+        let next = director.reload(&difference, &allocation, &BTreeMap::new());
+        let steps = director.adopt(&difference, next);
         assert_eq!(director.services[&KEY].quorum, Quorum::Held, "4 of 3 are up: {steps:?}");
         director.handle(&failed(1));
         assert_eq!(director.services[&KEY].quorum, Quorum::Lost, "it has failed as well");

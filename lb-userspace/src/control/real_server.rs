@@ -7,7 +7,7 @@ use lb_common::layout::ServerState;
 use super::{News, Way};
 use crate::{
     health::{Share, Verdict},
-    plan::{Allocation, Row, ServiceKey, WantedServer, mapped},
+    plan::{Allocation, Row, ServiceKey, WantedServer},
 };
 
 /// A real server of one service.
@@ -46,7 +46,7 @@ impl RealServer {
         let unknown = || Way::None("its MAC address is being resolved".to_owned());
         Self {
             rip: wanted.rip,
-            row: allocation.servers[&(service, mapped(wanted.rip))],
+            row: allocation.server_row(&service, wanted.rip),
             weight: wanted.weight,
             inhibit_on_failure: wanted.inhibit_on_failure,
             is_sorry: wanted.is_sorry,

@@ -9,50 +9,63 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Action, Director, Index, News, RealServer, VirtualService, Way, server_action};
-use crate::plan::{Allocation, Wanted};
+use super::{Action, Director, News, RealServer, VirtualService, Way, server_action};
+use crate::plan::{Allocation, Difference, Wanted};
 
-/// What a reload has to do so far.
-#[derive(Default)]
-struct Steps {
-    actions: Vec<Action>,
-    /// Rows nobody has any more.
-    vacated: Vec<u16>,
+/// What a reload leads to: services that are not as they were, and what to change in the maps for that.
+#[derive(Debug, Default)]
+pub struct Next {
+    /// What to change, in maps with places for all of it.
+    pub actions: Vec<Action>,
+    /// The services as they are then.
+    services: Vec<VirtualService>,
     /// What people are to be told of.
     news: Vec<News>,
+    /// Rows that some service has no more.
+    vacated: Vec<u16>,
 }
 
 impl Director {
-    /// Makes the services those of `wanted`; says what to change in maps with places for all of them. `allocation` keeps the
-    /// rows of what stays, and `ways` are those that are known now.
+    /// What makes the services those after a difference, which is one from those that run. `allocation` keeps the rows of
+    /// what stays, and `ways` are those that are known now, to the real servers that come at least.
     pub fn reload(
-        &mut self,
-        wanted: &[Wanted],
+        &self,
+        difference: &Difference,
         allocation: &Allocation,
         ways: &BTreeMap<IpAddr, Way>,
-    ) -> Vec<Action> {
-        let mut before = std::mem::take(&mut self.services);
-        let mut steps = Steps::default();
-        for wanted in wanted {
-            let service = match before.remove(&wanted.key) {
-                Some(service) => service.reload(wanted, allocation, ways, &mut steps),
-                None => VirtualService::begin(wanted, allocation, ways, &mut steps),
+    ) -> Next {
+        let mut next = Next::default();
+        for (_, wanted) in &difference.others {
+            let service = match self.services.get(&wanted.key) {
+                Some(service) => service.reload(wanted, allocation, ways, &mut next),
+                None => VirtualService::begin(wanted, allocation, ways, &mut next),
             };
-            self.services.insert(wanted.key, service);
+            next.services.push(service);
         }
-        self.index = Index::of(&self.services);
-        steps.actions.extend(before.keys().map(|key| Action::Withdraw(*key)));
-        for (key, service) in &before {
-            steps.news.extend(service.servers.iter().filter_map(|server| News::removed(server, *key)));
+        for gone in &difference.gone {
+            next.actions.push(Action::Withdraw(gone.key));
+            for server in self.services.get(&gone.key).into_iter().flat_map(|service| &service.servers) {
+                next.news.extend(News::removed(server, gone.key));
+                next.vacated.push(server.row.row);
+            }
         }
-        let gone = before.into_values().flat_map(|service| service.servers);
-        steps.vacated.extend(gone.map(|server| server.row.row));
-        let taken: BTreeSet<u16> = allocation.servers.values().map(|row| row.row).collect();
-        let Steps { mut actions, vacated, news } = steps;
-        self.news.extend(news);
-        let vacated = vacated.into_iter().filter(|row| !taken.contains(row));
-        actions.extend(vacated.map(|row| Action::Vacate { row, generation: allocation.vacant }));
-        actions
+        let vacated = next.vacated.iter().filter(|row| !allocation.has_server_row(**row));
+        next.actions.extend(vacated.map(|row| Action::Vacate { row: *row, generation: allocation.vacant }));
+        next
+    }
+
+    /// Makes it so, once the maps are or will be; gives what was to change in them.
+    pub fn adopt(&mut self, difference: &Difference, next: Next) -> Vec<Action> {
+        let before = difference.others.iter().filter_map(|(old, _)| old.as_ref());
+        before.chain(&difference.gone).for_each(|service| self.index.forget(service));
+        difference.next().for_each(|service| self.index.note(service));
+        for gone in &difference.gone {
+            self.services.remove(&gone.key);
+        }
+        let services = next.services.into_iter();
+        self.services.extend(services.map(|service| (service.wanted.key, service)));
+        self.news.extend(next.news);
+        next.actions
     }
 }
 
@@ -61,36 +74,33 @@ impl VirtualService {
         wanted: &Wanted,
         allocation: &Allocation,
         ways: &BTreeMap<IpAddr, Way>,
-        steps: &mut Steps,
+        next: &mut Next,
     ) -> Self {
-        let service = Self::new(wanted, allocation, ways, &mut steps.news);
-        for (server, wanted) in service.servers.iter().zip(&wanted.servers) {
-            steps.occupy(service.id, server, wanted.thresholds);
+        let service = Self::new(wanted, allocation, ways, &mut next.news);
+        for (server, wanted) in service.servers.iter().zip(wanted.servers.iter()) {
+            next.occupy(service.id, server, wanted.thresholds);
         }
         let Wanted { key, method, lease, policy, .. } = *wanted;
-        steps.actions.extend([service.pool_action(), Action::Service { key, method, lease, policy }]);
+        next.actions.extend([service.pool_action(), Action::Service { key, method, lease, policy }]);
         service
     }
 
     fn reload(
-        self,
+        &self,
         wanted: &Wanted,
         allocation: &Allocation,
         ways: &BTreeMap<IpAddr, Way>,
-        steps: &mut Steps,
+        next: &mut Next,
     ) -> Self {
-        if self.wanted == *wanted {
-            return self;
-        }
         let (id, key, quorum) = (self.id, wanted.key, self.quorum);
         let before = self.published();
         let order: Vec<IpAddr> = self.list.iter().map(|&place| self.servers[place].rip).collect();
         let thresholds = self.wanted.servers.iter().map(|server| server.thresholds);
         let mut old: BTreeMap<IpAddr, (RealServer, [u32; 2])> =
-            self.servers.into_iter().zip(thresholds).map(|old| (old.0.rip, old)).collect();
+            self.servers.iter().cloned().zip(thresholds).map(|old| (old.0.rip, old)).collect();
         let mut servers = Vec::with_capacity(wanted.servers.len());
         let mut rows = BTreeMap::new();
-        for wanted in &wanted.servers {
+        for wanted in wanted.servers.iter() {
             let server = if let Some((mut server, thresholds)) = old.remove(&wanted.rip) {
                 rows.insert(server.rip, server_action(id, &server));
                 server.weight = wanted.weight;
@@ -101,42 +111,42 @@ impl VirtualService {
                 server.shares.retain(|check, _| wanted.checks.contains(check));
                 if thresholds != wanted.thresholds {
                     let (row, thresholds) = (server.row.row, wanted.thresholds);
-                    steps.actions.push(Action::Limits { row, thresholds });
+                    next.actions.push(Action::Limits { row, thresholds });
                 }
                 server
             } else {
                 let server = RealServer::new(wanted, key, allocation, ways);
-                steps.news.extend(News::added(&server, key));
+                next.news.extend(News::added(&server, key));
                 server
             };
             servers.push(server);
         }
         for (server, _) in old.into_values() {
-            steps.news.extend(News::removed(&server, key));
-            steps.vacated.push(server.row.row);
+            next.news.extend(News::removed(&server, key));
+            next.vacated.push(server.row.row);
         }
         let mut service = Self { wanted: wanted.clone(), id, servers, quorum, list: Vec::new() };
-        steps.news.extend(service.call());
+        next.news.extend(service.call());
         service.list = list(&order, &service.servers);
         // Nobody is to be picked whose row says that he must not be.
         let mut quiescent = Vec::new();
-        for (server, wanted) in service.servers.iter().zip(&wanted.servers) {
+        for (server, wanted) in service.servers.iter().zip(wanted.servers.iter()) {
             let row = server_action(id, server);
             match rows.get(&server.rip) {
-                None => steps.occupy(id, server, wanted.thresholds),
+                None => next.occupy(id, server, wanted.thresholds),
                 Some(before) if *before == row => {}
                 Some(_) if server.effective_weight() == 0 => quiescent.push(row),
-                Some(_) => steps.actions.push(row),
+                Some(_) => next.actions.push(row),
             }
         }
         let Wanted { method, lease, policy, .. } = *wanted;
         if (method, lease, policy) != (self.wanted.method, self.wanted.lease, self.wanted.policy) {
-            steps.actions.push(Action::Service { key, method, lease, policy });
+            next.actions.push(Action::Service { key, method, lease, policy });
         }
         if service.published() != before {
-            steps.actions.push(service.pool_action());
+            next.actions.push(service.pool_action());
         }
-        steps.actions.extend(quiescent);
+        next.actions.extend(quiescent);
         service
     }
 }
@@ -153,7 +163,7 @@ fn list(order: &[IpAddr], servers: &[RealServer]) -> Vec<usize> {
     come.chain(stay.iter().copied()).collect()
 }
 
-impl Steps {
+impl Next {
     fn occupy(&mut self, service: u16, server: &RealServer, thresholds: [u32; 2]) {
         self.actions.push(Action::Occupy { row: server.row.row, thresholds });
         self.actions.push(server_action(service, server));

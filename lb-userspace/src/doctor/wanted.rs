@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::config::model::{Config, Selector, VirtualServer};
+use crate::config::model::{Config, Selector};
 use crate::status::Status;
 
 /// Interfaces, virtual addresses and real servers.
@@ -41,7 +41,7 @@ impl From<&Config> for Wanted {
             }
         }
         let addresses =
-            config.served().flat_map(VirtualServer::selectors).filter_map(|selector| match selector {
+            config.served().flat_map(|service| service.selectors()).filter_map(|selector| match selector {
                 Selector::Address { address, .. } => {
                     Some((address, config.owner(selector).map(|owner| owner.name.clone())))
                 }

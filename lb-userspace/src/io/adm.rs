@@ -20,7 +20,7 @@ use crate::{
         },
     },
     control::{Director, RealServer, VirtualService},
-    plan::{ServiceKey, WantedServer, unmapped},
+    plan::{Difference, ServiceKey, WantedServer, unmapped},
 };
 
 /// What is kept for ipvsadm alone.
@@ -98,14 +98,13 @@ impl Kept {
     }
 
     /// Forgets what it knows of services and real servers that are gone, whose counts begin anew if they come back.
-    pub(super) fn forget(&mut self, director: &Director) {
-        let is_there = |(key, rip): &Whose| {
-            director.services.get(key).is_some_and(|service| {
-                rip.is_none_or(|rip| service.servers.iter().any(|server| server.rip == rip))
-            })
-        };
-        self.zeros.retain(|whose, _| is_there(whose));
-        self.rates.retain(|whose, _| is_there(whose));
+    pub(super) fn forget(&mut self, difference: &Difference) {
+        let services = difference.gone.iter().map(|service| (service.key, None));
+        let servers = difference.servers_that_go().map(|(key, server)| (key, Some(server.rip)));
+        for whose in services.chain(servers) {
+            self.zeros.remove(&whose);
+            self.rates.remove(&whose);
+        }
     }
 
     /// Takes a part of a sample of what is counted, so that nobody waits for long; to be called [`SLICES`] times in every

@@ -33,7 +33,7 @@ use super::{
     collector::Collector,
     datapath::{Datapath, Mode, OBJECT, Prepared, Settings},
     descriptors,
-    effective::{Checklist, effective, leases, marks, owned, resting, timeouts},
+    effective::{self, Effective, leases, marks, owned, resting, timeouts},
     links::{self, Link, LinkChange},
     metrics::{self, Exporter},
     nexthop::{NextHops, Resolution, Resolutions},
@@ -197,7 +197,7 @@ struct Daemon {
     /// What is known of the real servers' addresses; the checks see it too.
     resolutions: watch::Sender<Resolutions>,
     checks: Checks,
-    checklist: Checklist,
+    effective: Effective,
     /// How long after a ruling the maps were as it wants.
     effect: Delays,
     /// The services whose checks rest.
@@ -218,7 +218,7 @@ impl Daemon {
         let credentials = Credentials::load(&options.config, &options.config)?;
         let metrics = options.metrics.map(metrics::bind).transpose()?;
         let numbers = Numbers::default().assign(&options.config.vrrp);
-        let (wanted, checklist) = effective(&options.config, &numbers, &Checklist::default());
+        let (wanted, effective) = effective::effective(&options.config, &numbers, &Effective::default());
         let mut interfaces = Vec::new();
         for name in names(&options.source, &options.interfaces, &options.config)? {
             interfaces.push(links::find(&name).await?);
@@ -256,7 +256,7 @@ impl Daemon {
         let (checks, rulings) = Checks::start(known).inspect_err(|_| datapath.stop())?;
         checks.show(credentials);
         let resting = resting(&options.config, &numbers, |_| false);
-        checks.set(checklist.specs_while(&resting), &options.config.vrrp.globals);
+        checks.set(effective.checklist.specs_while(&resting), &options.config.vrrp.globals);
         let collector = datapath.flows().and_then(Collector::start).inspect_err(|_| datapath.stop())?;
         let early_fragments =
             datapath.early().and_then(EarlyFragments::start).inspect_err(|_| datapath.stop())?;
@@ -286,7 +286,7 @@ impl Daemon {
             next_hops,
             resolutions,
             checks,
-            checklist,
+            effective,
             effect: Delays::default(),
             resting,
             collector: Some(collector),
@@ -315,7 +315,7 @@ impl Daemon {
     fn rest_checks(&mut self, roles: &Roles) {
         let resting = resting(&self.config, &self.numbers, |router| roles.is_master(router));
         if resting != self.resting {
-            self.checks.set(self.checklist.specs_while(&resting), &self.config.vrrp.globals);
+            self.checks.set(self.effective.checklist.specs_while(&resting), &self.config.vrrp.globals);
             self.resting = resting;
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     config::model::{
         self, Config, LvsTimeouts, Prefix, Protocol, Scheduler, Selector, SorryServer, VirtualServer, Weight,
         check::{CheckTiming, Checker, Probe},
-        vrrp::{Family, VrrpInstance},
+        vrrp::{Family, Vrrp, VrrpInstance},
     },
     health::{self, Manner, Pace},
     plan::{ServiceKey, Wanted, WantedServer, mapped},
@@ -40,27 +40,85 @@ pub(super) fn resting(
         owners.peek().is_some() && !owners.any(&is_master)
     };
     let services = services.filter(|service| service.selectors().all(|selector| rests(&selector)));
-    services.flat_map(VirtualServer::selectors).map(key).collect()
+    services.flat_map(|service| service.selectors()).map(key).collect()
 }
 
-/// The services that can run, and their checks, which keep the numbers that they had in `before`.
-pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Checklist) -> (Vec<Wanted>, Checklist) {
-    let mut checks = before.successor();
+/// What follows from a configuration, for the next one to share with it what stays.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Effective {
+    /// The checks of all real servers.
+    pub(super) checklist: Checklist,
+    services: BTreeMap<ServiceKey, Made>,
+    ownership: Arc<Ownership>,
+}
+
+/// A service that can run, and what it was made from.
+#[derive(Clone, Debug)]
+struct Made {
+    from: Arc<VirtualServer>,
+    wanted: Wanted,
+}
+
+/// All that says which virtual router owns which address, and which row of `leases` that one has.
+#[derive(Debug, Default)]
+struct Ownership {
+    vrrp: Vrrp,
+    mark_rules: Vec<model::MarkRule>,
+    numbers: Numbers,
+}
+
+impl Ownership {
+    fn of(config: &Config, numbers: &Numbers) -> Self {
+        let (vrrp, mark_rules) = (config.vrrp.clone(), config.mark_rules.clone());
+        Self { vrrp, mark_rules, numbers: numbers.clone() }
+    }
+
+    fn is_of(&self, config: &Config, numbers: &Numbers) -> bool {
+        let Self { vrrp, mark_rules, numbers: own } = self;
+        (vrrp, mark_rules, own) == (&config.vrrp, &config.mark_rules, numbers)
+    }
+}
+
+/// The services that can run, in the order of the configuration, and what else follows from it. Checks keep the numbers that
+/// they had in `before`, and what is made from the same as there is not made again.
+pub(super) fn effective(config: &Config, numbers: &Numbers, before: &Effective) -> (Vec<Wanted>, Effective) {
+    let is_owned_as_before = before.ownership.is_of(config, numbers);
+    let ownership = if is_owned_as_before {
+        Arc::clone(&before.ownership)
+    } else {
+        Arc::new(Ownership::of(config, numbers))
+    };
+    let checklist = before.checklist.successor();
+    let mut next = Effective { checklist, services: BTreeMap::new(), ownership };
     let mut services = Vec::new();
     for service in config.served() {
         for selector in service.selectors() {
-            let lease = lease(selector, config, numbers);
-            services
-                .push(wanted(service, selector, lease, |server, found| checks.note(before, server, found)));
+            let key = key(selector);
+            let old = before.services.get(&key);
+            let is_same = |old: &&Made| is_owned_as_before && Arc::ptr_eq(&old.from, service);
+            let wanted = if let Some(old) = old.filter(is_same) {
+                next.checklist.keep(&before.checklist, key);
+                old.wanted.clone()
+            } else {
+                let lease = lease(selector, config, numbers);
+                let note = |server, found: &[Probing]| next.checklist.note(&before.checklist, server, found);
+                let made = wanted(service, selector, lease, note);
+                let same = old.filter(|old| old.wanted.servers == made.servers);
+                let servers = same.map_or(made.servers, |old| Arc::clone(&old.wanted.servers));
+                Wanted { servers, ..made }
+            };
+            let from = Arc::clone(service);
+            next.services.insert(key, Made { from, wanted: wanted.clone() });
+            services.push(wanted);
         }
     }
-    (services, checks)
+    (services, next)
 }
 
 /// The addresses that virtual routers own and to which the packets of a firewall mark's service may go, with the rows of
 /// `leases`: whoever owns the address forwards, whichever routers else the mark is for.
 pub(super) fn owned(config: &Config, numbers: &Numbers) -> BTreeMap<Address, u16> {
-    let selectors = config.served().flat_map(VirtualServer::selectors);
+    let selectors = config.served().flat_map(|service| service.selectors());
     let marks = selectors.filter(|selector| matches!(selector, Selector::Mark { .. }));
     let mut owned = BTreeMap::new();
     for instance in marks.flat_map(|mark| config.owners(mark)) {
@@ -202,7 +260,7 @@ fn wanted(
             drained: server.drained.map(|weight| weight.0),
         }
     });
-    let servers = servers.chain(service.sorry.as_ref().map(sorry)).collect();
+    let servers: Vec<_> = servers.chain(service.sorry.as_ref().map(sorry)).collect();
     Wanted {
         key,
         method: sched::Method { scheduler, flags },
@@ -210,7 +268,7 @@ fn wanted(
         policy: policy(service),
         quorum: service.quorum.least,
         hysteresis: service.quorum.hysteresis,
-        servers,
+        servers: Arc::new(servers),
     }
 }
 

@@ -67,10 +67,18 @@ impl NextHops {
         Ok((Self { wanted }, reader))
     }
 
-    /// Replaces the set of addresses. A new one is reported as at the start; nothing more is said about one that is
-    /// gone, except what is in the channel already.
-    pub fn set(&self, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.wanted.send_replace(addresses.into_iter().collect());
+    /// Takes in addresses that come, and forgets those that go. A new one is reported as at the start; nothing more is said
+    /// about one that is gone, except what is in the channel already.
+    pub fn change(&self, come: &BTreeSet<IpAddr>, go: &BTreeSet<IpAddr>) {
+        if come.is_empty() && go.is_empty() {
+            return;
+        }
+        self.wanted.send_modify(|wanted| {
+            wanted.extend(come);
+            for address in go {
+                wanted.remove(address);
+            }
+        });
     }
 }
 

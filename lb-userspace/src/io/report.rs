@@ -146,7 +146,7 @@ fn service_status(service: &VirtualService, subjects: &Subjects<'_>) -> status::
     let total = stats.iter().copied().fold(retired, Stats::plus);
     let load = |server: &RealServer| datapath.load(server.row.row);
     let total_load = service.servers.iter().map(load).fold(Load::default(), Load::plus);
-    let servers = service.servers.iter().zip(&service.wanted.servers).zip(&stats);
+    let servers = service.servers.iter().zip(service.wanted.servers.iter()).zip(&stats);
     status::Service {
         address: address(&key),
         port: key.port,

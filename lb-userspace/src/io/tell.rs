@@ -35,16 +35,18 @@ impl Teller {
             services: Services::new(config),
             events: Events::default(),
         };
-        teller.check(config);
+        teller.check(config, &Services::default());
         Ok(teller)
     }
 
-    /// Takes another configuration. What waits is told as it was to be.
-    pub(super) fn change(&mut self, config: &Config) {
+    /// Takes another configuration than `before`. What waits is told as it was to be.
+    pub(super) fn change(&mut self, before: &Config, config: &Config) {
         self.notifier.change(&config.vrrp.globals);
         self.mailer.change(config);
-        self.services = Services::new(config);
-        self.check(config);
+        let services = std::mem::replace(&mut self.services, Services::new(config));
+        // Who may run what is another for all of them.
+        let is_other = config.vrrp.globals != before.vrrp.globals;
+        self.check(config, &if is_other { Services::default() } else { services });
     }
 
     /// What happens from now on, for a reader.
@@ -79,11 +81,12 @@ impl Teller {
         self.notifier.notify(notification, &group.notify);
     }
 
-    fn check(&self, config: &Config) {
+    /// Logs what cannot be run of routers, and of services that are not as `before`.
+    fn check(&self, config: &Config, before: &Services) {
         let vrrp = &config.vrrp;
         vrrp.instances.iter().for_each(|instance| self.notifier.check(&instance.name, &instance.notify));
         vrrp.sync_groups.iter().for_each(|group| self.notifier.check(&group.name, &group.notify));
-        for (role, command) in self.services.commands() {
+        for (role, command) in self.services.commands(before) {
             self.notifier.check_command(&role, command);
         }
     }

@@ -1,14 +1,10 @@
 //! What a reload changes, for people.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use lb_common::layout::Policy;
 
-use super::{ServiceKey, Wanted, WantedServer};
+use super::{Difference, ServiceKey, Wanted, WantedServer};
 
 /// One thing that is no longer as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,26 +66,20 @@ impl fmt::Display for Change {
     }
 }
 
-/// What is another in `after`: first what is gone, then in the order of `after`.
-pub fn changes<'a>(before: impl IntoIterator<Item = &'a Wanted>, after: &[Wanted]) -> Vec<Change> {
-    let before: BTreeMap<ServiceKey, &Wanted> =
-        before.into_iter().map(|service| (service.key, service)).collect();
-    let stays: BTreeSet<ServiceKey> = after.iter().map(|service| service.key).collect();
+/// What is another, for people: first what is gone, then in the order of the configuration.
+pub fn changes(difference: &Difference) -> Vec<Change> {
     let mut changes: Vec<Change> =
-        before.keys().filter(|key| !stays.contains(key)).map(|key| Change::Removed(*key)).collect();
-    for service in after {
-        match before.get(&service.key) {
-            Some(old) => of_service(old, service, &mut changes),
-            None => changes.push(Change::Added(service.key, service.servers.len())),
+        difference.gone.iter().map(|service| Change::Removed(service.key)).collect();
+    for (old, new) in &difference.others {
+        match old {
+            Some(old) => of_service(old, new, &mut changes),
+            None => changes.push(Change::Added(new.key, new.servers.len())),
         }
     }
     changes
 }
 
 fn of_service(old: &Wanted, new: &Wanted, changes: &mut Vec<Change>) {
-    if old == new {
-        return;
-    }
     let key = new.key;
     let [from, to] = [old, new].map(|service| service.method.scheduler.name());
     if from != to {
@@ -106,7 +96,7 @@ fn of_service(old: &Wanted, new: &Wanted, changes: &mut Vec<Change>) {
     let mut servers: BTreeMap<IpAddr, &WantedServer> =
         old.servers.iter().map(|server| (server.rip, server)).collect();
     let mut others = Vec::new();
-    for server in &new.servers {
+    for server in new.servers.iter() {
         match servers.remove(&server.rip) {
             None => others.push(Change::ServerAdded(key, server.rip, server.weight)),
             Some(old) => {
@@ -137,15 +127,19 @@ mod tests {
     use lb_common::sched::Scheduler;
 
     use super::*;
-    use crate::plan::testing::{key, service};
+    use crate::plan::testing::{difference, key, service};
+
+    fn changes(before: &[Wanted], after: &[Wanted]) -> Vec<Change> {
+        super::changes(&difference(before, after))
+    }
 
     #[test]
     fn every_change_is_named_once_and_nothing_else() {
         let before = [service(80, &[1, 2, 3]), service(81, &[1]), service(82, &[1])];
         assert_eq!(changes(&before, &before), []);
         let mut moved = service(80, &[3, 4, 2]);
-        moved.servers[0].weight = 7;
-        moved.servers[2].inhibit_on_failure = true;
+        moved.servers_mut()[0].weight = 7;
+        moved.servers_mut()[2].inhibit_on_failure = true;
         let mut other = Wanted { method: Scheduler::Sh.into(), lease: 9, ..service(81, &[1]) };
         other.policy.persistence = 60;
         let said: Vec<String> =
@@ -170,7 +164,7 @@ mod tests {
     fn a_drain_is_told_with_the_weight_and_nothing_else() {
         let before = [service(80, &[1, 2])];
         let mut after = before.clone();
-        let server = &mut after[0].servers[0];
+        let server = &mut after[0].servers_mut()[0];
         (server.weight, server.drained) = (0, Some(1));
         let rip = server.rip;
         assert_eq!(changes(&before, &after), [Change::Drained(key(80), rip, 1)]);

@@ -8,7 +8,7 @@ use lb_common::{
     opening::service_byte,
 };
 
-use super::{Allocation, ServiceKey, Wanted};
+use super::{Allocation, Difference, ServiceKey, Wanted};
 
 /// What stands in [`ServiceInfo::id`] where there is no service.
 const NO_SERVICE: u16 = u16::MAX;
@@ -47,7 +47,7 @@ impl ServiceTable {
         allocation: &Allocation,
         mut random: impl FnMut() -> Keys,
     ) -> Self {
-        let entries = entries(wanted, owned, allocation);
+        let entries = entries(wanted.iter(), owned, allocation);
         let mut buckets = roomy(entries.len());
         loop {
             for _attempt in 0..16 {
@@ -69,15 +69,16 @@ impl ServiceTable {
         Some(self)
     }
 
-    /// What must come and go to make it the table of `wanted` and `owned`, while the program reads it: nothing moves, and
-    /// nobody gets the slot of an entry that goes. `None` if a bucket is full.
+    /// What must come and go to make it the table of the services after and of `owned`, if it is that of those before, while
+    /// the program reads it: nothing moves, and nobody gets the slot of an entry that goes. `None` if a bucket is full.
     pub fn moves(
         &self,
-        wanted: &[Wanted],
+        difference: &Difference,
         owned: &BTreeMap<Address, u16>,
         allocation: &Allocation,
     ) -> Option<Moves> {
-        let entries = entries(wanted, owned, allocation);
+        let came: Vec<&Wanted> = difference.came().collect();
+        let entries = entries(came.iter().copied(), owned, allocation);
         let mut come: Vec<(Place, Service)> = Vec::new();
         let mut promised = BTreeSet::new();
         for entry in entries.iter().filter(|entry| self.place_of(&key(entry)).is_none()) {
@@ -87,13 +88,16 @@ impl ServiceTable {
             promised.insert(place);
             come.push((place, *entry));
         }
-        let stay: BTreeSet<ServiceKey> = entries.iter().map(key).collect();
-        let places = (0..self.buckets.len()).flat_map(|row| (0..SERVICE_SLOTS).map(move |slot| (row, slot)));
-        let goes = |&(row, slot): &Place| {
-            let entry = &self.buckets[row].slots[slot];
-            !is_free(entry) && !stay.contains(&key(entry))
-        };
-        Some(Moves { come, go: places.filter(goes).collect() })
+        let gone: BTreeSet<ServiceKey> = difference.gone.iter().map(|service| service.key).collect();
+        let mut vips: BTreeSet<Address> = gone.iter().filter_map(of_vip).collect();
+        if !vips.is_empty() {
+            vips.retain(|vip| !owned.contains_key(vip));
+            for vip in difference.after.iter().filter_map(|service| of_vip(&service.key)) {
+                vips.remove(&vip);
+            }
+        }
+        let go = gone.into_iter().chain(vips.into_iter().map(ServiceKey::of_presence));
+        Some(Moves { come, go: go.filter_map(|key| self.place_of(&key)).collect() })
     }
 
     /// What stands in a slot.
@@ -139,19 +143,27 @@ fn roomy(entries: usize) -> usize {
     (2 * (entries + (entries / 4).max(SPARE_ENTRIES))).next_power_of_two()
 }
 
+/// The address that a service is for; that of a firewall mark is for none.
+fn of_vip(key: &ServiceKey) -> Option<Address> {
+    key.mark().is_none().then_some(key.vip)
+}
+
 /// What the table holds: the services, and each VIP once, with the lease of its services or of who owns it.
-fn entries(wanted: &[Wanted], owned: &BTreeMap<Address, u16>, allocation: &Allocation) -> Vec<Service> {
+fn entries<'a>(
+    wanted: impl Iterator<Item = &'a Wanted> + Clone,
+    owned: &BTreeMap<Address, u16>,
+    allocation: &Allocation,
+) -> Vec<Service> {
     let entry = |ServiceKey { vip, protocol, port }, scheduler, id, lease| Service {
         vip,
         info: ServiceInfo { port, protocol, scheduler, id, lease },
         ..Service::default()
     };
-    let exact = wanted.iter().filter(|service| service.key.mark().is_none());
-    let exact = exact.map(|service| (service.key.vip, service.lease));
+    let exact = wanted.clone().filter_map(|service| Some((of_vip(&service.key)?, service.lease)));
     let vips: BTreeMap<Address, u16> =
         owned.iter().map(|(address, lease)| (*address, *lease)).chain(exact).collect();
-    let services = wanted.iter().map(|service| {
-        let id = allocation.services[&service.key];
+    let services = wanted.map(|service| {
+        let id = allocation.service_row(&service.key);
         entry(
             service.key,
             service_byte(service.method, &service.policy, service.key.protocol),
@@ -167,9 +179,10 @@ fn entries(wanted: &[Wanted], owned: &BTreeMap<Address, u16>, allocation: &Alloc
 #[cfg(test)]
 mod tests {
     use lb_common::layout::{MAX_SERVICES, PRESENCE};
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::testing::{key, service};
+    use crate::plan::testing::{difference, key, service};
 
     fn random() -> impl FnMut() -> Keys {
         let mut seed = 1u64;
@@ -191,7 +204,7 @@ mod tests {
             for service in &wanted {
                 let (bucket, slot) = table.place_of(&service.key).expect("placed");
                 let found = table.buckets[bucket].slots[slot];
-                assert_eq!(found.info.id, allocation.services[&service.key]);
+                assert_eq!(found.info.id, allocation.service_row(&service.key));
                 assert_eq!(found.info.lease, service.lease);
             }
             assert_eq!(table.place_of(&key(65_000)), None);
@@ -220,7 +233,7 @@ mod tests {
         assert_eq!(slots().filter(|slot| slot.info.protocol != 0).count(), 6);
         for service in &wanted {
             let (bucket, slot) = table.place_of(&service.key).expect("placed");
-            assert_eq!(table.buckets[bucket].slots[slot].info.id, allocation.services[&service.key]);
+            assert_eq!(table.buckets[bucket].slots[slot].info.id, allocation.service_row(&service.key));
         }
         assert!(table.place_of(&ServiceKey::of_presence(other)).is_some());
         assert_eq!(table.place_of(&ServiceKey::of_presence(mark.key.vip)), None);
@@ -243,25 +256,27 @@ mod tests {
         let before = [service(80, &[1]), service(81, &[1])];
         let allocation = Allocation::default().assign(&before).expect("small");
         let table = ServiceTable::build(&before, &owned, &allocation, random());
-        assert_eq!(table.moves(&before, &owned, &allocation), Some(Moves::default()));
+        let none = difference(&before, &before);
+        assert_eq!(table.moves(&none, &owned, &allocation), Some(Moves::default()));
 
         let elsewhere = Wanted { key: ServiceKey { vip: other, ..key(80) }, ..service(80, &[1]) };
         let after = [service(81, &[1]), elsewhere];
-        let allocation = allocation.assign_beside(&after).expect("small");
-        let moves = table.moves(&after, &owned, &allocation).expect("room");
+        let change = difference(&before, &after);
+        let allocation = allocation.assign_beside(&change).expect("small");
+        let moves = table.moves(&change, &owned, &allocation).expect("room");
         let came: Vec<_> = moves.come.iter().map(|(_, entry)| super::key(entry)).collect();
         assert_eq!(came, [after[1].key, ServiceKey::of_presence(other)]);
         assert_eq!(moves.go, [table.place_of(&key(80)).expect("there")]);
         let stays = table.place_of(&key(81));
         let table = changed(table, &moves);
         assert_eq!(table.place_of(&key(81)), stays);
-        assert_eq!(table.moves(&after, &owned, &allocation), Some(Moves::default()));
 
-        let moves = table.moves(&before[1..], &owned, &allocation).expect("room");
+        let back = difference(&after, &before[1..]);
+        let moves = table.moves(&back, &owned, &allocation).expect("room");
         assert_eq!(moves.presences(&table).count(), 1, "the address goes with its only service");
         assert_eq!(moves.go.len(), 2);
         let marked = BTreeMap::from([(other, 1)]);
-        let moves = table.moves(&before[1..], &marked, &allocation).expect("room");
+        let moves = table.moves(&back, &marked, &allocation).expect("room");
         assert_eq!(moves.go.len(), 1, "a firewall mark's packets go to the address");
     }
 
@@ -275,15 +290,21 @@ mod tests {
         let table = ServiceTable::build(&[], &owned, &none, random());
         let presence = table.bucket_of(&ServiceKey::of_presence(key(0).vip));
         let five = full((presence + 1) % table.buckets.len(), &table);
-        let with = |wanted: &[Wanted], table: &ServiceTable| {
-            let allocation = Allocation::default().assign(wanted).expect("small");
-            table.moves(wanted, &owned, &allocation)
+        let from = |before: &[Wanted], after: &[Wanted], table: &ServiceTable| {
+            let allocation = Allocation::default().assign(after).expect("small");
+            table.moves(&difference(before, after), &owned, &allocation)
         };
-        let table = changed(table.clone(), &with(&five[..SERVICE_SLOTS], &table).expect("room for four"));
-        assert_eq!(with(&five, &table), None);
-        assert_eq!(with(&five[1..], &table), None, "what is under way may still read the slot of who goes");
-        let table = changed(table.clone(), &with(&five[1..SERVICE_SLOTS], &table).expect("one goes"));
-        assert!(with(&five[1..], &table).is_some());
+        let four = &five[..SERVICE_SLOTS];
+        let table = changed(table.clone(), &from(&[], four, &table).expect("room for four"));
+        assert_eq!(from(four, &five, &table), None);
+        assert_eq!(
+            from(four, &five[1..], &table),
+            None,
+            "what is under way may still read the slot of who goes"
+        );
+        let three = &four[1..];
+        let table = changed(table.clone(), &from(four, three, &table).expect("one goes"));
+        assert!(from(three, &five[1..], &table).is_some());
     }
 
     #[test]
@@ -294,11 +315,53 @@ mod tests {
             let allocation = Allocation::default().assign(&more).expect("small");
             let fits = |random: &mut dyn FnMut() -> Keys| {
                 let table = ServiceTable::build(&wanted, &BTreeMap::new(), &allocation, random);
-                table.moves(&more, &BTreeMap::new(), &allocation).is_some()
+                table.moves(&difference(&wanted, &more), &BTreeMap::new(), &allocation).is_some()
             };
             let mut random = random();
             let fit = (0..20).filter(|_| fits(&mut random)).count();
             assert!(fit >= 15, "{count}: {fit} of 20");
+        }
+    }
+
+    /// Services of two addresses and of a firewall mark, and whether they have one real server or two.
+    fn services() -> impl Strategy<Value = Vec<Wanted>> {
+        let wanted = |(port, address, both): (u16, u8, bool)| {
+            let key = match address {
+                3 => ServiceKey::of_mark(false, port.into()),
+                last => ServiceKey { vip: Address::v4([10, 0, 0, last]), ..key(port) },
+            };
+            Wanted { key, lease: 0, ..service(port, if both { &[1, 2] } else { &[1] }) }
+        };
+        let one = (80..84u16, 1..4u8, any::<bool>()).prop_map(wanted);
+        prop::collection::vec(one, 0..8).prop_map(|mut services| {
+            services.sort_by_key(|service| service.key);
+            services.dedup_by_key(|service| service.key);
+            services
+        })
+    }
+
+    proptest! {
+        /// However a table came to be that of some services, it has the entries of one that is built for them.
+        #[test]
+        fn moves_lead_where_a_new_table_begins(configurations in prop::collection::vec(services(), 1..6), is_owned: bool) {
+            let owned: BTreeMap<Address, u16> = is_owned.then(|| (Address::v4([10, 0, 0, 2]), 0)).into_iter().collect();
+            let (mut before, mut allocation) = (Vec::new(), Allocation::default());
+            let mut table = ServiceTable::build(&[], &owned, &allocation, random());
+            for after in configurations {
+                let change = difference(&before, &after);
+                allocation = allocation.assign_beside(&change).expect("small");
+                // A bucket that is full is not what this is about.
+                let Some(moves) = table.moves(&change, &owned, &allocation) else { break };
+                table = changed(table, &moves);
+                let of = |table: &ServiceTable| {
+                    let slots = table.buckets.iter().flat_map(|bucket| bucket.slots);
+                    let slots = slots.filter(|slot| !is_free(slot)).map(|slot| (super::key(&slot), slot.info));
+                    slots.collect::<BTreeMap<_, _>>()
+                };
+                let anew = ServiceTable::build(&after, &owned, &allocation, random());
+                prop_assert_eq!(of(&table), of(&anew));
+                before = after;
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ fn tcp(client_port: u16, flags: u8) -> Vec<u8> {
 /// A service whose server 1 has thresholds and whose server 2, if it has a weight, has none.
 fn limited(thresholds: [u32; 2], other: u16) -> Wanted {
     let mut wanted = service(TCP, 80, Scheduler::Rr, &[(1, 1), (2, other)]);
-    wanted.servers[0].thresholds = thresholds;
+    wanted.servers_mut()[0].thresholds = thresholds;
     wanted
 }
 
@@ -106,7 +106,7 @@ fn a_server_is_overloaded_until_three_quarters_or_the_lower_threshold() {
     // Upper and lower threshold, and how many connections it has when it is served again.
     for (upper, lower, again) in [(8, 0, 5), (8, 7, 6), (8, 2, 1)] {
         let mut wanted = limited([upper, lower], 0);
-        wanted.servers.truncate(1);
+        wanted.servers_mut().truncate(1);
         let bench = director(&[wanted]);
         let ports = 1..=upper as u16;
         for port in ports.clone() {
@@ -159,7 +159,7 @@ fn datagrams_alone_go_where_their_client_stays() {
 #[test]
 fn datagrams_alone_by_hash_ask_no_flow_table() {
     let mut wanted = with_flags(service(UDP, 53, Scheduler::Sh, &[(1, 1), (2, 1)]), Policy::ONE_PACKET);
-    wanted.servers[1].inhibit_on_failure = true;
+    wanted.servers_mut()[1].inhibit_on_failure = true;
     let mut bench = director(&[wanted]);
     let be = |bench: &mut Bench, flags| {
         let policy = Policy { flags, ..Policy::default() };
@@ -204,7 +204,7 @@ fn datagrams_alone_by_hash_whose_server_takes_none_are_refused_or_fall_back() {
         for fallback in [false, true] {
             let mut wanted = with_flags(service(UDP, 53, scheduler, &[(1, 1), (2, 1)]), Policy::ONE_PACKET);
             wanted.method.flags.fallback = fallback;
-            wanted.servers[1].inhibit_on_failure = true;
+            wanted.servers_mut()[1].inhibit_on_failure = true;
             let mut bench = director(&[wanted]);
             bench.event(&Event::Check(2, Verdict::Down { reason: "a test".to_owned() }));
             let clients = (1..=12).map(|last| ([192, 0, 2, last], 1));

@@ -24,7 +24,7 @@ use xlvs::{
         datapath::{Early, FlowMaps, Flows, Leases, Mode, OBJECT, Prepared, Settings},
         links::{Carrier, Link},
     },
-    plan::{ServiceKey, Wanted},
+    plan::{Difference, ServiceKey, Wanted},
 };
 
 pub(crate) use attached::{attach, attach_routers, attach_services, attached_program};
@@ -266,8 +266,9 @@ impl Bench {
     /// Gives the row of one real server to another, as a daemon with another configuration would.
     pub(crate) fn reassign(&mut self, services: &[Wanted]) -> anyhow::Result<()> {
         let allocation = self.prepared.allocation.assign(services)?;
-        let actions = self.director.reload(services, &allocation, &BTreeMap::new());
-        for action in &actions {
+        let difference = Difference::between(&self.director.services, services.to_vec());
+        let next = self.director.reload(&difference, &allocation, &BTreeMap::new());
+        for action in &self.director.adopt(&difference, next) {
             self.prepared.apply(action);
         }
         self.prepared.allocation = allocation;

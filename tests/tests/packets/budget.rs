@@ -46,7 +46,7 @@ fn plain() -> Vec<Wanted> {
 /// Services, and a rule for marks, that together need all of it.
 fn everything() -> (Vec<Wanted>, [MarkRule; 1]) {
     let mut limited = service(TCP, 81, Scheduler::Lc, &[(1, 1)]);
-    limited.servers[0].thresholds = [8, 4];
+    limited.servers_mut()[0].thresholds = [8, 4];
     let services = [
         plain(),
         vec![

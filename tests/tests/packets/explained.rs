@@ -65,7 +65,7 @@ fn service(rng: &mut StdRng, vip: IpAddr, protocol: u8, port: u16, scheduler: Sc
         }
     }
     let mut wanted = service_of(vip, (protocol, port), method(rng, scheduler), &servers);
-    for server in &mut wanted.servers {
+    for server in wanted.servers_mut() {
         if rng.random_bool(0.3) {
             server.thresholds = [rng.random_range(1..6), 0];
         }
@@ -157,8 +157,9 @@ impl Explained {
         if service.servers.is_empty() || service.servers.iter().any(|server| server.rip == address) {
             return;
         }
-        service.servers[0].rip = address;
-        service.servers[0].checks = vec![last.into()];
+        let first = &mut service.servers_mut()[0];
+        first.rip = address;
+        first.checks = vec![last.into()];
         let services = self.services.clone();
         self.bench.reassign(&services).expect("as many rows as before");
         self.count("exchanged");

@@ -103,7 +103,7 @@ fn a_server_without_weight_keeps_its_clients_unless_it_is_to_lose_them() {
     for (flags, stays) in [(0, true), (Policy::EXPIRE_QUIESCENT, false)] {
         let mut wanted = persistent(turns(TCP, 80), LONG);
         wanted.policy.flags = flags;
-        wanted.servers.iter_mut().for_each(|server| server.inhibit_on_failure = true);
+        wanted.servers_mut().iter_mut().for_each(|server| server.inhibit_on_failure = true);
         let mut bench = director(&[wanted]);
         let first = open(&bench, CLIENT, 1, 80).expect("a server");
         // A failed check takes its weight and not its place.

@@ -247,8 +247,8 @@ fn services_that_came_in_place_are_taken_over() {
     let (datapath, director) = attach_services(&pins, &services).expect("it takes over");
     let mut running = Running { datapath, director };
     let own = running.datapath.allocation();
-    assert_eq!(own.services, killed.services);
-    assert!(killed.servers.iter().all(|(server, row)| own.servers[server] == *row));
+    assert!(own.services().eq(killed.services()));
+    assert!(killed.servers().all(|((service, rip), row)| own.server(&service, rip) == Some(row)));
     assert_eq!((running.to(&udp(1)), running.to(&tcp(1, flag::ACK))), (Some(2), Some(1)));
     running.stop();
 }

@@ -10,7 +10,7 @@ use xlvs::{
         datapath::{Prepared, Settings},
         links::Link,
     },
-    plan::Wanted,
+    plan::{Row, Wanted},
 };
 
 use crate::{
@@ -53,7 +53,7 @@ fn in_place_a_service_gets_another_scheduler_and_limits() {
     assert_eq!(running.to(&tcp(1, flag::ACK)), Some(first), "a connection of before");
 
     let mut limited = http(Scheduler::Sh, &[1, 2]);
-    limited.servers[0].thresholds = [1, 0];
+    limited.servers_mut()[0].thresholds = [1, 0];
     let settings = running.datapath.settings().clone();
     let why = running.lacks(std::slice::from_ref(&limited));
     assert_eq!(why, Some("a part is needed that was left out of it"));
@@ -137,7 +137,7 @@ fn where_an_interface_refuses_the_program_the_running_one_goes_on() {
     let interfaces = vec![settings.interfaces[0].clone(), taken];
     let before = pinned_names(&running);
     let next = [http(Scheduler::Rr, &[1, 2, 3])];
-    let (_, allocation, _) = running.plan(&next);
+    let allocation = running.plan(&next).allocation;
     let prepared =
         Prepared::beside(&running.datapath, Settings { interfaces, ..settings }, &next, allocation);
     let refused = prepared.expect("it loads").attach_over(&mut running.datapath).expect_err("it is taken");
@@ -188,8 +188,9 @@ fn what_came_in_place_is_taken_over() {
     let mut running = Running { datapath, director };
     assert_eq!(running.to(&tcp(1, flag::ACK)), Some(2));
     let own = running.datapath.allocation();
-    assert_eq!(own.servers.values().filter(|row| killed.servers.values().any(|old| old == *row)).count(), 1);
-    let new = own.servers.values().find(|row| !killed.servers.values().any(|old| old == *row));
-    assert_eq!(new.expect("server 3").generation, killed.next_generation);
+    let killed_had = |row: Row| killed.servers().any(|(_, old)| old == row);
+    assert_eq!(own.servers().filter(|(_, row)| killed_had(*row)).count(), 1);
+    let (_, new) = own.servers().find(|(_, row)| !killed_had(*row)).expect("server 3");
+    assert_eq!(new.generation, killed.next_generation);
     running.stop();
 }

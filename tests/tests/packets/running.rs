@@ -14,7 +14,7 @@ use lb_tests::netns;
 use xlvs::{
     control::{Action, Director, Way},
     io::datapath::{Datapath, Prepared, Settings},
-    plan::{Allocation, Wanted},
+    plan::{Allocation, Difference, Wanted},
 };
 
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) fn http(scheduler: Scheduler, servers: &[u8]) -> Wanted {
 
 /// The same with a real server of thresholds, for which a program has a part of its own.
 pub(crate) fn limited(mut service: Wanted) -> Wanted {
-    service.servers[0].thresholds = [1000, 0];
+    service.servers_mut()[0].thresholds = [1000, 0];
     service
 }
 
@@ -63,6 +63,14 @@ pub(crate) fn limited(mut service: Wanted) -> Wanted {
 pub(crate) struct Running {
     pub(crate) datapath: Datapath,
     pub(crate) director: Director,
+}
+
+/// What leads from what runs to other services.
+pub(crate) struct Plan {
+    pub(crate) director: Director,
+    pub(crate) difference: Difference,
+    pub(crate) allocation: Allocation,
+    pub(crate) actions: Vec<Action>,
 }
 
 impl Running {
@@ -76,34 +84,36 @@ impl Running {
     }
 
     /// What `services` need beside what runs.
-    pub(crate) fn plan(&self, services: &[Wanted]) -> (Director, Allocation, Vec<Action>) {
+    pub(crate) fn plan(&self, services: &[Wanted]) -> Plan {
         let way = |last| (rip(last), Way::Through(NextHop { mac: mac(last), port: 0 }));
         let ways: BTreeMap<_, _> = SERVERS.map(way).into();
-        let allocation = self.datapath.allocation().assign_beside(services).expect("small");
+        let difference = Difference::between(&self.director.services, services.to_vec());
+        let allocation = self.datapath.allocation().assign_beside(&difference).expect("small");
         let mut director = self.director.clone();
-        let actions = director.reload(services, &allocation, &ways);
-        (director, allocation, actions)
+        let next = director.reload(&difference, &allocation, &ways);
+        let actions = director.adopt(&difference, next);
+        Plan { director, difference, allocation, actions }
     }
 
     /// Why `services` need another program, if they do.
     pub(crate) fn lacks(&self, services: &[Wanted]) -> Option<&'static str> {
-        let (_, allocation, _) = self.plan(services);
-        self.datapath.fits(self.datapath.settings(), services, &allocation).err()
+        let Plan { difference, allocation, .. } = self.plan(services);
+        self.datapath.fits(self.datapath.settings(), &difference, &allocation).err()
     }
 
     /// Makes the services those, in place.
     pub(crate) fn change(&mut self, services: &[Wanted]) {
         let settings = self.datapath.settings().clone();
-        let (director, allocation, actions) = self.plan(services);
-        assert_eq!(self.datapath.fits(&settings, services, &allocation), Ok(()));
-        self.datapath.change(settings, services, allocation, &actions).expect("in place");
+        let Plan { director, difference, allocation, actions } = self.plan(services);
+        assert_eq!(self.datapath.fits(&settings, &difference, &allocation), Ok(()));
+        self.datapath.change(settings, &difference, allocation, &actions).expect("in place");
         self.director = director;
     }
 
     /// Makes the services those by another program.
     pub(crate) fn replace(&mut self, settings: Settings, services: &[Wanted]) -> anyhow::Result<()> {
-        let (director, allocation, _) = self.plan(services);
-        assert!(self.datapath.fits(&settings, services, &allocation).is_err(), "it must be worth it");
+        let Plan { director, difference, allocation, .. } = self.plan(services);
+        assert!(self.datapath.fits(&settings, &difference, &allocation).is_err(), "it must be worth it");
         let mut prepared = Prepared::beside(&self.datapath, settings, services, allocation)?;
         director.everything().iter().for_each(|action| prepared.apply(action));
         prepared.attach_over(&mut self.datapath)?;

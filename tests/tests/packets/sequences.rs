@@ -128,7 +128,7 @@ fn a_port_used_again_after_fin_or_rst_is_scheduled_anew() {
 #[test]
 fn an_inhibited_server_keeps_its_connections_and_gets_no_new_one() {
     let mut services = [service(6, 80, Scheduler::Rr, &[(1, 1), (2, 1)])];
-    services[0].servers.iter_mut().for_each(|server| server.inhibit_on_failure = true);
+    services[0].servers_mut().iter_mut().for_each(|server| server.inhibit_on_failure = true);
     let mut bench = Bench::new(&services).expect("the program loads");
     (1..=2).for_each(|last| bench.resolve(last, 0));
     assert_eq!(picks(&bench, 1..2), [2]);

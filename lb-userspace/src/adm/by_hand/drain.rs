@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Impossible, find, is_no_sorry_server};
 use crate::adm::state::ServerId;
@@ -9,7 +10,7 @@ use crate::config::model::{RealServer, Selector, VirtualServer, Weight};
 
 /// Takes the weight of a real server and remembers it. One that is drained already stays so.
 pub(super) fn drain(
-    services: &mut [VirtualServer],
+    services: &mut [Arc<VirtualServer>],
     service: Selector,
     server: ServerId,
 ) -> Result<(), Impossible> {
@@ -23,7 +24,7 @@ pub(super) fn drain(
 
 /// Gives a real server the weight back that it had.
 pub(super) fn undrain(
-    services: &mut [VirtualServer],
+    services: &mut [Arc<VirtualServer>],
     service: Selector,
     server: ServerId,
 ) -> Result<(), Impossible> {
@@ -36,15 +37,15 @@ pub(super) fn undrain(
 
 /// The real server, and of its service whether it is as somebody made it by hand.
 fn server_of(
-    services: &mut [VirtualServer],
+    services: &mut [Arc<VirtualServer>],
     selector: Selector,
     server: ServerId,
 ) -> Result<(&mut bool, &mut RealServer), Impossible> {
     let Some(place) = find(services, selector)? else {
-        let there = listed(services.iter().flat_map(VirtualServer::selectors));
+        let there = listed(services.iter().flat_map(|service| service.selectors()));
         return Err(Impossible::NoService { asked: selector, there });
     };
-    let service = &mut services[place];
+    let service = Arc::make_mut(&mut services[place]);
     is_no_sorry_server(service, server.address)?;
     let is_meant = |known: &RealServer| {
         (known.address, known.port) == (server.address, server.port) && known.forwarding.is_available()

@@ -50,7 +50,7 @@ fn shown(config: &Config) -> Vec<Shown> {
     let service = |service: &VirtualServer| {
         (service.selector.to_string(), service.scheduler.keyword(), servers(service))
     };
-    config.virtual_servers.iter().map(service).collect()
+    config.virtual_servers.iter().map(|known| service(known)).collect()
 }
 
 const EIGHTY: &str = "10.0.0.100 80 TCP";
@@ -236,7 +236,7 @@ fn each_thing_is_the_files_or_by_hand_by_itself() {
         &["-e -t 10.0.0.100:80 -r 10.0.0.1:80 -w 0", "-E -t 10.0.0.100:80 -s rr -p 60", "--set 0 0 77"],
     );
     let mut next = file("lb_algo wrr", &[(1, 1)]);
-    next.virtual_servers[0].real_servers[0].upper_threshold = 9;
+    Arc::make_mut(&mut next.virtual_servers[0]).real_servers[0].upper_threshold = 9;
     next.timeouts.tcp = Some(800);
     let merged = merge(&before, &now, next);
     let service = &merged.virtual_servers[0];
@@ -258,7 +258,8 @@ fn what_cannot_be_forwarded_to_gives_way_to_what_can() {
             .virtual_servers
             .into_iter()
             .map(|mut service| {
-                service.real_servers.iter_mut().for_each(|server| server.forwarding = model::Forwarding::Nat);
+                let servers = Arc::make_mut(&mut service).real_servers.iter_mut();
+                servers.for_each(|server| server.forwarding = model::Forwarding::Nat);
                 service
             })
             .collect(),
@@ -336,4 +337,35 @@ fn what_is_not_there_to_drain_is_told_with_what_is() {
     assert_eq!(said(80, 3), Err(no_server.to_owned()));
     assert!(said(80, 9).is_err_and(|error| error.contains("sorry server")));
     assert_eq!(config, before);
+}
+
+#[test]
+fn what_nobody_touched_by_hand_is_merged_as_everything_is() {
+    let files = [
+        file("lb_algo rr", &[(1, 1), (2, 1)]),
+        file("lb_algo rr", &[(1, 1), (2, 5)]),
+        file("lb_algo wrr\n quorum 2", &[(3, 1), (2, 1)]),
+        Config::default(),
+    ];
+    let by_hand: [&[&str]; 5] = [
+        &[],
+        &["-e -t 10.0.0.100:80 -r 10.0.0.2:80 -w 7"],
+        &["-D -t 10.0.0.100:80"],
+        &["-A -t 10.0.0.100:81 -s rr", "-a -t 10.0.0.100:81 -r 10.0.0.1:81"],
+        &["-d -t 10.0.0.100:80 -r 10.0.0.2:80"],
+    ];
+    let alone = |config: &Config| {
+        let services = config.virtual_servers.iter().map(|service| Arc::new(VirtualServer::clone(service)));
+        Config { virtual_servers: services.collect(), ..config.clone() }
+    };
+    for before in &files[..3] {
+        for now in by_hand.map(|lines| after(before.clone(), lines)) {
+            for next in &files {
+                let merged = merge(before, &now, next.clone());
+                assert_eq!(merged, merge(&alone(before), &alone(&now), next.clone()));
+                let same = next.clone().sharing(before);
+                assert_eq!(merged, merge(before, &now, same));
+            }
+        }
+    }
 }

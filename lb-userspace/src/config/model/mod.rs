@@ -9,9 +9,10 @@ mod selection;
 mod tls;
 pub mod vrrp;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,8 +31,9 @@ pub use tls::TlsFiles;
 pub struct Config {
     /// `router_id` of `global_defs`; without it the host's name is meant.
     pub router_id: Option<String>,
-    /// Every `virtual_server` that is no group's, in the order of the file; [`Config::served`] are those that can run.
-    pub virtual_servers: Vec<VirtualServer>,
+    /// Every `virtual_server` that is no group's, in the order of the file; [`Config::served`] are those that can run. Copies
+    /// of a configuration share them, and what they share is the same at a glance.
+    pub virtual_servers: Vec<Arc<VirtualServer>>,
     /// Which packets get a firewall mark; the first rule that fits decides.
     pub mark_rules: Vec<MarkRule>,
     /// `lvs_timeouts` of `global_defs`.
@@ -48,8 +50,21 @@ pub struct Config {
 
 impl Config {
     /// The virtual servers that can run; the diagnostics say why another one cannot.
-    pub fn served(&self) -> impl Iterator<Item = &VirtualServer> {
+    pub fn served(&self) -> impl Iterator<Item = &Arc<VirtualServer>> {
         self.virtual_servers.iter().filter(|service| service.is_available())
+    }
+
+    /// The same, which shares with `before` the virtual servers that are the same.
+    #[must_use]
+    pub fn sharing(mut self, before: &Self) -> Self {
+        let known: BTreeMap<Selector, &Arc<VirtualServer>> =
+            before.virtual_servers.iter().map(|service| (service.selector, service)).collect();
+        for service in &mut self.virtual_servers {
+            if let Some(same) = known.get(&service.selector).filter(|known| **known == service) {
+                *service = Arc::clone(same);
+            }
+        }
+        self
     }
 
     /// The `vrrp_instance` whose master is to forward for `selector`: the first that runs and owns its address.

@@ -1,5 +1,7 @@
 //! Where things stand in the file, which does not count when two configurations are compared. Reads no text.
 
+use std::sync::Arc;
+
 use super::Config;
 use crate::config::source::Span;
 
@@ -13,6 +15,7 @@ impl Config {
         }
         self.tls.iter_mut().for_each(|files| files.span = nowhere);
         for service in &mut self.virtual_servers {
+            let service = Arc::make_mut(service);
             service.span = nowhere;
             service.sorry.iter_mut().for_each(|sorry| sorry.span = nowhere);
             for server in &mut service.real_servers {

@@ -92,7 +92,7 @@ pub(super) fn blocks(config: &Config) -> Vec<Node> {
     nodes.extend(Node::list("fwmark_rules", config.mark_rules.iter().map(mark).collect()));
     nodes.extend(config.tls.as_ref().map(tls));
     nodes.extend(groups(config));
-    nodes.extend(config.virtual_servers.iter().map(virtual_server));
+    nodes.extend(config.virtual_servers.iter().map(|service| virtual_server(service)));
     nodes
 }
 

@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn read(inner: &str) -> VirtualServer {
-        config(&text(inner)).virtual_servers.remove(0)
+        VirtualServer::clone(&config(&text(inner)).virtual_servers[0])
     }
 
     #[test]

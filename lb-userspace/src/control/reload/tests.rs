@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     control::Event,
     health::{Share, Verdict},
-    plan::{ServiceKey, WantedServer, unmapped},
+    plan::{ServiceKey, WantedServer},
 };
 
 fn key(port: u16) -> ServiceKey {
@@ -41,7 +41,7 @@ fn service(port: u16, servers: &[(u8, u16)]) -> Wanted {
 }
 
 fn has(wanted: &[Wanted], rip: IpAddr) -> bool {
-    wanted.iter().flat_map(|service| &service.servers).any(|server| server.rip == rip)
+    wanted.iter().flat_map(|service| service.servers.iter()).any(|server| server.rip == rip)
 }
 
 fn way(last: u8) -> Event {
@@ -68,7 +68,7 @@ impl Running {
     /// Nothing is known of an address that no server has.
     fn handle(&mut self, event: &Event) -> Vec<Action> {
         if let Event::Way(rip, way) = event
-            && self.allocation.servers.keys().any(|(_, address)| unmapped(*address) == *rip)
+            && self.director.names(*rip)
         {
             self.ways.insert(*rip, way.clone());
         }
@@ -76,9 +76,11 @@ impl Running {
     }
 
     fn reload(&mut self, wanted: &[Wanted]) -> Vec<Action> {
-        self.allocation = self.allocation.assign_beside(wanted).expect("small");
+        let difference = Difference::between(&self.director.services, wanted.to_vec());
+        self.allocation = self.allocation.assign_beside(&difference).expect("small");
         self.ways.retain(|rip, _| has(wanted, *rip));
-        self.director.reload(wanted, &self.allocation, &self.ways)
+        let next = self.director.reload(&difference, &self.allocation, &self.ways);
+        self.director.adopt(&difference, next)
     }
 }
 
@@ -117,10 +119,10 @@ fn no_check_gives_a_drained_server_a_weight() {
     let weighs = |share| Event::Check(check(80, 2), Verdict::UpWith(share));
     assert_eq!(pool(&running.handle(&weighs(Share::To(9)))), Some(&[(1, 9), (0, 1)][..]));
     let mut drained = [service(80, &[(1, 1), (2, 0)]), service(81, &[(1, 1)])];
-    drained[0].servers[1].drained = Some(2);
+    drained[0].servers_mut()[1].drained = Some(2);
     assert_eq!(pool(&running.reload(&drained)), Some(&[(1, 0), (0, 1)][..]));
     assert_eq!(running.handle(&weighs(Share::To(7))), []);
-    drained[0].servers[1] = server(80, 2, 2);
+    drained[0].servers_mut()[1] = server(80, 2, 2);
     assert_eq!(pool(&running.reload(&drained)), Some(&[(1, 7), (0, 1)][..]), "what its check wants by now");
 }
 
@@ -177,13 +179,13 @@ fn a_server_without_the_check_that_failed_is_up_and_one_inhibited_is_back_in_the
     let mut running = two_ready();
     running.handle(&down(80, 2));
     let mut wanted = [service(80, &[(1, 1), (2, 2)]), service(81, &[(1, 1)])];
-    wanted[0].servers[1].inhibit_on_failure = true;
+    wanted[0].servers_mut()[1].inhibit_on_failure = true;
     let actions = running.reload(&wanted);
     assert_eq!(
         (kinds(&actions), pool(&actions)),
         (vec![("pool", 80), ("server", 1)], Some([(1, 0), (0, 1)].as_slice()))
     );
-    wanted[0].servers[1].checks.clear();
+    wanted[0].servers_mut()[1].checks.clear();
     assert_eq!(pool(&running.reload(&wanted)), Some([(1, 2), (0, 1)].as_slice()));
 }
 
@@ -192,7 +194,7 @@ fn a_service_is_changed_before_its_list() {
     let mut running = two_ready();
     let mut wanted = [service(80, &[(1, 1), (2, 3)]), service(81, &[(1, 1)])];
     wanted[0].method = Scheduler::Sh.into();
-    wanted[0].servers[0].thresholds = [100, 0];
+    wanted[0].servers_mut()[0].thresholds = [100, 0];
     let actions = running.reload(&wanted);
     assert_eq!(kinds(&actions), [("limits", 0), ("server", 1), ("service", 80), ("pool", 80)]);
 }
@@ -220,14 +222,14 @@ fn wanted(shape: &Shape, turn: usize) -> Vec<Wanted> {
         let mut service = service(port, &[]);
         for (&last, &(weight, inhibit_on_failure, is_limited)) in servers {
             let thresholds = [if is_limited { 10 } else { 0 }, 0];
-            service.servers.push(WantedServer {
+            service.servers_mut().push(WantedServer {
                 thresholds,
                 inhibit_on_failure,
                 ..server(port, last, weight)
             });
         }
         let turn = turn % service.servers.len();
-        service.servers.rotate_left(turn);
+        service.servers_mut().rotate_left(turn);
         service
     };
     shape.iter().map(of).collect()

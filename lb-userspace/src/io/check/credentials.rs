@@ -13,8 +13,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::tls;
 use crate::config::Config;
+use crate::config::model::TlsFiles;
 use crate::config::model::check::{HttpProbe, Probe};
-use crate::config::model::{TlsFiles, VirtualServer};
 use crate::io::files;
 
 /// How TLS is spoken, without and with the name of the server.
@@ -70,7 +70,7 @@ impl Credentials {
 
 /// Does it have a check that speaks TLS?
 fn speaks(config: &Config) -> bool {
-    let checkers = config.served().flat_map(VirtualServer::pool).flat_map(|server| &server.checkers);
+    let checkers = config.served().flat_map(|service| service.pool()).flat_map(|server| &server.checkers);
     let mut probes = checkers.map(|checker| &checker.probe);
     probes.any(|probe| matches!(probe, Probe::Http(HttpProbe { tls: Some(_), .. })))
 }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
     net::IpAddr,
+    sync::Arc,
 };
 
 use tracing::info;
@@ -68,7 +69,7 @@ impl Daemon {
 
     /// Real servers that are drained, with the weight that they get back.
     pub(super) fn draining(&self) -> BTreeMap<(ServiceKey, IpAddr), u16> {
-        let of_service = |service: &VirtualServer| {
+        let of_service = |service: &Arc<VirtualServer>| {
             let key = effective::key(service.selector);
             let drained = service.pool().filter_map(|server| Some((server.address, server.drained?.0)));
             drained.map(|(address, weight)| ((key, address), weight)).collect::<Vec<_>>()

@@ -2,23 +2,22 @@
 //! Until the file is understood and the program has its maps, nothing is touched; what does not change never is.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use lb_common::layout::{Policy, Stats};
+use lb_common::layout::Stats;
 use tracing::{error, info, warn};
 
 use super::{
-    Checklist, Daemon, Inputs, addresses, bpf_log, effective, first_resolutions, leases, links, marks, names,
-    owned, resting, timeouts, way,
+    Daemon, Effective, Inputs, bpf_log, effective, leases, links, marks, names, owned, resting, timeouts, way,
 };
 use crate::{
     adm,
     config::Config,
-    control::{Director, Event, News, RealServer, Way},
+    control::{Director, News, Way},
     event::What,
     io::{
         check::Credentials,
@@ -29,7 +28,7 @@ use crate::{
         report,
         source::{Loaded, Refusal, Source},
     },
-    plan::{Allocation, ServiceKey, Wanted, changes},
+    plan::{Allocation, Difference, ServiceKey, Wanted, changes},
     status::{Configuration, Failure, Reload},
     vrrp::{self, Numbers},
 };
@@ -80,8 +79,9 @@ impl InForce {
 struct Next {
     config: Config,
     numbers: Numbers,
-    wanted: Vec<Wanted>,
-    checklist: Checklist,
+    effective: Effective,
+    /// From the services that run.
+    difference: Difference,
     allocation: Allocation,
     /// None if they stay.
     interfaces: Option<Vec<Link>>,
@@ -94,6 +94,7 @@ impl Daemon {
         let (reload, is_another) = match self.source.load() {
             Ok(Loaded { config, diagnostics }) => {
                 let mut reload = Reload { diagnostics, ..Reload::default() };
+                let config = config.sharing(&self.file);
                 let next = adm::merge(&self.file, &self.config, config.clone());
                 let is_another = next != self.config;
                 match self.adopt(next, &config, inputs, &mut reload).await {
@@ -145,21 +146,24 @@ impl Daemon {
         let of = |links: &Vec<Link>| links.iter().map(|link| link.name.clone()).collect::<Vec<_>>();
         let names = next.interfaces.as_ref().map(of);
         let links = names.clone().map(links::watch).transpose()?;
-        self.find_out(&next.wanted, inputs).await;
+        self.find_out(&next.difference, inputs).await;
         // What may fail of the virtual routers comes first: with the services they change, or nothing does.
         let prepared = inputs.roles.prepare(&next.config.vrrp);
         let applied = prepared.and_then(|begun| self.apply(&next, reload).map(|()| begun));
-        let in_use = self.addresses();
-        self.resolutions.send_modify(|known| known.retain(|rip, _| in_use.contains(rip)));
-        self.next_hops.set(in_use);
+        self.forget_ways(&next.difference);
         let begun = applied?;
-        let [came, gone, other] = next.checklist.difference(&self.checklist);
+        self.kept.forget(&next.difference);
+        let [came, gone, other] = next.effective.checklist.difference(&self.effective.checklist);
         if [came, gone, other] != [0; 3] {
             reload.changes.push(format!("checks: {came} came, {gone} are gone, {other} changed"));
         }
         let resting = resting(&next.config, &next.numbers, |router| inputs.roles.is_master(router));
-        self.checks.set(next.checklist.specs_while(&resting), &next.config.vrrp.globals);
-        self.resting = resting;
+        let globals = &next.config.vrrp.globals;
+        if [came, gone, other] != [0; 3] || (&resting, globals) != (&self.resting, &self.config.vrrp.globals)
+        {
+            self.checks.set(next.effective.checklist.specs_while(&resting), globals);
+            self.resting = resting;
+        }
         let was = self.datapath.timeouts();
         let is = timeouts(&next.config, was);
         if is != was {
@@ -171,12 +175,12 @@ impl Daemon {
             (self.interfaces, inputs.links) = (interfaces, links);
             self.gone.clear();
         }
-        self.checklist = next.checklist;
+        self.effective = next.effective;
         let (before, now) =
             self.director.take_news().into_iter().partition(|news| matches!(news, News::Removed { .. }));
         // Who is gone stands in the configuration of before only.
         inputs.teller.services_changed(before);
-        inputs.teller.change(&next.config);
+        inputs.teller.change(&self.config, &next.config);
         inputs.teller.services_changed(now);
         // Last, so that an address that comes finds its service.
         match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
@@ -190,15 +194,15 @@ impl Daemon {
         }
         reload.changes.extend(vrrp::changes(&self.config.vrrp, &next.config.vrrp));
         (self.config, self.numbers) = (next.config, next.numbers);
-        self.kept.forget(&self.director);
         Ok(())
     }
 
     /// What follows from a configuration, beside what runs.
     async fn compare(&self, config: Config) -> anyhow::Result<Next> {
         let numbers = self.numbers.assign(&config.vrrp);
-        let (wanted, checklist) = effective(&config, &numbers, &self.checklist);
-        let allocation = self.datapath.allocation().assign_beside(&wanted)?;
+        let (wanted, effective) = effective::effective(&config, &numbers, &self.effective);
+        let difference = Difference::between(&self.director.services, wanted);
+        let allocation = self.datapath.allocation().assign_beside(&difference)?;
         let names = names(&self.source, &self.named, &config)?;
         let interfaces = if names.iter().eq(self.interfaces.iter().map(|link| &link.name)) {
             None
@@ -209,38 +213,21 @@ impl Daemon {
             }
             Some(found)
         };
-        Ok(Next { config, numbers, wanted, checklist, allocation, interfaces })
-    }
-
-    /// Waits for the ways to real servers that are new, as a start does: who is to get connections is found first.
-    async fn find_out(&mut self, wanted: &[Wanted], inputs: &mut Inputs) {
-        let mut all = self.addresses();
-        let mut missing = addresses(wanted);
-        all.extend(&missing);
-        missing.retain(|address| !self.resolutions.borrow().contains_key(address));
-        if missing.is_empty() {
-            return;
-        }
-        self.next_hops.set(all);
-        for (address, resolution) in first_resolutions(&mut inputs.ways, missing).await {
-            self.way(address, resolution);
-        }
+        Ok(Next { config, numbers, effective, difference, allocation, interfaces })
     }
 
     /// Changes what forwards: in place if that can be done, and with another program otherwise.
     fn apply(&mut self, next: &Next, reload: &mut Reload) -> anyhow::Result<()> {
+        let Next { difference, allocation, .. } = next;
+        let begun = next.interfaces.as_ref().map(|interfaces| self.through(interfaces));
+        let director = begun.as_ref().unwrap_or(&self.director);
         let interfaces = next.interfaces.as_ref().unwrap_or(&self.interfaces);
         let known = self.resolutions.borrow();
-        let ways = known.iter().map(|(rip, resolution)| (*rip, way(interfaces, resolution)));
-        let ways: BTreeMap<IpAddr, Way> = ways.collect();
+        let way = |rip: IpAddr| Some((rip, way(interfaces, known.get(&rip)?)));
+        let come = difference.servers_that_come().filter_map(|(_, server)| way(server.rip));
+        let ways: BTreeMap<IpAddr, Way> = come.collect();
         drop(known);
-        let mut director = self.director.clone();
-        if next.interfaces.is_some() {
-            for (rip, way) in &ways {
-                director.handle(&Event::Way(*rip, way.clone()));
-            }
-        }
-        let actions = director.reload(&next.wanted, &next.allocation, &ways);
+        let services = director.reload(difference, allocation, &ways);
         let settings = Settings {
             leases: leases(&next.config, &next.numbers),
             marks: marks(&next.config),
@@ -251,13 +238,13 @@ impl Daemon {
                 .unwrap_or_else(|| self.datapath.settings().interfaces.clone()),
             ..self.datapath.settings().clone()
         };
-        let retired = self.retired_by(&director);
-        let changes = changes(self.director.services.values().map(|service| &service.wanted), &next.wanted);
-        reload.changes = changes.iter().map(ToString::to_string).collect();
-        match self.datapath.fits(&settings, &next.wanted, &next.allocation) {
+        let retired = self.retired_by(difference);
+        reload.changes = changes(difference).iter().map(ToString::to_string).collect();
+        match self.datapath.fits(&settings, difference, allocation) {
             Ok(()) => {
-                self.datapath.change(settings, &next.wanted, next.allocation.clone(), &actions)?;
-                if persistent(&director) != persistent(&self.director) {
+                self.datapath.change(settings, difference, allocation.clone(), &services.actions)?;
+                self.director.adopt(difference, services);
+                if is_other_persistence(difference) {
                     self.restart_collector();
                 }
             }
@@ -267,36 +254,41 @@ impl Daemon {
                     "this needs another XDP program ({why}), and an interface is gone: {:?}; reload when it is back",
                     self.gone
                 );
-                let interfaces = next.interfaces.clone().unwrap_or_else(|| self.interfaces.clone());
+                let mut director = director.clone();
+                director.adopt(difference, services);
+                let interfaces = interfaces.clone();
                 self.replace(Settings { interfaces, ..settings }, next, &director)?;
+                self.director = director;
                 reload.replaced = Some(why.to_owned());
             }
         }
-        (self.director, self.retired) = (director, retired);
+        self.retired.extend(retired);
+        for gone in &difference.gone {
+            self.retired.remove(&gone.key);
+        }
         Ok(())
     }
 
-    /// The counts of the real servers of each service that are gone, when `next` is in force.
-    fn retired_by(&self, next: &Director) -> BTreeMap<ServiceKey, Stats> {
-        let mut retired = self.retired.clone();
-        retired.retain(|key, _| next.services.contains_key(key));
-        for (key, service) in &self.director.services {
-            let Some(next) = next.services.get(key) else { continue };
-            let id = |server: &RealServer| (server.row.row, server.row.generation);
-            let stay: BTreeSet<(u16, u16)> = next.servers.iter().map(id).collect();
-            for server in service.servers.iter().filter(|server| !stay.contains(&id(server))) {
-                let sum = retired.entry(*key).or_default();
+    /// The counts of the real servers that are gone of services that stay, where some go.
+    fn retired_by(&self, difference: &Difference) -> Vec<(ServiceKey, Stats)> {
+        let mut retired = BTreeMap::new();
+        for (key, gone) in difference.servers_that_go() {
+            let Some(service) = self.director.services.get(&key) else { continue };
+            for server in service.servers.iter().filter(|server| server.rip == gone.rip) {
+                let before = self.retired.get(&key).copied().unwrap_or_default();
+                let sum = retired.entry(key).or_insert(before);
                 *sum = sum.plus(report::stats(&self.datapath, server));
             }
         }
-        retired
+        retired.into_iter().collect()
     }
 
     /// Puts another program in the place of the running one, with everything that the director knows in its maps.
     fn replace(&mut self, settings: Settings, next: &Next, director: &Director) -> anyhow::Result<()> {
         let is_debugged = settings.debug;
-        let mut prepared = Prepared::beside(&self.datapath, settings, &next.wanted, next.allocation.clone())
-            .context("preparing another XDP program")?;
+        let mut prepared =
+            Prepared::beside(&self.datapath, settings, &next.difference.after, next.allocation.clone())
+                .context("preparing another XDP program")?;
         director.everything().iter().for_each(|action| prepared.apply(action));
         // It knows the rows of the program that runs until now, and would take flows of new servers for lost ones.
         self.collector = None;
@@ -311,12 +303,6 @@ impl Daemon {
             self.log = log.inspect_err(|error| warn!("the XDP program's log is not shown: {error:#}")).ok();
         }
         Ok(())
-    }
-
-    /// Those of the real servers there are.
-    fn addresses(&self) -> BTreeSet<IpAddr> {
-        let servers = self.director.services.values().flat_map(|service| &service.servers);
-        servers.map(|server| server.rip).collect()
     }
 
     fn restart_collector(&mut self) {
@@ -337,11 +323,12 @@ impl Daemon {
     }
 }
 
-/// What the collector knows of services.
-fn persistent(director: &Director) -> Vec<(u16, ServiceKey, Policy)> {
-    let services = director.services.values();
-    let of = services.map(|service| (service.id, service.wanted.key, service.wanted.policy));
-    of.filter(|(.., policy)| policy.persistence != 0).collect()
+/// Is what the collector knows of services another?
+fn is_other_persistence(difference: &Difference) -> bool {
+    let of = |service: &Wanted| (service.policy.persistence != 0).then_some((service.key, service.policy));
+    let before = difference.others.iter().filter_map(|(old, _)| old.as_ref()).chain(&difference.gone);
+    let (before, after) = (before.filter_map(of), difference.next().filter_map(of));
+    before.collect::<BTreeMap<_, _>>() != after.collect::<BTreeMap<_, _>>()
 }
 
 fn failed(reason: String, is_in_file: bool) -> Reload {

@@ -25,7 +25,7 @@ impl Daemon {
             numbers: &self.numbers,
             configuration: self.in_force.configuration(&self.source),
             by_hand: self.by_hand(),
-            checklist: &self.checklist,
+            checklist: &self.effective.checklist,
             draining: self.draining(),
             checks: self.checks.account(),
             effect: &self.effect,

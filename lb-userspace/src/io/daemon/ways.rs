@@ -7,16 +7,16 @@ use lb_common::layout::NextHop;
 use tokio::{sync::mpsc, time::timeout_at};
 use tracing::{info, warn};
 
-use super::Daemon;
+use super::{Daemon, Inputs};
 use crate::{
     config::Config,
-    control::Way,
+    control::{Director, Event, Way},
     io::{
         links::{Link, LinkChange},
         nexthop::Resolution,
         source::Source,
     },
-    plan::Wanted,
+    plan::{Difference, Wanted},
 };
 
 impl Daemon {
@@ -48,6 +48,41 @@ impl Daemon {
             self.is_outdated = false;
         }
         Ok(())
+    }
+
+    /// Waits for the ways to real servers that are new, as a start does: who is to get connections is found first.
+    pub(super) async fn find_out(&mut self, difference: &Difference, inputs: &mut Inputs) {
+        let mut missing: BTreeSet<IpAddr> =
+            difference.servers_that_come().map(|(_, server)| server.rip).collect();
+        missing.retain(|address| !self.resolutions.borrow().contains_key(address));
+        if missing.is_empty() {
+            return;
+        }
+        self.next_hops.change(&missing, &BTreeSet::new());
+        for (address, resolution) in first_resolutions(&mut inputs.ways, missing).await {
+            self.way(address, resolution);
+        }
+    }
+
+    /// Forgets the ways to real servers that are gone, or have not come after all.
+    pub(super) fn forget_ways(&self, difference: &Difference) {
+        let named = difference.servers_that_come().chain(difference.servers_that_go());
+        let mut unused: BTreeSet<IpAddr> = named.map(|(_, server)| server.rip).collect();
+        unused.retain(|address| !self.director.names(*address));
+        self.resolutions.send_if_modified(|known| {
+            let removed = unused.iter().filter_map(|address| known.remove(address));
+            removed.count() > 0
+        });
+        self.next_hops.change(&BTreeSet::new(), &unused);
+    }
+
+    /// The director with the ways through other interfaces, which need another program in any case.
+    pub(super) fn through(&self, interfaces: &[Link]) -> Director {
+        let mut director = self.director.clone();
+        for (rip, resolution) in &*self.resolutions.borrow() {
+            director.handle(&Event::Way(*rip, way(interfaces, resolution)));
+        }
+        director
     }
 }
 

@@ -1,33 +1,43 @@
 //! Waits until no packet is in the program that came before something was given up, so that it may be given to others.
 
-use std::{thread, time::Duration};
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use tracing::debug;
 
 /// Longer than a packet is in the program.
 const UNDER_WAY: Duration = Duration::from_millis(100);
 
-/// Was anything given up since the last wait?
+/// The wait since something was given up last. It goes on by itself, so that who wants a place seldom waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Grace {
-    is_due: bool,
+    waiting: Option<JoinHandle<()>>,
 }
 
 impl Grace {
-    /// What a packet under way may still read was given up.
-    pub(super) const fn begin(&mut self) {
-        self.is_due = true;
+    /// What a packet under way may still read was given up. A wait that began before is not enough for it.
+    pub(super) fn begin(&mut self) {
+        let thread = thread::Builder::new().name("grace".to_owned()).spawn(wait);
+        self.waiting = thread.inspect_err(|_| wait()).ok();
     }
 
     /// Before something is written that was free: waits for the packets under way if one may have found it when it was not.
-    /// About 8 ms where it waits.
+    /// About 8 ms after it was given up none does.
     pub(super) fn end(&mut self) {
-        if std::mem::take(&mut self.is_due)
-            && let Err(error) = wait_for_readers()
+        if let Some(waiting) = self.waiting.take()
+            && waiting.join().is_err()
         {
-            debug!("membarrier: {error}; waiting by the clock");
-            thread::sleep(UNDER_WAY);
+            wait();
         }
+    }
+}
+
+fn wait() {
+    if let Err(error) = wait_for_readers() {
+        debug!("membarrier: {error}; waiting by the clock");
+        thread::sleep(UNDER_WAY);
     }
 }
 

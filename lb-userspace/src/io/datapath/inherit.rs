@@ -1,6 +1,7 @@
 //! What an earlier daemon left pinned: taken over if it can be read, so that its connections go on.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, TryLockError},
     path::Path,
 };
@@ -13,7 +14,7 @@ use aya::{
 use lb_common::{
     flow::{Bucket, Key4, Key6},
     hash::Keys,
-    layout::{ABI_VERSION, Layout, PRESENCE, Server, ServiceBucket, Stats},
+    layout::{ABI_VERSION, Address, Layout, PRESENCE, Server, ServiceBucket, Stats},
 };
 use tracing::warn;
 
@@ -60,19 +61,21 @@ impl Inheritance {
         let flows6 = Table::<Bucket<Key6>>::open(&MapData::from_pin(pins.join("flows6"))?)?;
         let stats = MapData::from_pin(pins.join("server_stats"))?;
         let stats = ServerStats::try_from(Map::from_map_data(stats)?)?;
-        let mut allocation = Allocation { next_generation: layout.next_generation, ..Allocation::default() };
+        let mut allocation = Allocation::default();
+        allocation.next_generation = layout.next_generation;
         for slot in (0..services.rows()).flat_map(|row| services.get(row).slots) {
             if slot.info.protocol != 0 && slot.info.protocol != PRESENCE {
                 let key = ServiceKey { vip: slot.vip, protocol: slot.info.protocol, port: slot.info.port };
-                allocation.services.insert(key, slot.info.id);
+                allocation.note_service(key, slot.info.id);
             }
         }
+        let services: BTreeMap<u16, ServiceKey> = allocation.services().map(|(key, id)| (id, key)).collect();
         for row in 0..servers.rows() {
             let server = servers.get(row);
-            let service = allocation.services.iter().find(|&(_, id)| *id == server.info.service);
-            if let (Some((key, _)), true) = (service, server.info.state != 0) {
+            let service = services.get(&server.info.service);
+            if let (Some(key), true) = (service, server.info.state != 0) {
                 let value = Row { row: row as u16, generation: server.info.generation };
-                allocation.servers.insert((*key, server.rip), value);
+                allocation.note_server(*key, server.rip, value);
             }
         }
         let (flow_keys, era) = (layout.flow_keys, layout.era as u8);
@@ -98,12 +101,17 @@ impl Inheritance {
         self.stats.len() as usize
     }
 
+    /// Had a real server this row?
+    pub(super) fn has(&self, (service, rip): &(ServiceKey, Address), row: Row) -> bool {
+        self.allocation.server(service, *rip) == Some(row)
+    }
+
     /// Lets the counts of every real server that stays go on in `new`, which is the same map where the sizes
     /// are the same, and those of every new one begin with nothing.
     pub(super) fn hand_over_counts(&self, now: &Allocation, new: &mut ServerStats) -> anyhow::Result<()> {
         let is_same_map = self.stats.len() == new.len();
-        for (server, row) in &now.servers {
-            let stays = self.allocation.servers.get(server) == Some(row);
+        for (server, row) in now.servers() {
+            let stays = self.has(&server, row);
             if stays && is_same_map {
                 continue;
             }

@@ -44,7 +44,7 @@ use self::{attach::Attached, grace::Grace, pins::remove, publish::Publisher, tab
 use super::links::Link;
 use crate::{
     control::Action,
-    plan::{Allocation, Wanted},
+    plan::{Allocation, Difference},
 };
 
 /// The program's object file, built by `cargo xtask build`.
@@ -169,25 +169,20 @@ impl Datapath {
         &self.settings
     }
 
-    /// Whether the program and its maps can do for `wanted` under `settings` as they are, so that [`Self::change`] is
-    /// enough.
+    /// Whether the program and its maps, which do for the services before, can do for those after under `settings` as they
+    /// are, so that [`Self::change`] is enough.
     ///
     /// # Errors
     /// Why another program must take its place, for people.
     pub fn fits(
         &self,
         settings: &Settings,
-        wanted: &[Wanted],
+        difference: &Difference,
         allocation: &Allocation,
     ) -> Result<(), &'static str> {
-        let is_needed = needs::features(wanted, &settings.marks);
+        let is_needed = needs::features(&difference.next(), &settings.marks);
         let buckets = self.constants.flow_masks.map(|mask| mask as usize + 1);
-        let had: BTreeMap<u16, u16> =
-            self.allocation.servers.values().map(|row| (row.row, row.generation)).collect();
-        let is_handed_on = allocation
-            .servers
-            .values()
-            .any(|row| had.get(&row.row).is_some_and(|generation| *generation != row.generation));
+        let is_handed_on = allocation.hands_on(&self.allocation, difference);
         let reasons = [
             (is_handed_on, "rows of real servers go to others at once"),
             (settings.interfaces != self.settings.interfaces, "the interfaces are others"),
@@ -198,29 +193,29 @@ impl Datapath {
             ),
             (is_needed & !self.constants.features != 0, "a part is needed that was left out of it"),
             (
-                needs::lacks_flows(buckets, settings.flow_slots, wanted),
+                needs::lacks_flows(buckets, settings.flow_slots, difference.next()),
                 "it has no flow table of an address family",
             ),
             (!self.leases.has_room(&settings.leases), "its maps are too small"),
         ];
         let reason = reasons.into_iter().find(|(is_so, _)| *is_so);
         reason.map_or(Ok(()), |(_, reason)| Err(reason))?;
-        self.publisher.placement(wanted, &settings.owned, allocation).map(drop)
+        self.publisher.placement(difference, &settings.owned, allocation).map(drop)
     }
 
-    /// Makes the changes that lead to `wanted` and `allocation` under `settings`, which [fit](Self::fits), while packets
-    /// come.
+    /// Makes the changes that lead to the services after and to `allocation` under `settings`, which [fit](Self::fits), while
+    /// packets come.
     ///
     /// # Errors
     /// When nothing was changed.
     pub fn change(
         &mut self,
         settings: Settings,
-        wanted: &[Wanted],
+        difference: &Difference,
         allocation: Allocation,
         actions: &[Action],
     ) -> anyhow::Result<()> {
-        let placement = self.publisher.placement(wanted, &settings.owned, &allocation);
+        let placement = self.publisher.placement(difference, &settings.owned, &allocation);
         let placement =
             placement.map_err(|why| anyhow!("the running XDP program cannot do for it: {why}"))?;
         if allocation.next_generation != self.layout.next_generation {
@@ -232,7 +227,7 @@ impl Datapath {
             self.grace.end();
         }
         self.leases.define(&settings.leases);
-        self.publisher.place(&placement, wanted, &allocation);
+        self.publisher.place(&placement, &allocation);
         for action in actions {
             self.apply(action);
         }

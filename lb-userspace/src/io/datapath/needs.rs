@@ -107,14 +107,18 @@ fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
 }
 
 /// Is there a service in a family whose flow table is left out, of a program with these buckets of both?
-pub(super) fn lacks_flows(buckets: [usize; 2], slots: u32, wanted: &[Wanted]) -> bool {
+pub(super) fn lacks_flows<'a>(
+    buckets: [usize; 2],
+    slots: u32,
+    mut wanted: impl Iterator<Item = &'a Wanted>,
+) -> bool {
     let needed = (slots as usize).div_ceil(SLOTS).next_power_of_two();
-    wanted.iter().any(|service| buckets[usize::from(service.key.is_v6())] < needed)
+    wanted.any(|service| buckets[usize::from(service.key.is_v6())] < needed)
 }
 
 /// What the services need that others do not pay for.
-pub(super) fn features(wanted: &[Wanted], marks: &[MarkRule]) -> u32 {
-    let any = |is: &dyn Fn(&Wanted) -> bool, feature: u32| if wanted.iter().any(is) { feature } else { 0 };
+pub(super) fn features<'a>(wanted: &(impl Iterator<Item = &'a Wanted> + Clone), marks: &[MarkRule]) -> u32 {
+    let any = |is: &dyn Fn(&Wanted) -> bool, feature: u32| if wanted.clone().any(is) { feature } else { 0 };
     let is_marked = |service: &Wanted| service.key.mark().is_some();
     let is_any_by_ring = |service: &Wanted| {
         let Wanted { key, method, policy, .. } = service;

@@ -10,14 +10,14 @@ use lb_common::layout::{Address, CursorRow, PRESENCE, Service, ServiceInfo};
 
 use super::needs::list_room;
 use super::publish::{Published, Publisher, slot_at};
-use crate::plan::{Allocation, Moves, Place, Regions, ServiceKey, Wanted};
+use crate::plan::{Allocation, Difference, Moves, Place, Regions, ServiceKey, Wanted};
 
 /// What services get that come, and those whose lists outgrow their regions.
 #[derive(Debug)]
 pub(super) struct Placement {
     entries: Moves,
-    /// The new regions: whose, by its number in `wanted`, half the rows, and the first one.
-    lists: Vec<(usize, usize, u32)>,
+    /// The new regions: whose, half the rows, and the first one.
+    lists: Vec<(Wanted, usize, u32)>,
     /// What is free then.
     regions: Regions,
 }
@@ -30,13 +30,13 @@ impl Placement {
 }
 
 impl Publisher {
-    /// Where everything finds its place beside what there is.
+    /// Where the services that are not as before find their places beside what there is.
     ///
     /// # Errors
     /// What is full, for people.
     pub(super) fn placement(
         &self,
-        wanted: &[Wanted],
+        difference: &Difference,
         owned: &BTreeMap<Address, u16>,
         allocation: &Allocation,
     ) -> Result<Placement, &'static str> {
@@ -46,10 +46,10 @@ impl Publisher {
         {
             return Err(TOO_SMALL);
         }
-        let entries = self.table.moves(wanted, owned, allocation);
+        let entries = self.table.moves(difference, owned, allocation);
         let entries = entries.ok_or("its table of virtual servers is full where one belongs")?;
         let (mut regions, mut lists) = (self.regions.clone(), Vec::new());
-        for (at, service) in wanted.iter().enumerate() {
+        for service in difference.next() {
             let pool = self.pools.get(&service.key);
             // A pick that began under another scheduler finds the ring of that.
             let ring = service.method.scheduler.ring_len();
@@ -60,14 +60,14 @@ impl Publisher {
                 continue;
             }
             let capacity = list_room(servers) + ring + more;
-            lists.push((at, capacity, regions.take(2 * capacity as u32).ok_or(TOO_SMALL)?));
+            lists.push((service.clone(), capacity, regions.take(2 * capacity as u32).ok_or(TOO_SMALL)?));
         }
         Ok(Placement { entries, lists, regions })
     }
 
-    /// Gives services that come their slots, in which no packet finds them yet, and lists their regions. `wanted` and
-    /// `allocation` are those of the placement.
-    pub(super) fn place(&mut self, placement: &Placement, wanted: &[Wanted], allocation: &Allocation) {
+    /// Gives services that come their slots, in which no packet finds them yet, and lists their regions. `allocation` is
+    /// that of the placement.
+    pub(super) fn place(&mut self, placement: &Placement, allocation: &Allocation) {
         for (place, entry) in &placement.entries.come {
             let [first, second] = entry.vip.halves();
             let at = slot_at(place.1) + offset_of!(Service, vip);
@@ -79,12 +79,11 @@ impl Publisher {
             }
         }
         self.regions = placement.regions.clone();
-        for &(at, capacity, base) in &placement.lists {
-            let service = &wanted[at];
+        for &(ref service, capacity, base) in &placement.lists {
             if let Some(pool) = self.pools.get_mut(&service.key) {
                 self.given_up.push(pool.move_to(&self.tables, base, capacity));
             } else if let Some(slot) = self.table.place_of(&service.key) {
-                let id = allocation.services[&service.key];
+                let id = allocation.service_row(&service.key);
                 self.tables.cursors.set(usize::from(id), &CursorRow::default());
                 self.pools.insert(service.key, Published::new(service, slot, id, base, capacity));
             }

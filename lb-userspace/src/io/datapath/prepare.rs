@@ -119,7 +119,7 @@ impl Prepared {
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
             flow_masks: rows.flows.map(|rows| rows as u32 - 1),
-            features: needs::features(wanted, &settings.marks),
+            features: needs::features(&wanted.iter(), &settings.marks),
             era: u32::from(era),
             debug: u32::from(settings.debug),
             service_keys: table.keys,
@@ -155,8 +155,7 @@ impl Prepared {
         let mut joined = Array::try_from(own_map(&ebpf, "joined")?)?;
         if let Some(old) = old {
             old.hand_over_counts(&allocation, &mut stats)?;
-            let is_new = |(server, row): &(_, _)| old.allocation.servers.get(*server) != Some(*row);
-            for (_, row) in allocation.servers.iter().filter(is_new) {
+            for (_, row) in allocation.servers().filter(|(server, row)| !old.has(server, *row)) {
                 tables.loads.set(usize::from(row.row), &Load::default());
                 joined.set(u32::from(row.row), 0, 0)?;
             }

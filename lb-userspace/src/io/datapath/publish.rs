@@ -95,7 +95,7 @@ impl Publisher {
         let regions = Regions::new(tables.members.rows() as u32);
         let mut new = Self { tables, table, regions, pools: BTreeMap::new(), given_up: Vec::new() };
         for service in wanted {
-            let id = allocation.services[&service.key];
+            let id = allocation.service_row(&service.key);
             let slot = new.table.place_of(&service.key);
             let base = new.regions.take(2 * capacity(service) as u32);
             let (Some(slot), Some(base)) = (slot, base) else {
@@ -103,11 +103,11 @@ impl Publisher {
             };
             let Tables { policies, limits, .. } = &new.tables;
             policies.set(usize::from(id), &Policy { lease: service.lease, ..service.policy });
-            for server in &service.servers {
+            for server in service.servers.iter() {
                 let (upper, lower) = (server.thresholds[0], server.thresholds[1]);
-                let at = (service.key, mapped(server.rip));
-                let row = allocation.servers[&at];
-                let stays = before.filter(|(_, old)| old.servers.get(&at) == Some(&row));
+                let row = allocation.server_row(&service.key, server.rip);
+                let had = |old: &Allocation| old.server(&service.key, mapped(server.rip));
+                let stays = before.filter(|(_, old)| had(old) == Some(row));
                 let overloaded =
                     stays.map_or(0, |(old, _)| old.tables.limits.get(usize::from(row.row)).overloaded);
                 limits.set(usize::from(row.row), &Limit { upper, lower, overloaded, ..Limit::default() });

@@ -16,10 +16,10 @@ pub(super) struct Probing {
     pub(super) log_all_failures: bool,
 }
 
-/// Every check of every real server.
+/// Every check of every real server. Those of a service are shared by all lists in which they are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checklist {
-    by_server: BTreeMap<(ServiceKey, IpAddr), Vec<CheckSpec>>,
+    by_service: BTreeMap<ServiceKey, Arc<BTreeMap<IpAddr, Vec<CheckSpec>>>>,
     /// The number of the next new one.
     next: u32,
 }
@@ -27,7 +27,14 @@ pub(crate) struct Checklist {
 impl Checklist {
     /// One without any check, whose numbers nobody in `self` has.
     pub(super) fn successor(&self) -> Self {
-        Self { by_server: BTreeMap::new(), next: self.next }
+        Self { by_service: BTreeMap::new(), next: self.next }
+    }
+
+    /// Takes over the checks of a service as they are in `before`.
+    pub(super) fn keep(&mut self, before: &Self, service: ServiceKey) {
+        if let Some(checks) = before.by_service.get(&service) {
+            self.by_service.insert(service, Arc::clone(checks));
+        }
     }
 
     /// Notes the checks of a real server. Those that it had in `before` keep their numbers; one that is no longer the same
@@ -38,8 +45,7 @@ impl Checklist {
         server: (ServiceKey, IpAddr),
         checks: &[Probing],
     ) -> Vec<u32> {
-        let mut old: Vec<&CheckSpec> =
-            before.by_server.get(&server).map_or_else(Vec::new, |old| old.iter().collect());
+        let mut old: Vec<&CheckSpec> = before.of(server).iter().collect();
         let mut ids: Vec<Option<u32>> = vec![None; checks.len()];
         let is_heir: [fn(&CheckSpec, &Probing) -> bool; 3] = [
             |old, new| (&old.probe, old.settings) == (&new.probe, new.settings),
@@ -64,27 +70,24 @@ impl Checklist {
                 let Probing { probe, settings, log_all_failures } = check.clone();
                 CheckSpec { id, probe, settings, log_all_failures, is_resting: false }
             });
-            self.by_server.insert(server, specs.collect());
+            let (service, address) = server;
+            let checks = Arc::make_mut(self.by_service.entry(service).or_default());
+            checks.insert(address, specs.collect());
         }
         ids
     }
 
     /// Those of a real server, in the order of the configuration.
-    pub(crate) fn of(&self, server: (ServiceKey, IpAddr)) -> &[CheckSpec] {
-        self.by_server.get(&server).map_or(&[], Vec::as_slice)
-    }
-
-    /// All of them.
-    pub(crate) fn specs(&self) -> impl Iterator<Item = &CheckSpec> {
-        self.by_server.values().flatten()
+    pub(crate) fn of(&self, (service, address): (ServiceKey, IpAddr)) -> &[CheckSpec] {
+        self.by_service.get(&service).and_then(|checks| checks.get(&address)).map_or(&[], Vec::as_slice)
     }
 
     /// All of them, where those of services that are `resting` rest. Files are looked at all the same, as keepalived does.
     pub(crate) fn specs_while(&self, resting: &BTreeSet<ServiceKey>) -> Vec<CheckSpec> {
         let mut all = Vec::new();
-        for ((service, _), specs) in &self.by_server {
+        for (service, checks) in &self.by_service {
             let rests = resting.contains(service);
-            all.extend(specs.iter().map(|spec| CheckSpec {
+            all.extend(checks.values().flatten().map(|spec| CheckSpec {
                 is_resting: rests && !matches!(*spec.probe, Probe::File(_)),
                 ..spec.clone()
             }));
@@ -94,12 +97,24 @@ impl Checklist {
 
     /// How many are not in `before`, are no longer in `self`, and are there with another target or timing.
     pub(crate) fn difference(&self, before: &Self) -> [usize; 3] {
-        let by_id = |of: &Self| of.specs().map(|spec| (spec.id, spec.clone())).collect::<BTreeMap<_, _>>();
-        let (old, new) = (by_id(before), by_id(self));
-        let came = new.keys().filter(|id| !old.contains_key(id)).count();
-        let gone = old.keys().filter(|id| !new.contains_key(id)).count();
-        let other = new.iter().filter(|(id, spec)| old.get(id).is_some_and(|old| old != *spec)).count();
-        [came, gone, other]
+        let specs = |of: Option<&Arc<BTreeMap<IpAddr, Vec<CheckSpec>>>>| -> BTreeMap<u32, CheckSpec> {
+            let specs = of.into_iter().flat_map(|checks| checks.values().flatten());
+            specs.map(|spec| (spec.id, spec.clone())).collect()
+        };
+        let mut difference = [0; 3];
+        let gone = before.by_service.keys().filter(|service| !self.by_service.contains_key(service));
+        for service in self.by_service.keys().chain(gone) {
+            let [old, new] = [before, self].map(|of| of.by_service.get(service));
+            if old == new {
+                continue;
+            }
+            let (old, new) = (specs(old), specs(new));
+            let [came, gone, other] = &mut difference;
+            *came += new.keys().filter(|id| !old.contains_key(id)).count();
+            *gone += old.keys().filter(|id| !new.contains_key(id)).count();
+            *other += new.iter().filter(|(id, spec)| old.get(id).is_some_and(|old| old != *spec)).count();
+        }
+        difference
     }
 }
 
@@ -177,7 +192,7 @@ mod tests {
         let mut first = Checklist::default();
         first.note(&Checklist::default(), server(1), &[check(80, 1)]);
         let second = first.successor();
-        assert_eq!(second.specs().count(), 0);
+        assert_eq!(second.difference(&Checklist::default()), [0; 3]);
         let mut third = second.successor();
         assert_eq!(third.note(&second, server(1), &[check(80, 1)]), [1]);
     }

@@ -1,5 +1,7 @@
 //! Owns whether one director holds all that a configuration asks for. What it holds, `plan` knows.
 
+use std::sync::Arc;
+
 use lb_common::layout::MAX_SERVICES;
 
 use super::key;
@@ -21,7 +23,7 @@ pub(in crate::io) fn exceeded(config: &Config) -> Option<Diagnostic> {
 }
 
 /// What runs, one for each selection.
-fn services(config: &Config) -> impl Iterator<Item = (ServiceKey, &VirtualServer)> {
+fn services(config: &Config) -> impl Iterator<Item = (ServiceKey, &Arc<VirtualServer>)> {
     config.served().flat_map(|service| service.selectors().map(move |selector| (key(selector), service)))
 }
 

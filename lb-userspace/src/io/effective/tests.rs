@@ -95,7 +95,7 @@ fn what_new_connections_depend_on_is_handed_on() {
                 real_server 10.0.0.1 {\n }\n}\n\
                 virtual_server 10.0.0.9 80 {\n lb_kind DR\n lb_algo rr\n protocol TCP\n real_server 10.0.0.1 80 {\n }\n}\n";
     let (services, _) =
-        effective(&parse("t", text).config.expect("it loads"), &Numbers::default(), &Checklist::default());
+        effective(&parse("t", text).config.expect("it loads"), &Numbers::default(), &Effective::default());
     let [every, mark, plain] = services.as_slice() else { panic!("{services:#?}") };
     assert_eq!(every.key.to_string(), "SCTP [fd00::9]:0");
     let flags = Policy::SLOPPY | Policy::EXPIRE_QUIESCENT;
@@ -171,10 +171,61 @@ fn a_group_asks_a_server_for_all_its_addresses_in_one_check() {
     let text = "virtual_server_group G {\n 10.0.0.100-101 80\n fwmark 3\n}\nvirtual_server group G {\n lb_kind DR\n \
                 protocol TCP\n vip_check\n real_server 10.0.0.2 80 {\n }\n}\n";
     let config = parse("t", text).config.expect("it loads");
-    let (wanted, checklist) = effective(&config, &numbers(&config), &Checklist::default());
-    let specs: Vec<_> = checklist.specs().collect();
+    let (wanted, Effective { checklist, .. }) = effective(&config, &numbers(&config), &Effective::default());
+    let specs = checklist.specs_while(&BTreeSet::new());
     assert_eq!((wanted.len(), specs.len()), (3, 3), "one for each selection");
     // What is equal is made once.
     assert!(specs.iter().all(|spec| (&spec.probe, spec.settings) == (&specs[0].probe, specs[0].settings)));
     assert_eq!((specs[0].settings.steps, specs[0].settings.pace), (2, Pace::AtOnce));
+}
+
+/// The configuration of a text, which shares with `before` what is the same.
+fn loaded(text: &str, before: &Config) -> Config {
+    parse("t", text).config.expect("it loads").sharing(before)
+}
+
+/// A service for each port, whose first has a check at this port and whose others have this weight, owned by instance 51.
+fn services(ports: &[u16], check: u16, weight: u16) -> String {
+    let service = |(place, port): (usize, &u16)| {
+        let (weight, check) = if place == 0 { (1, check) } else { (weight, 80) };
+        format!(
+            "virtual_server 10.0.0.100 {port} {{\n lb_kind DR\n lb_algo rr\n protocol TCP\n real_server 10.0.0.1 {port} \
+             {{\n weight {weight}\n TCP_CHECK {{\n connect_port {check}\n }}\n }}\n}}\n"
+        )
+    };
+    ports.iter().enumerate().map(service).collect()
+}
+
+#[test]
+fn what_is_made_from_the_same_is_shared_and_as_if_made_anew() {
+    let instance = "vrrp_instance VI_51 {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.100\n }\n}\n";
+    let texts = [
+        services(&[80, 81, 82], 80, 1),
+        services(&[80, 81, 82], 90, 1),
+        services(&[80, 82], 90, 1),
+        "\n".to_owned() + &services(&[80, 82], 90, 1),
+        services(&[80, 82, 83], 90, 10_000),
+        instance.to_owned() + &services(&[80, 82, 83], 90, 10_000),
+        services(&[83, 82], 90, 10_000),
+    ];
+    let (mut file, mut sharing, mut plain) = (Config::default(), Effective::default(), Effective::default());
+    let mut shared = Vec::new();
+    for text in texts {
+        let anew = loaded(&text, &Config::default());
+        file = loaded(&text, &file);
+        assert_eq!(file, anew);
+        let numbers = numbers(&file);
+        let (wanted, next) = effective(&file, &numbers, &sharing);
+        // Nothing of what is compared is shared, so that all is made and compared in full.
+        let forgetful = Effective { checklist: plain.checklist.clone(), ..Effective::default() };
+        let (expected, other) = effective(&anew, &numbers, &forgetful);
+        assert_eq!((&wanted, &next.checklist), (&expected, &other.checklist), "{text}");
+        let is_shared = |service: &Wanted| {
+            let old = sharing.services.get(&service.key);
+            old.is_some_and(|old| Arc::ptr_eq(&old.wanted.servers, &service.servers))
+        };
+        shared.push(wanted.iter().filter(|service| is_shared(service)).count());
+        (sharing, plain) = (next, other);
+    }
+    assert_eq!(shared, [0, 3, 2, 2, 1, 3, 1]);
 }

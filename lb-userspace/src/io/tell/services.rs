@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
@@ -19,20 +20,22 @@ use crate::plan::ServiceKey;
 /// Every virtual server that runs, by its first selection.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    by_key: BTreeMap<ServiceKey, VirtualServer>,
+    by_key: BTreeMap<ServiceKey, Arc<VirtualServer>>,
     /// Scripts and FIFOs are told of servers that are up from the start.
     init_notifies: bool,
 }
 
 impl Services {
     pub(super) fn new(config: &Config) -> Self {
-        let served = config.served().map(|service| (effective::key(service.selector), service.clone()));
+        let served = config.served().map(|service| (effective::key(service.selector), Arc::clone(service)));
         Self { by_key: served.collect(), init_notifies: config.rs_init_notifies }
     }
 
-    /// Every command with what it is to its configuration.
-    pub(super) fn commands(&self) -> impl Iterator<Item = (String, &Command)> {
-        self.by_key.values().flat_map(|service| {
+    /// Every command of services that are not as `before`, with what it is to its configuration.
+    pub(super) fn commands(&self, before: &Self) -> impl Iterator<Item = (String, &Command)> {
+        let is_same = |key, service| before.by_key.get(key).is_some_and(|old| Arc::ptr_eq(old, service));
+        let others = self.by_key.iter().filter(move |(key, service)| !is_same(*key, *service));
+        others.flat_map(|(_, service)| {
             let Quorum { up, down, .. } = &service.quorum;
             let quorum = [("quorum_up", up), ("quorum_down", down)].into_iter().filter_map(
                 move |(keyword, command)| Some((format!("{keyword} of {service}"), command.as_ref()?)),

@@ -106,6 +106,7 @@ proptest! {
             let mut expected = Maps::default();
             running.director.everything().iter().for_each(|action| expected.apply(action));
             prop_assert_eq!(&maps, &expected.started(&running));
+            prop_assert_eq!(&running.director.index, &Director::new(&now, &running.allocation).index);
         }
         let mut fresh = Director::new(&now, &running.allocation);
         for (rip, way) in &running.ways {
@@ -119,12 +120,16 @@ proptest! {
 }
 
 fn checks(wanted: &[Wanted]) -> BTreeSet<u32> {
-    wanted.iter().flat_map(|service| &service.servers).flat_map(|server| server.checks.clone()).collect()
+    wanted
+        .iter()
+        .flat_map(|service| service.servers.iter())
+        .flat_map(|server| server.checks.clone())
+        .collect()
 }
 
 fn limits(running: &Running) -> BTreeMap<u16, [u32; 2]> {
     let services = running.director.services.values();
-    let servers = services.flat_map(|service| service.servers.iter().zip(&service.wanted.servers));
+    let servers = services.flat_map(|service| service.servers.iter().zip(service.wanted.servers.iter()));
     servers.map(|(server, wanted)| (server.row.row, wanted.thresholds)).collect()
 }
 
