@@ -70,7 +70,7 @@ impl Model {
     fn new(wanted: &Wanted) -> Self {
         let method = wanted.method;
         // What was added last stands first, in the row that was given last.
-        let mut list: Vec<(u16, &WantedServer)> = (0..).zip(&wanted.servers).collect();
+        let mut list: Vec<(u16, &WantedServer)> = (0..).zip(wanted.servers.iter()).collect();
         list.reverse();
         let weights = list.iter().map(|&(_, server)| server.weight);
         let listed = list.iter().map(|&(_, server)| Listed {
@@ -173,7 +173,7 @@ fn mac(row: u16) -> [u8; 6] {
 /// A director for services of the same servers, to all of which the way is known.
 fn director(wanted: &[Wanted]) -> Bench {
     let mut bench = Bench::new(wanted).expect("the program loads");
-    let ways = (0..).zip(&wanted[0].servers).map(|(row, server)| {
+    let ways = (0..).zip(wanted[0].servers.iter()).map(|(row, server)| {
         let hop = lb_common::layout::NextHop { mac: mac(row), port: 0 };
         Event::Way(server.rip, Way::Through(hop))
     });
@@ -318,7 +318,7 @@ fn two_choices_take_the_idle_server_more_often_and_weight_zero_never() {
     let mut random = Random(7);
     let pool = Pool::without_limits(Family::V4, 3);
     let mut wanted = service(FIRST_PORT, Scheduler::Twos.into(), pool, &mut random);
-    for (server, weight) in wanted.servers.iter_mut().zip([1, 1, 0]) {
+    for (server, weight) in wanted.servers_mut().iter_mut().zip([1, 1, 0]) {
         server.weight = weight;
     }
     let bench = director(&[wanted]);

@@ -20,9 +20,13 @@ pub(super) fn turns(director: &Director) -> Result<BTreeMap<String, Turns>> {
     let mut threads = BTreeMap::<String, Turns>::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = thread?.path();
-        let name = fs::read_to_string(path.join("comm"))?.trim().to_owned();
+        let read = |file| fs::read_to_string(path.join(file));
         // Nanoseconds on a processor, nanoseconds waiting for one, and how often.
-        let schedstat = fs::read_to_string(path.join("schedstat"))?;
+        let (Ok(name), Ok(schedstat)) = (read("comm"), read("schedstat")) else {
+            // It has ended meanwhile.
+            continue;
+        };
+        let name = name.trim().to_owned();
         let mut nanos =
             schedstat.split_whitespace().map_while(|word| word.parse().ok()).map(Duration::from_nanos);
         let (Some(worked), Some(waited)) = (nanos.next(), nanos.next()) else {

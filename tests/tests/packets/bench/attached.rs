@@ -34,7 +34,7 @@ pub(crate) fn attach_routers(
     };
     let mut prepared = Prepared::new(settings, services)?;
     let mut director = Director::new(services, &prepared.allocation);
-    for server in services.iter().flat_map(|service| &service.servers) {
+    for server in services.iter().flat_map(|service| service.servers.iter()) {
         let IpAddr::V4(address) = server.rip else { continue };
         let mac = mac(address.octets()[3]);
         director.handle(&Event::Way(server.rip, Way::Through(NextHop { mac, port: 0 })));
