@@ -4,6 +4,7 @@
 //! aligned 64-bit word, which the controller stores at once through the memory-mapped array.
 
 mod address;
+mod members;
 mod policy;
 
 use bytemuck::{Pod, Zeroable};
@@ -11,10 +12,11 @@ use bytemuck::{Pod, Zeroable};
 use crate::hash::multilinear;
 
 pub use address::Address;
+pub use members::{MEMBERS, Member, Members, Pool, ring_place};
 pub use policy::{Limit, MarkRule, Policy, feature};
 
 /// The version of everything in this module, in [`crate::flow`] and [`crate::counters`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;
@@ -97,18 +99,6 @@ pub const fn vmac(mac: [u8; 6]) -> Option<Vmac> {
     }
 }
 
-/// Where the service's real servers stand in `members`: replaced in one piece when the pool changes.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Pool {
-    /// First row in `members`.
-    pub base: u32,
-    /// Number of real servers.
-    pub len: u16,
-    /// Another number with every publication of this pool; the cursor carries the same.
-    pub epoch: u16,
-}
-
 /// One virtual service in the table `services`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -145,17 +135,6 @@ pub fn service_hash(vip: &Address, door: u32, keys: impl Fn(usize) -> u64) -> u3
         return multilinear(keys, 2, |at| [d, door][at]);
     }
     multilinear(keys, 5, |at| [a, b, c, d, door][at])
-}
-
-/// A row of `members`: one real server in the list of one service, in IPVS's order. Under sh, dh and mh the list is
-/// followed by the ring: the servers once more, by the buckets of the scheduler's hash.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Member {
-    /// Row of `servers`.
-    pub server: u16,
-    /// 0 takes no new connection. Under wrr the weights are divided by their greatest common divisor.
-    pub weight: u16,
 }
 
 /// What can be done with a packet for a real server.
@@ -237,7 +216,7 @@ impl Stats {
     }
 }
 
-/// A row of `loads`: the connections a real server has, one word that every change adds to.
+/// The connections a real server has, one word that every change adds to.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Load {
@@ -247,19 +226,22 @@ pub struct Load {
     pub inactive: u32,
 }
 
+/// The one row of `loads`: by rows of `servers`, so that one lookup is enough for all of them.
+pub type Loads = [Load; MAX_SERVERS];
+
 impl Load {
     /// What an active connection adds to the word.
     pub const ONE_ACTIVE: u64 = 1;
     /// What an inactive one adds.
     pub const ONE_INACTIVE: u64 = 1 << 32;
 
-    /// The row's word. A connection that ends may be subtracted in the moment before it is added: below 0 is 0.
+    /// From its word. A connection that ends may be subtracted in the moment before it is added: below 0 is 0.
     #[inline(always)]
     pub const fn from_word(word: u64) -> Self {
-        const fn positive(count: u32) -> u32 {
-            if count as i32 > 0 { count } else { 0 }
-        }
-        Self { active: positive(word as u32), inactive: positive((word >> 32) as u32) }
+        // Both halves at once, and with one branch, of which the verifier follows both sides for every server.
+        let signs = word & (1 << 63 | 1 << 31);
+        let positive = if signs == 0 { word } else { word & !(signs | (signs - (signs >> 31))) };
+        Self { active: positive as u32, inactive: (positive >> 32) as u32 }
     }
 
     /// Is a server with these connections overloaded, given its limits and whether it was? IPVS's rule.

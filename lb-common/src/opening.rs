@@ -80,12 +80,22 @@ pub const fn is_alone(policy: &Policy, protocol: u8) -> bool {
 /// goes where its hash leads, and the next one with the same hash leads to the same server.
 pub const BY_RING: u8 = 0x20;
 
+/// The same: its policy has nothing to say to what opens a connection.
+const PLAIN: u8 = 0x10;
+
 /// A service's byte in `services`; `protocol` is its own.
 #[inline(always)]
 pub const fn service_byte(method: Method, policy: &Policy, protocol: u8) -> u8 {
     let is_alone = is_alone(policy, UDP) && (protocol == UDP || protocol == MARK_PROTOCOL);
     let is_by_ring = is_alone && policy.persistence == 0 && method.scheduler.is_by_hash();
-    method.number() | if is_by_ring { BY_RING } else { 0 }
+    let is_plain = policy.persistence == 0 && !policy.has(Policy::ONE_PACKET);
+    method.number() | if is_by_ring { BY_RING } else { 0 } | if is_plain { PLAIN } else { 0 }
+}
+
+/// Does a packet begin a connection to a service with this byte, whose policy need not be asked? [`begins`] says so too.
+#[inline(always)]
+pub const fn begins_plainly(scheduler: u8, (protocol, flags): (u8, u8), client_port: u16) -> bool {
+    scheduler & PLAIN != 0 && client_port != FTP_DATA && opens(protocol, flags)
 }
 
 /// Is a packet of this protocol sent by the ring alone, to a service with this byte?
@@ -191,6 +201,25 @@ mod tests {
         assert!(!middle(Scheduler::Rr, &sloppy, flag::RST, false));
         assert!(middle(Scheduler::Mh, &plain, flag::ACK, true));
         assert!(!begins(None, &plain, (TCP, flag::SYN), FTP_DATA, false));
+    }
+
+    #[test]
+    fn what_begins_plainly_begins_under_any_policy_that_is_not_asked() {
+        let packets = [(TCP, flag::SYN), (TCP, flag::ACK), (UDP, 0), (SCTP, chunk::INIT), (SCTP, 0)];
+        let policies = [0, Policy::ONE_PACKET, Policy::SLOPPY, Policy::EXPIRE_QUIESCENT]
+            .map(|flags| [0, 300].map(|persistence| Policy { flags, persistence, ..Policy::default() }));
+        let mut plain = 0;
+        for policy in policies.as_flattened() {
+            for (about, port) in packets.into_iter().flat_map(|about| [(about, 1024), (about, FTP_DATA)]) {
+                let byte = service_byte(Scheduler::Rr.into(), policy, about.0);
+                if begins_plainly(byte, about, port) {
+                    plain += 1;
+                    assert!(begins(Method::from_number(byte), policy, about, port, false));
+                    assert!(policy.persistence == 0 && !is_alone(policy, about.0));
+                }
+            }
+        }
+        assert_eq!(plain, 3 * 3, "three packets open a connection, and three policies say nothing of it");
     }
 
     #[test]

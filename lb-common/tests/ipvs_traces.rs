@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use lb_common::{
-    layout::{Address, Load},
+    layout::{Address, Load, ring_place},
     sched::{
         Affinity, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, fill,
         published, rebase,
@@ -118,7 +118,8 @@ impl Pool {
             published(self.method.scheduler, self.list.iter().map(|entry| entry.1)).collect();
         let candidate = |row: u16| {
             let row = usize::from(row);
-            let place = row.checked_sub(self.list.len()).map_or(row, |bucket| usize::from(self.ring[bucket]));
+            let ring = usize::from(ring_place(self.list.len() as u16));
+            let place = row.checked_sub(ring).map_or(row, |bucket| usize::from(self.ring[bucket]));
             assert_ne!(place, usize::from(NOBODY), "the ring is full");
             let server = u16::from(self.list[place].0);
             let load = loads[usize::from(server) - 1];

@@ -13,6 +13,7 @@ use crate::{
     maps,
     opening::Phase,
     pick::by_ring,
+    plain::open_anew,
     service::Found,
     verdict::{Outcome, Verdict, drop},
 };
@@ -88,7 +89,7 @@ fn opened<F: Family>(
     phase: Phase,
 ) -> Result<(Target, bool), Verdict> {
     note::<F>(packet, hash, now, phase);
-    let (row, is_new) = Outcome::from_word(F::open(service.number)).served()?;
+    let (row, is_new) = Outcome::from_word(open_anew::<F>(service.number)).served()?;
     // It was reachable a moment ago.
     let target = Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?;
     Ok((target, is_new))

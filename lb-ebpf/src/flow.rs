@@ -11,7 +11,7 @@ use lb_common::{
 
 use crate::{
     family::{Family, Packet},
-    lookup::Rows as _,
+    lookup::{Rows as _, any},
     maps,
 };
 
@@ -77,9 +77,11 @@ impl<F: Family> Maps<F::Key> for Beside<F> {
 
     #[inline(always)]
     fn add_load(&self, server: u16, change: u64) {
-        if let Some(row) = maps::LOADS.row(u32::from(server)) {
-            // SAFETY: the row is one word in the map, aligned, and changed atomically.
-            unsafe { atomic_xadd::<u64, u64, { SeqCst }>(row.cast(), change) };
+        if let Some(loads) = maps::LOADS.row(0) {
+            // SAFETY: one word in the map, aligned, and changed atomically.
+            unsafe {
+                atomic_xadd::<u64, u64, { SeqCst }>(maps::load_word(loads, any(server.into())), change)
+            };
         }
     }
 

@@ -25,6 +25,22 @@ impl<T, const ROWS: usize, const FLAGS: usize> Rows<T> for PerCpuArray<T, ROWS, 
     }
 }
 
+/// The same number, of which the verifier knows nothing: a place in a row is remembered with all that it was computed from, and
+/// each way to it followed by itself. It forgets what the upper half of a word on the stack was.
+#[inline(always)]
+pub(crate) fn any(number: u32) -> u32 {
+    #[repr(C, align(8))]
+    struct Word([u32; 2]);
+    let mut word = Word([0; 2]);
+    let [_, upper] = &mut word.0;
+    let upper = &raw mut *upper;
+    // SAFETY: a valid place.
+    unsafe {
+        upper.write_volatile(number);
+        upper.read_volatile()
+    }
+}
+
 /// How many lookups there were.
 #[cfg(feature = "count-lookups")]
 #[unsafe(no_mangle)]

@@ -22,6 +22,7 @@ mod maps;
 mod mark;
 mod opening;
 mod pick;
+mod plain;
 mod related;
 mod rewrite;
 mod service;

@@ -12,14 +12,21 @@ use lb_common::{
     fragment::{Datagram, Early, First},
     hash::{Keys, MAX_WORDS},
     layout::{
-        CursorRow, Layout, Lease, Limit, Load, MAX_PORTS, MarkRule, Member, Policy, Port, Server,
-        ServiceBucket, Stats, feature,
+        CursorRow, Layout, Lease, Limit, Load, Loads, MAX_PORTS, MAX_SERVERS, MEMBERS as IN_ROW, MarkRule,
+        Member, Members, Policy, Port, Server, ServiceBucket, Stats, feature,
     },
 };
 
 pub(crate) use feature::{BY_RING, EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
 
-use crate::{answer, flow::Work, fragment, lookup::Rows as _, mark::Classified, pick::Run};
+use crate::{
+    answer,
+    flow::Work,
+    fragment,
+    lookup::{Rows as _, any},
+    mark::Classified,
+    pick::Run,
+};
 
 /// `BPF_F_MMAPABLE`: the controller reads and writes the rows without a system call.
 const MMAPABLE: usize = 1024;
@@ -29,7 +36,7 @@ pub(crate) static SERVICES: Array<ServiceBucket, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "leases")]
 pub(crate) static LEASES: Array<Lease, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "members")]
-static MEMBERS: Array<Member, 1, MMAPABLE> = Array::new();
+pub(crate) static MEMBERS: Array<Members, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "cursors")]
 pub(crate) static CURSORS: Array<CursorRow, 1, MMAPABLE> = Array::new();
 /// lblc, lblcr: by rows of `servers`, the number each joined the set of its VIP's servers with.
@@ -55,9 +62,8 @@ pub(crate) static LIMITS: Array<Limit, 1, MMAPABLE> = Array::new();
 /// In the order in which they are tried.
 #[btf_map(name = "mark_rules")]
 pub(crate) static MARK_RULES: Array<MarkRule, 1, MMAPABLE> = Array::new();
-/// One row for each of `servers`.
 #[btf_map(name = "loads")]
-pub(crate) static LOADS: Array<Load, 1, MMAPABLE> = Array::new();
+pub(crate) static LOADS: Array<Loads, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "timeouts")]
 pub(crate) static TIMEOUTS: Array<Timeouts, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "server_stats")]
@@ -151,11 +157,17 @@ pub(crate) fn has(feature: u32) -> bool {
     unsafe { (&raw const FEATURES).read_volatile() & feature != 0 }
 }
 
-/// A real server in the list or the ring of a service.
+/// A real server at a place in the list or the ring of the service whose pool begins with this row.
 #[inline(always)]
-pub(crate) fn member(row: u32) -> Option<Member> {
-    // SAFETY: the row lies in the map, one aligned word.
-    MEMBERS.row(row).map(|member| bytemuck::must_cast(unsafe { member.cast::<u32>().read_volatile() }))
+pub(crate) fn member(base: u32, place: u32) -> Option<Member> {
+    MEMBERS.row(base + place / IN_ROW as u32).map(|row| member_of(row, any(place) as usize))
+}
+
+/// The one at this place of its row.
+#[inline(always)]
+pub(crate) fn member_of(row: *const Members, place: usize) -> Member {
+    // SAFETY: the row lies in the map, and its members are aligned words.
+    bytemuck::must_cast(unsafe { row.cast::<u32>().add(place % IN_ROW).read_volatile() })
 }
 
 /// The policy of the service with this row of `cursors`.
@@ -168,14 +180,23 @@ pub(crate) fn policy(id: u16) -> Policy {
     }
 }
 
-/// The connections of a real server, one word.
+/// The connections of a real server.
 #[inline(always)]
 pub(crate) fn load(server: u16) -> Load {
-    match LOADS.row(u32::from(server)) {
-        // SAFETY: the row lies in the map, one aligned word.
-        Some(row) => Load::from_word(unsafe { row.cast::<u64>().read_volatile() }),
-        None => Load::default(),
-    }
+    LOADS.row(0).map_or(Load::default(), |loads| load_of(loads, any(server.into())))
+}
+
+/// The same in the row that is known.
+#[inline(always)]
+pub(crate) fn load_of(loads: *mut Loads, server: u32) -> Load {
+    // SAFETY: one aligned word in the map.
+    Load::from_word(unsafe { load_word(loads, server).read_volatile() })
+}
+
+/// Where the connections of a real server are counted.
+#[inline(always)]
+pub(crate) fn load_word(loads: *mut Loads, server: u32) -> *mut u64 {
+    loads.cast::<u64>().wrapping_add(server as usize % MAX_SERVERS)
 }
 
 #[inline(always)]

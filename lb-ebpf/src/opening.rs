@@ -45,7 +45,7 @@ pub(crate) enum Phase {
 const PICK: u64 = 1 << 33;
 const RECORD: u64 = 1 << 34;
 /// Nothing: it wants to be called again.
-const AGAIN: u64 = 1 << 37;
+pub(crate) const AGAIN: u64 = 1 << 37;
 
 /// What [`decide`] adds to an [`Outcome`] by which the client's template is confirmed.
 const CONFIRM: u64 = 1 << 36;

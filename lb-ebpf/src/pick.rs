@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
     flow::{Atomic as _, Key},
-    layout::{CursorRow, Load, Member},
+    layout::{CursorRow, Load, MEMBERS, Member, ring_place},
     sched::{
         Candidate, Cost, Cursor, Measure, Memory, Method, Request, Scheduler, Search, bucket_of, takes_turn,
         turned,
@@ -31,24 +31,38 @@ pub(crate) fn pick_for<K: Key>(service: u32, packet: &Packet<K>, now: u32) -> u6
     let Some(run) = maps::SEARCH.row(0) else { return NOBODY };
     // SAFETY: the row is this CPU's own, and nothing else uses it before the next pick.
     unsafe { (*run).request = request(packet, now) };
-    match pick_at_once(service) {
-        SEARCH => pick(service),
+    match look_at_one(service) {
+        SEARCH => match least(service) {
+            SEARCH => pick(service),
+            picked => picked,
+        },
         picked => picked,
     }
 }
 
+/// The same to a service that is known, where no search is needed and somebody takes the connection.
+#[inline(always)]
+pub(crate) fn pick_at_once<K: Key>(service: &Found, packet: &Packet<K>) -> Option<u16> {
+    let method = Method::from_number(service.info.scheduler)?;
+    let picked = match method.scheduler {
+        Scheduler::Rr | Scheduler::Wrr => in_turn(service, method.scheduler).map_or(SEARCH, u64::from),
+        Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => in_ring(service, method, &request(packet, 0)),
+        _ => least(service.number),
+    };
+    if picked > u64::from(u16::MAX) { None } else { Some(picked as u16) }
+}
+
 /// Nobody takes the connection.
 pub(crate) const NOBODY: u64 = u64::MAX;
-/// What [`pick_at_once`] says where [`pick`] is to be asked.
+/// What [`look_at_one`] and [`least`] say where they do not know.
 const SEARCH: u64 = u64::MAX - 1;
 
-/// The same of the schedulers that look at one server, where that one takes the connection, and of those that compare all by
-/// their cost, where no server has limits: what these add is much for the verifier to follow. Otherwise [`SEARCH`].
+/// The pick of a scheduler that looks at one server, where that one takes the connection.
 ///
 /// The verifier judges an exported function by itself and once, whatever the ways that lead to it. So it has numbers
 /// for its argument and result.
 #[unsafe(no_mangle)]
-pub extern "C" fn pick_at_once(service: u32) -> u64 {
+pub extern "C" fn look_at_one(service: u32) -> u64 {
     let Some(service) = Found::at(service) else { return NOBODY };
     let Some(method) = Method::from_number(service.info.scheduler) else { return NOBODY };
     match method.scheduler {
@@ -58,14 +72,7 @@ pub extern "C" fn pick_at_once(service: u32) -> u64 {
             Some(run) => in_ring(&service, method, unsafe { &(*run).request }),
             None => NOBODY,
         },
-        Scheduler::Lc | Scheduler::Wlc | Scheduler::Sed | Scheduler::Nq | Scheduler::Fo | Scheduler::Ovf => {
-            if maps::has(maps::LIMITED) {
-                SEARCH
-            } else {
-                by_cost(&service, method.scheduler)
-            }
-        }
-        Scheduler::Twos | Scheduler::Lblc | Scheduler::Lblcr => SEARCH,
+        _ => SEARCH,
     }
 }
 
@@ -90,7 +97,7 @@ fn in_turn(service: &Found, scheduler: Scheduler) -> Option<u16> {
         return None;
     }
     let cursor = turned(scheduler, old, pool.len);
-    let member = maps::member(pool.base + u32::from(cursor.place))?;
+    let member = maps::member(pool.base, u32::from(cursor.place))?;
     let next = Cursor { place: cursor.place + 1, ..cursor };
     let overloaded = limit::is_overloaded(member.server);
     let is_taken = takes_turn(scheduler, cursor, member.weight)
@@ -105,7 +112,9 @@ fn in_turn(service: &Found, scheduler: Scheduler) -> Option<u16> {
 fn in_ring(service: &Found, method: Method, request: &Request) -> u64 {
     let pool = service.pool();
     let bucket = bucket_of(method, request);
-    let Some(member) = maps::member(pool.base + u32::from(pool.len) + bucket) else { return SEARCH };
+    let Some(member) = maps::member(pool.base, u32::from(ring_place(pool.len)) + bucket) else {
+        return SEARCH;
+    };
     let overloaded = limit::is_overloaded(member.server);
     let takes = pool.len > 0 && member.weight > 0 && !overloaded;
     // The pool's rows may have been given to its next publication while they were read.
@@ -123,45 +132,68 @@ pub(crate) fn by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Tar
     if said > u64::from(u16::MAX) { None } else { Target::new(said as u16, None).ok() }
 }
 
-/// How many servers are compared in one call from the helper: a call and its return cost more than a comparison where
-/// both are guarded against speculation.
-const STRIDE: u32 = 8;
+/// The pick of a scheduler that compares all servers by their cost, where none has limits: what these add is much for the
+/// verifier to follow.
+#[unsafe(no_mangle)]
+pub extern "C" fn least(service: u32) -> u64 {
+    if maps::has(maps::LIMITED) {
+        return SEARCH;
+    }
+    let Some(service) = Found::at(service) else { return NOBODY };
+    let pool = service.pool();
+    let picked = match service.info.scheduler & Scheduler::MASK {
+        LC => least_by::<LC>(pool.base, pool.len),
+        WLC => least_by::<WLC>(pool.base, pool.len),
+        SED => least_by::<SED>(pool.base, pool.len),
+        NQ => least_by::<NQ>(pool.base, pool.len),
+        FO => least_by::<FO>(pool.base, pool.len),
+        OVF => least_by::<OVF>(pool.base, pool.len),
+        _ => SEARCH,
+    };
+    // As in `in_ring`.
+    if service.pool() == pool { picked } else { SEARCH }
+}
+
+const LC: u8 = Scheduler::Lc as u8;
+const WLC: u8 = Scheduler::Wlc as u8;
+const SED: u8 = Scheduler::Sed as u8;
+const NQ: u8 = Scheduler::Nq as u8;
+const FO: u8 = Scheduler::Fo as u8;
+const OVF: u8 = Scheduler::Ovf as u8;
 
 /// A search for the server with the least cost.
 struct Scan {
     found: Cost,
-    measure: Measure,
     base: u32,
-    len: u32,
 }
 
-/// The server with the least cost, where none has limits.
-#[inline(always)]
-fn by_cost(service: &Found, scheduler: Scheduler) -> u64 {
-    let pool = service.pool();
-    let (found, measure) = (Cost::NONE, Measure::of(scheduler));
-    let mut scan = Scan { found, measure, base: pool.base, len: pool.len.into() };
-    // SAFETY: the helper calls `compare` with this scan, and no longer than it runs.
-    unsafe { bpf_loop(scan.len.div_ceil(STRIDE), compare as *mut c_void, (&raw mut scan).cast(), 0) };
-    // As in `in_ring`.
-    if service.pool() == pool { scan.found.server().map_or(NOBODY, u64::from) } else { SEARCH }
-}
-
-/// Compares the next servers; 1 ends the search.
+/// One by each scheduler, so that the program has its measure in its instructions.
 #[inline(never)]
-extern "C" fn compare(stride: u32, scan: *mut Scan) -> i64 {
-    // SAFETY: `by_cost` has made it.
-    let scan = unsafe { &mut *scan };
-    let mut step = 0;
-    while step < STRIDE {
-        let place = stride * STRIDE + step;
-        if place >= scan.len {
-            return 1;
-        }
-        let Some(Member { server, weight }) = maps::member(scan.base + place) else { return 1 };
-        let candidate = Candidate { server, weight, load: maps::load(server), ..Candidate::default() };
-        scan.found.lower(scan.measure.cost(&candidate));
-        step += 1;
+fn least_by<const SCHEDULER: u8>(base: u32, len: u16) -> u64 {
+    let mut scan = Scan { found: Cost::NONE, base };
+    let rows = u32::from(len).div_ceil(MEMBERS as u32);
+    // SAFETY: the helper calls `compare` with this scan, and no longer than it runs.
+    unsafe { bpf_loop(rows, compare::<SCHEDULER> as *mut c_void, (&raw mut scan).cast(), 0) };
+    scan.found.server().map_or(NOBODY, u64::from)
+}
+
+/// Compares the servers in the next row; 1 ends the search. A call for each would cost more than its comparison where calls
+/// and returns are guarded against speculation.
+#[inline(never)]
+extern "C" fn compare<const SCHEDULER: u8>(row: u32, scan: *mut Scan) -> i64 {
+    let Some(scheduler) = Scheduler::from_number(SCHEDULER) else { return 1 };
+    let measure = Measure::of(scheduler);
+    let Some(loads) = maps::LOADS.row(0) else { return 1 };
+    // SAFETY: `least_by` has made it.
+    let Some(members) = maps::MEMBERS.row(unsafe { (*scan).base } + row) else { return 1 };
+    let mut place = 0;
+    while place < MEMBERS {
+        let Member { server, weight } = maps::member_of(members, place);
+        let load = if scheduler.is_by_load() { maps::load_of(loads, server.into()) } else { Load::default() };
+        let candidate = Candidate { server, weight, load, ..Candidate::default() };
+        // SAFETY: as above.
+        unsafe { (*scan).found.lower(measure.cost(&candidate)) };
+        place += 1;
     }
     0
 }
@@ -291,7 +323,7 @@ extern "C" fn step(_index: u32, _context: *mut c_void) -> i64 {
     let Some(run) = maps::SEARCH.row(0) else { return 1 };
     // SAFETY: the row is this CPU's own, and `try_pick` has written it.
     let run = unsafe { &mut *run };
-    let Some(member) = maps::member(run.base + u32::from(run.search.place())) else { return 1 };
+    let Some(member) = maps::member(run.base, run.search.place().into()) else { return 1 };
     let load = if run.is_by_load { maps::load(member.server) } else { Load::default() };
     let joined = if run.is_local { joined(member.server) } else { 0 };
     let overloaded = limit::is_overloaded(member.server);

@@ -138,6 +138,34 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         !self.victim(now).is_none()
     }
 
+    /// Records a flow, no template, that is not there in a free slot of the bucket it belongs to, which is what most find.
+    /// `false` where it was not recorded: there is no such slot, or another CPU may be recording the same flow. Who takes
+    /// this one's entry for a rival that stands has its server, so the next attempt is to be for the same.
+    #[inline(always)]
+    pub fn insert_free(&self, key: &K, flow: Word, now: u32) -> bool {
+        let Some(home) = self.home() else { return false };
+        let free = home.free();
+        if free.is_none() {
+            return false;
+        }
+        let claimed = free.word.claimed();
+        if !home.change(free.slot(), free.word, claimed) {
+            return false;
+        }
+        let own = Place { word: self.tentative(flow, claimed), ..free };
+        home.publish(own.slot(), key, now, own.word);
+        if !home.has_one(flow.tag()) || home.spilled() != 0 {
+            // Whoever took it away meanwhile has left nothing to do.
+            home.change(own.slot(), own.word, own.word.in_state(State::Free));
+            return false;
+        }
+        let is_recorded = home.change(own.slot(), own.word, own.word.in_state(flow.state()));
+        if is_recorded {
+            self.maps.add_load(flow.server(), flow.state().load());
+        }
+        is_recorded
+    }
+
     /// Tries to record a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free one,
     /// else in the place of the flow that is missed least. [`Inserted::Lost`] where another CPU was faster, and the next
     /// attempt may succeed, up to [`ATTEMPTS`]: a loop here the verifier would follow round by round.
@@ -155,29 +183,41 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         if stale.is_none() && place.word.is_flow(flow.tag()) && bucket.holds(place.slot(), place.word, key) {
             return Inserted::Existing(place.word);
         }
-        let turn = place.word.turn().wrapping_add(1);
-        let claimed = place.word.in_state(State::Claimed).in_turn(turn);
+        let claimed = place.word.claimed();
         if !bucket.end(place.slot(), place.word, claimed) {
             return Inserted::Lost;
         }
-        let word = flow.in_state(State::Tentative).in_turn(turn).in_era(self.maps.era());
+        let word = self.tentative(flow, claimed);
         self.count_spilled(place.row, 1);
         bucket.publish(place.slot(), key, now, word);
-        self.settle(&bucket, &Place { word, ..place }, key, flow.state())
+        self.settle(&bucket, &Place { word, ..place }, key, flow)
     }
 
-    /// Lets the flow at `own`, which this CPU has published as Tentative, be in `state`, if no other CPU's entry of the
+    /// The word of a flow in a slot that was claimed for it.
+    #[inline(always)]
+    fn tentative(&self, flow: Word, claimed: Word) -> Word {
+        flow.in_state(State::Tentative).in_turn(claimed.turn()).in_era(self.maps.era())
+    }
+
+    /// Counts a flow that was recorded. Its generation is its row's: nobody else gets the row while a packet is under way that
+    /// has found it.
+    #[inline(always)]
+    fn count(&self, flow: Word) {
+        let load = flow.state().load();
+        if load != 0 {
+            self.maps.add_load(flow.server(), load);
+        }
+    }
+
+    /// Lets the flow at `own`, which this CPU has published as Tentative, be in its state, if no other CPU's entry of the
     /// same flow must stand instead.
     #[inline(always)]
-    fn settle(&self, bucket: &Shared<K, A, M>, own: &Place, key: &K, state: State) -> Inserted {
+    fn settle(&self, bucket: &Shared<K, A, M>, own: &Place, key: &K, flow: Word) -> Inserted {
         let winner = self.rival(own, key);
-        let settled = own.word.in_state(if winner == Word::NONE { state } else { State::Free });
+        let settled = own.word.in_state(if winner == Word::NONE { flow.state() } else { State::Free });
         let changed = bucket.change(own.slot(), own.word, settled);
         if winner == Word::NONE && changed {
-            let load = bucket.load(settled);
-            if load != 0 {
-                self.maps.add_load(settled.server(), load);
-            }
+            self.count(flow);
             return Inserted::New;
         }
         self.count_spilled(own.row, u32::MAX);
@@ -260,6 +300,17 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
             slot += 1;
         }
         Place::NONE
+    }
+
+    /// Is there one entry with this tag, settled or not?
+    #[inline(always)]
+    fn has_one(&self, tag: u16) -> bool {
+        let (mut entries, mut slot) = (0, 0);
+        while slot < SLOTS {
+            entries += self.control(slot).is_entry(tag);
+            slot += 1;
+        }
+        entries == 1
     }
 
     /// The entry in this bucket that must stand instead of the tentative one at `own`.

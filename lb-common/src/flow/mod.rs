@@ -84,6 +84,14 @@ impl Word {
         self.tag() == tag && self.state().is_living()
     }
 
+    /// 1 if it is of a flow whose key has this tag, settled or tentative, else 0. Without a branch, as for [`State`].
+    #[inline(always)]
+    const fn is_entry(self, tag: u16) -> u32 {
+        let other = (self.tag() ^ tag) as u32;
+        let vacant = (State::Claimed as u32).wrapping_sub(self.state() as u32);
+        (other.wrapping_sub(1) & vacant) >> 31
+    }
+
     /// A flow as it is recorded; turn and era are given to it with its slot.
     #[inline(always)]
     pub const fn new(server: u16, generation: u16, tag: u16, state: State) -> Self {
@@ -127,6 +135,12 @@ impl Word {
     #[inline(always)]
     const fn in_state(self, state: State) -> Self {
         Self(self.0 & !((STATE_MASK as u64) << LIFE_SHIFT) | (state as u64) << LIFE_SHIFT)
+    }
+
+    /// That of a slot which is claimed for another flow: the turn is another.
+    #[inline(always)]
+    const fn claimed(self) -> Self {
+        self.in_state(State::Claimed).in_turn(self.turn().wrapping_add(1))
     }
 
     #[inline(always)]

@@ -112,6 +112,9 @@ impl Table<'_> {
 
     fn insert(&self, key: &Key4, flow: Word, stale: Option<Hit>, now: u32) -> Inserted {
         let (chain, mut stale) = (self.chain(key, 77), stale);
+        if stale.is_none() && chain.insert_free(key, flow, now) {
+            return Inserted::New;
+        }
         for _attempt in 0..ATTEMPTS {
             match chain.try_insert(key, flow, stale.as_ref(), now) {
                 // As `opening.rs` looks again.

@@ -35,6 +35,9 @@ pub enum Scheduler {
 }
 
 impl Scheduler {
+    /// The bits of a [`Method`]'s number that are its scheduler's; those between are not a method's
+    /// ([`crate::opening::BY_RING`]).
+    pub const MASK: u8 = 0x0f;
     /// All of them, by their numbers.
     pub const ALL: [Self; 14] = [
         Self::Rr,
@@ -138,14 +141,11 @@ pub struct Method {
 
 const PORT: u8 = 0x40;
 const FALLBACK: u8 = 0x80;
-/// The scheduler alone; the bits between are not a method's ([`crate::opening::BY_RING`]).
-const SCHEDULER: u8 = 0x0f;
-
 impl Method {
     /// The method with this number, whatever else a service's byte says.
     #[inline(always)]
     pub const fn from_number(number: u8) -> Option<Self> {
-        let Some(scheduler) = Scheduler::from_number(number & SCHEDULER) else { return None };
+        let Some(scheduler) = Scheduler::from_number(number & Scheduler::MASK) else { return None };
         let flags = Flags { port: number & PORT != 0, fallback: number & FALLBACK != 0 };
         Some(Self { scheduler, flags })
     }

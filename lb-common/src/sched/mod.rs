@@ -21,7 +21,7 @@ pub use ring::{NOBODY, bucket_of, fill};
 use bytemuck::{Pod, Zeroable};
 
 use self::{lblc::Local, twos::Draw};
-use crate::layout::{Load, MAX_POOL};
+use crate::layout::{Load, MAX_POOL, ring_place};
 
 /// Where a round robin stands: one word, so that a pick is one compare and swap.
 #[repr(C, align(8))]
@@ -177,13 +177,13 @@ impl Search {
         true
     }
 
-    /// The row to be offered next, counted from the first of the pool; those of the ring stand behind the list.
+    /// The place in the pool to be offered next; those of the ring stand behind the list.
     #[inline(always)]
     pub const fn place(&self) -> u16 {
         let Some(Method { scheduler, .. }) = Method::from_number(self.method) else { return 0 };
         match kind(scheduler) {
             Kind::Turn => self.memory.cursor.place,
-            Kind::Ring => self.len + ring::bucket(scheduler, self.hashed, self.step) as u16,
+            Kind::Ring => ring_place(self.len) + ring::bucket(scheduler, self.hashed, self.step) as u16,
             _ if self.step < self.len as u32 => self.step as u16,
             _ => (self.step - self.len as u32) as u16,
         }

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable as _;
 use lb_common::{
-    layout::Load,
+    layout::{Load, ring_place},
     sched::{
         Candidate, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, fill, published, rebase,
     },
@@ -56,10 +56,9 @@ impl Pool {
 
     /// The row as it would be published.
     fn row(&self, row: u16) -> Candidate {
-        let row = usize::from(row);
-        let place = match row.checked_sub(self.servers.len()) {
-            Some(bucket) => self.ring[bucket],
-            None => row as u16,
+        let place = match row.checked_sub(ring_place(self.servers.len() as u16)) {
+            Some(bucket) => self.ring[usize::from(bucket)],
+            None => row,
         };
         if place == NOBODY {
             return Candidate::default();

@@ -15,7 +15,7 @@ use crate::{
     flow::Work,
     fragment,
     lookup::Rows as _,
-    maps, mark, opening, related,
+    maps, mark, opening, plain, related,
     verdict::{Verdict, answer, drop, pass},
 };
 
@@ -146,6 +146,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn open_plainly(service: u32) -> u64 {
+        open_plainly4(service)
+    }
+
+    #[inline(always)]
     fn decide(service: u32) -> u64 {
         decide4(service)
     }
@@ -219,6 +224,11 @@ impl Fields {
 #[unsafe(no_mangle)]
 extern "C" fn open4(service: u32) -> u64 {
     opening::open::<V4>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn open_plainly4(service: u32) -> u64 {
+    plain::open_plainly::<V4>(service)
 }
 
 #[unsafe(no_mangle)]

@@ -13,7 +13,7 @@ use crate::{
     flow::Work,
     fragment,
     lookup::Rows as _,
-    maps, mark, opening, related,
+    maps, mark, opening, plain, related,
     verdict::{Verdict, answer, drop, pass},
 };
 
@@ -140,6 +140,11 @@ impl Family for V6 {
     #[inline(always)]
     fn open(service: u32) -> u64 {
         open6(service)
+    }
+
+    #[inline(always)]
+    fn open_plainly(service: u32) -> u64 {
+        open_plainly6(service)
     }
 
     #[inline(always)]
@@ -305,6 +310,11 @@ extern "C" fn extensions(ctx: *mut xdp_md, offset: u32, next: u32) -> u64 {
 #[unsafe(no_mangle)]
 extern "C" fn open6(service: u32) -> u64 {
     opening::open::<V6>(service)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn open_plainly6(service: u32) -> u64 {
+    plain::open_plainly::<V6>(service)
 }
 
 #[unsafe(no_mangle)]

@@ -2,7 +2,7 @@
 
 use lb_common::{
     flow::{Parts, State, TemplateForm},
-    layout::{Address, CursorRow, Lease, Limit, Load, MarkRule, Member, PRESENCE, Policy, Server, Service},
+    layout::{Address, CursorRow, Lease, Limit, Load, MarkRule, Members, PRESENCE, Policy, Server, Service},
 };
 
 use crate::plan::ServiceKey;
@@ -24,7 +24,7 @@ pub trait Maps {
     /// A row of `servers`.
     fn server(&self, row: u16) -> Option<Server>;
     /// A row of `members`.
-    fn member(&self, row: u32) -> Option<Member>;
+    fn members(&self, row: u32) -> Option<Members>;
     /// A row of `cursors`.
     fn cursor(&self, id: u16) -> Option<CursorRow>;
     /// A row of `joined`.

@@ -3,7 +3,7 @@
 use lb_common::{
     counters::Counter,
     flow::TICK_SHIFT,
-    layout::{Load, ServerState, Service, feature},
+    layout::{Load, MEMBERS, ServerState, Service, feature},
     opening::reach,
     sched::{self, Cursor, Memory, Method, Request, Scheduler, Search},
 };
@@ -34,7 +34,7 @@ pub(super) fn pick(
         // Another list is about to be published: this pick takes the old one from its head.
         memory.cursor = Cursor { place: 0, threshold: 1, highest: 1, epoch: pool.epoch };
     }
-    let offered = |place: u16| offer(maps, method.scheduler, pool.base + u32::from(place));
+    let offered = |place: u16| offer(maps, method.scheduler, pool.base, place.into());
     let mut scheduling = Scheduling {
         name: method.scheduler.name().to_owned(),
         standing: standing(method.scheduler, memory.cursor),
@@ -71,9 +71,10 @@ pub(super) fn pick(
     (Err(Counter::DropFlowTableFull), scheduling)
 }
 
-/// A row of `members` as a search sees it.
-fn offer(maps: &impl Maps, scheduler: Scheduler, row: u32) -> sched::Candidate {
-    let member = maps.member(row).unwrap_or_default();
+/// A place in the pool that begins with the row `base` as a search sees it.
+fn offer(maps: &impl Maps, scheduler: Scheduler, base: u32, place: usize) -> sched::Candidate {
+    let members = maps.members(base + (place / MEMBERS) as u32).unwrap_or_default();
+    let member = members[place % MEMBERS];
     let is_local = matches!(scheduler, Scheduler::Lblc | Scheduler::Lblcr);
     sched::Candidate {
         server: member.server,

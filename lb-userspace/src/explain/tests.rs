@@ -1,10 +1,12 @@
 //! Explanations over rows of the test's. That they are what the program does, `--test packets explained` holds.
 
+use std::array;
+
 use lb_common::{
     flow::{Parts, State, TemplateForm},
     layout::{
-        Address, CursorRow, Lease, Limit, Load, MarkRule, Member, NO_VMAC, NextHop, Policy, Pool, Server,
-        ServerInfo, ServerState, Service, ServiceInfo,
+        Address, CursorRow, Lease, Limit, Load, MarkRule, Member, Members, NO_VMAC, NextHop, Policy, Pool,
+        Server, ServerInfo, ServerState, Service, ServiceInfo,
     },
     sched::{Cursor, Scheduler},
 };
@@ -75,8 +77,8 @@ impl Maps for World {
         Some(Server { next_hop, info, rip: Address::v4([192, 0, 2, 21 + row as u8]) })
     }
 
-    fn member(&self, row: u32) -> Option<Member> {
-        Some(Member { server: row.checked_sub(10)? as u16, weight: 1 })
+    fn members(&self, row: u32) -> Option<Members> {
+        (row == 10).then(|| array::from_fn(|place| Member { server: place as u16, weight: 1 }))
     }
 
     fn cursor(&self, _: u16) -> Option<CursorRow> {

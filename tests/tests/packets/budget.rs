@@ -159,7 +159,7 @@ fn a_packet_looks_into_as_many_rows_as_budgeted() {
         let mut bench = Bench::counting(&[service]).expect("the program loads");
         (1..=3).for_each(|last| bench.resolve(last, 0));
         for (what, packet) in packets {
-            let mut cost = || {
+            let cost = || {
                 let before = bench.lookups().expect("it counts");
                 bench.run(&packet.frame()).expect("the program runs");
                 bench.lookups().expect("it counts") - before

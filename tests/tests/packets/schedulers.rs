@@ -4,7 +4,7 @@ use std::{cell::RefCell, net::IpAddr};
 
 use aya::maps::{Array, Map, MapData};
 use lb_common::{
-    layout::{Limit, Load, MAX_POOL},
+    layout::{Limit, Load, Loads, MAX_POOL, ring_place},
     sched::{
         self, Candidate, Cursor, Flags, Listed, Memory, Method, NOBODY, Request, Scheduler, Search, rebase,
     },
@@ -110,9 +110,10 @@ impl Model {
             destination: self.destination,
             ..Request::default()
         };
-        let candidate = |row: u16| {
-            let row = usize::from(row);
-            let place = row.checked_sub(self.list.len()).map_or(row as u16, |bucket| self.ring[bucket]);
+        let len = self.list.len() as u16;
+        let candidate = |place: u16| {
+            let bucket = place.checked_sub(ring_place(len));
+            let place = bucket.map_or(place, |bucket| self.ring[usize::from(bucket)]);
             if place == NOBODY {
                 return Candidate::default();
             }
@@ -120,7 +121,6 @@ impl Model {
             let load = loads[usize::from(candidate.server)];
             Candidate { load, overloaded: self.overloaded(candidate.server, load), ..candidate }
         };
-        let len = self.list.len() as u16;
         let (search, picked) = Search::through(self.method, self.memory, len, &request, candidate);
         // Without a server nothing is remembered.
         let server = picked?;
@@ -197,11 +197,12 @@ fn serve(bench: &Bench, family: Family, client: (IpAddr, u16), port: u16) -> Opt
 /// Fills the rows of `loads` from the first of a service on.
 fn set_loads(bench: &Bench, first: usize, loads: &[Load]) {
     let mut map = bench.map("loads").expect("there is such a map");
-    let rows = Array::<_, [u8; size_of::<Load>()]>::try_from(&mut map);
-    let mut rows = rows.expect("an array");
-    for (row, load) in (first as u32..).zip(loads) {
-        rows.set(row, bytemuck::must_cast::<_, [u8; 8]>(*load), 0).expect("a row");
-    }
+    let row = Array::<_, [u8; size_of::<Loads>()]>::try_from(&mut map);
+    let mut row = row.expect("an array");
+    let mut all = row.get(&0, 0).expect("a row");
+    let bytes: &[u8] = bytemuck::cast_slice(loads);
+    all[first * size_of::<Load>()..][..bytes.len()].copy_from_slice(bytes);
+    row.set(0, all, 0).expect("a row");
 }
 
 fn loads(count: usize, random: &mut Random) -> Vec<Load> {

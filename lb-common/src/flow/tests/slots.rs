@@ -56,6 +56,28 @@ fn a_stale_entry_of_the_same_key_is_replaced_in_its_place() {
     assert_eq!((now.slot, now.control.server()), (stale.expect("found").slot, 9));
 }
 
+/// Where it may be another CPU's too, nothing is left of it.
+#[test]
+fn a_free_slot_is_filled_where_the_bucket_has_no_entry_with_that_tag() {
+    let mut bucket = Bucket::default();
+    let world = World::new(0);
+    let table = table(&mut bucket, &world);
+    let insert = |client: u16, tag: u16| {
+        let flow = Word::new(5, 1, tag, State::SynRecv);
+        table.chain(&key(client), tag).insert_free(&key(client), flow, 100)
+    };
+    assert!(insert(1, 77));
+    let hit = table.find(&key(1), 77).expect("inserted");
+    assert_eq!((hit.control.server(), hit.state(), hit.seen), (5, State::SynRecv, 100));
+    assert!(!insert(1, 77) && !insert(2, 77), "the same flow, and another with its tag");
+    assert_eq!((table.copies(&key(1)), table.copies(&key(2)), world.load(5).0), (1, 0, 1));
+    assert!((3..=5).all(|client| insert(client, 77 + client)));
+    assert!(!insert(6, 83), "no slot is free");
+    assert_eq!(world.load(5).0, 4);
+    table.forget(&hit);
+    assert!(insert(6, 83) && !insert(1, 77), "the last one took the only free slot");
+}
+
 #[test]
 fn touching_changes_state_and_time_only() {
     let mut bucket = Bucket::default();

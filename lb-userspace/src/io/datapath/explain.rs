@@ -6,8 +6,8 @@ use aya::maps::{Array, MapData};
 use lb_common::{
     flow::{Bucket, Chain, Hit, Host, Key, Key4, Key6, Parts, Shared, TICK_SHIFT, TemplateForm},
     layout::{
-        Address, CursorRow, Lease, Limit, Load, MarkRule, Member, Policy, SERVICE_SLOTS, Server, Service,
-        door, service_hash,
+        Address, CursorRow, Lease, Limit, Load, MAX_SERVERS, MarkRule, Members, Policy, SERVICE_SLOTS,
+        Server, Service, door, service_hash,
     },
 };
 
@@ -125,8 +125,8 @@ impl Maps for Reader<'_> {
         row(&self.publisher().tables.servers, server.into())
     }
 
-    fn member(&self, member: u32) -> Option<Member> {
-        row(&self.publisher().tables.members, member as usize)
+    fn members(&self, members: u32) -> Option<Members> {
+        row(&self.publisher().tables.members, members as usize)
     }
 
     fn cursor(&self, id: u16) -> Option<CursorRow> {
@@ -139,8 +139,7 @@ impl Maps for Reader<'_> {
     }
 
     fn load(&self, server: u16) -> Load {
-        let loads = &self.publisher().tables.loads;
-        if usize::from(server) < loads.rows() { self.publisher().load(server) } else { Load::default() }
+        if usize::from(server) < MAX_SERVERS { self.publisher().load(server) } else { Load::default() }
     }
 
     fn limit(&self, server: u16) -> Limit {

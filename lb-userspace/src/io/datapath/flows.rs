@@ -15,10 +15,10 @@ use std::{
 use lb_common::{
     flow::{Bucket, Collected, Host, Key, Key4, Key6, Maps, Over, SLOTS, Shared, TemplateForm, Timeouts},
     hash::Keys,
-    layout::{Load, Policy, Server, ServerInfo},
+    layout::{Load, Loads, MAX_SERVERS, Policy, Server, ServerInfo},
 };
 
-use super::{Datapath, map_data, table::Table};
+use super::{Datapath, map_data, publish::load_at, table::Table};
 
 /// Every flow there is; the program works on the same rows at the same time.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct FlowMaps {
 #[derive(Debug)]
 pub(super) struct Rows {
     servers: Table<Server>,
-    loads: Table<Load>,
+    loads: Table<Loads>,
     timeouts: Table<Timeouts>,
     policies: Table<Policy>,
     /// By rows of `policies`, of services with persistence.
@@ -228,10 +228,10 @@ impl<K: Key + Hash> Maps<K> for Beside<'_, K> {
     }
 
     fn add_load(&self, server: u16, change: u64) {
-        let row = usize::from(server);
-        if row < self.rows.loads.rows() {
-            // SAFETY: the row is one aligned word in the mapping, which everybody changes atomically.
-            let word = unsafe { AtomicU64::from_ptr(self.rows.loads.pointer(row).cast()) };
+        if usize::from(server) < MAX_SERVERS {
+            // SAFETY: one aligned word of the row in the mapping, which everybody changes atomically.
+            let word =
+                unsafe { AtomicU64::from_ptr(self.rows.loads.pointer(0).byte_add(load_at(server)).cast()) };
             word.fetch_add(change, Ordering::SeqCst);
         }
     }

@@ -3,7 +3,7 @@
 use aya::{EbpfLoader, util::nr_cpus};
 use lb_common::{
     flow::{FTP, SLOTS},
-    layout::{MAX_POOL, MAX_SERVERS, MarkRule, feature},
+    layout::{MAX_POOL, MAX_SERVERS, MEMBERS, MarkRule, feature},
     opening::{BY_RING, service_byte},
 };
 
@@ -15,7 +15,7 @@ const SPARE_SERVICES: usize = 64;
 /// The same of real servers.
 const SPARE_SERVERS: usize = 256;
 /// The same of rows of `members`: one service by maglev hashing and many others.
-const SPARE_LISTS: usize = 16_384;
+const SPARE_LISTS: usize = 16_384 / MEMBERS;
 /// The same of virtual routers, whose leases never move to another map while a daemon runs.
 const SPARE_LEASES: usize = 256;
 /// The same of one service's list.
@@ -72,7 +72,6 @@ impl Rows {
             ("cursors", self.cursors),
             ("policies", self.cursors),
             ("servers", self.servers),
-            ("loads", self.servers),
             ("limits", self.servers),
             ("joined", self.servers),
             ("server_stats", self.servers),

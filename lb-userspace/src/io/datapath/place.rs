@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, mem::offset_of};
 use lb_common::layout::{Address, CursorRow, PRESENCE, Service, ServiceInfo};
 
 use super::needs::list_room;
-use super::publish::{Published, Publisher, slot_at};
+use super::publish::{Published, Publisher, half, slot_at};
 use crate::plan::{Allocation, Difference, Moves, Place, Regions, ServiceKey, Wanted};
 
 /// What services get that come, and those whose lists outgrow their regions.
@@ -56,10 +56,10 @@ impl Publisher {
             let more = pool.map_or(0, |pool| pool.ring_len.saturating_sub(ring));
             // The list of before is published once more, under the scheduler that comes.
             let servers = pool.map_or(0, |pool| pool.list.len()).max(service.servers.len());
-            if pool.is_some_and(|pool| servers + ring + more <= pool.capacity) {
+            if pool.is_some_and(|pool| half(servers, ring + more) <= pool.capacity) {
                 continue;
             }
-            let capacity = list_room(servers) + ring + more;
+            let capacity = half(list_room(servers), ring + more);
             lists.push((service.clone(), capacity, regions.take(2 * capacity as u32).ok_or(TOO_SMALL)?));
         }
         Ok(Placement { entries, lists, regions })

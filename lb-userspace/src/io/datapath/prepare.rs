@@ -25,7 +25,7 @@ use super::{
     own_map,
     pins::pin_over,
     program,
-    publish::{Publisher, Tables},
+    publish::{Publisher, Tables, load_at},
     recent::Recent,
     set_devices,
     table::Table,
@@ -71,7 +71,7 @@ impl Prepared {
     }
 
     /// Loads it to take the place of the one that runs: with `allocation`, that keeps the rows of what stays. Cursors and
-    /// leases go on, and so do the loads if there are rows enough.
+    /// leases go on, and so do the loads.
     ///
     /// # Errors
     /// As of [`Self::new`], and more virtual routers than there is room for; what runs is left as it is.
@@ -156,7 +156,7 @@ impl Prepared {
         if let Some(old) = old {
             old.hand_over_counts(&allocation, &mut stats)?;
             for (_, row) in allocation.servers().filter(|(server, row)| !old.has(server, *row)) {
-                tables.loads.set(usize::from(row.row), &Load::default());
+                tables.loads.set_word(0, load_at(row.row), &Load::default());
                 joined.set(u32::from(row.row), 0, 0)?;
             }
         }
@@ -306,7 +306,7 @@ fn kept(old: &Inheritance, rows: &Rows) -> Vec<&'static str> {
     let [same_v4, same_v6] = [0, 1].map(|family| old.flow_rows[family] == rows.flows[family]);
     let same_servers = old.stats_rows() == rows.servers;
     let same = [same_v4, same_v6, same_servers, true, true];
-    let shared = [true, true, same_servers, same_servers].map(|same| same && old.is_running);
+    let shared = [true, true, true, same_servers].map(|same| same && old.is_running);
     let all = KEPT.into_iter().zip(same).chain(SHARED.into_iter().zip(shared));
     all.filter_map(|(name, same)| same.then_some(name)).collect()
 }

@@ -8,8 +8,8 @@ use std::{
 use lb_common::{
     flow::TemplateForm,
     layout::{
-        CursorRow, Limit, Load, Member, Policy, Pool, Server, ServerInfo, ServerState, Service,
-        ServiceBucket, ServiceInfo,
+        CursorRow, Limit, Load, Loads, MEMBERS, Member, Members, Policy, Pool, Server, ServerInfo,
+        ServerState, Service, ServiceBucket, ServiceInfo, ring_place,
     },
     opening::service_byte,
     sched::{self, Cursor, Listed, Method, NOBODY, Scheduler},
@@ -26,9 +26,9 @@ use crate::{
 pub(super) struct Tables {
     pub(super) services: Table<ServiceBucket>,
     pub(super) servers: Table<Server>,
-    pub(super) members: Table<Member>,
+    pub(super) members: Table<Members>,
     pub(super) cursors: Table<CursorRow>,
-    pub(super) loads: Table<Load>,
+    pub(super) loads: Table<Loads>,
     pub(super) policies: Table<Policy>,
     pub(super) limits: Table<Limit>,
     pub(super) recent: Recent,
@@ -54,7 +54,7 @@ pub(super) struct Published {
     pub(super) slot: Place,
     id: u16,
     scheduler: Scheduler,
-    /// Rows that are published behind the list: the longest ring of the schedulers it had, for a pick that began under
+    /// Buckets that are published behind the list: the longest ring of the schedulers it had, for a pick that began under
     /// another may still be under way.
     pub(super) ring_len: usize,
     port: u16,
@@ -71,9 +71,13 @@ pub(super) fn member_rows(wanted: &[Wanted]) -> usize {
     2 * wanted.iter().map(capacity).sum::<usize>()
 }
 
-/// Rows of half a region: the list with some room, and behind it the ring.
-pub(super) fn capacity(service: &Wanted) -> usize {
-    list_room(service.servers.len()) + service.method.scheduler.ring_len()
+fn capacity(service: &Wanted) -> usize {
+    half(list_room(service.servers.len()), service.method.scheduler.ring_len())
+}
+
+/// Rows of half a region with room for a list of so many servers, and behind it for a ring of so many buckets.
+pub(super) const fn half(servers: usize, ring_len: usize) -> usize {
+    servers.div_ceil(MEMBERS) + ring_len.div_ceil(MEMBERS)
 }
 
 impl Publisher {
@@ -139,7 +143,7 @@ impl Publisher {
 
     /// The connections of a real server.
     pub(super) fn load(&self, row: u16) -> Load {
-        Load::from_word(self.tables.loads.word(usize::from(row), 0))
+        Load::from_word(self.tables.loads.word(0, load_at(row)))
     }
 
     /// Makes one change.
@@ -166,9 +170,9 @@ impl Publisher {
                 }
             }
             Action::Occupy { row, thresholds: [upper, lower] } => {
-                let row = usize::from(*row);
-                self.tables.loads.set(row, &Load::default());
-                self.tables.limits.set(row, &Limit { upper: *upper, lower: *lower, ..Limit::default() });
+                self.tables.loads.set_word(0, load_at(*row), &Load::default());
+                let limit = Limit { upper: *upper, lower: *lower, ..Limit::default() };
+                self.tables.limits.set(usize::from(*row), &limit);
             }
             Action::Limits { row, thresholds } => {
                 self.tables.limits.set_word(usize::from(*row), offset_of!(Limit, upper), thresholds);
@@ -234,11 +238,14 @@ impl Published {
         let weights = sched::published(self.scheduler, list.iter().map(|&(_, weight)| weight));
         let members = list.iter().zip(weights).map(|(&(server, _), weight)| Member { server, weight });
         let mut members: Vec<Member> = members.collect();
+        members.resize(ring_place(list.len() as u16).into(), Member::default());
         for place in self.ring(tables, list) {
             members.push(if place == NOBODY { Member::default() } else { members[usize::from(place)] });
         }
-        for (row, member) in (base as usize..).zip(&members) {
-            tables.members.set(row, member);
+        for (row, chunk) in (base as usize..).zip(members.chunks(MEMBERS)) {
+            let mut members = Members::default();
+            members[..chunk.len()].copy_from_slice(chunk);
+            tables.members.set(row, &members);
         }
         let cursor: Cursor = tables.cursors.word(usize::from(self.id), offset_of!(CursorRow, cursor));
         let cursor = sched::rebase(self.scheduler, cursor, &self.list, list, epoch);
@@ -290,6 +297,11 @@ impl Published {
         let scheduler = service_byte(method, &policy, protocol);
         ServiceInfo { port, protocol, scheduler, id: self.id, lease }
     }
+}
+
+/// Where the connections of the real server in a row of `servers` are counted in the row of `loads`, in bytes.
+pub(super) const fn load_at(server: u16) -> usize {
+    server as usize * size_of::<Load>()
 }
 
 /// Where a slot begins in its bucket, in bytes.

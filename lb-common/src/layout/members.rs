@@ -1,0 +1,39 @@
+//! The lists of the services' real servers.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Where the service's real servers stand in `members`: replaced in one piece when the pool changes. The list begins with a row,
+/// and so does the ring behind it.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Pool {
+    /// First row in `members`.
+    pub base: u32,
+    /// Number of real servers.
+    pub len: u16,
+    /// Another number with every publication of this pool; the cursor carries the same.
+    pub epoch: u16,
+}
+
+/// One real server in the list of one service, in IPVS's order. Under sh, dh and mh the list is followed by the ring: the
+/// servers once more, by the buckets of the scheduler's hash.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Member {
+    /// Row of `servers`.
+    pub server: u16,
+    /// 0 takes no new connection. Under wrr the weights are divided by their greatest common divisor.
+    pub weight: u16,
+}
+
+/// How many stand in a row of `members`, so that one lookup is enough for all of them.
+pub const MEMBERS: usize = 8;
+
+/// A row of `members`. What is left of a list's or a ring's last row takes no connection.
+pub type Members = [Member; MEMBERS];
+
+/// The place in a pool where the ring stands behind a list of `len` servers: its buckets have the places from here on.
+#[inline(always)]
+pub const fn ring_place(len: u16) -> u16 {
+    len.next_multiple_of(MEMBERS as u16)
+}
