@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-    flow::{Key as _, RecentSet, changes, tag},
+    flow::{Key as _, RecentSet, Recents, changes, tag},
     opening::{after, is_by_ring, reopens},
 };
 
@@ -18,14 +18,11 @@ use crate::{
     verdict::{Outcome, Verdict, drop},
 };
 
-/// The flows among which a packet's may be at a tick of the clock.
+/// This CPU's row of the flows of this moment.
 #[inline(always)]
-fn recent<F: Family>(packet: &Packet<F::Key>, now: u32) -> Option<RecentSet<F::Key>> {
+fn recents<F: Family>() -> Option<*mut Recents<F::Key>> {
     // SAFETY: a helper without arguments.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let row = F::recents(cpu)?;
-    // SAFETY: the row lies in the map, and its sets are this CPU's own.
-    Some(unsafe { RecentSet::of(row, &packet.key, now) })
+    F::recents(unsafe { bpf_get_smp_processor_id() })
 }
 
 /// The real server of a packet whose flow's tables need not be asked again, and the row of `leases` under which it goes.
@@ -34,7 +31,8 @@ pub(crate) fn known<F: Family>(packet: &Packet<F::Key>, now: u32) -> Option<(Tar
     if changes(packet.flags) {
         return None;
     }
-    let way = recent::<F>(packet, now)?.find(&packet.key)?;
+    // SAFETY: the row lies in the map, and is this CPU's own.
+    let way = unsafe { RecentSet::of(recents::<F>()?, &packet.key, now) }?.find(&packet.key)?;
     Some((Target::by(&way), way.lease))
 }
 
@@ -62,7 +60,10 @@ pub(crate) fn serve<F: Family>(
         let next = after(hit.state(), packet.key.protocol(), packet.flags);
         home.touch(&hit, next, now);
         let is_changed = next != hit.state();
-        if let Some(recent) = recent::<F>(packet, now) {
+        if let Some(row) = recents::<F>()
+            // SAFETY: as in `known`.
+            && let Some(recent) = unsafe { RecentSet::again(row, &packet.key) }
+        {
             if is_changed {
                 recent.forget();
             } else if !target.is_local {

