@@ -36,6 +36,13 @@ pub(crate) fn known<F: Family>(packet: &Packet<F::Key>, now: u32) -> Option<(Tar
     Some((Target::by(&way), way.lease))
 }
 
+/// The flows among which that of a packet is that was looked for in [`known`].
+#[inline(always)]
+fn recent<F: Family>(packet: &Packet<F::Key>) -> Option<RecentSet<F::Key>> {
+    // SAFETY: the row lies in the map, and is this CPU's own.
+    unsafe { RecentSet::again(recents::<F>()?, &packet.key) }
+}
+
 /// The real server of a packet to a service, and whether the packet opens its connection. Lets the flow live on. Whether
 /// it has expired is the collector's to say.
 #[inline(always)]
@@ -60,10 +67,7 @@ pub(crate) fn serve<F: Family>(
         let next = after(hit.state(), packet.key.protocol(), packet.flags);
         home.touch(&hit, next, now);
         let is_changed = next != hit.state();
-        if let Some(row) = recents::<F>()
-            // SAFETY: as in `known`.
-            && let Some(recent) = unsafe { RecentSet::again(row, &packet.key) }
-        {
+        if let Some(recent) = recent::<F>(packet) {
             if is_changed {
                 recent.forget();
             } else if !target.is_local {
@@ -75,6 +79,11 @@ pub(crate) fn serve<F: Family>(
             F::confirm(service.number);
         }
         return Ok((target, false));
+    }
+    if found.is_some()
+        && let Some(recent) = recent::<F>(packet)
+    {
+        recent.forget();
     }
     let is_unknown = found.is_none() && home.spilled() == 0;
     opened::<F>(service, packet, hash, now, if is_unknown { Phase::Unknown } else { Phase::Found })

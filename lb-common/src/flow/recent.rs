@@ -1,4 +1,4 @@
-//! Where packets of the flows of this moment go: a few thousand for each CPU, close together.
+//! Where packets of the flows of this moment go: some ten thousand for each CPU, close together.
 //!
 //! Nothing is kept here but what the tables of services, flows and real servers said. It is worth that until the clock's next
 //! tick, which is when a flow's last-seen time has to be written again, or until one of a service or a real server is changed.

@@ -2,14 +2,14 @@
 
 use std::{sync::Barrier, thread};
 
-use lb_common::{flow::SLOTS, sched::Scheduler, tcp::flag};
+use lb_common::{flow::SLOTS, layout::NextHop, sched::Scheduler, tcp::flag};
 use xlvs::{
     control::{Event, Way},
     health::Verdict,
 };
 
 use crate::{
-    bench::{Bench, DIRECTOR, action, mac, rip, service},
+    bench::{Bench, DIRECTOR, action, mac, pin_to, rip, service},
     frame::{Frame, Packet},
 };
 
@@ -62,6 +62,49 @@ fn director(scheduler: Scheduler, servers: &[(u8, u16)]) -> Bench {
 
 fn down(last: u8) -> Event {
     Event::Check(u32::from(last), Verdict::Down { reason: "connection refused".to_owned() })
+}
+
+/// The server that several packets of a flow go to, after which a CPU knows where its packets go.
+fn talk(bench: &Bench, packet: &Packet) -> u8 {
+    pin_to(0).expect("the CPU is there");
+    let servers = [(); 4].map(|()| serve(bench, packet).expect("forwarded"));
+    assert_eq!(servers, [servers[0]; 4]);
+    servers[0]
+}
+
+#[test]
+fn a_flow_that_has_just_spoken_follows_every_change() {
+    type Change = fn(&mut Bench);
+    let rows: [(&str, Change, Result<u8, &str>); 6] = [
+        ("it is down", |bench| bench.event(&down(2)), Err("pass_server_gone")),
+        (
+            "its MAC address is lost",
+            |bench| bench.event(&Event::Way(rip(2), Way::None("it does not answer".to_owned()))),
+            Err("drop_unresolved"),
+        ),
+        (
+            "its MAC address is another",
+            |bench| bench.event(&Event::Way(rip(2), Way::Through(NextHop { mac: mac(9), port: 0 }))),
+            Ok(9),
+        ),
+        ("it is this host", |bench| bench.event(&Event::Way(rip(2), Way::Local)), Err("local")),
+        (
+            "it is removed",
+            |bench| bench.reassign(&[service(6, 80, Scheduler::Rr, &[(1, 1)])]).expect("small"),
+            Err("pass_server_gone"),
+        ),
+        (
+            "its service is removed",
+            |bench| bench.reassign(&[service(17, 53, Scheduler::Rr, &[(1, 1)])]).expect("small"),
+            Err("pass_no_service"),
+        ),
+    ];
+    for (what, change, expected) in rows {
+        let mut bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
+        assert_eq!((picks(&bench, 1..2), talk(&bench, &tcp(1, flag::ACK))), (vec![2], 2));
+        change(&mut bench);
+        assert_eq!(serve(&bench, &tcp(1, flag::ACK)), expected, "{what}");
+    }
 }
 
 /// The kernel's limit is a million, and other kernels and compilers need more or less of it.
@@ -117,10 +160,10 @@ fn udp_stays_with_its_server() {
 fn a_port_used_again_after_fin_or_rst_is_scheduled_anew() {
     let bench = director(Scheduler::Rr, &[(1, 1), (2, 1)]);
     assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(2));
-    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Ok(2));
+    assert_eq!(talk(&bench, &tcp(1, flag::ACK)), 2);
     assert_eq!(serve(&bench, &tcp(1, flag::FIN | flag::ACK)), Ok(2));
     assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(1), "another turn");
-    assert_eq!(serve(&bench, &tcp(1, flag::ACK)), Ok(1));
+    assert_eq!(talk(&bench, &tcp(1, flag::ACK)), 1);
     assert_eq!(serve(&bench, &tcp(1, flag::RST)), Ok(1));
     assert_eq!(serve(&bench, &tcp(1, flag::SYN)), Ok(2));
 }

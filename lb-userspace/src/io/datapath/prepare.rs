@@ -10,7 +10,7 @@ use aya::{
 };
 use lb_common::{
     flow::{ERAS, SLOTS, Timeouts},
-    layout::{ABI_VERSION, Layout, Load, MAX_PORTS, MarkRule},
+    layout::{ABI_VERSION, Address, Layout, Load, MAX_PORTS, MarkRule},
 };
 use tracing::{info, warn};
 
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     control::Action,
-    plan::{Allocation, ServiceTable, Wanted},
+    plan::{Allocation, Row, ServiceKey, ServiceTable, Wanted},
 };
 
 /// Maps that go on besides [`KEPT`] where the same daemon runs on: nothing that they say becomes wrong.
@@ -106,7 +106,7 @@ impl Prepared {
         {
             rows.servers = old.stats_rows();
         }
-        let kept = old.map_or_else(Vec::new, |old| kept(old, &rows));
+        let kept = old.map_or_else(Vec::new, |old| kept(old, &rows, &allocation));
         let has = |name| kept.contains(&name);
         let keeps_flows = has("flows4") || has("flows6");
         let flow_keys = old.filter(|_| keeps_flows).map_or_else(rand::random, |old| old.flow_keys);
@@ -246,6 +246,8 @@ impl Prepared {
             warn!("{forgotten}");
         }
         self.datapath.lock = running.lock.take();
+        // Packets may be under way in the program of before, which counts in rows that both have.
+        self.datapath.grace.begin();
         *running = self.datapath;
         Ok(())
     }
@@ -302,11 +304,16 @@ fn check_limits(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// The maps of an earlier program that the new one goes on with.
-fn kept(old: &Inheritance, rows: &Rows) -> Vec<&'static str> {
+fn kept(old: &Inheritance, rows: &Rows, allocation: &Allocation) -> Vec<&'static str> {
     let [same_v4, same_v6] = [0, 1].map(|family| old.flow_rows[family] == rows.flows[family]);
     let same_servers = old.stats_rows() == rows.servers;
     let same = [same_v4, same_v6, same_servers, true, true];
-    let shared = [true, true, true, same_servers].map(|same| same && old.is_running);
+    // While the old program runs, it counts in the word of a row the connections of who has it there.
+    let is_handed_on = |(server, row): ((ServiceKey, Address), Row)| {
+        !old.has(&server, row) && old.allocation.has_server_row(row.row)
+    };
+    let same_owners = !allocation.servers().any(is_handed_on);
+    let shared = [true, true, same_owners, same_servers].map(|same| same && old.is_running);
     let all = KEPT.into_iter().zip(same).chain(SHARED.into_iter().zip(shared));
     all.filter_map(|(name, same)| same.then_some(name)).collect()
 }

@@ -11,7 +11,7 @@ use aya::maps::MapData;
 use bytemuck::Pod;
 use memmap2::{MmapOptions, MmapRaw};
 
-/// An array map with rows of `T`, whose size is a multiple of 4 and whose alignment is at most 8.
+/// An array map with rows of `T`, whose size is a multiple of 4, and of its alignment.
 #[derive(Debug)]
 pub(super) struct Table<T> {
     memory: MmapRaw,
