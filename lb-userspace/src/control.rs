@@ -171,11 +171,6 @@ impl Director {
         self.index.names(rip)
     }
 
-    /// The addresses of all real servers, each once.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.index.addresses()
-    }
-
     /// What changed since the last call that people are told of.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)

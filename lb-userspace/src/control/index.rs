@@ -48,10 +48,6 @@ impl Index {
     pub(super) fn names(&self, rip: IpAddr) -> bool {
         self.servers.contains_key(&rip)
     }
-
-    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.servers.keys().copied()
-    }
 }
 
 /// A service is noted once.

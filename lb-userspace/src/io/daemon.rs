@@ -117,7 +117,8 @@ pub async fn run(mut options: Options) -> anyhow::Result<()> {
                     break;
                 }
             },
-            Some((address, resolution)) = inputs.ways.recv() => {
+            // Of a forgotten address something may still be in the channel.
+            Some((address, resolution)) = inputs.ways.recv() => if daemon.director.names(address) {
                 daemon.way(address, resolution);
                 inputs.teller.services_changed(daemon.director.take_news());
             },

@@ -46,7 +46,27 @@ pub type Resolutions = BTreeMap<IpAddr, Resolution>;
 /// The resolutions that are kept current; ends when this or the receiver is dropped.
 #[derive(Debug)]
 pub struct NextHops {
-    wanted: watch::Sender<BTreeSet<IpAddr>>,
+    wanted: watch::Sender<Wanted>,
+}
+
+/// The addresses of interest, each with the number of its coming: one that went and comes again is known by that, however
+/// late somebody looks.
+#[derive(Debug, Default)]
+struct Wanted {
+    addresses: BTreeMap<IpAddr, u64>,
+    changes: u64,
+}
+
+impl Wanted {
+    fn change(&mut self, come: &BTreeSet<IpAddr>, go: &BTreeSet<IpAddr>) {
+        self.changes += 1;
+        for address in come {
+            self.addresses.entry(*address).or_insert(self.changes);
+        }
+        for address in go {
+            self.addresses.remove(address);
+        }
+    }
 }
 
 impl NextHops {
@@ -61,24 +81,21 @@ impl NextHops {
         addresses: impl IntoIterator<Item = IpAddr>,
     ) -> Result<(Self, mpsc::Receiver<(IpAddr, Resolution)>), Error> {
         let sockets = Sockets::open()?;
-        let (wanted, changes) = watch::channel(addresses.into_iter().collect());
+        let mut first = Wanted::default();
+        first.change(&addresses.into_iter().collect(), &BTreeSet::new());
+        let (wanted, changes) = watch::channel(first);
         let (reports, reader) = mpsc::channel(CHANGE_QUEUE);
         tokio::spawn(run(sockets, changes, reports));
         Ok((Self { wanted }, reader))
     }
 
-    /// Takes in addresses that come, and forgets those that go. A new one is reported as at the start; nothing more is said
-    /// about one that is gone, except what is in the channel already.
+    /// Takes in addresses that come, and forgets those that go. A new one is reported as at the start, though it was there
+    /// before; nothing more is said about one that is gone, except what is in the channel already.
     pub fn change(&self, come: &BTreeSet<IpAddr>, go: &BTreeSet<IpAddr>) {
         if come.is_empty() && go.is_empty() {
             return;
         }
-        self.wanted.send_modify(|wanted| {
-            wanted.extend(come);
-            for address in go {
-                wanted.remove(address);
-            }
-        });
+        self.wanted.send_modify(|wanted| wanted.change(come, go));
     }
 }
 
@@ -95,11 +112,11 @@ impl Sockets {
 
 async fn run(
     sockets: Sockets,
-    mut wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    mut wanted: watch::Receiver<Wanted>,
     reports: mpsc::Sender<(IpAddr, Resolution)>,
 ) {
     let mut table = Table::default();
-    table.set(&wanted.borrow_and_update());
+    table.set(&wanted.borrow_and_update().addresses);
     let mut sockets = Ok(sockets);
     loop {
         let ended = match sockets {
@@ -117,7 +134,7 @@ async fn run(
 async fn follow(
     sockets: &mut Sockets,
     table: &mut Table,
-    wanted: &mut watch::Receiver<BTreeSet<IpAddr>>,
+    wanted: &mut watch::Receiver<Wanted>,
     reports: &mpsc::Sender<(IpAddr, Resolution)>,
 ) -> Result<(), Error> {
     table.replace(sockets.requests.snapshot().await?);
@@ -139,7 +156,7 @@ async fn follow(
                 if set.is_err() {
                     return Ok(());
                 }
-                table.set(&wanted.borrow_and_update());
+                table.set(&wanted.borrow_and_update().addresses);
             }
             permit = reports.reserve(), if changed => {
                 let Ok(permit) = permit else { return Ok(()) };

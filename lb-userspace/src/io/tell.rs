@@ -35,18 +35,25 @@ impl Teller {
             services: Services::new(config),
             events: Events::default(),
         };
-        teller.check(config, &Services::default());
+        teller.check(config);
         Ok(teller)
     }
 
-    /// Takes another configuration than `before`. What waits is told as it was to be.
-    pub(super) fn change(&mut self, before: &Config, config: &Config) {
+    /// Takes another configuration, and logs which scripts of services that changed cannot be run. What waits is told as it
+    /// was to be.
+    pub(super) fn change(&mut self, config: &Config) {
         self.notifier.change(&config.vrrp.globals);
         self.mailer.change(config);
         let services = std::mem::replace(&mut self.services, Services::new(config));
-        // Who may run what is another for all of them.
-        let is_other = config.vrrp.globals != before.vrrp.globals;
-        self.check(config, &if is_other { Services::default() } else { services });
+        self.check_services(&services);
+    }
+
+    /// Logs which scripts cannot be run, those of services that stayed too: files and who may run them may be others.
+    pub(super) fn check(&self, config: &Config) {
+        let vrrp = &config.vrrp;
+        vrrp.instances.iter().for_each(|instance| self.notifier.check(&instance.name, &instance.notify));
+        vrrp.sync_groups.iter().for_each(|group| self.notifier.check(&group.name, &group.notify));
+        self.check_services(&Services::default());
     }
 
     /// What happens from now on, for a reader.
@@ -81,11 +88,8 @@ impl Teller {
         self.notifier.notify(notification, &group.notify);
     }
 
-    /// Logs what cannot be run of routers, and of services that are not as `before`.
-    fn check(&self, config: &Config, before: &Services) {
-        let vrrp = &config.vrrp;
-        vrrp.instances.iter().for_each(|instance| self.notifier.check(&instance.name, &instance.notify));
-        vrrp.sync_groups.iter().for_each(|group| self.notifier.check(&group.name, &group.notify));
+    /// Logs what cannot be run of services that are not as `before`.
+    fn check_services(&self, before: &Services) {
         for (role, command) in self.services.commands(before) {
             self.notifier.check_command(&role, command);
         }

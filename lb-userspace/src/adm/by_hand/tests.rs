@@ -339,6 +339,15 @@ fn what_is_not_there_to_drain_is_told_with_what_is() {
     assert_eq!(config, before);
 }
 
+/// What is the same in both is there once.
+fn assert_shared(one: &Config, other: &Config) {
+    let known = by_selector(one);
+    for service in &other.virtual_servers {
+        let same = known.get(&service.selector).filter(|known| **known == service);
+        assert!(same.is_none_or(|same| Arc::ptr_eq(same, service)), "{}", service.selector);
+    }
+}
+
 #[test]
 fn what_nobody_touched_by_hand_is_merged_as_everything_is() {
     let files = [
@@ -364,7 +373,17 @@ fn what_nobody_touched_by_hand_is_merged_as_everything_is() {
                 let merged = merge(before, &now, next.clone());
                 assert_eq!(merged, merge(&alone(before), &alone(&now), next.clone()));
                 let same = next.clone().sharing(before);
-                assert_eq!(merged, merge(before, &now, same));
+                let sharing = merge(before, &now, same.clone());
+                assert_eq!(merged, sharing);
+                assert_shared(before, &same);
+                assert_shared(&now, &sharing);
+                for service in &sharing.virtual_servers {
+                    let of =
+                        |config| by_selector(config).get(&service.selector).map(|known| Arc::as_ptr(known));
+                    if of(before).is_some_and(|known| of(&now) == Some(known)) {
+                        assert_eq!(Some(Arc::as_ptr(service)), of(&same), "nobody touched it by hand");
+                    }
+                }
             }
         }
     }

@@ -129,7 +129,9 @@ impl Daemon {
         }
         let was = self.config.clone();
         let put = self.put_into_force(next, file.clone(), inputs, reload).await;
-        if let (true, Some(before)) = (self.config == was, before) {
+        if self.config != was {
+            inputs.teller.check(&self.config);
+        } else if let Some(before) = before {
             self.checks.show(before);
         }
         put
@@ -180,7 +182,7 @@ impl Daemon {
             self.director.take_news().into_iter().partition(|news| matches!(news, News::Removed { .. }));
         // Who is gone stands in the configuration of before only.
         inputs.teller.services_changed(before);
-        inputs.teller.change(&self.config, &next.config);
+        inputs.teller.change(&next.config);
         inputs.teller.services_changed(now);
         // Last, so that an address that comes finds its service.
         match inputs.roles.reload(&next.config.vrrp, &next.numbers, begun).await {
@@ -189,6 +191,10 @@ impl Daemon {
                 // What is in force, for the next reload to begin from.
                 self.config = Config { vrrp: self.config.vrrp.clone(), ..next.config };
                 self.file = file;
+                // Programs run as before, too.
+                let globals = &self.config.vrrp.globals;
+                self.checks.set(self.effective.checklist.specs_while(&self.resting), globals);
+                inputs.teller.change(&self.config);
                 return Err(error.context("the services are changed, and the virtual routers as they were"));
             }
         }

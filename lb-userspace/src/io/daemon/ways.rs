@@ -52,15 +52,17 @@ impl Daemon {
 
     /// Waits for the ways to real servers that are new, as a start does: who is to get connections is found first.
     pub(super) async fn find_out(&mut self, difference: &Difference, inputs: &mut Inputs) {
-        let mut missing: BTreeSet<IpAddr> =
-            difference.servers_that_come().map(|(_, server)| server.rip).collect();
+        let come: BTreeSet<IpAddr> = difference.servers_that_come().map(|(_, server)| server.rip).collect();
+        self.next_hops.change(&come, &BTreeSet::new());
+        let mut missing = come.clone();
         missing.retain(|address| !self.resolutions.borrow().contains_key(address));
         if missing.is_empty() {
             return;
         }
-        self.next_hops.change(&missing, &BTreeSet::new());
         for (address, resolution) in first_resolutions(&mut inputs.ways, missing).await {
-            self.way(address, resolution);
+            if come.contains(&address) || self.director.names(address) {
+                self.way(address, resolution);
+            }
         }
     }
 

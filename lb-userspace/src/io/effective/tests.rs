@@ -198,18 +198,27 @@ fn services(ports: &[u16], check: u16, weight: u16) -> String {
 
 #[test]
 fn what_is_made_from_the_same_is_shared_and_as_if_made_anew() {
-    let instance = "vrrp_instance VI_51 {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.100\n }\n}\n";
+    let instance = |vrid, address| {
+        format!(
+            "vrrp_instance VI_{vrid} {{\n interface eth0\n virtual_router_id {vrid}\n virtual_ipaddress {{\n {address}\n }}\n}}\n"
+        )
+    };
+    let owner = instance(51, "10.0.0.100");
+    // Behind them, so that services are the same while virtual routers are others.
+    let three = |routers: &str| services(&[80, 82, 83], 90, 10_000) + routers;
     let texts = [
         services(&[80, 81, 82], 80, 1),
         services(&[80, 81, 82], 90, 1),
         services(&[80, 82], 90, 1),
         "\n".to_owned() + &services(&[80, 82], 90, 1),
-        services(&[80, 82, 83], 90, 10_000),
-        instance.to_owned() + &services(&[80, 82, 83], 90, 10_000),
+        three(""),
+        three(&owner),
+        three(&(instance(50, "10.0.0.101") + &owner)),
+        three(""),
         services(&[83, 82], 90, 10_000),
     ];
     let (mut file, mut sharing, mut plain) = (Config::default(), Effective::default(), Effective::default());
-    let mut shared = Vec::new();
+    let (mut shared, mut leases) = (Vec::new(), Vec::new());
     for text in texts {
         let anew = loaded(&text, &Config::default());
         file = loaded(&text, &file);
@@ -220,12 +229,25 @@ fn what_is_made_from_the_same_is_shared_and_as_if_made_anew() {
         let forgetful = Effective { checklist: plain.checklist.clone(), ..Effective::default() };
         let (expected, other) = effective(&anew, &numbers, &forgetful);
         assert_eq!((&wanted, &next.checklist), (&expected, &other.checklist), "{text}");
-        let is_shared = |service: &Wanted| {
-            let old = sharing.services.get(&service.key);
-            old.is_some_and(|old| Arc::ptr_eq(&old.wanted.servers, &service.servers))
-        };
-        shared.push(wanted.iter().filter(|service| is_shared(service)).count());
+        let probe =
+            |of: &Effective, key| of.checklist.of((key, IpAddr::from([10, 0, 0, 1])))[0].probe.clone();
+        let mut counts = [0; 3];
+        for service in &wanted {
+            let Some(old) = sharing.services.get(&service.key) else { continue };
+            let is_shared = [
+                Arc::ptr_eq(&old.from, &next.services[&service.key].from),
+                Arc::ptr_eq(&old.wanted.servers, &service.servers),
+                Arc::ptr_eq(&probe(&sharing, service.key), &probe(&next, service.key)),
+            ];
+            counts.iter_mut().zip(is_shared).for_each(|(count, is_shared)| *count += usize::from(is_shared));
+        }
+        shared.push(counts);
+        leases.push(wanted[0].lease);
         (sharing, plain) = (next, other);
     }
-    assert_eq!(shared, [0, 3, 2, 2, 1, 3, 1]);
+    // Virtual servers; real servers; checks, which are made again unless the whole service stays.
+    let expected =
+        [[0; 3], [2, 3, 2], [1, 2, 1], [0, 2, 0], [0, 1, 0], [3, 3, 0], [3, 3, 0], [3, 3, 0], [1, 1, 1]];
+    assert_eq!(shared, expected);
+    assert_eq!(leases, [0, 0, 0, 0, 0, 1, 2, 0, 0]);
 }

@@ -48,6 +48,8 @@ pub(super) struct Table {
 
 #[derive(Debug, Default)]
 struct Target {
+    /// Which coming of the address it is for.
+    coming: u64,
     route: Option<Route>,
     reported: Option<Resolution>,
 }
@@ -62,16 +64,16 @@ impl Target {
 }
 
 impl Table {
-    /// Replaces the addresses of interest.
-    pub(super) fn set(&mut self, addresses: &BTreeSet<IpAddr>) {
-        self.targets.retain(|address, _| addresses.contains(address));
-        self.suspects.retain(|address| addresses.contains(address));
+    /// Replaces the addresses of interest. One with another number than before is as new.
+    pub(super) fn set(&mut self, addresses: &BTreeMap<IpAddr, u64>) {
+        self.targets.retain(|address, target| addresses.get(address) == Some(&target.coming));
+        self.suspects.retain(|address| self.targets.contains_key(address));
         self.outputs
-            .retain(|output| !matches!(output, Output::LookUp(address) if !addresses.contains(address)));
-        for address in addresses {
+            .retain(|output| !matches!(output, Output::LookUp(address) if !addresses.contains_key(address)));
+        for (address, coming) in addresses {
             self.targets.entry(*address).or_insert_with(|| {
                 self.outputs.insert(Output::LookUp(*address));
-                Target::default()
+                Target { coming: *coming, ..Target::default() }
             });
         }
     }

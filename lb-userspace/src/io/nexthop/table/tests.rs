@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::io::netlink::RouteChange;
+use crate::io::nexthop::Wanted;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const RESOLVED: Resolution = Resolution::Resolved { mac: MAC, ifindex: 3 };
@@ -30,10 +31,15 @@ fn onlink(address: IpAddr) -> Route {
     Route::Via { ifindex: 3, neighbour: address }
 }
 
+/// Addresses of interest that come once.
+fn interest(addresses: impl IntoIterator<Item = IpAddr>) -> BTreeMap<IpAddr, u64> {
+    addresses.into_iter().map(|address| (address, 0)).collect()
+}
+
 /// A table that has looked up `address`, with eth0 up and these neighbours.
 fn table(address: IpAddr, route: Route, neighbours: Vec<Neighbour>) -> Table {
     let mut table = Table::default();
-    table.set(&BTreeSet::from([address]));
+    table.set(&interest([address]));
     table.replace(Snapshot { links: vec![link(Carrier::Up)], neighbours });
     assert_eq!(outputs(&mut table), [Output::LookUp(address)]);
     table.routed(address, route);
@@ -152,7 +158,7 @@ fn the_link_decides_before_the_neighbour() {
 fn nothing_is_said_before_the_first_lookup_nor_twice() {
     let now = Instant::now();
     let mut table = Table::default();
-    table.set(&BTreeSet::from([server()]));
+    table.set(&interest([server()]));
     table.replace(Snapshot { links: vec![link(Carrier::Up)], neighbours: vec![] });
     assert!(!table.has_change());
     table.routed(server(), onlink(server()));
@@ -220,9 +226,9 @@ fn a_stale_neighbour_is_confirmed_every_ten_seconds_and_a_lost_one_at_once() {
 #[test]
 fn one_gateway_of_many_is_asked_once() {
     let gateway = ip("10.0.0.1");
-    let servers = BTreeSet::from([ip("10.1.0.1"), ip("10.1.0.2")]);
+    let servers = [ip("10.1.0.1"), ip("10.1.0.2")];
     let mut table = Table::default();
-    table.set(&servers);
+    table.set(&interest(servers));
     table.replace(Snapshot { links: vec![link(Carrier::Up)], neighbours: vec![] });
     outputs(&mut table);
     for server in &servers {
@@ -252,16 +258,37 @@ fn many_route_changes_are_one_lookup() {
 fn addresses_come_and_go() {
     let other = ip("10.0.0.8");
     let mut table = table(server(), Route::Local, vec![]);
-    table.set(&BTreeSet::from([other]));
+    table.set(&interest([other]));
     assert!(!table.has_change(), "nothing about an address that is gone");
     assert_eq!(outputs(&mut table), [Output::LookUp(other)]);
     table.routed(server(), Route::Local);
     table.routed(other, Route::Local);
     assert_eq!(table.take_change(), Some((other, Resolution::Local)));
-    table.set(&BTreeSet::from([other, server()]));
+    table.set(&interest([other, server()]));
     assert_eq!(outputs(&mut table), [Output::LookUp(server())]);
     table.routed(server(), Route::Local);
     assert_eq!(table.take_change(), Some((server(), Resolution::Local)));
+}
+
+#[test]
+fn one_that_went_and_comes_again_unseen_is_reported_again() {
+    let (it, nobody) = (BTreeSet::from([server()]), BTreeSet::new());
+    let (mut wanted, mut table) = (Wanted::default(), Table::default());
+    let mut said = |wanted: &Wanted| {
+        table.set(&wanted.addresses);
+        for output in outputs(&mut table) {
+            assert_eq!(output, Output::LookUp(server()));
+            table.routed(server(), Route::Local);
+        }
+        table.take_change()
+    };
+    wanted.change(&it, &nobody);
+    assert_eq!(said(&wanted), Some((server(), Resolution::Local)));
+    wanted.change(&it, &nobody);
+    assert_eq!(said(&wanted), None, "it is there");
+    wanted.change(&nobody, &it);
+    wanted.change(&it, &nobody);
+    assert_eq!(said(&wanted), Some((server(), Resolution::Local)));
 }
 
 fn addresses() -> [IpAddr; 3] {
@@ -298,7 +325,7 @@ proptest! {
             now += Duration::from_millis(millis);
             let wanted = BTreeSet::from_iter(wanted);
             said.retain(|address, _| wanted.contains(address));
-            table.set(&wanted);
+            table.set(&interest(wanted.iter().copied()));
             table.handle(now, event);
             table.handle_timeout(now);
             while let Some(output) = table.poll_output() {
