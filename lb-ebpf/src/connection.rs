@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-    flow::{Key as _, RecentSet, Recents, changes, tag},
+    flow::{Key as _, RecentSet, Recents, changes, miss, tag},
     opening::{after, is_by_ring, reopens},
 };
 
@@ -43,6 +43,15 @@ fn recent<F: Family>(packet: &Packet<F::Key>) -> Option<RecentSet<F::Key>> {
     unsafe { RecentSet::again(recents::<F>()?, &packet.key) }
 }
 
+/// The packet was asked for in [`known`] in vain, and so will the next one of its kind be.
+#[inline(always)]
+fn in_vain<F: Family>() {
+    if let Some(row) = recents::<F>() {
+        // SAFETY: the row lies in the map, and is this CPU's own.
+        unsafe { miss(row) };
+    }
+}
+
 /// The real server of a packet to a service, and whether the packet opens its connection. Lets the flow live on. Whether
 /// it has expired is the collector's to say.
 #[inline(always)]
@@ -53,7 +62,10 @@ pub(crate) fn serve<F: Family>(
 ) -> Result<(Target, bool), Verdict> {
     if maps::has(maps::BY_RING) && is_by_ring(service.info.scheduler, packet.key.protocol()) {
         return match by_ring(service, packet) {
-            Some(target) => Ok((target, true)),
+            Some(target) => {
+                in_vain::<F>();
+                Ok((target, true))
+            }
             None => opened::<F>(service, packet, hash::<F>(&packet.key), now, Phase::Found),
         };
     }

@@ -15,7 +15,7 @@ pub use atomic::Atomic;
 pub use atomic::Host;
 pub use chain::{ATTEMPTS, Chain, Inserted};
 pub use key::{FTP, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
-pub use recent::{RecentSet, Recents, Way, changes};
+pub use recent::{RecentSet, Recents, Way, changes, miss};
 pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};
 pub use state::State;
 pub use timeouts::{Timeouts, ticks};

@@ -164,8 +164,8 @@ impl<K: Key> RecentSet<K> {
             }
             at += 1;
         }
-        // SAFETY: the row is valid, and nobody else writes to it.
-        unsafe { (*self.row).missed += 1 };
+        // SAFETY: the contract of `of`.
+        unsafe { miss(self.row) };
     }
 
     /// Keeps nothing any longer.
@@ -196,6 +196,16 @@ unsafe fn begin<K>(row: *mut Recents<K>) {
         more => more - 1,
     };
     (*found, *missed) = (0, 0);
+}
+
+/// Takes note of a packet that looked in vain and leaves nothing to be found.
+///
+/// # Safety
+/// `row` is valid and aligned, and nobody else writes there.
+#[inline(always)]
+pub unsafe fn miss<K>(row: *mut Recents<K>) {
+    // SAFETY: the contract.
+    unsafe { (*row).missed += 1 };
 }
 
 /// May a packet with these flags, TCP's, change a connection in a [steady](State::is_steady) state?
