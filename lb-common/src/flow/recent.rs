@@ -297,7 +297,9 @@ mod tests {
     #[test]
     fn who_is_there_stays_for_the_moment() {
         let (mut row, keys) = (Row::new(), neighbours(WAYS + 1));
-        keys.iter().for_each(|key| row.keep(key, 5));
+        for key in &keys {
+            row.keep(key, 5);
+        }
         let known = |row: &mut Row, now| keys.iter().filter(|key| row.find(key, now).is_some()).count();
         assert_eq!((known(&mut row, 5), row.find(&keys[WAYS], 5)), (WAYS, None));
         row.keep(&keys[WAYS], 6);
@@ -310,7 +312,9 @@ mod tests {
     fn nothing_is_asked_for_a_while_where_most_look_in_vain() {
         let (mut row, keys) = (Row::new(), neighbours(WAYS + 1));
         let look = |row: &mut Row, now, in_vain: u64| {
-            keys.iter().for_each(|key| row.keep(key, now));
+            for key in &keys {
+                row.keep(key, now);
+            }
             assert_eq!(row.find(&keys[0], now), Some(WAY));
             (1..in_vain).for_each(|_| row.keep(&keys[WAYS], now));
         };

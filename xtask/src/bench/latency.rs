@@ -132,7 +132,9 @@ fn ask(ways: &[SocketAddrV4; 3], requests: u32) -> Result<[Vec<f64>; 3]> {
             times[row].push(ways[row].ask(number)?);
         }
     }
-    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    for times in &mut times {
+        times.sort_by(f64::total_cmp);
+    }
     Ok(times)
 }
 
