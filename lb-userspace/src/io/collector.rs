@@ -22,8 +22,12 @@ use super::{
     datapath::{FlowMaps, Flows},
 };
 
-/// How long a pass through the table takes, where the table is not too large for that.
+/// How long a pass through the table takes, up to so many buckets; through a larger one it takes longer, so that it is not
+/// read faster: whoever reads much pushes out of the processors' caches what packets need.
 const PASS: Duration = Duration::from_millis(800);
+const BUCKETS: usize = 1 << 18;
+/// The longest time, for tables that are not too large for that.
+const LONGEST: Duration = Duration::from_secs(4);
 /// Buckets looked at in one go.
 const TURN: usize = 4096;
 /// After a turn the thread rests at least so many times as long as it worked.
@@ -113,9 +117,10 @@ impl Drop for Collector {
 /// A pass that takes its time; `None` when the collector is to end.
 fn paced(flows: &Flows, ended: &Receiver<Infallible>) -> Option<[Collected; 2]> {
     let start = Instant::now();
+    let whole = duration(flows.rows());
     let mut turn_start = start;
     pass(flows, |done| {
-        let due = start + PASS.mul_f64(done);
+        let due = start + whole.mul_f64(done);
         let rest = due.saturating_duration_since(Instant::now()).max(turn_start.elapsed() * REST);
         let goes_on = ended.recv_timeout(rest) == Err(RecvTimeoutError::Timeout);
         turn_start = Instant::now();
@@ -137,6 +142,11 @@ fn pass(flows: &Flows, mut rest: impl FnMut(f64) -> bool) -> Option<[Collected; 
     Some(sums)
 }
 
+/// How long a pass through so many buckets is to take.
+fn duration(rows: usize) -> Duration {
+    PASS.mul_f64(rows as f64 / BUCKETS as f64).clamp(PASS, LONGEST)
+}
+
 fn turns(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(TURN).map(move |start| start..(start + TURN).min(rows))
 }
@@ -149,6 +159,12 @@ fn now() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_table_is_read_no_faster() {
+        let seconds = [1, BUCKETS, 2 * BUCKETS, 1 << 24].map(|rows| duration(rows).as_secs_f64());
+        assert_eq!(seconds, [0.8, 0.8, 1.6, 4.0]);
+    }
 
     #[test]
     fn turns_cover_every_bucket_once() {
