@@ -98,6 +98,15 @@ pub const fn begins_plainly(scheduler: u8, (protocol, flags): (u8, u8), client_p
     scheduler & PLAIN != 0 && client_port != FTP_DATA && opens(protocol, flags)
 }
 
+/// Are all flows of a service with this byte with the server that its ring names, but for those from before its last change?
+#[inline(always)]
+pub const fn follows_ring(scheduler: u8) -> bool {
+    match Method::from_number(scheduler) {
+        Some(method) => scheduler & PLAIN != 0 && method.scheduler.is_by_hash() && !method.flags.fallback,
+        None => false,
+    }
+}
+
 /// Is a packet of this protocol sent by the ring alone, to a service with this byte?
 #[inline(always)]
 pub const fn is_by_ring(scheduler: u8, protocol: u8) -> bool {

@@ -3,13 +3,14 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-    flow::{Key as _, RecentSet, Recents, changes, miss, tag},
+    flow::{Key as _, Lately, RecentSet, Recents, State, changes, miss, tag},
     opening::{after, is_by_ring, reopens},
 };
 
 use crate::{
     family::{Family, Packet},
     flow::{Target, flows, hash},
+    lookup::Rows as _,
     maps,
     opening::Phase,
     pick::by_ring,
@@ -52,6 +53,67 @@ fn in_vain<F: Family>() {
     }
 }
 
+/// What this CPU has seen lately of flows with a hash.
+#[inline(always)]
+fn lately(hash: u32, now: u32) -> Option<Lately> {
+    // SAFETY: the word lies in the map, and is this CPU's own.
+    Some(unsafe { Lately::of(maps::lately(hash)?, hash, now) })
+}
+
+/// Takes note of where packets of a flow in this state go that change nothing about it.
+#[inline(always)]
+fn remember<F: Family>(
+    service: &Found,
+    packet: &Packet<F::Key>,
+    (hash, now): (u32, u32),
+    state: State,
+    target: &Target,
+) {
+    if !target.is_local
+        && let Some(recent) = recent::<F>(packet)
+    {
+        recent.keep(&packet.key, target.way(service.info.lease));
+    }
+    if maps::has(maps::SETTLES)
+        && service.pool().is_settled()
+        && let Some(timeouts) = maps::TIMEOUTS.row(0)
+        && let Some(lately) = lately(hash, now)
+    {
+        // SAFETY: the row lies in the map.
+        unsafe { lately.note(timeouts, state) };
+    }
+}
+
+/// The next packet of the flow, which changes, is to ask all tables.
+#[inline(always)]
+fn forget<F: Family>(service: &Found, packet: &Packet<F::Key>, hash: u32, now: u32) {
+    if let Some(recent) = recent::<F>(packet) {
+        recent.forget();
+    }
+    if maps::has(maps::SETTLES)
+        && service.pool().is_settled()
+        && let Some(lately) = lately(hash, now)
+    {
+        lately.forget();
+    }
+}
+
+/// The real server of a packet whose flow is with the server of the ring, and was seen lately.
+#[inline(always)]
+fn settled<F: Family>(service: &Found, packet: &Packet<F::Key>, hash: u32, now: u32) -> Option<Target> {
+    if changes(packet.flags) || !service.pool().is_settled() || !lately(hash, now)?.has() {
+        return None;
+    }
+    let target = by_ring(service, packet)?;
+    if target.is_local {
+        return Some(target);
+    }
+    if let Some(recent) = recent::<F>(packet) {
+        recent.keep(&packet.key, target.way(service.info.lease));
+    }
+    Some(target)
+}
+
 /// The real server of a packet to a service, and whether the packet opens its connection. Lets the flow live on. Whether
 /// it has expired is the collector's to say.
 #[inline(always)]
@@ -70,6 +132,11 @@ pub(crate) fn serve<F: Family>(
         };
     }
     let hash = hash::<F>(&packet.key);
+    if maps::has(maps::SETTLES)
+        && let Some(target) = settled::<F>(service, packet, hash, now)
+    {
+        return Ok((target, false));
+    }
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
     let found = home.find(&packet.key, tag(hash));
     if let Some(hit) = found
@@ -79,12 +146,10 @@ pub(crate) fn serve<F: Family>(
         let next = after(hit.state(), packet.key.protocol(), packet.flags);
         home.touch(&hit, next, now);
         let is_changed = next != hit.state();
-        if let Some(recent) = recent::<F>(packet) {
-            if is_changed {
-                recent.forget();
-            } else if !target.is_local {
-                recent.keep(&packet.key, next, target.way(service.info.lease));
-            }
+        if is_changed {
+            forget::<F>(service, packet, hash, now);
+        } else if next.is_steady() {
+            remember::<F>(service, packet, (hash, now), next, &target);
         }
         if is_changed && maps::has(maps::PERSISTENCE) {
             note::<F>(packet, hash, now, Phase::Found);
@@ -92,10 +157,8 @@ pub(crate) fn serve<F: Family>(
         }
         return Ok((target, false));
     }
-    if found.is_some()
-        && let Some(recent) = recent::<F>(packet)
-    {
-        recent.forget();
+    if found.is_some() {
+        forget::<F>(service, packet, hash, now);
     }
     let is_unknown = found.is_none() && home.spilled() == 0;
     opened::<F>(service, packet, hash, now, if is_unknown { Phase::Unknown } else { Phase::Found })

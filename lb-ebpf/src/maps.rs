@@ -4,6 +4,7 @@
 
 use aya_ebpf::{
     btf_maps::{Array, DevMap, LruHashMap, PerCpuArray, RingBuf},
+    helpers::generated::bpf_get_smp_processor_id,
     macros::btf_map,
 };
 use lb_common::{
@@ -17,7 +18,7 @@ use lb_common::{
     },
 };
 
-pub(crate) use feature::{BY_RING, EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE};
+pub(crate) use feature::{BY_RING, EVERY_PORT, FTP, LIMITED, MARKS, PERSISTENCE, SETTLES};
 
 use crate::{
     answer,
@@ -53,6 +54,9 @@ pub(crate) static FLOWS6: Array<Bucket<Key6>, 1, MMAPABLE> = Array::new();
 pub(crate) static RECENT4: Array<Recents<Key4>, 1, MMAPABLE> = Array::new();
 #[btf_map(name = "recent6")]
 pub(crate) static RECENT6: Array<Recents<Key6>, 1, MMAPABLE> = Array::new();
+/// Words of [`lb_common::flow::Lately`], for each CPU as many.
+#[btf_map(name = "lately")]
+pub(crate) static LATELY: Array<u64, 1> = Array::new();
 /// One row for each of `cursors`.
 #[btf_map(name = "policies")]
 static POLICIES: Array<Policy, 1, MMAPABLE> = Array::new();
@@ -108,6 +112,9 @@ static SERVICE_MASK: u32 = 0;
 /// Number of rows less one of `flows4` and of `flows6`.
 #[unsafe(no_mangle)]
 static FLOW_MASKS: [u32; 2] = [0; 2];
+/// Words of each CPU in `lately` less one.
+#[unsafe(no_mangle)]
+static LATELY_MASK: u32 = 0;
 /// What services need that others do not pay for: bits of `layout::feature`.
 #[unsafe(no_mangle)]
 static FEATURES: u32 = 0;
@@ -142,6 +149,14 @@ pub(crate) fn service_mask() -> u32 {
 pub(crate) fn flow_mask(family: usize) -> u32 {
     // SAFETY: a valid static with two words.
     unsafe { (&raw const FLOW_MASKS).cast::<u32>().add(family).read_volatile() }
+}
+
+/// The word of `lately` in which this CPU notes flows with this hash.
+#[inline(always)]
+pub(crate) fn lately(hash: u32) -> Option<*mut u64> {
+    // SAFETY: a valid static; a helper without arguments.
+    let (mask, cpu) = unsafe { ((&raw const LATELY_MASK).read_volatile(), bpf_get_smp_processor_id()) };
+    LATELY.row(cpu * (mask + 1) + (hash & mask))
 }
 
 #[inline(always)]

@@ -1,10 +1,11 @@
 //! The rows of the bucketed flow table: slots and their life. `shared` has the protocol by which several CPUs look
-//! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over, and `recent` has
-//! those of this moment once more.
+//! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over, `recent` has
+//! those of this moment once more, and `lately` knows who has been seen.
 
 mod atomic;
 mod chain;
 mod key;
+mod lately;
 mod recent;
 mod shared;
 mod state;
@@ -15,6 +16,7 @@ pub use atomic::Atomic;
 pub use atomic::Host;
 pub use chain::{ATTEMPTS, Chain, Inserted};
 pub use key::{FTP, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
+pub use lately::Lately;
 pub use recent::{RecentSet, Recents, Way, changes, miss};
 pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};
 pub use state::State;

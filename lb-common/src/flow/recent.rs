@@ -7,7 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{
-    Key, State,
+    Key,
     shared::{copy, same_at},
 };
 use crate::tcp::flag;
@@ -56,7 +56,9 @@ pub struct Recents<K> {
     /// Packets that found their flow in this moment, and those for whose flow there was no room.
     found: u64,
     missed: u64,
-    reserved: [u64; 2],
+    /// For how many it was last.
+    rested: u64,
+    reserved: u64,
     sets: [[Recent<K>; WAYS]; SETS],
 }
 
@@ -71,8 +73,8 @@ unsafe impl<K: Key> Zeroable for Recents<K> {}
 
 /// To look in vain is worth it while at most so many packets do for one that finds its flow.
 const WORTH: u64 = 4;
-/// For how many moments nothing is asked where it is not.
-const REST: u64 = 7;
+/// For how many moments nothing is asked where it is not: at first, and when it never is.
+const REST: [u64; 2] = [7, 63];
 
 /// The flows among which a packet's may be.
 #[derive(Clone, Copy)]
@@ -142,13 +144,10 @@ impl<K: Key> RecentSet<K> {
         None
     }
 
-    /// Keeps that, if there is room in this moment and the flow is in a state that it leaves only by packets that
-    /// [open or end](changes) connections.
+    /// Keeps that, if there is room in this moment, of a flow in a [steady](super::State::is_steady) state: one that it leaves only by
+    /// packets that [open or end](changes) connections.
     #[inline(always)]
-    pub fn keep(&self, key: &K, state: State, way: Way) {
-        if !state.is_steady() {
-            return;
-        }
+    pub fn keep(&self, key: &K, way: Way) {
         let mut at = 0;
         while at < WAYS {
             let flow = self.flow(at);
@@ -180,21 +179,23 @@ impl<K: Key> RecentSet<K> {
     }
 }
 
-/// Begins another moment: so that a million flows do not look in vain all the time, it is one of [`REST`] in which nothing is
-/// asked where in the last one most did.
+/// Begins another moment: so that a million flows do not look in vain all the time, it is one of several in which nothing is
+/// asked where in the last one most did, and of twice as many where that is so again.
 ///
 /// # Safety
 /// `row` is valid and aligned, and nobody else writes to what is written here.
 #[inline(always)]
 unsafe fn begin<K>(row: *mut Recents<K>) {
     // SAFETY: the contract.
-    let Recents { moment, rest, found, missed, .. } = unsafe { &mut *row };
+    let Recents { moment, rest, rested, found, missed, .. } = unsafe { &mut *row };
     *moment = u64::from((*moment as u32).wrapping_add(1));
-    *rest = match *rest {
-        0 if *missed > WORTH * *found => REST,
-        0 => 0,
-        more => more - 1,
-    };
+    if *rest > 0 {
+        *rest -= 1;
+    } else {
+        let is_worth_it = *missed <= WORTH * *found;
+        *rested = if is_worth_it { 0 } else { (2 * *rested + 1).clamp(REST[0], REST[1]) };
+        *rest = *rested;
+    }
     (*found, *missed) = (0, 0);
 }
 
@@ -208,7 +209,7 @@ pub unsafe fn miss<K>(row: *mut Recents<K>) {
     unsafe { (*row).missed += 1 };
 }
 
-/// May a packet with these flags, TCP's, change a connection in a [steady](State::is_steady) state?
+/// May a packet with these flags, TCP's, change a connection in a [steady](super::State::is_steady) state?
 #[inline(always)]
 pub const fn changes(flags: u8) -> bool {
     flags & (flag::SYN | flag::FIN | flag::RST) != 0
@@ -234,7 +235,10 @@ mod tests {
     use std::{boxed::Box, vec, vec::Vec};
 
     use super::*;
-    use crate::{flow::Key4, opening::after};
+    use crate::{
+        flow::{Key4, State},
+        opening::after,
+    };
 
     const WAY: Way = Way { hop: 0x0003_0605_0403_0201, server: 7, lease: 2 };
     const TCP: u8 = 6;
@@ -260,7 +264,7 @@ mod tests {
         }
 
         fn keep(&mut self, key: &Key4, now: u32) {
-            self.set(key, now).keep(key, State::Udp, WAY);
+            self.set(key, now).keep(key, WAY);
         }
 
         fn find(&mut self, key: &Key4, now: u32) -> Option<Way> {
@@ -318,24 +322,30 @@ mod tests {
             assert_eq!(row.find(&keys[0], now), Some(WAY));
             (1..in_vain).for_each(|_| row.keep(&keys[WAYS], now));
         };
-        look(&mut row, 1, WORTH);
-        look(&mut row, 2, WORTH + 1);
-        for tick in (0..).take(REST as usize) {
-            assert!(row.ask(&keys[0], 3 + tick).is_none(), "{tick}");
+        let mut now = 0;
+        for rest in [0, 7, 15, 31, 63, 63] {
+            now += 1;
+            for tick in 0..rest {
+                assert!(row.ask(&keys[0], now + tick).is_none(), "{tick} of {rest}");
+            }
+            now += rest;
+            look(&mut row, now, WORTH + 1);
         }
-        look(&mut row, 3 + REST as u32, WORTH);
-        assert!(row.ask(&keys[0], 4 + REST as u32).is_some());
+        (1..64).for_each(|tick| assert!(row.ask(&keys[0], now + tick).is_none(), "{tick}"));
+        now += 64;
+        look(&mut row, now, WORTH);
+        look(&mut row, now + 1, WORTH + 1);
+        (2..9).for_each(|tick| assert!(row.ask(&keys[0], now + tick).is_none(), "{tick}"));
+        assert!(row.ask(&keys[0], now + 9).is_some(), "as short as at first");
     }
 
     #[test]
-    fn what_is_known_of_a_steady_flow_no_packet_changes_that_may_ask() {
+    fn no_packet_changes_a_steady_flow_that_may_ask() {
         for state in (0..32).map(State::from_number) {
-            let (mut row, key) = (Row::new(), key(3));
-            row.set(&key, 1).keep(&key, state, WAY);
-            let is_known = row.find(&key, 1).is_some();
-            assert_eq!(is_known, state == State::Established || state == State::Udp, "{state:?}");
+            let is_steady = state.is_steady();
+            assert_eq!(is_steady, state == State::Established || state == State::Udp, "{state:?}");
             let protocol = if state == State::Udp { UDP } else { TCP };
-            for flags in (0..=u8::MAX).filter(|flags| is_known && !changes(*flags)) {
+            for flags in (0..=u8::MAX).filter(|flags| is_steady && !changes(*flags)) {
                 assert_eq!(after(state, protocol, flags), state, "{flags:#x}");
             }
         }

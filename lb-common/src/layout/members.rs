@@ -11,8 +11,31 @@ pub struct Pool {
     pub base: u32,
     /// Number of real servers.
     pub len: u16,
-    /// Another number with every publication of this pool; the cursor carries the same.
+    /// Another number with every publication of this pool, below [`Self::SETTLED`]; the cursor carries the same.
     pub epoch: u16,
+}
+
+impl Pool {
+    /// The bit of [`Self::epoch`] which says, under a scheduler by hash, that whoever has a flow has it with the server that the
+    /// ring names. No publication has it: it is added by compare-and-swap, when all flows have been looked at.
+    pub const SETTLED: u16 = 0x8000;
+
+    /// The epoch of the next publication after the one of `epoch`.
+    pub const fn next_epoch(epoch: u16) -> u16 {
+        epoch.wrapping_add(1) & !Self::SETTLED
+    }
+
+    /// Is everybody's flow with the server of the ring?
+    #[inline(always)]
+    pub const fn is_settled(&self) -> bool {
+        self.epoch & Self::SETTLED != 0
+    }
+
+    /// The same pool when that is known.
+    #[must_use]
+    pub const fn settled(self) -> Self {
+        Self { epoch: self.epoch | Self::SETTLED, ..self }
+    }
 }
 
 /// One real server in the list of one service, in IPVS's order. Under sh, dh and mh the list is followed by the ring: the

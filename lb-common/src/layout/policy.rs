@@ -18,6 +18,8 @@ pub mod feature {
     pub const LIMITED: u32 = 16;
     /// There is a service whose datagrams go by the ring alone.
     pub const BY_RING: u32 = 32;
+    /// There is a service whose flows may all be where its ring says, and no other service gets its packets.
+    pub const SETTLES: u32 = 64;
 }
 
 /// A row of `policies`: what the new connections of a service depend on besides its scheduler.

@@ -11,6 +11,7 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::{Program, TestRunOptions, Xdp},
 };
+use bytemuck::Pod;
 use lb_common::{
     counters::{Counter, Counters},
     flow::{Bucket, Collected, Key4, Slot, State, TICK_SHIFT, ticks},
@@ -282,6 +283,18 @@ impl Bench {
         buckets(self.prepared.ebpf())
     }
 
+    /// All rows of a map.
+    pub(crate) fn rows<T: Pod, const SIZE: usize>(&self, name: &str) -> anyhow::Result<Vec<T>> {
+        let rows = array::<SIZE>(self.ebpf(), name)?;
+        rows.iter().map(|row| Ok(bytemuck::pod_read_unaligned(&row?))).collect()
+    }
+
+    /// Empties a map, which nobody is told.
+    pub(crate) fn clear<const SIZE: usize>(&self, name: &str) -> anyhow::Result<()> {
+        let mut rows = array::<SIZE>(self.ebpf(), name)?;
+        (0..rows.len()).try_for_each(|row| Ok(rows.set(row, [0; SIZE], 0)?))
+    }
+
     /// How many slots of the flow table hold the flow of a client's port.
     pub(crate) fn copies_of_flow(&self, client_port: u16) -> anyhow::Result<usize> {
         self.count_slots(|slot| slot.key.client_port == client_port.to_be_bytes())
@@ -304,10 +317,14 @@ pub(crate) fn count_slots(ebpf: &aya::Ebpf, is_such: impl Fn(&Slot<Key4>) -> boo
 
 /// The buckets of a program's flow table, read one after the other.
 fn buckets(ebpf: &aya::Ebpf) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Bucket<Key4>>> + use<>> {
-    let Some(Map::Array(data)) = ebpf.map("flows4") else { anyhow::bail!("no map flows4") };
-    let (id, rows) = (data.info()?.id(), data.info()?.max_entries());
-    let flows = Array::<_, [u8; size_of::<Bucket<Key4>>()]>::try_from(Map::Array(MapData::from_id(id)?))?;
-    Ok((0..rows).map(move |row| Ok(bytemuck::pod_read_unaligned(&flows.get(&row, 0)?))))
+    let flows = array::<{ size_of::<Bucket<Key4>>() }>(ebpf, "flows4")?;
+    Ok((0..flows.len()).map(move |row| Ok(bytemuck::pod_read_unaligned(&flows.get(&row, 0)?))))
+}
+
+/// A map of rows with so many bytes.
+fn array<const SIZE: usize>(ebpf: &aya::Ebpf, name: &str) -> anyhow::Result<Array<MapData, [u8; SIZE]>> {
+    let Some(Map::Array(data)) = ebpf.map(name) else { anyhow::bail!("no map {name}") };
+    Ok(Array::try_from(Map::Array(MapData::from_id(data.info()?.id())?))?)
 }
 
 /// The row of a service's real server.

@@ -16,11 +16,12 @@ use xlvs::plan::Wanted;
 
 use crate::{
     beginnings::with_flags,
-    bench::{Bench, service, service6},
+    bench::{Bench, pin_to, service, service6},
     both::{Either, Family, PORT},
     frame::{TCP, UDP},
     marks::ALL,
     persistence::persistent,
+    settled::{forget_moment, in_one_spell, settle},
 };
 
 const BUDGET: &str = include_str!("../../fixtures/budget.json");
@@ -152,6 +153,28 @@ fn paths() -> Vec<Path> {
     ]
 }
 
+/// The lookups of a packet whose flow was seen lately, and not in this moment.
+fn of_a_settled_service() -> u64 {
+    pin_to(0).expect("the CPU is there");
+    let service = service(UDP, PORT, Scheduler::Mh, &[(1, 1), (2, 1), (3, 1)]);
+    let packet = Family::V4.asks(UDP, 1, 0).frame();
+    in_one_spell(|| {
+        let mut bench = Bench::counting(std::slice::from_ref(&service)).expect("the program loads");
+        (1..=3).for_each(|last| bench.resolve(last, 0));
+        let ask = |bench: &Bench| {
+            let before = bench.lookups().expect("it counts");
+            bench.run(&packet).expect("the program runs");
+            bench.lookups().expect("it counts") - before
+        };
+        (0..2).for_each(|_| _ = ask(&bench));
+        settle(&bench);
+        forget_moment(&mut bench);
+        ask(&bench);
+        forget_moment(&mut bench);
+        ask(&bench)
+    })
+}
+
 #[test]
 fn a_packet_looks_into_as_many_rows_as_budgeted() {
     let mut found = BTreeMap::new();
@@ -169,6 +192,7 @@ fn a_packet_looks_into_as_many_rows_as_budgeted() {
             found.insert(what.to_owned(), lookups);
         }
     }
+    found.insert("UDP, mh, settled".to_owned(), of_a_settled_service());
     println!("lookups: {}", serde_json::to_string_pretty(&found).expect("text"));
     assert_eq!(
         found,

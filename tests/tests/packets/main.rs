@@ -26,4 +26,5 @@ mod schedulers;
 mod sctp;
 mod sequences;
 mod sequences6;
+mod settled;
 mod traces;

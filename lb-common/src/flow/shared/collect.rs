@@ -75,10 +75,10 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
                     }
                 }
             }
-            if is_gone || is_over {
-                let won = self.end(slot, control, control.in_state(State::Free));
-                collected.forgotten += u32::from(won);
-                collected.living -= u32::from(won);
+            // One that a packet has changed meanwhile lives on.
+            if (is_gone || is_over) && self.end(slot, control, control.in_state(State::Free)) {
+                collected.forgotten += 1;
+                collected.living -= 1;
                 continue;
             }
             if !state.is_template() {

@@ -18,7 +18,7 @@ use lb_common::{
     layout::{Load, Loads, MAX_SERVERS, Policy, Server, ServerInfo},
 };
 
-use super::{Datapath, map_data, publish::load_at, table::Table};
+use super::{Datapath, map_data, publish::load_at, settling::Settling, table::Table};
 
 /// Every flow there is; the program works on the same rows at the same time.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub struct Flows {
     maps: Arc<FlowMaps>,
     suspects4: RefCell<Suspects<Key4>>,
     suspects6: RefCell<Suspects<Key6>>,
+    settling: RefCell<Settling>,
 }
 
 /// The templates whose time is over and of which is not known yet whether a flow goes by them: that takes a pass
@@ -72,19 +73,20 @@ impl<K> Default for Suspects<K> {
 
 /// Collects what is over in some rows of one family's table.
 fn collect<K: Key + Hash>(
-    (buckets, suspects): (&Table<Bucket<K>>, &RefCell<Suspects<K>>),
+    buckets: &Table<Bucket<K>>,
     rows: &Rows,
+    watch: Watch<'_, K>,
     range: Range<usize>,
     now: u32,
 ) -> Collected {
     if range.start == 0 {
-        let mut suspects = suspects.borrow_mut();
+        let mut suspects = watch.suspects.borrow_mut();
         suspects.pass += 1;
         let last = suspects.pass - 1;
         suspects.templates.retain(|_, suspect| suspect.since >= last);
     }
     range.fold(Collected::default(), |sum, row| {
-        let beside = Beside { buckets, rows, suspects: Some(suspects) };
+        let beside = Beside { buckets, rows, watch: Some(watch) };
         // SAFETY: the row lies in the mapping, and who else writes to it does so by the same protocol.
         let bucket = unsafe { Shared::<K, Host, _>::new(row as u32, buckets.pointer(row), beside) };
         sum.plus(bucket.collect(now))
@@ -126,11 +128,19 @@ impl Flows {
     pub fn collect(&self, rows: Range<usize>, now: u32) -> [Collected; 2] {
         let FlowMaps { v4, v6, rows: beside } = &*self.maps;
         let (first, second) = self.maps.parts(&rows);
-        let collected = collect((v4, &self.suspects4), beside, first, now);
-        if second.is_empty() {
-            return [collected, Collected::default()];
+        let Self { suspects4, suspects6, settling, .. } = self;
+        if rows.start == 0 {
+            settling.borrow_mut().begin(now);
         }
-        [collected, collect((v6, &self.suspects6), beside, second, now)]
+        let mut collected = [Collected::default(); 2];
+        collected[0] = collect(v4, beside, Watch { suspects: suspects4, settling }, first, now);
+        if !second.is_empty() {
+            collected[1] = collect(v6, beside, Watch { suspects: suspects6, settling }, second, now);
+        }
+        if rows.end == self.rows() {
+            settling.borrow_mut().end();
+        }
+        collected
     }
 }
 
@@ -154,7 +164,8 @@ impl Datapath {
             },
         };
         let (suspects4, suspects6) = (RefCell::default(), RefCell::default());
-        Ok(Flows { maps: Arc::new(maps), suspects4, suspects6 })
+        let settling = RefCell::new(Settling::open(self)?);
+        Ok(Flows { maps: Arc::new(maps), suspects4, suspects6, settling })
     }
 
     /// After what silence flows are forgotten.
@@ -199,14 +210,29 @@ impl Rows {
 pub(super) struct Beside<'a, K> {
     buckets: &'a Table<Bucket<K>>,
     rows: &'a Rows,
-    /// Who collects has them.
-    suspects: Option<&'a RefCell<Suspects<K>>>,
+    /// What who collects finds out.
+    watch: Option<Watch<'a, K>>,
 }
+
+/// What a pass through all flows finds out besides.
+#[derive(Debug)]
+struct Watch<'a, K> {
+    suspects: &'a RefCell<Suspects<K>>,
+    settling: &'a RefCell<Settling>,
+}
+
+impl<K> Clone for Watch<'_, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for Watch<'_, K> {}
 
 impl<'a, K> Beside<'a, K> {
     /// For who only reads.
     pub(super) const fn reader(buckets: &'a Table<Bucket<K>>, rows: &'a Rows) -> Self {
-        Self { buckets, rows, suspects: None }
+        Self { buckets, rows, watch: None }
     }
 }
 
@@ -262,8 +288,8 @@ impl<K: Key + Hash> Maps<K> for Beside<'_, K> {
 
     fn over(&self, key: &K) -> Over {
         // Who only reads asks for none.
-        let Some(suspects) = self.suspects else { return Over::Wait };
-        let mut suspects = suspects.borrow_mut();
+        let Some(watch) = self.watch else { return Over::Wait };
+        let mut suspects = watch.suspects.borrow_mut();
         let since = suspects.pass;
         match suspects.templates.get(key) {
             None => {
@@ -280,8 +306,9 @@ impl<K: Key + Hash> Maps<K> for Beside<'_, K> {
     }
 
     fn goes_on(&self, key: &K, server: u16) {
-        let Some(suspects) = self.suspects else { return };
-        let mut suspects = suspects.borrow_mut();
+        let Some(watch) = self.watch else { return };
+        watch.settling.borrow_mut().see(key, server, |row| self.rows.server(row));
+        let mut suspects = watch.suspects.borrow_mut();
         if suspects.templates.is_empty() {
             return;
         }

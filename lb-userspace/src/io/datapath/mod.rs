@@ -13,6 +13,7 @@ mod place;
 mod prepare;
 mod publish;
 mod recent;
+mod settling;
 mod sight;
 mod table;
 mod ticks;
@@ -53,7 +54,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 16] = [
+const FRESH: [&str; 17] = [
     "fragments",
     "early",
     "services",
@@ -67,6 +68,7 @@ const FRESH: [&str; 16] = [
     "policies",
     "recent4",
     "recent6",
+    "lately",
     "mark_rules",
     "ports",
     "layout",
@@ -104,6 +106,7 @@ struct Constants {
     service_mask: u32,
     /// Of IPv4 and of IPv6.
     flow_masks: [u32; 2],
+    lately_mask: u32,
     features: u32,
     era: u32,
     debug: u32,
@@ -118,6 +121,7 @@ impl Constants {
         loader
             .override_global("SERVICE_MASK", &self.service_mask, true)
             .override_global("FLOW_MASKS", &self.flow_masks[..], true)
+            .override_global("LATELY_MASK", &self.lately_mask, true)
             .override_global("FEATURES", &self.features, true)
             .override_global("ERA", &self.era, true)
             .override_global("DEBUG", &self.debug, true)

@@ -2,9 +2,9 @@
 
 use aya::{EbpfLoader, util::nr_cpus};
 use lb_common::{
-    flow::{FTP, SLOTS},
+    flow::{FTP, Lately, SLOTS},
     layout::{MAX_POOL, MAX_SERVERS, MEMBERS, MarkRule, feature},
-    opening::{BY_RING, service_byte},
+    opening::{BY_RING, follows_ring, service_byte},
 };
 
 use super::{Settings, publish};
@@ -36,6 +36,8 @@ pub(super) struct Rows {
     pub(super) cpus: usize,
     /// Of IPv4 and IPv6.
     pub(super) flows: [usize; 2],
+    /// Words of each CPU in `lately`.
+    pub(super) lately: usize,
 }
 
 impl Rows {
@@ -48,7 +50,11 @@ impl Rows {
         wanted: &[Wanted],
         allocation: &Allocation,
         table: &ServiceTable,
+        features: u32,
     ) -> anyhow::Result<Self> {
+        let cpus = nr_cpus().map_err(|(_, error)| error)?;
+        let lately =
+            if features & feature::SETTLES == 0 { 1 } else { lately_words(settings.flow_slots, cpus) };
         Ok(Self {
             services: table.buckets.len(),
             leases: (settings.leases.len() + 1 + SPARE_LEASES).next_power_of_two(),
@@ -56,8 +62,9 @@ impl Rows {
             cursors: roomy(allocation.service_rows(), SPARE_SERVICES),
             servers: roomy(allocation.server_rows(), SPARE_SERVERS).next_power_of_two().min(MAX_SERVERS),
             marks: settings.marks.len().max(1),
-            cpus: nr_cpus().map_err(|(_, error)| error)?,
+            cpus,
             flows: flow_rows(settings.flow_slots, wanted),
+            lately,
         })
     }
 
@@ -80,6 +87,7 @@ impl Rows {
             ("flows6", self.flows[1]),
             ("recent4", recent4),
             ("recent6", recent6),
+            ("lately", self.cpus * self.lately),
         ] {
             loader.map_max_entries(name, rows as u32);
         }
@@ -105,6 +113,13 @@ fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
     [of(!v6 || !wanted.iter().all(is_v6)), of(v6)]
 }
 
+/// Words of each CPU in `lately`: room for twice the flows that the table is meant for, dealt out to the CPUs, in a sixteenth of its
+/// memory.
+const fn lately_words(slots: u32, cpus: usize) -> usize {
+    let flows = slots as usize / cpus;
+    (flows * Lately::BYTES / size_of::<u64>()).next_power_of_two()
+}
+
 /// Is there a service in a family whose flow table is left out, of a program with these buckets of both?
 pub(super) fn lacks_flows<'a>(
     buckets: [usize; 2],
@@ -119,14 +134,17 @@ pub(super) fn lacks_flows<'a>(
 pub(super) fn features<'a>(wanted: &(impl Iterator<Item = &'a Wanted> + Clone), marks: &[MarkRule]) -> u32 {
     let any = |is: &dyn Fn(&Wanted) -> bool, feature: u32| if wanted.clone().any(is) { feature } else { 0 };
     let is_marked = |service: &Wanted| service.key.mark().is_some();
-    let is_any_by_ring = |service: &Wanted| {
+    let byte = |service: &Wanted| {
         let Wanted { key, method, policy, .. } = service;
-        service_byte(*method, policy, key.protocol) & BY_RING != 0
+        service_byte(*method, policy, key.protocol)
     };
-    any(&|service| is_marked(service) && !marks.is_empty(), feature::MARKS)
+    let features = any(&|service| is_marked(service) && !marks.is_empty(), feature::MARKS)
         | any(&|service| service.key.protocol == 6 && service.key.port == FTP, feature::FTP)
         | any(&|service| service.key.port == 0 && !is_marked(service), feature::EVERY_PORT)
         | any(&|service| service.policy.persistence != 0, feature::PERSISTENCE)
-        | any(&is_any_by_ring, feature::BY_RING)
-        | any(&|service| service.servers.iter().any(|server| server.thresholds[0] != 0), feature::LIMITED)
+        | any(&|service| byte(service) & BY_RING != 0, feature::BY_RING)
+        | any(&|service| service.servers.iter().any(|server| server.thresholds[0] != 0), feature::LIMITED);
+    // Where packets of one service may become another's, so may its flows, and the server of those is no server of its ring.
+    let are_apart = features & (feature::MARKS | feature::FTP | feature::EVERY_PORT) == 0;
+    features | if are_apart { any(&|service| follows_ring(byte(service)), feature::SETTLES) } else { 0 }
 }

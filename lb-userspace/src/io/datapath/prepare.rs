@@ -100,7 +100,8 @@ impl Prepared {
     ) -> anyhow::Result<Self> {
         let pins = settings.pins.clone();
         let table = ServiceTable::build(wanted, &settings.owned, &allocation, rand::random);
-        let mut rows = Rows::new(&settings, wanted, &allocation, &table)?;
+        let features = needs::features(&wanted.iter(), &settings.marks);
+        let mut rows = Rows::new(&settings, wanted, &allocation, &table, features)?;
         if let Some(old) = old
             && allocation.server_rows() <= old.stats_rows()
         {
@@ -119,7 +120,8 @@ impl Prepared {
         let constants = Constants {
             service_mask: table.buckets.len() as u32 - 1,
             flow_masks: rows.flows.map(|rows| rows as u32 - 1),
-            features: needs::features(&wanted.iter(), &settings.marks),
+            features,
+            lately_mask: rows.lately as u32 - 1,
             era: u32::from(era),
             debug: u32::from(settings.debug),
             service_keys: table.keys,

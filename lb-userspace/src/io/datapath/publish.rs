@@ -53,6 +53,8 @@ pub(super) struct Publisher {
 pub(super) struct Published {
     pub(super) slot: Place,
     id: u16,
+    /// [`service_byte`].
+    byte: u8,
     scheduler: Scheduler,
     /// Buckets that are published behind the list: the longest ring of the schedulers it had, for a pick that began under
     /// another may still be under way.
@@ -206,6 +208,7 @@ impl Published {
         Self {
             slot,
             id,
+            byte: service_byte(*method, policy, key.protocol),
             scheduler: method.scheduler,
             ring_len: method.scheduler.ring_len(),
             port: key.port,
@@ -233,7 +236,7 @@ impl Published {
 
     /// Writes the list and its ring into the half that is not in use, then the cursor, then the one word that switches.
     pub(super) fn publish(&mut self, tables: &Tables, list: &[(u16, u16)]) {
-        let epoch = self.epoch.wrapping_add(1);
+        let epoch = Pool::next_epoch(self.epoch);
         let base = self.base + if epoch.is_multiple_of(2) { 0 } else { self.capacity as u32 };
         let weights = sched::published(self.scheduler, list.iter().map(|&(_, weight)| weight));
         let members = list.iter().zip(weights).map(|(&(server, _), weight)| Member { server, weight });
@@ -287,14 +290,16 @@ impl Published {
     ) -> ServiceInfo {
         tables.policies.set(usize::from(self.id), &Policy { lease, ..policy });
         self.policy = policy;
-        if method.scheduler != self.scheduler {
+        let ServiceKey { protocol, port, .. } = *key;
+        let scheduler = service_byte(method, &policy, protocol);
+        if scheduler != self.byte {
+            // What was settled under the old one is not under the new one.
+            self.byte = scheduler;
             self.scheduler = method.scheduler;
             self.ring_len = self.ring_len.max(method.scheduler.ring_len());
             let list = self.list.clone();
             self.publish(tables, &list);
         }
-        let ServiceKey { protocol, port, .. } = *key;
-        let scheduler = service_byte(method, &policy, protocol);
         ServiceInfo { port, protocol, scheduler, id: self.id, lease }
     }
 }

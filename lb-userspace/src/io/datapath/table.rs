@@ -80,6 +80,14 @@ impl<T: Pod> Table<T> {
             .store(bytemuck::pod_read_unaligned(bytemuck::bytes_of(value)), Ordering::Release);
     }
 
+    /// Puts one word of a row in the place of another, if that is still there.
+    pub(super) fn change_word<W: Pod>(&self, row: usize, offset: usize, old: &W, new: &W) -> bool {
+        assert!(offset.is_multiple_of(8) && size_of::<W>() == 8, "only whole words are seen in one piece");
+        let [old, new] = [old, new].map(|word| bytemuck::pod_read_unaligned(bytemuck::bytes_of(word)));
+        let word = &self.words(row)[offset / 8];
+        word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
     /// One word of a row at `offset` bytes.
     pub(super) fn word<W: Pod>(&self, row: usize, offset: usize) -> W {
         assert!(offset.is_multiple_of(8) && size_of::<W>() == 8, "only whole words are seen in one piece");
