@@ -37,13 +37,16 @@ impl Services {
         let others = self.by_key.iter().filter(move |(key, service)| !is_same(*key, *service));
         others.flat_map(|(_, service)| {
             let Quorum { up, down, .. } = &service.quorum;
-            let quorum = [("quorum_up", up), ("quorum_down", down)].into_iter().filter_map(
-                move |(keyword, command)| Some((format!("{keyword} of {service}"), command.as_ref()?)),
-            );
+            let both = [("quorum_up", up), ("quorum_down", down)];
+            let quorum = both.into_iter().filter_map(move |(keyword, command)| {
+                let command = command.as_ref()?;
+                Some((format!("{keyword} of {service}"), command))
+            });
             let servers = service.real_servers.iter().flat_map(|server| {
                 let both = [("notify_up", &server.notify_up), ("notify_down", &server.notify_down)];
                 both.into_iter().filter_map(move |(keyword, command)| {
-                    Some((format!("{keyword} of {}", server.address), command.as_ref()?))
+                    let command = command.as_ref()?;
+                    Some((format!("{keyword} of {}", server.address), command))
                 })
             });
             quorum.chain(servers)
