@@ -64,7 +64,8 @@ pub(super) fn measure(rounds: u32) -> Result<Measurement> {
         }
         adm(&["-e", "-t", VIRTUAL, "-r", &first, "-g", "-w", "1"])?;
         for round in 0..rounds {
-            take(3, &|| reload(&lab.director, &file(2 + round % 2)))?;
+            let text = file(2 + round % 2);
+            take(3, &|| reload(&lab.director, &text))?;
         }
         rows.extend(kinds);
         lab.director.term().map(drop)
