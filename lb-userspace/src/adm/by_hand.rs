@@ -147,7 +147,7 @@ pub fn merge(before: &Config, now: &Config, after: Config) -> Config {
             (Some(before), Some(now)) if Arc::ptr_eq(before, now) => Some(Arc::clone(theirs)),
             (Some(before), Some(now)) => {
                 let service = merged(before, now, theirs);
-                Some(if service == ***now { Arc::clone(now) } else { Arc::new(service) })
+                Some(if service.says_the_same(now) { Arc::clone(now) } else { Arc::new(service) })
             }
             // Taken away by hand, and the file did not touch it.
             (Some(before), None) if are_same(before, theirs) => None,

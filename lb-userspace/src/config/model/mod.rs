@@ -54,13 +54,15 @@ impl Config {
         self.virtual_servers.iter().filter(|service| service.is_available())
     }
 
-    /// The same, which shares with `before` the virtual servers that are the same.
+    /// The same, which shares with `before` the virtual servers that say the same, wherever they stand.
     #[must_use]
     pub fn sharing(mut self, before: &Self) -> Self {
         let known: BTreeMap<Selector, &Arc<VirtualServer>> =
             before.virtual_servers.iter().map(|service| (service.selector, service)).collect();
         for service in &mut self.virtual_servers {
-            if let Some(same) = known.get(&service.selector).filter(|known| **known == service) {
+            let is_same =
+                |known: &&&Arc<VirtualServer>| Arc::ptr_eq(known, service) || known.says_the_same(service);
+            if let Some(same) = known.get(&service.selector).filter(is_same) {
                 *service = Arc::clone(same);
             }
         }

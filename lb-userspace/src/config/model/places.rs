@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Config;
+use super::{Config, VirtualServer};
 use crate::config::source::Span;
 
 impl Config {
@@ -15,16 +15,7 @@ impl Config {
         }
         self.tls.iter_mut().for_each(|files| files.span = nowhere);
         for service in &mut self.virtual_servers {
-            let service = Arc::make_mut(service);
-            service.span = nowhere;
-            service.sorry.iter_mut().for_each(|sorry| sorry.span = nowhere);
-            for server in &mut service.real_servers {
-                server.span = nowhere;
-                for checker in &mut server.checkers {
-                    checker.span = nowhere;
-                    checker.parts.fill(nowhere);
-                }
-            }
+            Arc::make_mut(service).forget_places();
         }
         let vrrp = &mut self.vrrp;
         vrrp.scripts.iter_mut().for_each(|script| script.span = nowhere);
@@ -37,5 +28,28 @@ impl Config {
             instance.rules.iter_mut().for_each(|rule| rule.span = nowhere);
         }
         self
+    }
+}
+
+impl VirtualServer {
+    /// Whether both say the same, wherever they stand.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let [mut one, mut other] = [self, other].map(Self::clone);
+        one.forget_places();
+        other.forget_places();
+        one == other
+    }
+
+    fn forget_places(&mut self) {
+        let nowhere = Span::default();
+        self.span = nowhere;
+        self.sorry.iter_mut().for_each(|sorry| sorry.span = nowhere);
+        for server in &mut self.real_servers {
+            server.span = nowhere;
+            for checker in &mut server.checkers {
+                checker.span = nowhere;
+                checker.parts.fill(nowhere);
+            }
+        }
     }
 }

@@ -222,7 +222,7 @@ fn what_is_made_from_the_same_is_shared_and_as_if_made_anew() {
     for text in texts {
         let anew = loaded(&text, &Config::default());
         file = loaded(&text, &file);
-        assert_eq!(file, anew);
+        assert_eq!(file.clone().without_places(), anew.clone().without_places());
         let numbers = numbers(&file);
         let (wanted, next) = effective(&file, &numbers, &sharing);
         // Nothing of what is compared is shared, so that all is made and compared in full.
@@ -247,7 +247,7 @@ fn what_is_made_from_the_same_is_shared_and_as_if_made_anew() {
     }
     // Virtual servers; real servers; checks, which are made again unless the whole service stays.
     let expected =
-        [[0; 3], [2, 3, 2], [1, 2, 1], [0, 2, 0], [0, 1, 0], [3, 3, 0], [3, 3, 0], [3, 3, 0], [1, 1, 1]];
+        [[0; 3], [2, 3, 2], [2, 2, 2], [2, 2, 2], [1, 1, 1], [3, 3, 0], [3, 3, 0], [3, 3, 0], [1, 1, 1]];
     assert_eq!(shared, expected);
     assert_eq!(leases, [0, 0, 0, 0, 0, 1, 2, 0, 0]);
 }
