@@ -42,6 +42,9 @@ impl Checker<'_> {
 
     /// Whether it counts.
     fn statement(&mut self, statement: &mut Statement, kind: BlockKind, given: &mut Given) -> bool {
+        if statement.known.is_some() {
+            return true;
+        }
         if let Some(problem) = language(statement) {
             self.problems.push(problem);
             return true;
@@ -119,8 +122,10 @@ impl Checker<'_> {
 /// What the language has besides keywords, where it means nothing: to pass over it would change what the file says.
 fn language(statement: &Statement) -> Option<Diagnostic> {
     let name = statement.name();
-    let begins_list =
-        |word: &&Word| ["~SEQ(", "~SEQx(", "~LST("].iter().any(|list| word.text.starts_with(list));
+    let begins_list = |word: &&Word| {
+        let list = word.text.strip_prefix('~');
+        list.is_some_and(|list| ["SEQ(", "SEQx(", "LST("].iter().any(|kind| list.starts_with(kind)))
+    };
     let is_misplaced =
         expand::is_include(name) || name.starts_with('@') || (name.starts_with('$') && name.contains('='));
     let misplaced =

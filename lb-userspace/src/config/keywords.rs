@@ -9,7 +9,7 @@ mod lvs;
 mod row;
 mod vrrp;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -219,7 +219,15 @@ pub(super) fn hides(word: &str) -> bool {
 
 /// The keywords of a block of kind `kind`, in the order of the table.
 pub(super) fn of(kind: BlockKind) -> impl Iterator<Item = &'static Keyword> {
-    TABLE.iter().filter(move |(row, _)| *row == kind).flat_map(|(_, keywords)| keywords.iter())
+    // It is asked for every statement.
+    static BY_KIND: LazyLock<BTreeMap<BlockKind, Vec<&Keyword>>> = LazyLock::new(|| {
+        let mut by_kind = BTreeMap::<_, Vec<_>>::new();
+        for (kind, keywords) in TABLE {
+            by_kind.entry(*kind).or_default().extend(keywords.iter());
+        }
+        by_kind
+    });
+    BY_KIND.get(&kind).into_iter().flatten().copied()
 }
 
 #[cfg(test)]
