@@ -1,12 +1,13 @@
-//! Owns the step from a whole tree to a [`Config`], and the rules between its blocks.
+//! Owns the step from a whole tree to a [`Config`]: each block by itself, and then the rules between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::diagnostics::{Diagnostic, quoted};
+use super::known::Placed;
 use super::model::vrrp::{Family, VrrpInstance};
-use super::model::{Config, LvsTimeouts, Selector, VirtualServer};
+use super::model::{Config, LvsTimeouts, Selector};
 use super::service::Groups;
 use super::source::Span;
 use super::timing::Timing;
@@ -16,8 +17,16 @@ use super::{mail, marks, service, tls, values, vrrp};
 /// What IPVS takes: 31 days.
 const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 
+/// What the blocks of a file say, each by itself.
+pub(super) struct Read {
+    config: Config,
+    pub(super) services: Vec<Placed>,
+    /// What counts around them.
+    pub(super) timing: Timing,
+}
+
 /// What the statements of a file say; only to be used when `problems` has no error.
-pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Config {
+pub(super) fn read(statements: &[Statement], problems: &mut Vec<Diagnostic>) -> Read {
     let vrrp = vrrp::read(statements, problems);
     let mail = mail::read(statements, problems);
     let tls = tls::read(statements, problems);
@@ -25,24 +34,39 @@ pub(super) fn assemble(statements: &[Statement], problems: &mut Vec<Diagnostic>)
     let mut config = Config { mark_rules, mail, tls, vrrp, ..Config::default() };
     let groups = Groups::read(statements, problems);
     let timing = Timing::outermost(statements, problems);
+    let mut services = Vec::new();
     for statement in statements {
         match statement.name() {
             "global_defs" => global_defs(statement, &mut config, problems),
             "virtual_server" => {
-                let read = service::read(statement, &groups, &config.vrrp.files, timing, problems);
-                config.virtual_servers.extend(read.map(Arc::new));
+                let read = match &statement.known {
+                    Some(known) => Some(Arc::clone(known)),
+                    None => {
+                        service::read(statement, &groups, &config.vrrp.files, timing, problems).map(Arc::new)
+                    }
+                };
+                services.extend(read.map(|service| Placed { service, span: statement.header() }));
             }
             _ => {}
         }
     }
-    drop_repeated(&mut config, problems);
-    if !config.vrrp.instances.is_empty() {
-        find_unowned(&config, problems);
-        find_undecided(&config, problems);
+    Read { config, services, timing }
+}
+
+impl Read {
+    /// What they say together.
+    pub(super) fn together(self, problems: &mut Vec<Diagnostic>) -> Config {
+        let Self { config, mut services, .. } = self;
+        drop_repeated(&mut services, problems);
+        if !config.vrrp.instances.is_empty() {
+            find_unowned(&config, &services, problems);
+            find_undecided(&config, &services, problems);
+        }
+        find_sleepless(&config, &services, problems);
+        find_unmatched(&config, &services, problems);
+        let virtual_servers = services.into_iter().map(|placed| placed.service).collect();
+        Config { virtual_servers, ..config }
     }
-    find_sleepless(&config, problems);
-    find_unmatched(&config, problems);
-    config
 }
 
 fn global_defs(statement: &Statement, config: &mut Config, problems: &mut Vec<Diagnostic>) {
@@ -84,25 +108,25 @@ fn lvs_timeouts(setting: &Statement, timeouts: &mut LvsTimeouts, problems: &mut 
 }
 
 /// A packet is of one virtual server only: the first that selects it. Of a group all or nothing counts.
-fn drop_repeated(config: &mut Config, problems: &mut Vec<Diagnostic>) {
+fn drop_repeated(services: &mut Vec<Placed>, problems: &mut Vec<Diagnostic>) {
     let mut seen = BTreeMap::<_, Span>::new();
-    config.virtual_servers.retain(|service| {
+    services.retain(|Placed { service, span }| {
         let twice = service.selectors().find_map(|selector| Some((selector, *seen.get(&selector)?)));
         let Some((selector, first)) = twice else {
-            seen.extend(service.selectors().map(|selector| (selector, service.span)));
+            seen.extend(service.selectors().map(|selector| (selector, *span)));
             return true;
         };
         let message = format!(
             "the virtual server {selector} is there already in line {}; this one is ignored",
             first.line
         );
-        let problem = Diagnostic::ours(service.span, message).beside(first);
+        let problem = Diagnostic::ours(*span, message).beside(first);
         problems.push(problem.hint("put its real servers into the first"));
         false
     });
 }
 
-fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
+fn find_unowned(config: &Config, services: &[Placed], problems: &mut Vec<Diagnostic>) {
     let instances = &config.vrrp.instances;
     // One without an interface does not run.
     let running = instances.iter().filter(|instance| instance.interface.is_some());
@@ -117,14 +141,14 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
                 .hint("add it to a `virtual_ipaddress` block, or see that it is bound by other means"),
         );
     };
-    for service in &config.virtual_servers {
+    for Placed { service, span } in services {
         let address = |selector| match selector {
             Selector::Address { address, .. } => Some(address),
             Selector::Mark { .. } => None,
         };
         let addresses: BTreeSet<_> = service.selectors().filter_map(address).collect();
         for address in addresses {
-            warn(address, service.span);
+            warn(address, *span);
         }
     }
     let mut seen = BTreeSet::new();
@@ -138,22 +162,21 @@ fn find_unowned(config: &Config, problems: &mut Vec<Diagnostic>) {
 }
 
 /// Services whose checks would rest while their addresses are elsewhere, and that have none which come and go.
-fn find_sleepless(config: &Config, problems: &mut Vec<Diagnostic>) {
+fn find_sleepless(config: &Config, services: &[Placed], problems: &mut Vec<Diagnostic>) {
     let is_owned = |selector| config.owners(selector).next().is_some();
-    let services = config.virtual_servers.iter().filter(|service| service.ha_suspend);
-    for service in services.filter(|service| !service.selectors().any(is_owned)) {
+    let services = services.iter().filter(|placed| placed.service.ha_suspend);
+    for Placed { span, .. } in services.filter(|placed| !placed.service.selectors().any(is_owned)) {
         let message = "`ha_suspend` has no effect: no vrrp_instance owns the virtual address";
         problems.push(
-            Diagnostic::ours(service.span, message)
-                .hint("remove it, or add the address to a `virtual_ipaddress`"),
+            Diagnostic::ours(*span, message).hint("remove it, or add the address to a `virtual_ipaddress`"),
         );
     }
 }
 
 /// Who owns an address forwards what goes to it. For a mark's packets to other addresses nobody alone may, if those that are
 /// owned move between nodes one by one.
-fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
-    for (service, selector) in selections(config) {
+fn find_undecided(config: &Config, services: &[Placed], problems: &mut Vec<Diagnostic>) {
+    for (span, selector) in selections(services) {
         let Selector::Mark { mark, family } = selector else { continue };
         let owners: Vec<_> = config.owners(selector).collect();
         let is_owned =
@@ -169,29 +192,28 @@ fn find_undecided(config: &Config, problems: &mut Vec<Diagnostic>) {
             "packets of {selector} go to addresses of {} and to others: these every node forwards that gets them",
             owners.join(" and ")
         );
-        problems.push(Diagnostic::ours(service.span, message).hint(
+        problems.push(Diagnostic::ours(span, message).hint(
             "name the virtual addresses as the destinations of the mark, or put the instances into one `vrrp_sync_group`",
         ));
     }
 }
 
-/// Every virtual server with each of its selections.
-fn selections(config: &Config) -> impl Iterator<Item = (&Arc<VirtualServer>, Selector)> {
-    config
-        .virtual_servers
+/// Every selection, and the place of its virtual server.
+fn selections(services: &[Placed]) -> impl Iterator<Item = (Span, Selector)> {
+    services
         .iter()
-        .flat_map(|service| service.selectors().map(move |selector| (service, selector)))
+        .flat_map(|Placed { service, span }| service.selectors().map(move |selector| (*span, selector)))
 }
 
 /// Marks without rules, and rules for marks without a virtual server.
-fn find_unmatched(config: &Config, problems: &mut Vec<Diagnostic>) {
+fn find_unmatched(config: &Config, services: &[Placed], problems: &mut Vec<Diagnostic>) {
     let mut known = BTreeSet::new();
-    for (service, selector) in selections(config) {
+    for (span, selector) in selections(services) {
         let Selector::Mark { mark, family } = selector else { continue };
         known.insert((mark, family));
         if !config.mark_rules.iter().any(|rule| rule.mark == mark && rule.is_of(family)) {
             let message = format!("no rule gives {family} packets the firewall mark {mark}");
-            problems.push(Diagnostic::ours(service.span, message).hint(format!(
+            problems.push(Diagnostic::ours(span, message).hint(format!(
                 "write `mark {mark}` in a `fwmark_rules` block; what iptables or nft mark comes too late for XDP"
             )));
         }

@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn place_message_and_hint_are_all_shown() {
         let mut sources = Sources::default();
-        let source = sources.add("x.conf", "first\n  weight abc\n");
+        let (source, _) = sources.add("x.conf", "first\n  weight abc\n");
         let span = Span { source, start: 15, end: 18, line: 2, column: 10 };
         let diagnostic = Diagnostic::error(span, "bad weight").hint("give a number");
         assert_eq!(diagnostic.one_line(&sources), "x.conf:2:10: error: bad weight; give a number");
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_flood_is_counted_and_hides_no_error() {
         let mut sources = Sources::default();
-        let source = sources.add("x.conf", "word");
+        let (source, _) = sources.add("x.conf", "word");
         let span = Span { source, start: 0, end: 4, line: 1, column: 1 };
         let mut many = vec![Diagnostic::warning(span, "no"); SHOWN + 6];
         many.push(Diagnostic::error(span, "grave"));

@@ -5,24 +5,27 @@
 //! line, and may stand in the middle of a word; behind keywords with a command so does `'`, and `\\` begins an escape.
 //! `${name}` is part of a word. A comment (`#` or `!`) goes to the end of the line.
 
-use std::iter::Peekable;
-use std::str::CharIndices;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::diagnostics::Diagnostic;
 use super::expand::{Line, Walker};
+use super::model::VirtualServer;
 use super::source::Span;
 use super::{escape, keywords};
 
 /// What a [`Token`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Word,
     Open,
     Close,
     EndOfLine,
+    /// A whole block of the outermost level that is not read again.
+    Known(Arc<VirtualServer>),
 }
 
-/// A word (its text without the quotes), a brace or the end of a line.
+/// A word (its text without the quotes), a brace, the end of a line or what is known of some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: TokenKind,
@@ -65,8 +68,9 @@ pub(super) fn without_comment(text: &str) -> &str {
 
 /// Where the first `{` is that opens a block.
 pub(super) fn first_brace(text: &str) -> Option<usize> {
-    if !text.contains('{') {
-        return None;
+    let first = text.find('{')?;
+    if !text.contains(['"', '\'', '$', '\\']) {
+        return Some(first);
     }
     outside(text).find(|(_, letter)| *letter == '{').map(|(at, _)| at)
 }
@@ -103,12 +107,16 @@ fn variable(text: &str) -> usize {
     end.filter(|end| text[*end..].starts_with('}')).map_or(1, |end| end + 1)
 }
 
-/// Appends the tokens of `line`, which has no comment, in order, and what is wrong with it.
-pub(super) fn tokens(line: &Line, tokens: &mut Vec<Token>, problems: &mut Vec<Diagnostic>) {
-    let text = line.text();
+/// Appends the tokens of a part of `line`, which has no comment, in order, and what is wrong with it.
+pub(super) fn tokens(
+    line: &Line,
+    part: Range<usize>,
+    tokens: &mut Vec<Token>,
+    problems: &mut Vec<Diagnostic>,
+) {
     let mut lexer = Lexer {
-        text,
-        letters: text.char_indices().peekable(),
+        text: &line.text()[..part.end],
+        at: part.start,
         places: Walker::new(line),
         quoting: None,
         tokens,
@@ -119,7 +127,8 @@ pub(super) fn tokens(line: &Line, tokens: &mut Vec<Token>, problems: &mut Vec<Di
 
 struct Lexer<'a> {
     text: &'a str,
-    letters: Peekable<CharIndices<'a>>,
+    /// Up to here it is read.
+    at: usize,
     places: Walker<'a>,
     /// That of the statement; `None` before its keyword.
     quoting: Option<Quoting>,
@@ -129,47 +138,44 @@ struct Lexer<'a> {
 
 impl Lexer<'_> {
     fn run(&mut self) {
-        while let Some((_, letter)) = self.letters.peek() {
+        while let Some(letter) = self.peek() {
             match letter {
                 '{' => self.single(TokenKind::Open),
                 '}' => self.single(TokenKind::Close),
-                letter if letter.is_whitespace() => {
-                    self.letters.next();
-                }
+                letter if letter.is_whitespace() => self.at += letter.len_utf8(),
                 _ => self.word(),
             }
         }
-        let end = self.text.len();
-        self.push(TokenKind::EndOfLine, String::new(), end);
+        self.push(TokenKind::EndOfLine, String::new(), self.at);
     }
 
     fn single(&mut self, kind: TokenKind) {
-        let start = self.offset();
-        self.letters.next();
+        let start = self.at;
+        self.at += 1;
         self.quoting = None;
         self.push(kind, String::new(), start);
     }
 
     fn word(&mut self) {
-        let start = self.offset();
+        let start = self.at;
         let quoting = self.quoting.unwrap_or(Quoting::Plain);
-        let mut bytes = Vec::new();
-        while let Some(&(at, letter)) = self.letters.peek() {
+        let mut bytes = self.plain().to_vec();
+        while let Some(letter) = self.peek() {
             match letter {
                 '{' | '}' => break,
                 '$' => {
-                    let end = at + variable(&self.text[at..]);
-                    bytes.extend_from_slice(&self.text.as_bytes()[at..end]);
-                    while self.letters.next_if(|(at, _)| *at < end).is_some() {}
+                    let end = self.at + variable(&self.text[self.at..]);
+                    bytes.extend_from_slice(&self.text.as_bytes()[self.at..end]);
+                    self.at = end;
                 }
                 '\\' if quoting == Quoting::Command => {
-                    self.letters.next();
+                    self.at += 1;
                     self.escape(&mut bytes);
                 }
                 letter if quoting.quotes(letter) => self.quotation(letter, quoting, &mut bytes),
                 letter if letter.is_whitespace() => break,
                 letter => {
-                    self.letters.next();
+                    self.at += letter.len_utf8();
                     push(letter, &mut bytes);
                 }
             }
@@ -198,10 +204,20 @@ impl Lexer<'_> {
         self.push(TokenKind::Word, text, start);
     }
 
+    /// Takes the letters that mean nothing but themselves wherever they stand in a word.
+    fn plain(&mut self) -> &[u8] {
+        let rest = &self.text.as_bytes()[self.at..];
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !br#"{}$\"'"#.contains(byte);
+        let plain = &rest[..rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())];
+        self.at += plain.len();
+        plain
+    }
+
     fn quotation(&mut self, quote: char, quoting: Quoting, bytes: &mut Vec<u8>) {
-        let start = self.offset();
-        self.letters.next();
-        while let Some((_, letter)) = self.letters.next() {
+        let start = self.at;
+        self.at += 1;
+        while let Some(letter) = self.peek() {
+            self.at += letter.len_utf8();
             match letter {
                 letter if letter == quote => return,
                 '\\' if quoting == Quoting::Command => self.escape(bytes),
@@ -214,13 +230,11 @@ impl Lexer<'_> {
     }
 
     fn escape(&mut self, bytes: &mut Vec<u8>) {
-        let start = self.offset();
-        let end = start + escape::take(&self.text[start..], bytes);
-        while self.letters.next_if(|(at, _)| *at < end).is_some() {}
+        self.at += escape::take(&self.text[self.at..], bytes);
     }
 
-    fn offset(&mut self) -> usize {
-        self.letters.peek().map_or(self.text.len(), |(at, _)| *at)
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
     }
 
     fn push(&mut self, kind: TokenKind, text: String, start: usize) {
@@ -229,8 +243,7 @@ impl Lexer<'_> {
     }
 
     fn span(&mut self, start: usize) -> Span {
-        let end = self.offset();
-        self.places.span(start..end)
+        self.places.span(start..self.at)
     }
 }
 
@@ -241,12 +254,13 @@ fn push(letter: char, bytes: &mut Vec<u8>) {
 /// The tokens of every line of `text`, as it is written.
 #[cfg(test)]
 pub(super) fn lines(sources: &mut super::source::Sources, text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
-    let source = sources.add("t", text);
+    let (source, _) = sources.add("t", text);
     let (mut all, mut problems) = (Vec::new(), Vec::new());
     let mut start = 0;
     for (line, number) in text.split('\n').zip(1..) {
         let span = Span { source, start, end: start, line: number, column: 1 };
-        tokens(&Line::written(without_comment(line), span), &mut all, &mut problems);
+        let line_of_text = Line::written(without_comment(line), span);
+        tokens(&line_of_text, 0..line_of_text.text().len(), &mut all, &mut problems);
         start += line.len() + 1;
     }
     (all, problems)
@@ -266,6 +280,7 @@ mod tests {
             TokenKind::Open => "{".to_owned(),
             TokenKind::Close => "}".to_owned(),
             TokenKind::EndOfLine => ";".to_owned(),
+            TokenKind::Known(service) => service.to_string(),
         });
         (words.collect(), problems.iter().map(|problem| problem.one_line(&sources)).collect())
     }

@@ -16,6 +16,7 @@ mod escape;
 mod expand;
 pub mod files;
 mod keywords;
+mod known;
 mod lexer;
 mod mail;
 mod marks;
@@ -41,6 +42,7 @@ use std::path::Path;
 pub use diagnostics::{Diagnostic, Severity};
 use expand::Expanded;
 use files::{NoFiles, World};
+pub use known::Known;
 pub use model::Config;
 pub use part::Part;
 pub use source::{Location, Source, SourceId, Sources, Span};
@@ -109,13 +111,27 @@ pub fn parse(name: &str, text: &str) -> Parsed {
 
 /// Reads `text`, which messages call `name`, and what it includes.
 pub fn parse_in(world: World<'_>, name: &str, text: &str) -> Parsed {
-    let Expanded { tokens, problems: mut diagnostics, sources } = expand::expand(name, text, world);
+    parse_beside(world, name, text, &mut Known::default())
+}
+
+/// The same, but for blocks that are `known` from a text that was read before in this world: of those the configuration has
+/// the very objects of before, with the places of before. Everything that is said is of this text. [`explain`] tells nothing
+/// of such blocks.
+pub fn parse_beside(world: World<'_>, name: &str, text: &str, known: &mut Known) -> Parsed {
+    let Expanded { tokens, problems: mut diagnostics, sources, blocks } =
+        expand::expand(name, text, world, known);
     let (mut statements, in_tree) = tree::grow(tokens);
     diagnostics.extend(in_tree);
     let mut config = None;
     if diagnostics.iter().all(|diagnostic| diagnostic.severity < Severity::Error) {
         check::check(&mut statements, &mut diagnostics);
-        config = Some(assemble::assemble(&statements, &mut diagnostics));
+        let read = assemble::read(&statements, &mut diagnostics);
+        if !known.holds_within(read.timing) {
+            *known = Known::default();
+            return parse_beside(world, name, text, known);
+        }
+        *known = Known::of(read.timing, &blocks, &read.services, &diagnostics, &sources);
+        config = Some(read.together(&mut diagnostics));
     }
     trail::annotate(&mut diagnostics, &sources);
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.place());

@@ -103,10 +103,12 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub(super) fn add(&mut self, name: &str, text: &str) -> SourceId {
+    /// Takes a text, and gives it back to be read.
+    pub(super) fn add(&mut self, name: &str, text: &str) -> (SourceId, Arc<str>) {
         let id = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.push(Source { name: name.to_owned(), text: text.into() });
-        SourceId { text: id, origin: 0 }
+        let text: Arc<str> = text.into();
+        self.texts.push(Source { name: name.to_owned(), text: Arc::clone(&text) });
+        (SourceId { text: id, origin: 0 }, text)
     }
 
     pub(super) fn add_origin(&mut self, origin: Origin) -> OriginId {
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn a_line_is_cut_out_without_its_end() {
         let mut sources = Sources::default();
-        let source = sources.add("a.conf", "one\r\ntwo\nthree");
+        let (source, _) = sources.add("a.conf", "one\r\ntwo\nthree");
         let at = |start, line| Span { source, start, end: start + 1, line, column: 1 };
         assert_eq!(sources.line(at(0, 1)), Some(("one", 0)));
         assert_eq!(sources.line(at(6, 2)), Some(("two", 5)));
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn the_end_of_a_place_is_behind_its_last_character() {
         let mut sources = Sources::default();
-        let source = sources.add("a.conf", "é one\ntwo");
+        let (source, _) = sources.add("a.conf", "é one\ntwo");
         let span = |end| Span { source, start: 3, end, line: 1, column: 3 };
         assert_eq!([span(6), span(10)].map(|span| sources.end(span)), [(1, 6), (2, 4)]);
     }

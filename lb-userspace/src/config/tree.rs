@@ -1,9 +1,12 @@
 //! Owns the shape of a configuration: statements, their arguments and the blocks behind them. Knows no keyword except
 //! to guess where a missing brace belongs.
 
+use std::sync::Arc;
+
 use super::diagnostics::{Diagnostic, quoted};
 use super::keywords::{self, BlockKind};
 use super::lexer::{Token, TokenKind};
+use super::model::VirtualServer;
 use super::source::Span;
 
 /// Blocks nest at most this deep; real files need four levels.
@@ -22,6 +25,8 @@ pub(super) struct Statement {
     pub(super) keyword: Word,
     pub(super) arguments: Vec<Word>,
     pub(super) block: Option<Block>,
+    /// What it says, where that is not read again. Then it has no block, and all of its header is one place.
+    pub(super) known: Option<Arc<VirtualServer>>,
 }
 
 /// What stands between two braces.
@@ -97,6 +102,12 @@ impl Grower {
             TokenKind::Word => self.word(Word { text: token.text, span: token.span }),
             TokenKind::Open => return self.open(token.span),
             TokenKind::Close => self.close(token.span),
+            TokenKind::Known(service) => {
+                self.flush();
+                let keyword = Word { text: token.text, span: token.span };
+                let known = Some(service);
+                self.level().push(Statement { keyword, arguments: Vec::new(), block: None, known });
+            }
         }
         true
     }
@@ -107,7 +118,7 @@ impl Grower {
             return;
         }
         self.flush();
-        self.current = Some(Statement { keyword: word, arguments: Vec::new(), block: None });
+        self.current = Some(Statement { keyword: word, arguments: Vec::new(), block: None, known: None });
         self.line_ended = false;
     }
 

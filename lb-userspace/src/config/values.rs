@@ -171,7 +171,7 @@ mod tests {
     use crate::config::source::{Sources, Span};
 
     fn word(text: &str) -> Word {
-        let source = Sources::default().add("t", text);
+        let (source, _) = Sources::default().add("t", text);
         Word { text: text.to_owned(), span: Span { source, start: 0, end: text.len(), line: 1, column: 1 } }
     }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tracing::{info, warn};
 
 use super::{effective, files};
-use crate::config::{self, Config, Parsed, Part, Severity, files::World};
+use crate::config::{self, Config, Known, Parsed, Part, Severity, files::World};
 
 /// Why a file is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Source {
     reading: Reading,
     part: Part,
     may_be_missing: bool,
+    /// From the last reading.
+    known: Known,
 }
 
 /// How a file is read.
@@ -57,8 +59,8 @@ pub struct Reading {
 
 impl Source {
     /// A part of a file, which need not be there yet.
-    pub const fn new(file: PathBuf, reading: Reading, part: Part) -> Self {
-        Self { file, reading, part, may_be_missing: false }
+    pub fn new(file: PathBuf, reading: Reading, part: Part) -> Self {
+        Self { file, reading, part, may_be_missing: false, known: Known::default() }
     }
 
     /// The same, which says nothing until its file is there for the first time.
@@ -83,7 +85,7 @@ impl Source {
             info!("there is no {}; services are made by `xlvs adm`", self.file.display());
             return Ok(Loaded { config: Config::default(), diagnostics: String::new() });
         }
-        let parsed = read(&self.file, &self.reading).map_err(unreadable)?;
+        let parsed = read_beside(&self.file, &self.reading, &mut self.known).map_err(unreadable)?;
         let diagnostics = config::render(&parsed);
         let lines = |severity| {
             let those = parsed.diagnostics.iter().filter(move |diagnostic| diagnostic.severity == severity);
@@ -118,6 +120,11 @@ impl Source {
 /// # Errors
 /// A file that cannot be read.
 pub fn read(file: &Path, reading: &Reading) -> anyhow::Result<Parsed> {
+    read_beside(file, reading, &mut Known::default())
+}
+
+/// The same, without the blocks that are `known`.
+fn read_beside(file: &Path, reading: &Reading, known: &mut Known) -> anyhow::Result<Parsed> {
     let name = file.display();
     let bytes = std::fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
     let text = files::text(bytes);
@@ -130,8 +137,14 @@ pub fn read(file: &Path, reading: &Reading) -> anyhow::Result<Parsed> {
         environment: &|name| std::env::var(name).ok(),
         seed: rand::random(),
     };
-    let mut parsed = config::parse_in(world, &name.to_string(), &text);
-    if let Some(problem) = parsed.config.as_ref().and_then(effective::exceeded) {
+    let name = name.to_string();
+    let exceeded = |parsed: &Parsed| parsed.config.as_ref().and_then(effective::exceeded);
+    let mut parsed = config::parse_beside(world, &name, &text, known);
+    if exceeded(&parsed).is_some() {
+        // What is too much stands where this text has it.
+        parsed = config::parse_in(world, &name, &text);
+    }
+    if let Some(problem) = exceeded(&parsed) {
         parsed.refuse(problem);
     }
     Ok(parsed)

@@ -12,11 +12,11 @@ pub(super) const MAX_LINE: usize = 1 << 20;
 pub(super) const MAX_DEPTH: u16 = 32;
 
 /// What is left of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
-    pub(super) uses: usize,
-    pub(super) bytes: usize,
-    pub(super) words: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Budget {
+    pub(in crate::config) uses: usize,
+    pub(in crate::config) bytes: usize,
+    pub(in crate::config) words: usize,
 }
 
 impl Default for Budget {
@@ -38,6 +38,15 @@ impl Budget {
     pub(super) fn spend_words(&mut self, words: usize) -> Result<(), &'static str> {
         self.words = self.words.checked_sub(words).ok_or("the configuration has too many words")?;
         Ok(())
+    }
+
+    /// What is left without `other`, if so much is there.
+    pub(super) fn less(self, other: Self) -> Option<Self> {
+        Some(Self {
+            uses: self.uses.checked_sub(other.uses)?,
+            bytes: self.bytes.checked_sub(other.bytes)?,
+            words: self.words.checked_sub(other.words)?,
+        })
     }
 
     /// Whether so many uses are left.

@@ -52,10 +52,37 @@ impl TextFrame {
     pub(super) fn next_line(&mut self) -> Option<(&str, Span)> {
         let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
         let line = rest.split('\n').next().unwrap_or(rest);
-        self.line = self.line.saturating_add(1);
-        let start = Span { source: self.source, start: self.at, end: self.at, line: self.line, column: 1 };
+        let start = self.next_place();
+        self.line = start.line;
         self.at += line.len() + 1;
         Some((line.strip_suffix('\r').unwrap_or(line), start))
+    }
+
+    /// The lines that are still to come.
+    pub(super) fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Where the next line begins.
+    pub(super) fn next_place(&self) -> Span {
+        let line = self.line.saturating_add(1);
+        Span { source: self.source, start: self.at, end: self.at, line, column: 1 }
+    }
+
+    /// The lines from the one that begins at `begin` to the last, if that is in this text, and where they are.
+    pub(super) fn since(&self, begin: Span) -> Option<(&str, Span)> {
+        let place = Span { end: self.at.saturating_sub(1), ..begin };
+        let lines = self.text.get(place.start..place.end).filter(|_| begin.source == self.source)?;
+        Some((lines, place))
+    }
+
+    /// Passes over the next lines, which are these, and tells where they are.
+    pub(super) fn pass(&mut self, lines: &str) -> Span {
+        let place = self.next_place();
+        let count = u32::try_from(lines.split('\n').count()).unwrap_or(u32::MAX);
+        self.line = self.line.saturating_add(count);
+        self.at += lines.len() + 1;
+        Span { end: place.start + lines.len(), ..place }
     }
 }
 

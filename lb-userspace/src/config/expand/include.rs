@@ -94,6 +94,10 @@ impl Demands {
 
 /// What the keyword that `text` begins with demands, and its length.
 pub(super) fn keyword(text: &str) -> Option<(&'static [Demand], usize)> {
+    // It is asked for every line.
+    if !text.trim_start().starts_with(KEYWORDS[0].0) {
+        return None;
+    }
     let word = text.split_whitespace().next()?;
     KEYWORDS.iter().find(|(keyword, _)| *keyword == word).map(|(keyword, demands)| (*demands, keyword.len()))
 }
@@ -188,9 +192,12 @@ impl Reader<'_> {
         }
         self.spend(place, found.text.len())?;
         let known = self.known.get(&found.path).copied();
-        let source = known.unwrap_or_else(|| self.sources.add(&path.display().to_string(), &found.text));
+        let (source, text) = match known {
+            Some(source) => (source, found.text.into()),
+            None => self.sources.add(&path.display().to_string(), &found.text),
+        };
         self.known.insert(found.path.clone(), source);
-        Ok(Frame::Text(TextFrame::new(source, found.text.into(), found.path, self.demands())))
+        Ok(Frame::Text(TextFrame::new(source, text, found.path, self.demands())))
     }
 }
 

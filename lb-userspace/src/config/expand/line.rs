@@ -49,6 +49,19 @@ impl Line {
         part
     }
 
+    /// The line from this byte on.
+    pub(super) fn behind(mut self, byte: usize) -> Self {
+        let first = Walker::new(&self).seek(byte);
+        match self.marks.as_mut_slice() {
+            [only] if byte < self.text.len() => {
+                only.place = only.place.at(first);
+                self.text.drain(..byte);
+                self
+            }
+            _ => self.cut(byte..self.text.len()),
+        }
+    }
+
     /// Appends a part of the line that `other` walks along.
     pub(super) fn push(&mut self, other: &mut Walker<'_>, range: Range<usize>) {
         if range.is_empty() {

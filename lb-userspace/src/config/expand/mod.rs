@@ -9,6 +9,7 @@ mod builtins;
 mod frame;
 mod include;
 mod line;
+mod outermost;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -23,12 +24,16 @@ use rand::rngs::StdRng;
 use super::diagnostics::{Diagnostic, quoted};
 use super::files::World;
 use super::keywords;
+use super::known::Known;
 use super::lexer::{self, Token};
 use super::source::{SourceId, Sources, Span};
-use budget::{Budget, MAX_LINE};
+pub(super) use budget::Budget;
+use budget::MAX_LINE;
 use frame::{Frame, Item, TextFrame};
 use include::Demands;
 pub(super) use line::{Line, Walker};
+pub(super) use outermost::Lines;
+use outermost::Outermost;
 use variables::{Value, Variables};
 
 /// What came of the files.
@@ -37,20 +42,28 @@ pub(super) struct Expanded {
     pub(super) tokens: Vec<Token>,
     pub(super) problems: Vec<Diagnostic>,
     pub(super) sources: Sources,
+    /// The blocks that are whole lines.
+    pub(super) blocks: Vec<Lines>,
 }
 
-/// The words of `text`, which messages call `name`, and of all it includes.
-pub(super) fn expand(name: &str, text: &str, world: World<'_>) -> Expanded {
-    expand_within(Budget::default(), name, text, world)
+/// The words of `text`, which messages call `name`, and of all it includes; what is `known` is one word.
+pub(super) fn expand(name: &str, text: &str, world: World<'_>, known: &Known) -> Expanded {
+    expand_within(Budget::default(), name, text, world, known)
 }
 
-fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Expanded {
+pub(in crate::config) fn expand_within(
+    budget: Budget,
+    name: &str,
+    text: &str,
+    world: World<'_>,
+    known: &Known,
+) -> Expanded {
     let mut sources = Sources::default();
-    let source = sources.add(name, text);
+    let (source, text) = sources.add(name, text);
     let mut reader = Reader {
         frames: vec![Frame::Text(TextFrame::new(
             source,
-            text.into(),
+            text,
             world.path.to_owned(),
             Demands::of(world.demands_all),
         ))],
@@ -62,6 +75,7 @@ fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Ex
         budget,
         left: BTreeSet::new(),
         secret: false,
+        outermost: Outermost::new(known),
         tokens: Vec::new(),
         problems: Vec::new(),
     };
@@ -72,8 +86,8 @@ fn expand_within(budget: Budget, name: &str, text: &str, world: World<'_>) -> Ex
             break;
         }
     }
-    let Reader { tokens, problems, sources, .. } = reader;
-    Expanded { tokens, problems, sources }
+    let Reader { tokens, problems, sources, outermost, .. } = reader;
+    Expanded { tokens, problems, sources, blocks: outermost.blocks }
 }
 
 /// Whether `word` is `include` or one of its kin.
@@ -98,6 +112,7 @@ struct Reader<'a> {
     left: BTreeSet<(String, (u32, usize, usize))>,
     /// Whether the line that is being read has a value that must not be shown.
     secret: bool,
+    outermost: Outermost<'a>,
     tokens: Vec<Token>,
     problems: Vec<Diagnostic>,
 }
@@ -107,6 +122,10 @@ impl Reader<'_> {
         loop {
             match self.frames.last_mut()? {
                 Frame::Text(frame) => {
+                    if let Some(token) = self.outermost.pass(frame, &mut self.budget) {
+                        self.tokens.push(token);
+                        continue;
+                    }
                     if let Some((text, start)) = frame.next_line() {
                         let item = Item::written(text, start);
                         return Some(self.checked(item, start));
@@ -151,7 +170,7 @@ impl Reader<'_> {
             let text = line.text();
             let blank = text.len() - text.trim_start().len();
             if blank > 0 {
-                line = line.cut(blank..text.len());
+                line = line.behind(blank);
                 continue;
             }
             self.secret =
@@ -211,22 +230,23 @@ impl Reader<'_> {
             let rest = Item { line: line.cut(end..text.len()), continued };
             self.frames.push(Frame::Lines(vec![rest].into_iter()));
         }
-        let substituted = if text[..end].contains('$') {
-            let substituted = self.substitute(&line.cut(0..end))?;
-            self.then(substituted.further);
-            substituted.line
-        } else if end == text.len() {
-            line.clone()
+        let substituted;
+        let (taken, end) = if text[..end].contains('$') {
+            let made = self.substitute(&line.cut(0..end))?;
+            self.then(made.further);
+            substituted = made.line;
+            (&substituted, substituted.text().len())
         } else {
-            line.cut(0..end)
+            (line, end)
         };
-        self.obey(&substituted);
+        self.obey(taken, end);
         let before = self.tokens.len();
-        lexer::tokens(&substituted, &mut self.tokens, &mut self.problems);
-        match self.budget.spend_words(self.tokens.len() - before) {
-            Ok(()) => Ok(()),
-            Err(what) => self.stop(line.span(0..0), what.to_owned()),
+        lexer::tokens(taken, 0..end, &mut self.tokens, &mut self.problems);
+        if let Err(what) = self.budget.spend_words(self.tokens.len() - before) {
+            return self.stop(line.span(0..0), what.to_owned());
         }
+        self.outermost.note(&self.tokens[before..], self.frames.last(), self.budget);
+        Ok(())
     }
 
     /// Has `lines` read before what follows.
@@ -282,9 +302,9 @@ impl Reader<'_> {
         }
     }
 
-    /// The keywords that change how the files are read.
-    fn obey(&mut self, line: &Line) {
-        let mut words = line.text().split_whitespace();
+    /// The keywords that change how the files are read, in a line up to `end`.
+    fn obey(&mut self, line: &Line, end: usize) {
+        let mut words = line.text()[..end].split_whitespace();
         match words.next() {
             Some("include_check") => match self.demands().changed(&words.collect::<Vec<_>>()) {
                 Ok(demands) => {
@@ -295,7 +315,7 @@ impl Reader<'_> {
                 }
                 Err(word) => {
                     let message = format!("{} is nothing that `include_check` can demand", quoted(word));
-                    let problem = Diagnostic::warning(line.span(0..line.text().len()), message);
+                    let problem = Diagnostic::warning(line.span(0..end), message);
                     self.problems.push(problem.hint("write readable, match, wildcard_match or brace_match"));
                 }
             },

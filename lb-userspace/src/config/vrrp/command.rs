@@ -108,7 +108,7 @@ mod tests {
     use crate::config::source::Sources;
 
     fn word(text: &str) -> Word {
-        let source = Sources::default().add("t", text);
+        let (source, _) = Sources::default().add("t", text);
         Word { text: text.to_owned(), span: Span { source, start: 0, end: text.len(), line: 1, column: 1 } }
     }
 
@@ -119,7 +119,7 @@ mod tests {
 
     fn notify(words: &[&str]) -> (Vec<String>, Option<User>, usize) {
         let arguments = words.iter().map(|text| word(text)).collect();
-        let setting = Statement { keyword: word("notify_master"), arguments, block: None };
+        let setting = Statement { keyword: word("notify_master"), arguments, block: None, known: None };
         let mut problems = Vec::new();
         let command = with_user(&setting, &mut problems).unwrap();
         (command.words, command.user, problems.len())

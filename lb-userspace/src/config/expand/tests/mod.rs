@@ -25,7 +25,8 @@ fn expanded_within(
     files: &[(&'static str, &'static str)],
 ) -> (String, Vec<String>) {
     let files = Map(files.iter().copied().collect::<BTreeMap<_, _>>());
-    let Expanded { tokens, mut problems, sources } = expand_within(budget, "t", text, world(&files));
+    let Expanded { tokens, mut problems, sources, .. } =
+        expand_within(budget, "t", text, world(&files), &Known::default());
     super::super::trail::annotate(&mut problems, &sources);
     let mut words = String::new();
     for token in tokens {
@@ -38,6 +39,7 @@ fn expanded_within(
             TokenKind::Close => words += "} ",
             TokenKind::EndOfLine if words.ends_with("/ ") || words.is_empty() => {}
             TokenKind::EndOfLine => words += "/ ",
+            TokenKind::Known(service) => words += &service.to_string(),
         }
     }
     let said = problems.iter().map(|problem| problem.one_line(&sources)).collect();
