@@ -27,6 +27,12 @@ impl Atomic for Bpf {
     }
 
     #[inline(always)]
+    unsafe fn store(word: *mut u64, new: u64) {
+        // SAFETY: the trait's contract. On x86-64 stores are not reordered with stores.
+        unsafe { word.write_volatile(new) };
+    }
+
+    #[inline(always)]
     unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
         // SAFETY: the trait's contract.
         unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(word, old, new).0 }

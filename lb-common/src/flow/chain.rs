@@ -7,6 +7,10 @@
 //! Two CPUs that insert one key at once both publish it as Tentative and then look at the other slots; every
 //! publication is a full barrier, and so is the count of what has spilled, which goes up before. So at least the later one
 //! sees the other, and of two the lower row and slot wins.
+//!
+//! Who has a free slot of the flow's own bucket claims it under the flow's tag, which is a full barrier too, and then looks at the
+//! other slots: where none has that tag, the flow is recorded as soon as its key stands. Whoever sees a claim with its own
+//! flow's tag withdraws.
 
 use super::{
     Atomic, Hit, Key, Maps, SLOTS, Shared, State, Word,
@@ -138,9 +142,8 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         !self.victim(now).is_none()
     }
 
-    /// Records a flow, no template, that is not there in a free slot of the bucket it belongs to, which is what most find.
-    /// `false` where it was not recorded: there is no such slot, or another CPU may be recording the same flow. Who takes
-    /// this one's entry for a rival that stands has its server, so the next attempt is to be for the same.
+    /// Records a flow, no template, in a free slot of the bucket it belongs to, which is what most find, if nothing there has its
+    /// tag. `false` where it was not recorded: there is no such slot, it may be there, or another CPU may be recording it.
     #[inline(always)]
     pub fn insert_free(&self, key: &K, flow: Word, now: u32) -> bool {
         let Some(home) = self.home() else { return false };
@@ -148,22 +151,21 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         if free.is_none() {
             return false;
         }
-        let claimed = free.word.claimed();
+        let own = self.of_slot(flow, free.word.claimed());
+        let claimed = own.in_state(State::Claimed);
         if !home.change(free.slot(), free.word, claimed) {
             return false;
         }
-        let own = Place { word: self.tentative(flow, claimed), ..free };
-        home.publish(own.slot(), key, now, own.word);
-        if !home.has_one(flow.tag()) || home.spilled() != 0 {
-            // Whoever took it away meanwhile has left nothing to do.
-            home.change(own.slot(), own.word, own.word.in_state(State::Free));
-            return false;
+        let is_alone = home.has_one(flow.tag()) && home.spilled() == 0;
+        if is_alone {
+            home.fill(free.slot(), key, now);
         }
-        let is_recorded = home.change(own.slot(), own.word, own.word.in_state(flow.state()));
-        if is_recorded {
+        // Nobody else changes a slot that is claimed.
+        home.store(free.slot(), if is_alone { own } else { claimed.in_state(State::Free) });
+        if is_alone {
             self.maps.add_load(flow.server(), flow.state().load());
         }
-        is_recorded
+        is_alone
     }
 
     /// Tries to record a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free one,
@@ -187,16 +189,16 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         if !bucket.end(place.slot(), place.word, claimed) {
             return Inserted::Lost;
         }
-        let word = self.tentative(flow, claimed);
+        let word = self.of_slot(flow, claimed).in_state(State::Tentative);
         self.count_spilled(place.row, 1);
         bucket.publish(place.slot(), key, now, word);
         self.settle(&bucket, &Place { word, ..place }, key, flow)
     }
 
-    /// The word of a flow in a slot that was claimed for it.
+    /// The word of a flow in a slot that is claimed for it.
     #[inline(always)]
-    fn tentative(&self, flow: Word, claimed: Word) -> Word {
-        flow.in_state(State::Tentative).in_turn(claimed.turn()).in_era(self.maps.era())
+    fn of_slot(&self, flow: Word, claimed: Word) -> Word {
+        flow.in_turn(claimed.turn()).in_era(self.maps.era())
     }
 
     /// Counts a flow that was recorded. Its generation is its row's: nobody else gets the row while a packet is under way that
@@ -221,8 +223,8 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
             return Inserted::New;
         }
         self.count_spilled(own.row, u32::MAX);
-        if winner == Word::NONE {
-            // Another CPU, in a lower slot, took this one away.
+        if winner == Word::NONE || winner.state() == State::Claimed {
+            // Another CPU, in a lower slot, took this one away, or fills a slot with what may be the same flow.
             return Inserted::Lost;
         }
         Inserted::Existing(winner)
@@ -313,15 +315,16 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         entries == 1
     }
 
-    /// The entry in this bucket that must stand instead of the tentative one at `own`.
+    /// The entry in this bucket that must stand instead of the tentative one at `own`, or a claim for one that may have to.
     #[inline(always)]
     fn rival(&self, own: &Place, key: &K) -> Word {
         let mut slot = 0;
         while slot < SLOTS {
             let control = self.control(slot);
             let is_own = own.row == self.row && own.slot == slot as u32;
-            let same = !is_own && control.tag() == own.word.tag() && control.state() >= State::Tentative;
-            if same && self.holds(slot, control, key) {
+            let same = !is_own && control.tag() == own.word.tag() && control.state() >= State::Claimed;
+            // Of a claim only the tag is known, and nobody takes it away.
+            if same && (control.state() == State::Claimed || self.holds(slot, control, key)) {
                 // The lower slot removes a rival that is still undecided. A rival that was settled or withdrew
                 // in that very moment says so by its control word.
                 let undecided = control.state() == State::Tentative;

@@ -86,11 +86,11 @@ impl Word {
         self.tag() == tag && self.state().is_living()
     }
 
-    /// 1 if it is of a flow whose key has this tag, settled or tentative, else 0. Without a branch, as for [`State`].
+    /// 1 if it is of a flow whose key has this tag, settled or not, else 0. Without a branch, as for [`State`].
     #[inline(always)]
     const fn is_entry(self, tag: u16) -> u32 {
         let other = (self.tag() ^ tag) as u32;
-        let vacant = (State::Claimed as u32).wrapping_sub(self.state() as u32);
+        let vacant = (State::Free as u32).wrapping_sub(self.state() as u32);
         (other.wrapping_sub(1) & vacant) >> 31
     }
 
@@ -139,10 +139,11 @@ impl Word {
         Self(self.0 & !((STATE_MASK as u64) << LIFE_SHIFT) | (state as u64) << LIFE_SHIFT)
     }
 
-    /// That of a slot which is claimed for another flow: the turn is another.
+    /// That of a slot which is claimed: the turn is another, and the tag none that the flow before had.
     #[inline(always)]
     const fn claimed(self) -> Self {
-        self.in_state(State::Claimed).in_turn(self.turn().wrapping_add(1))
+        let other = Self(self.0 ^ (u16::MAX as u64) << 32);
+        other.in_state(State::Claimed).in_turn(self.turn().wrapping_add(1))
     }
 
     #[inline(always)]

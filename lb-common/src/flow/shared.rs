@@ -7,6 +7,7 @@
 //! Free or victim --CAS--> Claimed --key written, swap--> Tentative --CAS--> a living state
 //!                                                           |
 //!                                                           +--CAS by anyone--> Free (a duplicate lost)
+//! Free --CAS--> Claimed under the flow's tag --key written, store--> a living state, or Free
 //! ```
 //!
 //! A reader takes the control word, compares the key, and takes the control word again: the same `turn` means
@@ -191,15 +192,27 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         won
     }
 
-    /// Fills a slot that was claimed by this CPU, and publishes it.
+    /// Fills a slot that was claimed by this CPU.
+    #[inline(always)]
+    pub(super) fn fill(&self, slot: usize, key: &K, now: u32) {
+        // SAFETY: the slot is claimed, so only this CPU writes its key.
+        unsafe { copy(key, &raw mut (*self.bucket).slots[slot].key) };
+        self.set_seen(slot, now);
+    }
+
+    /// Fills it and publishes it, with a full barrier.
     #[inline(always)]
     pub(super) fn publish(&self, slot: usize, key: &K, now: u32, control: Word) {
-        // SAFETY: the slot is claimed, so only this CPU writes its key; the swap publishes it.
-        unsafe {
-            copy(key, &raw mut (*self.bucket).slots[slot].key);
-            self.set_seen(slot, now);
-            A::swap(self.control_at(slot), control.0);
-        }
+        self.fill(slot, key, now);
+        // SAFETY: as in `control`.
+        unsafe { A::swap(self.control_at(slot), control.0) };
+    }
+
+    /// Publishes what a slot that was claimed by this CPU now holds.
+    #[inline(always)]
+    pub(super) fn store(&self, slot: usize, control: Word) {
+        // SAFETY: as in `control`; nobody else changes a slot that is claimed.
+        unsafe { A::store(self.control_at(slot), control.0) };
     }
 
     /// The living flow of `key`, expired or not.

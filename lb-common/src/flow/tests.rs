@@ -115,14 +115,14 @@ impl Table<'_> {
         if stale.is_none() && chain.insert_free(key, flow, now) {
             return Inserted::New;
         }
-        for _attempt in 0..ATTEMPTS {
+        loop {
             match chain.try_insert(key, flow, stale.as_ref(), now) {
-                // As `opening.rs` looks again.
+                // As `opening.rs` looks again, but for as long as the other thread may stand still with a claim.
                 Inserted::Lost => stale = chain.find(key).filter(|hit| hit.state().is_closing()),
                 done => return done,
             }
+            std::thread::yield_now();
         }
-        Inserted::Full
     }
 
     fn touch(&self, hit: &Hit, state: State, now: u32) {

@@ -78,6 +78,29 @@ fn a_free_slot_is_filled_where_the_bucket_has_no_entry_with_that_tag() {
     assert!(insert(6, 83) && !insert(1, 77), "the last one took the only free slot");
 }
 
+/// Another CPU is about to write the key, which may be the same.
+#[test]
+fn a_claim_under_the_flows_tag_is_waited_for() {
+    let mut bucket = Bucket::default();
+    let claim = Word::new(9, 1, 77, State::Claimed);
+    bucket.slots[1].control = bytemuck::must_cast(claim.0);
+    let world = World::new(0);
+    let table = table(&mut bucket, &world);
+    let chain = table.chain(&key(1), 77);
+    let wanted = flow(5, State::SynRecv);
+    assert!(!chain.insert_free(&key(1), wanted, 100));
+    assert_eq!(chain.try_insert(&key(1), wanted, None, 100), Inserted::Lost);
+    assert!(
+        world.is_empty() && [0, 2, 3].iter().all(|&slot| table.at(0).control(slot).state() == State::Free)
+    );
+    table.at(0).store(1, claim.claimed());
+    assert_eq!(
+        chain.try_insert(&key(1), wanted, None, 100),
+        Inserted::New,
+        "a claim in the place of another flow"
+    );
+}
+
 #[test]
 fn touching_changes_state_and_time_only() {
     let mut bucket = Bucket::default();
