@@ -33,11 +33,17 @@ pub const fn opens(protocol: u8, flags: u8) -> bool {
     }
 }
 
+/// The same, and is one of a connection hardly ever anything else? A datagram is.
+#[inline(always)]
+pub const fn opens_alone(protocol: u8, flags: u8) -> bool {
+    protocol != UDP && opens(protocol, flags)
+}
+
 /// Does a packet open a connection anew where there is one in this state? Any datagram would, but no flow of UDP is in such a
 /// state.
 #[inline(always)]
 pub const fn reopens(state: State, protocol: u8, flags: u8) -> bool {
-    protocol != UDP && opens(protocol, flags) && state.is_closing()
+    opens_alone(protocol, flags) && state.is_closing()
 }
 
 /// Does it end its connection at once?

@@ -3,8 +3,8 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-    flow::{Key as _, Lately, RecentSet, Recents, State, changes, miss, tag},
-    opening::{after, is_by_ring, reopens},
+flow::{Key as _, Lately, RecentSet, Recents, State, changes, miss, tag},
+    opening::{after, begins_plainly, is_by_ring, opens_alone, reopens},
 };
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     flow::{Target, flows, hash},
     lookup::Rows as _,
     maps,
-    opening::Phase,
+    opening::{AGAIN, Phase},
     pick::by_ring,
     plain::open_anew,
     service::Found,
@@ -138,6 +138,17 @@ pub(crate) fn serve<F: Family>(
         return Ok((target, false));
     }
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
+    // Hardly any of these is of a flow that is there, and who records it finds that out.
+    let (about, port) = ((packet.key.protocol(), packet.flags), packet.key.client_port());
+    let is_tried = opens_alone(about.0, about.1) && begins_plainly(service.info.scheduler, about, port);
+    if is_tried {
+        home.fetch();
+        note::<F>(packet, hash, now, Phase::Unknown);
+        match F::open_plainly(service.number) {
+            AGAIN => {}
+            outcome => return recorded(outcome),
+        }
+    }
     let found = home.find(&packet.key, tag(hash));
     if let Some(hit) = found
         && !reopens(hit.state(), packet.key.protocol(), packet.flags)
@@ -161,7 +172,12 @@ pub(crate) fn serve<F: Family>(
         forget::<F>(service, packet, hash, now);
     }
     let is_unknown = found.is_none() && home.spilled() == 0;
-    opened::<F>(service, packet, hash, now, if is_unknown { Phase::Unknown } else { Phase::Found })
+    let phase = if is_unknown { Phase::Unknown } else { Phase::Found };
+    if is_tried {
+        note::<F>(packet, hash, now, phase);
+        return recorded(F::open(service.number));
+    }
+    opened::<F>(service, packet, hash, now, phase)
 }
 
 /// The same where no plain hit decides.
@@ -174,7 +190,13 @@ fn opened<F: Family>(
     phase: Phase,
 ) -> Result<(Target, bool), Verdict> {
     note::<F>(packet, hash, now, phase);
-    let (row, is_new) = Outcome::from_word(open_anew::<F>(service.number)).served()?;
+    recorded(open_anew::<F>(service.number))
+}
+
+/// What an exported function says of the packet, in its real server.
+#[inline(always)]
+fn recorded(outcome: u64) -> Result<(Target, bool), Verdict> {
+    let (row, is_new) = Outcome::from_word(outcome).served()?;
     // It was reachable a moment ago.
     let target = Target::new(row, None).map_err(|_| drop(Counter::DropUnresolved))?;
     Ok((target, is_new))

@@ -42,14 +42,14 @@ pub(crate) fn pick_for<K: Key>(service: u32, packet: &Packet<K>, now: u32) -> u6
 
 /// The same to a service that is known, where no search is needed and somebody takes the connection.
 #[inline(always)]
-pub(crate) fn pick_at_once<K: Key>(service: &Found, packet: &Packet<K>) -> Option<u16> {
+pub(crate) fn pick_at_once<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Turn> {
     let method = Method::from_number(service.info.scheduler)?;
     let picked = match method.scheduler {
-        Scheduler::Rr | Scheduler::Wrr => in_turn(service, method.scheduler).map_or(SEARCH, u64::from),
+        Scheduler::Rr | Scheduler::Wrr => return turn(service, method.scheduler),
         Scheduler::Sh | Scheduler::Dh | Scheduler::Mh => in_ring(service, method, &request(packet, 0)),
         _ => least(service.number),
     };
-    if picked > u64::from(u16::MAX) { None } else { Some(picked as u16) }
+    if picked > u64::from(u16::MAX) { None } else { Some(Turn::without(picked as u16)) }
 }
 
 /// Nobody takes the connection.
@@ -87,9 +87,41 @@ fn request<K: Key>(packet: &Packet<K>, now: u32) -> Request {
     }
 }
 
+/// A server whose turn it is.
+pub(crate) struct Turn {
+    /// Row of `servers`.
+    pub(crate) server: u16,
+    /// The round robin that stands at it; null where there is none.
+    row: *mut CursorRow,
+    old: Cursor,
+    next: Cursor,
+}
+
+impl Turn {
+    /// The pick of a scheduler that has no turns.
+    #[inline(always)]
+    const fn without(server: u16) -> Self {
+        let nowhere = Cursor { place: 0, threshold: 0, highest: 0, epoch: 0 };
+        Self { server, row: core::ptr::null_mut(), old: nowhere, next: nowhere }
+    }
+
+    /// Takes it; `false` when another CPU has.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> bool {
+        self.row.is_null() || Remembered { row: self.row }.advance(self.old, self.next)
+    }
+}
+
 /// The server that a round robin stands at, if that takes the connection.
 #[inline(always)]
 fn in_turn(service: &Found, scheduler: Scheduler) -> Option<u16> {
+    let turn = turn(service, scheduler)?;
+    if turn.take() { Some(turn.server) } else { None }
+}
+
+/// The same before it has its turn.
+#[inline(always)]
+fn turn(service: &Found, scheduler: Scheduler) -> Option<Turn> {
     let remembered = Remembered { row: maps::CURSORS.row(u32::from(service.info.id))? };
     let pool = service.pool();
     let old = remembered.cursor();
@@ -100,11 +132,8 @@ fn in_turn(service: &Found, scheduler: Scheduler) -> Option<u16> {
     let member = maps::member(pool.base, u32::from(cursor.place))?;
     let next = Cursor { place: cursor.place + 1, ..cursor };
     let overloaded = limit::is_overloaded(member.server);
-    let is_taken = takes_turn(scheduler, cursor, member.weight)
-        && !overloaded
-        && service.pool() == pool
-        && remembered.advance(old, next);
-    if is_taken { Some(member.server) } else { None }
+    let takes = takes_turn(scheduler, cursor, member.weight) && !overloaded && service.pool() == pool;
+    if takes { Some(Turn { server: member.server, row: remembered.row, old, next }) } else { None }
 }
 
 /// The server in the packet's bucket of the ring; where that takes no connection, another or nobody.

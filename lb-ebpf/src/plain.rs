@@ -36,9 +36,6 @@ pub(crate) fn open_plainly<F: Family>(service: u32) -> u64 {
 
 #[inline(always)]
 fn try_plainly<F: Family>(service: u32, work: &mut Work<F::Key>) -> Option<Outcome> {
-    if work.phase != Phase::Unknown as u32 {
-        return None;
-    }
     let service = Found::at(service)?;
     let (about, port) = ((work.packet.key.protocol(), work.packet.flags), work.packet.key.client_port());
     if !begins_plainly(service.info.scheduler, about, port) || service.info.port != work.packet.key.vip_port()
@@ -46,11 +43,11 @@ fn try_plainly<F: Family>(service: u32, work: &mut Work<F::Key>) -> Option<Outco
         return None;
     }
     let picked = pick::pick_at_once(&service, &work.packet)?;
-    (work.phase, work.answer) = (Phase::Picked as u32, picked.into());
-    work.known.set(None);
-    let target = Target::new(picked, None).ok()?;
+    let target = Target::new(picked.server, None).ok()?;
     let flow = Word::new(target.row, target.generation, tag(work.hash), first(about.0, about.1));
-    if !flows::<F>(work.hash).insert_free(&work.packet.key, flow, work.now) {
+    // Where it is not recorded, another CPU may have done so.
+    work.phase = Phase::Found as u32;
+    if !flows::<F>(work.hash).insert_free(&work.packet.key, flow, work.now, || picked.take()) {
         return None;
     }
     limit::changed(target.row);

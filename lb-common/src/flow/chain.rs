@@ -143,9 +143,10 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
     }
 
     /// Records a flow, no template, in a free slot of the bucket it belongs to, which is what most find, if nothing there has its
-    /// tag. `false` where it was not recorded: there is no such slot, it may be there, or another CPU may be recording it.
+    /// tag, and `stands`, which is asked when nothing else is in the way. `false` where it was not recorded: there is no such
+    /// slot, it may be there, or another CPU may be recording it.
     #[inline(always)]
-    pub fn insert_free(&self, key: &K, flow: Word, now: u32) -> bool {
+    pub fn insert_free(&self, key: &K, flow: Word, now: u32, stands: impl FnOnce() -> bool) -> bool {
         let Some(home) = self.home() else { return false };
         let free = home.free();
         if free.is_none() {
@@ -156,16 +157,15 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
         if !home.change(free.slot(), free.word, claimed) {
             return false;
         }
-        let is_alone = home.has_one(flow.tag()) && home.spilled() == 0;
-        if is_alone {
-            home.fill(free.slot(), key, now);
-        }
         // Nobody else changes a slot that is claimed.
-        home.store(free.slot(), if is_alone { own } else { claimed.in_state(State::Free) });
-        if is_alone {
-            self.maps.add_load(flow.server(), flow.state().load());
+        if !home.has_one(flow.tag()) || home.spilled() != 0 || !stands() {
+            home.store(free.slot(), claimed.in_state(State::Free));
+            return false;
         }
-        is_alone
+        home.fill(free.slot(), key, now);
+        home.store(free.slot(), own);
+        self.maps.add_load(flow.server(), flow.state().load());
+        true
     }
 
     /// Tries to record a flow: in the slot of `stale`, an entry of the same key that no longer counts, else in a free one,

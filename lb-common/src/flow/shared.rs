@@ -131,6 +131,18 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         unsafe { (&raw const (*self.bucket).slots[0].spilled).read_volatile() }
     }
 
+    /// Lets the processor fetch the bucket, which will be written to, while it goes on: a load that lies in no cache would soon
+    /// be waited for, a store is not, and these are to words without a meaning.
+    #[inline(always)]
+    pub fn fetch(&self) {
+        let mut slot = 1;
+        while slot < SLOTS {
+            // SAFETY: the bucket is valid, and nobody reads the word but in its first slot.
+            unsafe { (&raw mut (*self.bucket).slots[slot].spilled).write_volatile(0) };
+            slot += 1;
+        }
+    }
+
     /// Adds to that, wrapping; a full barrier.
     #[inline(always)]
     pub(super) fn add_spilled(&self, change: u32) {

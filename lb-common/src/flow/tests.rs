@@ -112,7 +112,7 @@ impl Table<'_> {
 
     fn insert(&self, key: &Key4, flow: Word, stale: Option<Hit>, now: u32) -> Inserted {
         let (chain, mut stale) = (self.chain(key, 77), stale);
-        if stale.is_none() && chain.insert_free(key, flow, now) {
+        if stale.is_none() && chain.insert_free(key, flow, now, || true) {
             return Inserted::New;
         }
         loop {

@@ -64,7 +64,7 @@ fn a_free_slot_is_filled_where_the_bucket_has_no_entry_with_that_tag() {
     let table = table(&mut bucket, &world);
     let insert = |client: u16, tag: u16| {
         let flow = Word::new(5, 1, tag, State::SynRecv);
-        table.chain(&key(client), tag).insert_free(&key(client), flow, 100)
+        table.chain(&key(client), tag).insert_free(&key(client), flow, 100, || true)
     };
     assert!(insert(1, 77));
     let hit = table.find(&key(1), 77).expect("inserted");
@@ -88,7 +88,7 @@ fn a_claim_under_the_flows_tag_is_waited_for() {
     let table = table(&mut bucket, &world);
     let chain = table.chain(&key(1), 77);
     let wanted = flow(5, State::SynRecv);
-    assert!(!chain.insert_free(&key(1), wanted, 100));
+    assert!(!chain.insert_free(&key(1), wanted, 100, || true));
     assert_eq!(chain.try_insert(&key(1), wanted, None, 100), Inserted::Lost);
     assert!(
         world.is_empty() && [0, 2, 3].iter().all(|&slot| table.at(0).control(slot).state() == State::Free)
