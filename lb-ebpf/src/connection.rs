@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-flow::{Key as _, Lately, RecentSet, Recents, State, changes, miss, tag},
+    flow::{Key as _, Lately, RecentSet, Recents, State, changes, miss, tag},
     opening::{after, begins_plainly, is_by_ring, opens_alone, reopens},
 };
 
