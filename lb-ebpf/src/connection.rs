@@ -3,19 +3,19 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use lb_common::{
     counters::Counter,
-    flow::{Key as _, Lately, RecentSet, Recents, State, changes, miss, tag},
+    flow::{Key as _, RecentSet, Recents, changes, miss, tag},
     opening::{after, begins_plainly, is_by_ring, opens_alone, reopens},
 };
 
 use crate::{
     family::{Family, Packet},
     flow::{Target, flows, hash},
-    lookup::Rows as _,
     maps,
     opening::{AGAIN, Phase},
     pick::by_ring,
     plain::open_anew,
     service::Found,
+    settled,
     verdict::{Outcome, Verdict, drop},
 };
 
@@ -53,65 +53,22 @@ fn in_vain<F: Family>() {
     }
 }
 
-/// What this CPU has seen lately of flows with a hash.
+/// Keeps where packets of the flow go for the rest of the moment.
 #[inline(always)]
-fn lately(hash: u32, now: u32) -> Option<Lately> {
-    // SAFETY: the word lies in the map, and is this CPU's own.
-    Some(unsafe { Lately::of(maps::lately(hash)?, hash, now) })
-}
-
-/// Takes note of where packets of a flow in this state go that change nothing about it.
-#[inline(always)]
-fn remember<F: Family>(
-    service: &Found,
-    packet: &Packet<F::Key>,
-    (hash, now): (u32, u32),
-    state: State,
-    target: &Target,
-) {
+fn keep<F: Family>(service: &Found, packet: &Packet<F::Key>, target: &Target) {
     if !target.is_local
         && let Some(recent) = recent::<F>(packet)
     {
         recent.keep(&packet.key, target.way(service.info.lease));
     }
-    if maps::has(maps::SETTLES)
-        && service.pool().is_settled()
-        && let Some(timeouts) = maps::TIMEOUTS.row(0)
-        && let Some(lately) = lately(hash, now)
-    {
-        // SAFETY: the row lies in the map.
-        unsafe { lately.note(timeouts, state) };
-    }
 }
 
-/// The next packet of the flow, which changes, is to ask all tables.
+/// The next packet of the flow, which changes, is to ask the tables.
 #[inline(always)]
-fn forget<F: Family>(service: &Found, packet: &Packet<F::Key>, hash: u32, now: u32) {
+fn forget<F: Family>(packet: &Packet<F::Key>) {
     if let Some(recent) = recent::<F>(packet) {
         recent.forget();
     }
-    if maps::has(maps::SETTLES)
-        && service.pool().is_settled()
-        && let Some(lately) = lately(hash, now)
-    {
-        lately.forget();
-    }
-}
-
-/// The real server of a packet whose flow is with the server of the ring, and was seen lately.
-#[inline(always)]
-fn settled<F: Family>(service: &Found, packet: &Packet<F::Key>, hash: u32, now: u32) -> Option<Target> {
-    if changes(packet.flags) || !service.pool().is_settled() || !lately(hash, now)?.has() {
-        return None;
-    }
-    let target = by_ring(service, packet)?;
-    if target.is_local {
-        return Some(target);
-    }
-    if let Some(recent) = recent::<F>(packet) {
-        recent.keep(&packet.key, target.way(service.info.lease));
-    }
-    Some(target)
 }
 
 /// The real server of a packet to a service, and whether the packet opens its connection. Lets the flow live on. Whether
@@ -132,14 +89,22 @@ pub(crate) fn serve<F: Family>(
         };
     }
     let hash = hash::<F>(&packet.key);
-    if maps::has(maps::SETTLES)
-        && let Some(target) = settled::<F>(service, packet, hash, now)
-    {
-        return Ok((target, false));
+    let (about, port) = ((packet.key.protocol(), packet.flags), packet.key.client_port());
+    let is_settled =
+        maps::has(maps::SETTLES) && !opens_alone(about.0, about.1) && service.pool().is_settled();
+    if is_settled {
+        note::<F>(packet, hash, now, Phase::Found);
+        // Who cannot be reached is found in the table, where it says so.
+        let said = F::settled(service.number);
+        if said != AGAIN
+            && let Ok((target, _)) = recorded(said)
+        {
+            keep::<F>(service, packet, &target);
+            return Ok((target, false));
+        }
     }
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
     // Hardly any of these is of a flow that is there, and who records it finds that out.
-    let (about, port) = ((packet.key.protocol(), packet.flags), packet.key.client_port());
     let is_tried = opens_alone(about.0, about.1) && begins_plainly(service.info.scheduler, about, port);
     if is_tried {
         home.fetch();
@@ -158,9 +123,12 @@ pub(crate) fn serve<F: Family>(
         home.touch(&hit, next, now);
         let is_changed = next != hit.state();
         if is_changed {
-            forget::<F>(service, packet, hash, now);
+            forget::<F>(packet);
         } else if next.is_steady() {
-            remember::<F>(service, packet, (hash, now), next, &target);
+            keep::<F>(service, packet, &target);
+        }
+        if is_settled && (is_changed || !next.is_steady()) {
+            settled::forget(hash, now);
         }
         if is_changed && maps::has(maps::PERSISTENCE) {
             note::<F>(packet, hash, now, Phase::Found);
@@ -169,7 +137,10 @@ pub(crate) fn serve<F: Family>(
         return Ok((target, false));
     }
     if found.is_some() {
-        forget::<F>(service, packet, hash, now);
+        forget::<F>(packet);
+    }
+    if is_settled {
+        settled::forget(hash, now);
     }
     let is_unknown = found.is_none() && home.spilled() == 0;
     let phase = if is_unknown { Phase::Unknown } else { Phase::Found };

@@ -26,6 +26,7 @@ mod plain;
 mod related;
 mod rewrite;
 mod service;
+mod settled;
 mod verdict;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};

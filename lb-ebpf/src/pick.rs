@@ -156,9 +156,15 @@ fn in_ring(service: &Found, method: Method, request: &Request) -> u64 {
 /// The server in the packet's bucket of the service's ring, if it takes connections and can be sent to.
 #[inline(always)]
 pub(crate) fn by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Target> {
+    Target::new(named_by_ring(service, packet)?, None).ok()
+}
+
+/// The row of that server, which may be out of reach.
+#[inline(always)]
+pub(crate) fn named_by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<u16> {
     let method = Method::from_number(service.info.scheduler)?;
     let said = in_ring(service, method, &request(packet, 0));
-    if said > u64::from(u16::MAX) { None } else { Target::new(said as u16, None).ok() }
+    if said > u64::from(u16::MAX) { None } else { Some(said as u16) }
 }
 
 /// The pick of a scheduler that compares all servers by their cost, where none has limits: what these add is much for the

@@ -83,11 +83,18 @@ impl Lately {
         }
     }
 
-    /// Its next packet has to do with its flow, and so have those of the three beside it.
+    /// Its next packet has to do with its flow.
     #[inline(always)]
     pub const fn forget(&self) {
+        let mut word = self.word();
+        let mut place = 0;
+        while place < WAYS {
+            let tag = word >> (place * TAG_BITS) & TAG_MASK;
+            word &= !(((tag == self.tag) as u64 * TAG_MASK) << (place * TAG_BITS));
+            place += 1;
+        }
         // SAFETY: the contract of `of`.
-        unsafe { self.word.write(self.spell << SPELL_SHIFT) };
+        unsafe { self.word.write(word) };
     }
 }
 
@@ -147,15 +154,18 @@ mod tests {
     #[test]
     fn who_is_forgotten_is_not_known() {
         let mut word = 0;
-        note(&mut word, 7 << 20, NOW);
-        lately(&mut word, 7 << 20, NOW).forget();
-        assert!(!has(&mut word, 7 << 20, NOW));
+        let hashes = [7 << 20, 8 << 20, 9 << 20, 10 << 20];
+        hashes.map(|hash| note(&mut word, hash, NOW));
+        lately(&mut word, 9 << 20, NOW).forget();
+        assert_eq!(hashes.map(|hash| has(&mut word, hash, NOW)), [true, true, false, true]);
+        note(&mut word, 11 << 20, NOW);
+        assert!(has(&mut word, 11 << 20, NOW), "in its place");
     }
 
     #[test]
     fn flows_of_short_life_are_not_noted() {
         let mut timeouts = Timeouts::default();
-        for (seconds, is_noted) in [(60, false), (69, true)] {
+        for (seconds, is_noted) in [(250, false), (275, true)] {
             timeouts.set(State::Established, seconds);
             let mut word = 0;
             let lately = lately(&mut word, 1 << 20, NOW);

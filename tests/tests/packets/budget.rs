@@ -44,6 +44,12 @@ fn plain() -> Vec<Wanted> {
     vec![service(UDP, 53, Scheduler::Rr, &[(1, 1)]), service6(TCP, 80, Scheduler::Wlc, &[(1, 1)])]
 }
 
+/// The same with services whose flows may all be where their rings say.
+fn by_hash() -> Vec<Wanted> {
+    let more = [service(TCP, 443, Scheduler::Mh, &[(1, 1)]), service6(UDP, 53, Scheduler::Sh, &[(1, 1)])];
+    [plain(), more.to_vec()].concat()
+}
+
 /// Services, and a rule for marks, that together need all of it.
 fn everything() -> (Vec<Wanted>, [MarkRule; 1]) {
     let mut limited = service(TCP, 81, Scheduler::Lc, &[(1, 1)]);
@@ -67,6 +73,7 @@ fn the_verifier_follows_no_more_instructions_than_budgeted() {
     let verified = |bench: Bench| bench.verified_instructions().expect("since Linux 5.16 it is told");
     let found = BTreeMap::from([
         ("plain".to_owned(), verified(Bench::new(&plain()).expect("the program loads"))),
+        ("by hash".to_owned(), verified(Bench::new(&by_hash()).expect("the program loads"))),
         (
             "everything".to_owned(),
             verified(Bench::with_marks(&services, &rules, &[]).expect("the program loads")),

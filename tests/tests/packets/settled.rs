@@ -154,8 +154,9 @@ fn a_settled_service_follows_every_change() {
     let down: Change = |bench| bench.event(&Event::Check(2, Verdict::Down { reason: "a test".to_owned() }));
     let moved: Change =
         |bench| bench.event(&Event::Way(rip(2), Way::Through(NextHop { mac: mac(9), port: 0 })));
-    // Then, who serves the clients of server 2.
-    let rows: [(&str, Box<dyn Fn(&mut Bench)>, u8); 8] = [
+    /// What it is, the change, and who serves the clients of server 2 then.
+    type Row<'a> = (&'static str, Box<dyn Fn(&mut Bench) + 'a>, u8);
+    let rows: [Row<'_>; 8] = [
         ("a server comes", Box::new(|bench| reassign(bench, mh, THREE)), 2),
         ("another weight", Box::new(|bench| reassign(bench, mh, &[(1, 9), (2, 1)])), 2),
         ("weight 0", Box::new(|bench| reassign(bench, mh, &[(1, 1), (2, 0)])), 2),
