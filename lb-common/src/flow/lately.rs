@@ -155,7 +155,9 @@ mod tests {
     fn who_is_forgotten_is_not_known() {
         let mut word = 0;
         let hashes = [7 << 20, 8 << 20, 9 << 20, 10 << 20];
-        hashes.map(|hash| note(&mut word, hash, NOW));
+        for hash in hashes {
+            note(&mut word, hash, NOW);
+        }
         lately(&mut word, 9 << 20, NOW).forget();
         assert_eq!(hashes.map(|hash| has(&mut word, hash, NOW)), [true, true, false, true]);
         note(&mut word, 11 << 20, NOW);

@@ -146,6 +146,8 @@ fn whoever_is_elsewhere_keeps_a_pool_from_being_settled() {
 #[test]
 fn a_settled_service_follows_every_change() {
     type Change = fn(&mut Bench);
+    /// What it is, the change, and who serves the clients of server 2 then.
+    type Row<'a> = (&'static str, Box<dyn Fn(&mut Bench) + 'a>, u8);
     let reassign: fn(&mut Bench, Method, &[(u8, u16)]) = |bench, method, servers| {
         bench.reassign(&[service(UDP, 53, method, servers)]).expect("small");
     };
@@ -154,8 +156,6 @@ fn a_settled_service_follows_every_change() {
     let down: Change = |bench| bench.event(&Event::Check(2, Verdict::Down { reason: "a test".to_owned() }));
     let moved: Change =
         |bench| bench.event(&Event::Way(rip(2), Way::Through(NextHop { mac: mac(9), port: 0 })));
-    /// What it is, the change, and who serves the clients of server 2 then.
-    type Row<'a> = (&'static str, Box<dyn Fn(&mut Bench) + 'a>, u8);
     let rows: [Row<'_>; 8] = [
         ("a server comes", Box::new(|bench| reassign(bench, mh, THREE)), 2),
         ("another weight", Box::new(|bench| reassign(bench, mh, &[(1, 9), (2, 1)])), 2),
