@@ -38,6 +38,11 @@ fn in_place_who_stays_keeps_everything_and_who_comes_begins_with_nothing() {
     assert_eq!((running.load(1), running.connections(1)), ((2, 0), 2));
     // The flow of client 6 is not that server's, though the row is.
     assert_eq!(running.to(&tcp(6, flag::ACK)), None);
+    assert_eq!(
+        running.lacks(&[http(Scheduler::Mh, &[1, 3])]),
+        None,
+        "a service by hash needs no other program"
+    );
     running.stop();
 }
 

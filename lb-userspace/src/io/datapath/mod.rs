@@ -30,7 +30,7 @@ use lb_common::{
     counters::{Counter, Counters},
     flow::Timeouts,
     hash::Keys,
-    layout::{Address, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats},
+    layout::{Address, Layout, Lease, MAX_PORTS, MarkRule, Port, Stats, feature},
 };
 use tracing::warn;
 
@@ -184,7 +184,8 @@ impl Datapath {
         difference: &Difference,
         allocation: &Allocation,
     ) -> Result<(), &'static str> {
-        let is_needed = needs::features(&difference.next(), &settings.marks);
+        // That flows are not looked up is no need.
+        let is_needed = needs::features(&difference.next(), &settings.marks) & !feature::SETTLES;
         let buckets = self.constants.flow_masks.map(|mask| mask as usize + 1);
         let is_handed_on = allocation.hands_on(&self.allocation, difference);
         let reasons = [
