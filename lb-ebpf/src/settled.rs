@@ -30,7 +30,9 @@ fn try_settled<F: Family>(service: u32) -> Option<u16> {
         return None;
     }
     if lately.has() {
-        return named_by_ring(&service, packet);
+        let row = named_by_ring(&service, packet)?;
+        // Nothing is settled as soon as it is published: so this is the pool whose ring was asked.
+        return if service.pool().is_settled() { Some(row) } else { None };
     }
     let state = if packet.key.protocol() == IpProto::Udp as u8 { State::Udp } else { State::Established };
     // SAFETY: the row lies in the map.

@@ -1,6 +1,6 @@
 //! The lock-free protocol of one bucket of the flow table: lookup, change, end.
 //!
-//! A slot is a control word, which every CPU changes by compare and swap only, and a key, which only the CPU that
+//! A slot is a control word, which every CPU changes by compare and swap, but for who has claimed it, and a key, which only the CPU that
 //! claimed the slot writes:
 //!
 //! ```text

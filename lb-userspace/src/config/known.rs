@@ -26,8 +26,8 @@ pub(super) const KEYWORD: &str = "virtual_server ";
 pub struct Known {
     /// What counted around all of them.
     timing: Timing,
-    /// By their first lines.
-    blocks: HashMap<String, Block>,
+    /// By their first lines, which those of one address and port have in common.
+    blocks: HashMap<String, Vec<Block>>,
 }
 
 /// A block of which the lines say everything.
@@ -80,7 +80,11 @@ impl Known {
             let (text, service) = (Arc::clone(text), Arc::clone(service));
             Some((first, Block { text, range, service, cost: *cost }))
         });
-        Self { timing, blocks: known.collect() }
+        let mut blocks = HashMap::<String, Vec<Block>>::new();
+        for (first, block) in known {
+            blocks.entry(first).or_default().push(block);
+        }
+        Self { timing, blocks }
     }
 
     /// Whether what is known holds where this counts around the blocks.
@@ -90,9 +94,9 @@ impl Known {
 
     /// The block whose lines `text` begins with.
     pub(super) fn begins(&self, text: &str) -> Option<&Block> {
-        let block = self.blocks.get(first_line(text))?;
-        let rest = text.strip_prefix(block.lines())?;
-        (rest.is_empty() || rest.starts_with('\n')).then_some(block)
+        let is_whole = |rest: &str| rest.is_empty() || rest.starts_with('\n');
+        let same = |block: &&Block| text.strip_prefix(block.lines()).is_some_and(is_whole);
+        self.blocks.get(first_line(text))?.iter().find(same)
     }
 }
 

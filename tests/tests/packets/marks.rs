@@ -34,7 +34,7 @@ fn v6(groups: [u16; 8]) -> Address {
 }
 
 /// The service of a mark: its only server says which.
-fn of_mark(is_v6: bool, mark: u32, last: u8) -> Wanted {
+pub(crate) fn of_mark(is_v6: bool, mark: u32, last: u8) -> Wanted {
     Wanted { key: ServiceKey::of_mark(is_v6, mark), ..service(TCP, 0, Scheduler::Rr, &[(last, 1)]) }
 }
 

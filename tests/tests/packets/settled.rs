@@ -19,6 +19,7 @@ use xlvs::{
 use crate::{
     beginnings::{TCP, UDP, VIP, datagram, resolved, segment, served, with_flags},
     bench::{self, Bench, mac, pin_to, rip, service},
+    marks::of_mark,
     persistence::persistent,
 };
 
@@ -244,6 +245,7 @@ fn a_service_whose_flows_may_be_elsewhere_is_not_settled() {
         ("each datagram alone", vec![with_flags(by_hash(), Policy::ONE_PACKET)], 0),
         ("beside one on every port", vec![by_hash(), service(UDP, 0, Scheduler::Rr, TWO)], 0),
         ("beside FTP", vec![by_hash(), service(TCP, 21, Scheduler::Rr, TWO)], 0),
+        ("beside one of a mark without a rule", vec![by_hash(), of_mark(false, 1, 1)], 0),
         ("without a server", vec![service(UDP, 53, Scheduler::Mh, &[])], 0),
     ];
     for (what, services, expected) in rows {

@@ -31,7 +31,7 @@ pub(in crate::flow) unsafe fn copy<K: Key>(key: &K, place: *mut K) {
     let mut word = 0;
     while word < size_of::<K>() / 8 {
         // SAFETY: both are aligned and `word` stays inside the key.
-        unsafe { to.add(word).write(from.add(word).read()) };
+        unsafe { to.add(word).write_volatile(from.add(word).read()) };
         word += 1;
     }
 }

@@ -65,6 +65,17 @@ fn what_is_the_same_is_not_read_again_wherever_it_stands() {
 }
 
 #[test]
+fn servers_of_one_address_and_port_are_known_each() {
+    let known = &mut Known::default();
+    let tcp = block(1, SERVER);
+    let udp = tcp.replace("protocol TCP", "protocol UDP");
+    let text = format!("{tcp}{udp}");
+    let before = read(&text, known);
+    assert!(before.config.is_some(), "{:#?}", before.diagnostics);
+    assert_eq!(shared(&before, &read(&format!("! moved\n{text}"), known)), [true, true]);
+}
+
+#[test]
 fn all_lines_of_it_must_be_there() {
     let known = &mut Known::default();
     let text = block(1, SERVER);

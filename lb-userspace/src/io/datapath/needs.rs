@@ -113,8 +113,8 @@ fn flow_rows(slots: u32, wanted: &[Wanted]) -> [usize; 2] {
     [of(!v6 || !wanted.iter().all(is_v6)), of(v6)]
 }
 
-/// Words of each CPU in `lately`: room for twice the flows that the table is meant for, dealt out to the CPUs, in a sixteenth of its
-/// memory.
+/// Words of each CPU in `lately`: room for as many flows as the table has slots, dealt out to the CPUs, in a sixteenth to an eighth of
+/// its memory.
 const fn lately_words(slots: u32, cpus: usize) -> usize {
     let flows = slots as usize / cpus;
     (flows * Lately::BYTES / size_of::<u64>()).next_power_of_two()
@@ -145,6 +145,7 @@ pub(super) fn features<'a>(wanted: &(impl Iterator<Item = &'a Wanted> + Clone), 
         | any(&|service| byte(service) & BY_RING != 0, feature::BY_RING)
         | any(&|service| service.servers.iter().any(|server| server.thresholds[0] != 0), feature::LIMITED);
     // Where packets of one service may become another's, so may its flows, and the server of those is no server of its ring.
-    let are_apart = features & (feature::MARKS | feature::FTP | feature::EVERY_PORT) == 0;
+    // Those of a firewall mark go on when there is no rule for it any more.
+    let are_apart = features & (feature::FTP | feature::EVERY_PORT) == 0 && !wanted.clone().any(is_marked);
     features | if are_apart { any(&|service| follows_ring(byte(service)), feature::SETTLES) } else { 0 }
 }

@@ -19,12 +19,15 @@ use crate::plan::Place;
 /// A publication is looked at when it is so many ticks old: no packet is under way that found another one.
 const OLD: u32 = 2;
 
+/// Services looked at in one pass, for each has its ring in memory.
+const AT_ONCE: usize = 64;
+
 /// What is known of the services whose flows follow their rings.
 #[derive(Debug)]
 pub(super) struct Settling {
     /// None where the program has no use for it.
     tables: Option<(Table<ServiceBucket>, Table<Members>)>,
-    /// What a service's slot said, and the tick since when; of those that are not settled.
+    /// What a service's slot said, and the tick since when, or when it was looked at last; of those that are not settled.
     since: HashMap<Place, (Said, u32)>,
     /// By rows of `policies`: those of this pass of which no flow was seen elsewhere.
     rings: HashMap<u16, Ring>,
@@ -67,12 +70,14 @@ impl Settling {
                 continue;
             }
             let known = before.get(&place).filter(|(before, _)| *before == said);
-            let since = known.map_or(now, |(_, since)| *since);
-            self.since.insert(place, (said, since));
-            if now.wrapping_sub(since) >= OLD && pool.len > 0 {
+            let mut since = known.map_or(now, |(_, since)| *since);
+            if now.wrapping_sub(since) >= OLD && pool.len > 0 && self.rings.len() < AT_ONCE {
                 let servers = ring(members, pool, method.scheduler.ring_len());
                 self.rings.insert(info.id, Ring { place, pool, method, servers });
+                // One that is not settled yet lets others go first.
+                since = now;
             }
+            self.since.insert(place, (said, since));
         }
     }
 
