@@ -68,7 +68,7 @@ fn shows(lab: &Lab, is_lost: bool) -> Result<()> {
     assert_eq!(sorry, [false, false, false, true]);
     let text = process::output(&mut lab.director.ask(&[]))?;
     assert_eq!(text.contains(", without its quorum of 2: "), is_lost, "{text}");
-    assert_eq!(text.matches("  sorry server\n").count(), 1, "{text}");
+    assert_eq!(text.matches("  sorry server").count(), 1, "{text}");
     Ok(())
 }
 
