@@ -127,8 +127,8 @@ pub(crate) fn serve<F: Family>(
         } else if next.is_steady() {
             keep::<F>(service, packet, &target);
         }
-        if is_settled && (is_changed || !next.is_steady()) {
-            settled::forget(hash, now);
+        if is_settled {
+            settled::looked_up(about.0, hash, (hit.seen, now), (is_changed, next));
         }
         if is_changed && maps::has(maps::PERSISTENCE) {
             note::<F>(packet, hash, now, Phase::Found);
@@ -138,9 +138,6 @@ pub(crate) fn serve<F: Family>(
     }
     if found.is_some() {
         forget::<F>(packet);
-    }
-    if is_settled {
-        settled::forget(hash, now);
     }
     let is_unknown = found.is_none() && home.spilled() == 0;
     let phase = if is_unknown { Phase::Unknown } else { Phase::Found };

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Bucket, Key4, Key6, Recents, Timeouts},
+    flow::{Asked, Bucket, Key4, Key6, Recents, Timeouts},
     fragment::{Datagram, Early, First},
     hash::{Keys, MAX_WORDS},
     layout::{
@@ -57,6 +57,9 @@ pub(crate) static RECENT6: Array<Recents<Key6>, 1, MMAPABLE> = Array::new();
 /// Words of [`lb_common::flow::Lately`], for each CPU as many.
 #[btf_map(name = "lately")]
 pub(crate) static LATELY: Array<u64, 1> = Array::new();
+/// Words of [`Asked`], for each CPU [`Asked::WORDS`].
+#[btf_map(name = "asked")]
+pub(crate) static ASKED: Array<u64, 1, MMAPABLE> = Array::new();
 /// One row for each of `cursors`.
 #[btf_map(name = "policies")]
 static POLICIES: Array<Policy, 1, MMAPABLE> = Array::new();
@@ -157,6 +160,14 @@ pub(crate) fn lately(hash: u32) -> Option<*mut u64> {
     // SAFETY: a valid static; a helper without arguments.
     let (mask, cpu) = unsafe { ((&raw const LATELY_MASK).read_volatile(), bpf_get_smp_processor_id()) };
     LATELY.row(cpu * (mask + 1) + (hash & mask))
+}
+
+/// The word of `asked` that tells this CPU of flows with this hash.
+#[inline(always)]
+pub(crate) fn asked(hash: u32) -> Option<*mut u64> {
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    ASKED.row(cpu * Asked::WORDS + Asked::word_of(hash))
 }
 
 #[inline(always)]

@@ -8,10 +8,11 @@ use lb_common::{
 use crate::{
     family::Family,
     flow::{Target, Work, flows},
-    limit,
+    limit, maps,
     opening::{AGAIN, Phase},
     pick,
     service::Found,
+    settled,
     verdict::Outcome,
 };
 
@@ -41,6 +42,9 @@ fn try_plainly<F: Family>(service: u32, work: &mut Work<F::Key>) -> Option<Outco
     if !begins_plainly(service.info.scheduler, about, port) || service.info.port != work.packet.key.vip_port()
     {
         return None;
+    }
+    if maps::has(maps::SETTLES) && service.pool().is_settled() {
+        settled::ask(about.0, work.hash, work.now);
     }
     let picked = pick::pick_at_once(&service, &work.packet)?;
     let target = Target::new(picked.server, None).ok()?;

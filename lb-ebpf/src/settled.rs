@@ -1,8 +1,7 @@
 //! A packet to a service whose pool is [settled](lb_common::layout::Pool::SETTLED): the ring says whose it is, and its flow is looked
 //! up only so that its time and state go on.
 
-use lb_common::flow::{Key as _, Lately, State, changes};
-
+use lb_common::flow::{Asked, Key as _, Lately, State, changes, was_silent};
 use network_types::ip::IpProto;
 
 use crate::{
@@ -10,8 +9,8 @@ use crate::{
     verdict::Outcome,
 };
 
-/// The packet in this CPU's scratch row: an [`crate::verdict::Outcome`] by the ring if its flow was seen lately, and else [`AGAIN`]. Then
-/// the flow is looked up, and if the packet changes nothing, it is noted that it was.
+/// The packet in this CPU's scratch row: an [`crate::verdict::Outcome`] by the ring if its flow is not to be looked up, and else
+/// [`AGAIN`].
 ///
 /// Apart from the way of other packets, for the verifier would follow both together.
 #[inline(always)]
@@ -24,28 +23,79 @@ fn try_settled<F: Family>(service: u32) -> Option<u16> {
     let (service, work) = (Found::at(service)?, F::work()?);
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     let (packet, hash, now) = unsafe { (&(*work).packet, (*work).hash, (*work).now) };
-    let lately = lately(hash, now)?;
-    if changes(packet.flags) {
-        lately.forget();
+    if changes(packet.flags) || !is_known(packet.key.protocol(), hash, now)? {
         return None;
     }
-    if lately.has() {
-        let row = named_by_ring(&service, packet)?;
-        // Nothing is settled as soon as it is published: so this is the pool whose ring was asked.
-        return if service.pool().is_settled() { Some(row) } else { None };
-    }
-    let state = if packet.key.protocol() == IpProto::Udp as u8 { State::Udp } else { State::Established };
-    // SAFETY: the row lies in the map.
-    unsafe { lately.note(maps::TIMEOUTS.row(0)?, state) };
-    None
+    let row = named_by_ring(&service, packet)?;
+    // Nothing is settled as soon as it is published: so this is the pool whose ring was asked.
+    if service.pool().is_settled() { Some(row) } else { None }
 }
 
-/// The flow that was noted is in no steady state, or unknown: its next packet is to find it in the table.
+/// Does the table need to hear nothing of the flow's next packet? Of TCP, unless somebody asks. Of UDP, whose flows begin without a
+/// sign, if this CPU has seen the flow lately, which is noted here.
 #[inline(always)]
-pub(crate) fn forget(hash: u32, now: u32) {
-    if let Some(lately) = lately(hash, now) {
+fn is_known(protocol: u8, hash: u32, now: u32) -> Option<bool> {
+    if protocol == IpProto::Tcp as u8 {
+        return Some(!asked(hash, now)?.is());
+    }
+    let lately = lately(hash, now)?;
+    if !lately.has() {
+        // SAFETY: the row lies in the map.
+        unsafe { lately.note(maps::TIMEOUTS.row(0)?, State::Udp) };
+        return Some(false);
+    }
+    Some(true)
+}
+
+/// The flow's next packet is to be looked up, for its state is not yet what it will be.
+#[inline(always)]
+pub(crate) fn ask(protocol: u8, hash: u32, now: u32) {
+    if protocol == IpProto::Tcp as u8 {
+        if let Some(asked) = asked(hash, now) {
+            asked.ask();
+        }
+    } else if let Some(lately) = lately(hash, now) {
         lately.forget();
     }
+}
+
+/// A packet of this protocol and hash was looked up: its flow was seen at the first tick and at the second, which is now, and is in
+/// another state or the same.
+#[inline(always)]
+pub(crate) fn looked_up(
+    protocol: u8,
+    hash: u32,
+    (seen, now): (u32, u32),
+    (is_changed, state): (bool, State),
+) {
+    heard(hash, now, seen, u32::from(protocol) | u32::from(is_changed) << 8 | (state as u32) << 16);
+}
+
+/// The same with its last three in a number: apart, as [`settled`] is.
+#[unsafe(no_mangle)]
+extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
+    let (protocol, is_changed, state) =
+        (about as u8, about >> 8 & 1 != 0, State::from_number((about >> 16) as u8));
+    let is_tcp = protocol == IpProto::Tcp as u8;
+    if !state.is_steady() || (is_changed && !is_tcp) {
+        // What closes has no further packets, but for those that the collector asks after.
+        if !state.is_closing() {
+            ask(protocol, hash, now);
+        }
+    } else if is_tcp
+        && (is_changed || was_silent(now.wrapping_sub(seen)))
+        && let Some(asked) = asked(hash, now)
+    {
+        asked.answer();
+    }
+    0
+}
+
+/// Whether somebody asks after flows with a hash.
+#[inline(always)]
+fn asked(hash: u32, now: u32) -> Option<Asked> {
+    // SAFETY: the word lies in the map.
+    Some(unsafe { Asked::of(maps::asked(hash)?, hash, now) })
 }
 
 /// What this CPU has seen lately of flows with a hash.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use lb_common::{layout::Pool, opening::follows_ring};
 use nix::sys::signal::Signal;
 
 use crate::netns::{Bind, Netns};
@@ -252,6 +253,30 @@ impl Director {
             Command::new("bpftool").args(["-j", "map", "dump", "pinned"]).arg(self.pin_dir.join(map)),
         )?;
         serde_json::from_str(&text).with_context(|| format!("bpftool's dump of {map}"))
+    }
+
+    /// Services by hash that the program sends by their rings, and those that it does not or not yet.
+    ///
+    /// # Errors
+    /// When there is no such map.
+    pub fn settled(&self) -> Result<[usize; 2]> {
+        let dump = self.dump("services")?;
+        let rows = dump
+            .as_array()
+            .context("no list")?
+            .iter()
+            .filter_map(|row| row.pointer("/formatted/value/slots"));
+        let slots = rows.filter_map(|slots| slots.as_array()).flatten();
+        let mut settled = [0; 2];
+        for slot in slots {
+            let number = |name| slot.pointer(name).and_then(serde_json::Value::as_u64);
+            let (protocol, byte) = (number("/info/protocol"), number("/info/scheduler"));
+            let epoch = number("/pool/epoch").with_context(|| format!("no epoch in {slot}"))? as u16;
+            if protocol != Some(0) && byte.is_some_and(|byte| follows_ring(byte as u8)) {
+                settled[usize::from(epoch & Pool::SETTLED == 0)] += 1;
+            }
+        }
+        Ok(settled)
     }
 
     /// The number that the kernel gave to the program on an interface.

@@ -1,7 +1,8 @@
 //! The rows of the bucketed flow table: slots and their life. `shared` has the protocol by which several CPUs look
 //! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over, `recent` has
-//! those of this moment once more, and `lately` knows who has been seen.
+//! those of this moment once more, `lately` knows which of UDP were seen, and `asked` which of TCP are to be looked for.
 
+mod asked;
 mod atomic;
 mod chain;
 mod key;
@@ -11,6 +12,7 @@ mod shared;
 mod state;
 mod timeouts;
 
+pub use asked::{Asked, wants_to_hear, was_silent};
 pub use atomic::Atomic;
 #[cfg(target_has_atomic = "64")]
 pub use atomic::Host;

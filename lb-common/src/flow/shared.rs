@@ -53,8 +53,8 @@ pub trait Maps<K>: Copy {
     fn over(&self, _key: &K) -> Over {
         Over::Forget
     }
-    /// The collector has come to a flow that goes on.
-    fn goes_on(&self, _key: &K, _server: u16) {}
+    /// The collector has come to a flow that goes on, and that was silent for so many ticks.
+    fn goes_on(&self, _key: &K, _control: Word, _silence: u32) {}
 }
 
 /// A slot that holds the flow looked for.

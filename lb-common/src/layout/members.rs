@@ -36,6 +36,12 @@ impl Pool {
     pub const fn settled(self) -> Self {
         Self { epoch: self.epoch | Self::SETTLED, ..self }
     }
+
+    /// The same pool when that is known no more.
+    #[must_use]
+    pub const fn unsettled(self) -> Self {
+        Self { epoch: self.epoch & !Self::SETTLED, ..self }
+    }
 }
 
 /// One real server in the list of one service, in IPVS's order. Under sh, dh and mh the list is followed by the ring: the

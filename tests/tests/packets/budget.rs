@@ -160,11 +160,11 @@ fn paths() -> Vec<Path> {
     ]
 }
 
-/// The lookups of a packet whose flow was seen lately, and not in this moment.
-fn of_a_settled_service() -> u64 {
+/// The lookups of a packet whose flow need not be looked up, and did not come in this moment.
+fn of_a_settled_service(protocol: u8) -> u64 {
     pin_to(0).expect("the CPU is there");
-    let service = service(UDP, PORT, Scheduler::Mh, &[(1, 1), (2, 1), (3, 1)]);
-    let packet = Family::V4.asks(UDP, 1, 0).frame();
+    let service = service(protocol, PORT, Scheduler::Mh, &[(1, 1), (2, 1), (3, 1)]);
+    let packet = Family::V4.asks(protocol, 1, flag::ACK).frame();
     in_one_spell(|| {
         let mut bench = Bench::counting(std::slice::from_ref(&service)).expect("the program loads");
         (1..=3).for_each(|last| bench.resolve(last, 0));
@@ -199,7 +199,9 @@ fn a_packet_looks_into_as_many_rows_as_budgeted() {
             found.insert(what.to_owned(), lookups);
         }
     }
-    found.insert("UDP, mh, settled".to_owned(), of_a_settled_service());
+    for (protocol, name) in [(TCP, "TCP"), (UDP, "UDP")] {
+        found.insert(format!("{name}, mh, settled"), of_a_settled_service(protocol));
+    }
     println!("lookups: {}", serde_json::to_string_pretty(&found).expect("text"));
     assert_eq!(
         found,

@@ -4,8 +4,8 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use lb_common::{
-    flow::{Bucket, Key4, State},
-    layout::{NextHop, Policy, ServiceBucket},
+    flow::{Bucket, Key4, Slot, State},
+    layout::{Lease, NO_VMAC, NextHop, Policy, ServiceBucket},
     sched::{Flags, Method, Scheduler},
     tcp::flag,
 };
@@ -36,6 +36,10 @@ fn asks(last: u8) -> Vec<u8> {
     datagram(client(last), 53)
 }
 
+fn opens(last: u8) -> Vec<u8> {
+    segment(client(last), (VIP, 80), flag::SYN)
+}
+
 fn acknowledges(last: u8) -> Vec<u8> {
     segment(client(last), (VIP, 80), flag::ACK)
 }
@@ -61,7 +65,7 @@ fn talk(bench: &Bench, packet: fn(u8) -> Vec<u8>) -> Vec<Option<u8>> {
 pub(crate) fn settle(bench: &Bench) {
     let flows = bench.flows().expect("maps");
     let now = bench::tick().expect("a clock");
-    for later in [0, 2] {
+    for later in [0, 32] {
         flows.collect(0..flows.rows(), now + later);
     }
 }
@@ -116,9 +120,53 @@ fn a_flow_that_was_seen_lately_is_not_looked_up() {
 }
 
 #[test]
+fn a_segment_is_looked_up_only_where_its_flow_is_asked_after() {
+    let mut bench = director(&[service(TCP, 80, Scheduler::Mh, THREE)]);
+    settle(&bench);
+    all(&bench, opens);
+    let servers = talk(&bench, acknowledges);
+    let established = |slot: &Slot<Key4>| slot.state() == State::Established;
+    assert_eq!(bench.count_slots(established).expect("maps"), CLIENTS.len(), "who began was asked after");
+    let looked_up = |bench: &mut Bench| {
+        forget_moment(bench);
+        bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
+        assert_eq!(all(bench, acknowledges), servers);
+        bench.count_slots(|_| true).expect("maps")
+    };
+    assert_eq!(looked_up(&mut bench), 0, "their beginning is over");
+    // A time that is short is asked after by every pass.
+    for (seconds, expected) in [(900, 0), (200, CLIENTS.len())] {
+        bench.set_timeout(State::Established, seconds);
+        forget_moment(&mut bench);
+        all(&bench, opens);
+        talk(&bench, acknowledges);
+        bench.collect_in(0).expect("maps");
+        assert_eq!(looked_up(&mut bench), expected, "{seconds} s");
+    }
+}
+
+#[test]
+fn a_backup_is_not_settled() {
+    let router = Lease::none(1, NO_VMAC);
+    let under = Wanted { lease: 1, ..service(TCP, 80, Scheduler::Mh, TWO) };
+    pin_to(0).expect("the CPU is there");
+    let bench = resolved(Bench::with_routers(&[under], &[router]).expect("the program loads"));
+    let flows = bench.flows().expect("maps");
+    let begun = bench::tick().expect("a clock");
+    let pass = |later| {
+        flows.collect(0..flows.rows(), begun + later);
+        settled(&bench)
+    };
+    assert_eq!([0, 40].map(pass), [0, 0], "another director serves");
+    bench.leases().set(1, u64::MAX);
+    assert_eq!([50, 81, 82].map(pass), [0, 0, 1], "it has served for 32 ticks");
+    bench.leases().set(1, 0);
+    assert_eq!(pass(90), 0, "another director serves again");
+}
+
+#[test]
 fn whoever_is_elsewhere_keeps_a_pool_from_being_settled() {
     let mut bench = director(&[service(TCP, 80, Scheduler::Mh, TWO)]);
-    let opens = |last| segment(client(last), (VIP, 80), flag::SYN);
     all(&bench, opens);
     let servers = talk(&bench, acknowledges);
     settle(&bench);
@@ -193,6 +241,8 @@ fn connections_of_a_settled_service_end_and_begin() {
             segment(flag::SYN);
             assert_eq!([(); 4].map(|()| segment(flag::ACK)), [Some(1); 4]);
             assert_eq!(load(), (1, 0));
+            let established = bench.count_slots(|slot| slot.state() == State::Established);
+            assert_eq!(established.expect("maps"), 1, "it was asked after when it began");
             segment(flag::FIN | flag::ACK);
             assert_eq!(load(), (0, 1));
             segment(flag::ACK);

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) const DIRECTOR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x22];
 pub(super) const INTERFACE: &str = "test0";
 const ELIGIBLE_BOUND: Duration = Duration::from_secs(30);
 const BPFFS: &str = "/sys/fs/bpf";
+/// More than the time for which a pool has to be the same before its ring alone says whose packets are, and two passes.
+const SETTLED_BOUND: Duration = Duration::from_mins(1);
 
 /// What a program is started with.
 #[derive(Clone, Copy)]
@@ -173,13 +176,11 @@ impl Rig {
         // Twice at least, because the first time a frame may be lost.
         let load = Load { step: u32::from(flows > 1), ..self.load(subject, flows) };
         self.send(subject, &load, frames.max(2 * flows))?;
-        match load.protocol {
-            Protocol::Udp => Ok(()),
-            Protocol::Tcp => {
-                let load = Load { segment: Segment::Going, ..load };
-                self.send(subject, &load, frames.max(2 * flows)).map(drop)
-            }
+        if load.protocol == Protocol::Tcp {
+            let load = Load { segment: Segment::Going, ..load };
+            self.send(subject, &load, frames.max(2 * flows))?;
         }
+        self.hosts[subject.host].director().map_or(Ok(()), wait_settled)
     }
 
     /// Sends frames to a program, at least one of each flow, the flows in another order than that of the warm-up.
@@ -355,6 +356,17 @@ fn start(name: &str, netns: Netns, binary: &Path, dir: &Path, setting: &Setting<
     })?;
     ensure!(status.mode == "native", "xlvs is attached in {} mode", status.mode);
     Ok(director)
+}
+
+/// Waits until the services by hash are sent by their rings, as they are while their pools stay.
+fn wait_settled(director: &Director) -> Result<()> {
+    wait::until("the pools to be settled", SETTLED_BOUND, || {
+        let [settled, others] = director.settled()?;
+        Ok(match others {
+            0 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(format!("{settled} are and {others} are not")),
+        })
+    })
 }
 
 #[cfg(test)]

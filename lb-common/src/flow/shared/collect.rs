@@ -64,7 +64,8 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
             collected.living += 1;
             let is_gone = self.maps.generation(control.server()) != Some(control.generation());
             let timeout = self.timeout(timeouts, control);
-            let is_over = is_over(self.seen(slot), now, timeout);
+            let seen = self.seen(slot);
+            let is_over = is_over(seen, now, timeout);
             if !is_gone && is_over && state.is_template() {
                 match self.maps.over(&self.key(slot)) {
                     Over::Forget => {}
@@ -82,7 +83,9 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
                 continue;
             }
             if !state.is_template() {
-                self.maps.goes_on(&self.key(slot), control.server());
+                // The clock lies some time back.
+                let silence = now.saturating_sub(seen);
+                self.maps.goes_on(&self.key(slot), control, silence);
             }
             if control.era() != self.maps.era() && self.change(slot, control, control.in_era(self.maps.era()))
             {

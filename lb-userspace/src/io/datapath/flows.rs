@@ -13,7 +13,9 @@ use std::{
 };
 
 use lb_common::{
-    flow::{Bucket, Collected, Host, Key, Key4, Key6, Maps, Over, SLOTS, Shared, TemplateForm, Timeouts},
+    flow::{
+        Bucket, Collected, Host, Key, Key4, Key6, Maps, Over, SLOTS, Shared, TemplateForm, Timeouts, Word,
+    },
     hash::Keys,
     layout::{Load, Loads, MAX_SERVERS, Policy, Server, ServerInfo},
 };
@@ -129,8 +131,9 @@ impl Flows {
         let FlowMaps { v4, v6, rows: beside } = &*self.maps;
         let (first, second) = self.maps.parts(&rows);
         let Self { suspects4, suspects6, settling, .. } = self;
+        settling.borrow_mut().go_on(now);
         if rows.start == 0 {
-            settling.borrow_mut().begin(now);
+            settling.borrow_mut().begin();
         }
         let mut collected = [Collected::default(); 2];
         collected[0] = collect(v4, beside, Watch { suspects: suspects4, settling }, first, now);
@@ -305,14 +308,14 @@ impl<K: Key + Hash> Maps<K> for Beside<'_, K> {
         }
     }
 
-    fn goes_on(&self, key: &K, server: u16) {
+    fn goes_on(&self, key: &K, control: Word, silence: u32) {
         let Some(watch) = self.watch else { return };
-        watch.settling.borrow_mut().see(key, server, |row| self.rows.server(row));
+        watch.settling.borrow_mut().see(key, control, silence, |row| self.rows.server(row));
         let mut suspects = watch.suspects.borrow_mut();
         if suspects.templates.is_empty() {
             return;
         }
-        let form = self.rows.server(server).and_then(|info| self.rows.forms.get(&info.service));
+        let form = self.rows.server(control.server()).and_then(|info| self.rows.forms.get(&info.service));
         if let Some(form) = form
             && let Some(suspect) = suspects.templates.get_mut(&key.template(form))
         {

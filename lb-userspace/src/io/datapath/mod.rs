@@ -54,7 +54,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 17] = [
+const FRESH: [&str; 18] = [
     "fragments",
     "early",
     "services",
@@ -69,6 +69,7 @@ const FRESH: [&str; 17] = [
     "recent4",
     "recent6",
     "lately",
+    "asked",
     "mark_rules",
     "ports",
     "layout",

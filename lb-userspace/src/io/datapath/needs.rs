@@ -2,7 +2,7 @@
 
 use aya::{EbpfLoader, util::nr_cpus};
 use lb_common::{
-    flow::{FTP, Lately, SLOTS},
+    flow::{Asked, FTP, Lately, SLOTS},
     layout::{MAX_POOL, MAX_SERVERS, MEMBERS, MarkRule, feature},
     opening::{BY_RING, follows_ring, service_byte},
 };
@@ -38,6 +38,8 @@ pub(super) struct Rows {
     pub(super) flows: [usize; 2],
     /// Words of each CPU in `lately`.
     pub(super) lately: usize,
+    /// The same in `asked`.
+    pub(super) asked: usize,
 }
 
 impl Rows {
@@ -53,8 +55,11 @@ impl Rows {
         features: u32,
     ) -> anyhow::Result<Self> {
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
-        let lately =
-            if features & feature::SETTLES == 0 { 1 } else { lately_words(settings.flow_slots, cpus) };
+        let (lately, asked) = if features & feature::SETTLES == 0 {
+            (1, 1)
+        } else {
+            (lately_words(settings.flow_slots, cpus), Asked::WORDS as usize)
+        };
         Ok(Self {
             services: table.buckets.len(),
             leases: (settings.leases.len() + 1 + SPARE_LEASES).next_power_of_two(),
@@ -65,6 +70,7 @@ impl Rows {
             cpus,
             flows: flow_rows(settings.flow_slots, wanted),
             lately,
+            asked,
         })
     }
 
@@ -88,6 +94,7 @@ impl Rows {
             ("recent4", recent4),
             ("recent6", recent6),
             ("lately", self.cpus * self.lately),
+            ("asked", self.cpus * self.asked),
         ] {
             loader.map_max_entries(name, rows as u32);
         }

@@ -1,13 +1,17 @@
 //! Whether all flows of a service by hash are with the servers that its ring names, which a pass through all flows finds out.
-//! Then the program need not look them up, until the next publication of the pool.
+//! Then the program need not look them up, until the next publication of the pool, but for those that are asked after here.
 
-use std::{collections::HashMap, mem::offset_of};
+use std::{
+    collections::{HashMap, HashSet},
+    mem::offset_of,
+};
 
 use lb_common::{
-    flow::Key,
+    flow::{Asked, Key, State, TICK_SHIFT, Timeouts, Word, wants_to_hear},
+    hash::Keys,
     layout::{
-        MEMBERS, Members, Pool, SERVICE_SLOTS, ServerInfo, Service, ServiceBucket, ServiceInfo, feature,
-        ring_place,
+        Lease, MEMBERS, Members, Pool, SERVICE_SLOTS, ServerInfo, Service, ServiceBucket, ServiceInfo,
+        feature, ring_place,
     },
     opening::follows_ring,
     sched::{Method, Request, bucket_of},
@@ -16,8 +20,12 @@ use lb_common::{
 use super::{Datapath, map_data, publish::slot_at, table::Table};
 use crate::plan::Place;
 
-/// A publication is looked at when it is so many ticks old: no packet is under way that found another one.
-const OLD: u32 = 2;
+const TCP: u8 = libc::IPPROTO_TCP as u8;
+const UDP: u8 = libc::IPPROTO_UDP as u8;
+
+/// A pool is looked at when it has been this one, on a master, for so many ticks, 34 s. So no packet is under way that found another
+/// publication, and whoever went on with a connection that another director had is in the table.
+const OLD: u32 = 32;
 
 /// Services looked at in one pass, for each has its ring in memory.
 const AT_ONCE: usize = 64;
@@ -26,11 +34,26 @@ const AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Settling {
     /// None where the program has no use for it.
-    tables: Option<(Table<ServiceBucket>, Table<Members>)>,
+    tables: Option<Tables>,
     /// What a service's slot said, and the tick since when, or when it was looked at last; of those that are not settled.
     since: HashMap<Place, (Said, u32)>,
     /// By rows of `policies`: those of this pass of which no flow was seen elsewhere.
     rings: HashMap<u16, Ring>,
+    /// By rows of `policies`: the services that are settled.
+    settled: HashSet<u16>,
+    /// The tick of this turn.
+    now: u32,
+}
+
+#[derive(Debug)]
+struct Tables {
+    services: Table<ServiceBucket>,
+    members: Table<Members>,
+    leases: Table<Lease>,
+    timeouts: Table<Timeouts>,
+    /// For each CPU [`Asked::WORDS`].
+    asked: Table<u64>,
+    keys: Keys,
 }
 
 /// The two words of a slot that change.
@@ -50,23 +73,48 @@ impl Settling {
     pub(super) fn open(datapath: &Datapath) -> anyhow::Result<Self> {
         let is_of_use = datapath.constants.features & feature::SETTLES != 0;
         let open = || {
-            let services = Table::open(map_data(&datapath.ebpf, "services")?)?;
-            anyhow::Ok((services, Table::open(map_data(&datapath.ebpf, "members")?)?))
+            anyhow::Ok(Tables {
+                services: Table::open(map_data(&datapath.ebpf, "services")?)?,
+                members: Table::open(map_data(&datapath.ebpf, "members")?)?,
+                leases: Table::open(map_data(&datapath.ebpf, "leases")?)?,
+                timeouts: Table::open(map_data(&datapath.ebpf, "timeouts")?)?,
+                asked: Table::open(map_data(&datapath.ebpf, "asked")?)?,
+                keys: datapath.constants.flow_keys,
+            })
         };
         let tables = is_of_use.then(open).transpose()?;
-        Ok(Self { tables, since: HashMap::new(), rings: HashMap::new() })
+        let (since, rings, settled) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Ok(Self { tables, since, rings, settled, now: 0 })
     }
 
-    /// A pass begins at the tick `now`.
-    pub(super) fn begin(&mut self, now: u32) {
-        let Some((services, members)) = &self.tables else { return };
+    /// A turn of a pass begins at the tick `now`.
+    pub(super) const fn go_on(&mut self, now: u32) {
+        self.now = now;
+    }
+
+    /// A pass begins with this turn.
+    pub(super) fn begin(&mut self) {
+        let now = self.now;
+        let Some(tables @ Tables { services, members, .. }) = &self.tables else { return };
         self.rings.clear();
+        self.settled.clear();
         let before = std::mem::take(&mut self.since);
         for place in (0..services.rows()).flat_map(|row| (0..SERVICE_SLOTS).map(move |slot| (row, slot))) {
             let said = said(services, place);
             let (info, pool) = said;
             let Some(method) = Method::from_number(info.scheduler) else { continue };
-            if info.protocol == 0 || !follows_ring(info.scheduler) || pool.is_settled() {
+            if ![TCP, UDP].contains(&info.protocol) || !follows_ring(info.scheduler) {
+                continue;
+            }
+            if !tables.is_master(info.lease, now) {
+                // Another director has its flows.
+                if pool.is_settled() {
+                    tables.change_pool(place, pool, pool.unsettled());
+                }
+                continue;
+            }
+            if pool.is_settled() {
+                self.settled.insert(info.id);
                 continue;
             }
             let known = before.get(&place).filter(|(before, _)| *before == said);
@@ -81,12 +129,22 @@ impl Settling {
         }
     }
 
-    /// A flow lies in the table with the server in this row.
-    pub(super) fn see(&mut self, key: &impl Key, server: u16, info: impl Fn(u16) -> Option<ServerInfo>) {
-        if self.rings.is_empty() {
+    /// A flow lies in the table, silent for so many ticks.
+    pub(super) fn see(
+        &mut self,
+        key: &impl Key,
+        flow: Word,
+        silence: u32,
+        info: impl Fn(u16) -> Option<ServerInfo>,
+    ) {
+        if self.rings.is_empty() && self.settled.is_empty() {
             return;
         }
+        let server = flow.server();
         let Some(ServerInfo { service, .. }) = info(server) else { return };
+        if self.settled.contains(&service) {
+            self.ask(key, flow.state(), silence);
+        }
         let Some(ring) = self.rings.get(&service) else { return };
         if ring.server(key).is_some_and(|named| named != server) {
             self.rings.remove(&service);
@@ -95,12 +153,41 @@ impl Settling {
 
     /// The pass ends.
     pub(super) fn end(&mut self) {
-        let Some((services, _)) = &self.tables else { return };
-        for (_, Ring { place: (row, slot), pool, .. }) in self.rings.drain() {
-            let at = slot_at(slot) + offset_of!(Service, pool);
-            // Where it was published anew meanwhile, it is not settled.
-            let _is_same = services.change_word(row, at, &pool, &pool.settled());
+        let Some(tables) = &self.tables else { return };
+        for (_, Ring { place, pool, .. }) in self.rings.drain() {
+            tables.change_pool(place, pool, pool.settled());
         }
+    }
+
+    /// Asks after a flow of TCP if the table needs to hear of it.
+    fn ask(&self, key: &impl Key, state: State, silence: u32) {
+        let Some(Tables { timeouts, asked, keys, .. }) = &self.tables else { return };
+        // SAFETY: the row lies in the mapping.
+        let is_needed =
+            key.protocol() == TCP && unsafe { wants_to_hear(state, silence, timeouts.pointer(0)) };
+        if !is_needed {
+            return;
+        }
+        let hash = key.hash(|at| keys[at]);
+        let words = (0..asked.rows()).skip(Asked::word_of(hash) as usize).step_by(Asked::WORDS as usize);
+        for word in words {
+            // SAFETY: the row lies in the mapping.
+            unsafe { Asked::of(asked.pointer(word), hash, self.now) }.ask_late();
+        }
+    }
+}
+
+impl Tables {
+    /// Is this node to serve what goes by this row of `leases`?
+    fn is_master(&self, lease: u16, now: u32) -> bool {
+        let until_ns: u64 = self.leases.word(lease.into(), offset_of!(Lease, until_ns));
+        until_ns >> TICK_SHIFT >= now.into()
+    }
+
+    /// Where it was published anew meanwhile, nothing changes.
+    fn change_pool(&self, (row, slot): Place, old: Pool, new: Pool) {
+        let at = slot_at(slot) + offset_of!(Service, pool);
+        let _is_same = self.services.change_word(row, at, &old, &new);
     }
 }
 
