@@ -16,7 +16,7 @@ pub use members::{MEMBERS, Member, Members, Pool, ring_place};
 pub use policy::{Limit, MarkRule, Policy, feature};
 
 /// The version of everything in this module, in [`crate::flow`] and [`crate::counters`]. Pinned maps of another version are replaced.
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 8;
 
 /// Services in one bucket of the table `services`.
 pub const SERVICE_SLOTS: usize = 4;

@@ -108,6 +108,10 @@ pub(crate) fn serve<F: Family>(
     let is_tried = opens_alone(about.0, about.1) && begins_plainly(service.info.scheduler, about, port);
     if is_tried {
         home.fetch();
+        if maps::has(maps::SETTLES) {
+            // What is kept may be by the ring, and of no flow.
+            forget::<F>(packet);
+        }
         note::<F>(packet, hash, now, Phase::Unknown);
         match F::open_plainly(service.number) {
             AGAIN => {}

@@ -1,7 +1,10 @@
 //! A packet to a service whose pool is [settled](lb_common::layout::Pool::SETTLED): the ring says whose it is, and its flow is looked
 //! up only so that its time and state go on.
 
-use lb_common::flow::{Asked, Key as _, Lately, State, changes, was_silent};
+use lb_common::{
+    flow::{Asked, Key as _, Lately, SILENCE, State, changes, is_its_tick},
+    opening::FTP_DATA,
+};
 use network_types::ip::IpProto;
 
 use crate::{
@@ -23,7 +26,11 @@ fn try_settled<F: Family>(service: u32) -> Option<u16> {
     let (service, work) = (Found::at(service)?, F::work()?);
     // SAFETY: the row is this CPU's own, and one packet uses it at a time.
     let (packet, hash, now) = unsafe { (&(*work).packet, (*work).hash, (*work).now) };
-    if changes(packet.flags) || !is_known(packet.key.protocol(), hash, now)? {
+    // The first of these is of no connection of ours.
+    if packet.key.client_port() == FTP_DATA || changes(packet.flags) {
+        return None;
+    }
+    if is_its_tick(hash, now) || !is_known(packet.key.protocol(), hash, now)? {
         return None;
     }
     let row = named_by_ring(&service, packet)?;
@@ -39,12 +46,11 @@ fn is_known(protocol: u8, hash: u32, now: u32) -> Option<bool> {
         return Some(!asked(hash, now)?.is());
     }
     let lately = lately(hash, now)?;
-    if !lately.has() {
-        // SAFETY: the row lies in the map.
-        unsafe { lately.note(maps::TIMEOUTS.row(0)?, State::Udp) };
-        return Some(false);
+    let is_known = lately.has();
+    if !is_known {
+        lately.note();
     }
-    Some(true)
+    Some(is_known)
 }
 
 /// The flow's next packet is to be looked up, for its state is not yet what it will be.
@@ -83,7 +89,7 @@ extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
             ask(protocol, hash, now);
         }
     } else if is_tcp
-        && (is_changed || was_silent(now.wrapping_sub(seen)))
+        && (is_changed || now.wrapping_sub(seen) >= SILENCE)
         && let Some(asked) = asked(hash, now)
     {
         asked.answer();

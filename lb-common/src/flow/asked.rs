@@ -1,20 +1,24 @@
 //! Which flows are asked after: a bit of each one's hash.
 //!
 //! Where a [settled](crate::layout::Pool::SETTLED) pool's ring says whose a segment is, its flow in the table hears nothing of it.
-//! So whoever needs to hear asks: the program of a connection that has just begun, the collector of one that has long been silent,
-//! and the next segment is looked up. Who shares a bit with another is looked up too.
+//! So whoever needs to hear asks: the program of a connection that has just begun, the collector of one that has been silent for
+//! a while, and the next segment is looked up. Who shares a bit with another is looked up too.
 
-use super::{State, Timeouts, ticks};
+use super::{State, Timeouts};
 
-/// Flows in a word, above which stands in which spell of time they were asked after.
-const FLOWS: u32 = 56;
+/// Flows in half of a word: one half is of this spell of time, the other of the one before. Above them stands which it is.
+const FLOWS: u32 = 28;
+const SPELL_SHIFT: u32 = 2 * FLOWS;
 /// The ticks of a spell: 2^4, 17 s.
 const SPELL_TICKS: u32 = 4;
 
-/// The time of an established flow, in seconds, under which it is asked after always, and the part of it after which it is
-/// otherwise: it may end so much too early.
-const LEAST: u32 = 275;
-const PART: u32 = 8;
+/// The ticks of silence after which an established flow is asked after: 34 s.
+pub const SILENCE: u32 = 32;
+/// A flow that closes is asked after in this part of its time, its last, and for so many ticks at least: longer than a pass takes.
+const LAST_PART: u32 = 8;
+const LAST_TICKS: u32 = 8;
+/// One tick in so many, each flow's own, its segments are looked up in any case.
+const REGULARLY: u32 = 64;
 
 /// The bit of a flow in a word of one CPU. The collector writes there too: where both do, one of the questions may be lost, and the
 /// collector comes again.
@@ -45,67 +49,76 @@ impl Asked {
         Self { word, bit, spell: (now >> SPELL_TICKS) as u64 & 0xff }
     }
 
+    /// The word, and how many spells it is older than this one.
     #[inline(always)]
-    fn word(&self) -> u64 {
+    fn read(&self) -> (u64, u64) {
         // SAFETY: the contract of `of`.
-        unsafe { self.word.read_volatile() }
+        let word = unsafe { self.word.read_volatile() };
+        (word, self.spell.wrapping_sub(word >> SPELL_SHIFT) & 0xff)
     }
 
-    /// Is it asked after?
+    /// Is it asked after, in this spell or the one before?
     #[inline(always)]
     pub fn is(&self) -> bool {
-        let word = self.word();
-        word >> FLOWS == self.spell && word & self.bit != 0
+        let (word, age) = self.read();
+        let asked = match age {
+            0 => word | word >> FLOWS,
+            1 => word,
+            _ => 0,
+        };
+        asked & self.bit != 0
     }
 
-    /// Asks. What was asked in another spell is over.
+    /// Asks. Who is behind by a spell, as the collector may be, asks in the one before.
     #[inline(always)]
     pub fn ask(&self) {
-        let word = self.word();
-        let others = if word >> FLOWS == self.spell { word } else { self.spell << FLOWS };
-        // SAFETY: the contract of `of`.
-        unsafe { self.word.write_volatile(others | self.bit) };
-    }
-
-    /// The same for who may be late: what is asked in the next spell stands.
-    pub fn ask_late(&self) {
-        if self.word() >> FLOWS != (self.spell + 1) & 0xff {
-            self.ask();
+        let (word, age) = self.read();
+        let asked = match age {
+            0 => word | self.bit,
+            1 => self.spell << SPELL_SHIFT | (word & ((1 << FLOWS) - 1)) << FLOWS | self.bit,
+            0xff => word | self.bit << FLOWS,
+            _ => self.spell << SPELL_SHIFT | self.bit,
+        };
+        // Others have the word in their caches.
+        if asked != word {
+            // SAFETY: the contract of `of`.
+            unsafe { self.word.write_volatile(asked) };
         }
     }
 
     /// It was heard of.
     #[inline(always)]
     pub fn answer(&self) {
+        let (word, _) = self.read();
         // SAFETY: the contract of `of`.
-        unsafe { self.word.write_volatile(self.word() & !self.bit) };
+        unsafe { self.word.write_volatile(word & !(self.bit | self.bit << FLOWS)) };
     }
+}
+
+/// Is this the tick in which the segments of a flow with this hash are looked up in any case? So who is unknown is recorded, and who
+/// has segments all the time is heard of whoever else is there.
+#[inline(always)]
+pub const fn is_its_tick(hash: u32, now: u32) -> bool {
+    // The bits above those that choose the word.
+    (hash >> 13 ^ now) & (REGULARLY - 1) == 0
 }
 
 /// Does a flow of TCP in this state, of which the table has heard nothing for so many ticks, want to hear of its next segment?
 ///
-/// One that has not been established always does; one that is established from an eighth of its time on. One that closes does in its
-/// last eighth: hardly any has segments then, there are many of them, and those that do are closed by one side only.
+/// One that has not been established always does, one that is established after a while. One that closes does in its last eighth: hardly
+/// any has segments then, there are many of them, and those that do are closed by one side only.
 ///
 /// # Safety
 /// `timeouts` is valid.
 pub unsafe fn wants_to_hear(state: State, silence: u32, timeouts: *const Timeouts) -> bool {
     // SAFETY: the contract.
-    let seconds = unsafe { Timeouts::seconds_at(timeouts, state) };
+    let ticks = unsafe { Timeouts::at(timeouts, state) };
     let since = match state {
-        State::Established if seconds >= LEAST => ticks(seconds) / PART,
-        State::FinWait | State::TimeWait | State::CloseWait | State::LastAck | State::Close => {
-            ticks(seconds) - ticks(seconds) / PART
-        }
+        State::Established => SILENCE,
+        _ if state.is_closing() => ticks.saturating_sub(LAST_TICKS.max(ticks / LAST_PART)),
         _ => 0,
     };
     silence >= since
-}
-
-/// Was a flow that was found silent for so many ticks asked after because of that?
-#[inline(always)]
-pub const fn was_silent(silence: u32) -> bool {
-    silence >= ticks(LEAST) / PART
 }
 
 #[cfg(test)]
@@ -113,8 +126,9 @@ mod tests {
     use super::*;
 
     const NOW: u32 = 0x1234;
+    const SPELL: u32 = 1 << SPELL_TICKS;
     /// The last tick of the spell.
-    const LAST: u32 = NOW | ((1 << SPELL_TICKS) - 1);
+    const LAST: u32 = NOW | (SPELL - 1);
 
     fn asked(word: &mut u64, hash: u32, now: u32) -> Asked {
         // SAFETY: the reference outlives every use below.
@@ -122,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_asked_after_is_until_it_is_heard_of_or_the_spell_is_over() {
+    fn who_is_asked_after_is_until_it_is_heard_of_or_the_next_spell_is_over() {
         let hashes = [0, 0xffff_ffff, 0x8000_0000, 0x1234_5678];
         let mut word = 0;
         for hash in hashes {
@@ -130,22 +144,39 @@ mod tests {
             asked(&mut word, hash, NOW).ask();
         }
         let mut are = |now| hashes.map(|hash| asked(&mut word, hash, now).is());
-        assert_eq!((are(NOW), are(LAST), are(LAST + 1)), ([true; 4], [true; 4], [false; 4]));
+        let next = LAST + 1;
+        assert_eq!([NOW, LAST, next, next + SPELL - 1].map(&mut are), [[true; 4]; 4]);
+        assert_eq!([next + SPELL, NOW - SPELL].map(&mut are), [[false; 4]; 2]);
         asked(&mut word, hashes[2], NOW).answer();
-        assert_eq!(hashes.map(|hash| asked(&mut word, hash, NOW).is()), [true, true, false, true]);
-        asked(&mut word, hashes[2], LAST + 1).ask();
-        assert_eq!(hashes.map(|hash| asked(&mut word, hash, LAST + 1).is()), [false, false, true, false]);
+        asked(&mut word, hashes[3], next).ask();
+        let mut are = |now| hashes.map(|hash| asked(&mut word, hash, now).is());
+        assert_eq!(are(next), [true, true, false, true]);
+        assert_eq!(are(next + SPELL), [false, false, false, true]);
+        hashes.iter().for_each(|&hash| asked(&mut word, hash, next).answer());
+        assert_eq!(hashes.map(|hash| asked(&mut word, hash, next).is()), [false; 4]);
     }
 
     #[test]
-    fn a_question_that_comes_late_ends_no_other() {
+    fn who_asks_late_asks_in_the_spell_before_and_ends_no_other_question() {
         let (first, second) = (1 << 20, 1 << 30);
         let mut word = 0;
         asked(&mut word, first, LAST + 1).ask();
-        asked(&mut word, second, LAST).ask_late();
-        assert!(asked(&mut word, first, LAST + 1).is());
-        asked(&mut word, second, LAST + 1).ask_late();
-        assert_eq!([first, second].map(|hash| asked(&mut word, hash, LAST + 1).is()), [true; 2]);
+        asked(&mut word, second, LAST).ask();
+        let mut are = |now| [first, second].map(|hash| asked(&mut word, hash, now).is());
+        assert_eq!([LAST + 1, LAST + SPELL].map(&mut are), [[true; 2]; 2]);
+        assert_eq!(are(LAST + 1 + SPELL), [true, false]);
+    }
+
+    #[test]
+    fn a_question_after_a_long_time_is_the_only_one() {
+        let (first, second) = (1 << 20, 1 << 30);
+        for later in [2, 100, 254] {
+            let mut word = 0;
+            asked(&mut word, first, NOW).ask();
+            asked(&mut word, second, NOW + later * SPELL).ask();
+            let are = [first, second].map(|hash| asked(&mut word, hash, NOW + later * SPELL).is());
+            assert_eq!(are, [false, true], "{later}");
+        }
     }
 
     #[test]
@@ -153,31 +184,35 @@ mod tests {
         let mut word = 0;
         for high in 0..1 << 16 {
             asked(&mut word, high << 16, 0).ask();
+            asked(&mut word, high << 16, SPELL).ask();
         }
-        assert_eq!(word, (1 << FLOWS) - 1);
+        assert_eq!(word, 1 << SPELL_SHIFT | ((1 << SPELL_SHIFT) - 1));
+    }
+
+    #[test]
+    fn every_flow_has_its_tick() {
+        for hash in (0..1 << 20).step_by(0x777) {
+            assert_eq!((NOW..NOW + REGULARLY).filter(|&now| is_its_tick(hash, now)).count(), 1, "{hash:#x}");
+        }
     }
 
     #[test]
     fn the_silent_are_asked_after_before_their_time_is_over() {
-        let mut timeouts = Timeouts::default();
-        let begins = |timeouts: &Timeouts, state| {
+        let timeouts = Timeouts::default();
+        let begins = |state| {
             // SAFETY: a reference.
-            (0..1000).find(|&silence| unsafe { wants_to_hear(state, silence, timeouts) })
+            (0..1000).find(|&silence| unsafe { wants_to_hear(state, silence, &raw const timeouts) })
         };
         let rows = [
             (State::SynRecv, 0),
             (State::Midway, 0),
-            (State::Established, 104),
+            (State::Established, 32),
             (State::FinWait, 98),
-            (State::Close, 9),
+            (State::LastAck, 20),
+            (State::Close, 2),
         ];
         for (state, since) in rows {
-            assert_eq!(begins(&timeouts, state), Some(since), "{state:?}");
-        }
-        for (seconds, since) in [(274, 0), (275, 32)] {
-            timeouts.set(State::Established, seconds);
-            assert_eq!(begins(&timeouts, State::Established), Some(since), "{seconds} s");
-            assert!(was_silent(32) && !was_silent(31));
+            assert_eq!(begins(state), Some(since), "{state:?}");
         }
     }
 }

@@ -4,8 +4,6 @@
 //! that its last-seen time goes on. That time is written in ticks and matters in minutes, so it is enough now and then. What
 //! stands here is a hint: who passes for another, which one in ten thousand does, is not looked up.
 
-use super::{State, Timeouts};
-
 /// Flows in a word.
 const WAYS: u32 = 4;
 /// Bits of a flow's hash.
@@ -58,16 +56,9 @@ impl Lately {
         word >> SPELL_SHIFT == self.spell && zero != 0
     }
 
-    /// Notes it if there is room, and for a state of flows that is not over for some spells after.
-    ///
-    /// # Safety
-    /// `timeouts` is valid.
+    /// Notes it if there is room.
     #[inline(always)]
-    pub unsafe fn note(&self, timeouts: *const Timeouts, state: State) {
-        // SAFETY: the contract.
-        if unsafe { Timeouts::at(timeouts, state) } < LEAST {
-            return;
-        }
+    pub const fn note(&self) {
         let mut word = self.word();
         if word >> SPELL_SHIFT != self.spell {
             word = self.spell << SPELL_SHIFT;
@@ -98,9 +89,6 @@ impl Lately {
     }
 }
 
-/// The shortest timeout of a flow that is noted: a flow is over earlier than it should be by an eighth of its time at most.
-const LEAST: u32 = 8 << SPELL_TICKS;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,9 +101,7 @@ mod tests {
     }
 
     fn note(word: &mut u64, hash: u32, now: u32) {
-        let timeouts = Timeouts::default();
-        // SAFETY: a reference.
-        unsafe { lately(word, hash, now).note(&raw const timeouts, State::Udp) };
+        lately(word, hash, now).note();
     }
 
     fn has(word: &mut u64, hash: u32, now: u32) -> bool {
@@ -162,18 +148,5 @@ mod tests {
         assert_eq!(hashes.map(|hash| has(&mut word, hash, NOW)), [true, true, false, true]);
         note(&mut word, 11 << 20, NOW);
         assert!(has(&mut word, 11 << 20, NOW), "in its place");
-    }
-
-    #[test]
-    fn flows_of_short_life_are_not_noted() {
-        let mut timeouts = Timeouts::default();
-        for (seconds, is_noted) in [(250, false), (275, true)] {
-            timeouts.set(State::Established, seconds);
-            let mut word = 0;
-            let lately = lately(&mut word, 1 << 20, NOW);
-            // SAFETY: a reference.
-            unsafe { lately.note(&raw const timeouts, State::Established) };
-            assert_eq!(lately.has(), is_noted, "{seconds} s");
-        }
     }
 }

@@ -322,7 +322,10 @@ fn buckets(ebpf: &aya::Ebpf) -> anyhow::Result<impl Iterator<Item = anyhow::Resu
 }
 
 /// A map of rows with so many bytes.
-fn array<const SIZE: usize>(ebpf: &aya::Ebpf, name: &str) -> anyhow::Result<Array<MapData, [u8; SIZE]>> {
+pub(crate) fn array<const SIZE: usize>(
+    ebpf: &aya::Ebpf,
+    name: &str,
+) -> anyhow::Result<Array<MapData, [u8; SIZE]>> {
     let Some(Map::Array(data)) = ebpf.map(name) else { anyhow::bail!("no map {name}") };
     Ok(Array::try_from(Map::Array(MapData::from_id(data.info()?.id())?))?)
 }

@@ -2,7 +2,8 @@
 
 use super::{Atomic, Key, Maps, SLOTS, Shared, State, is_over, ticks};
 
-/// For how long a template goes on whose time is over and whose flows are not (`ip_vs_conn_expire`), in seconds.
+/// For how long goes on, in seconds, a template whose time is over and whose flows are not (`ip_vs_conn_expire`), and an established flow of
+/// another daemon's time.
 const AGAIN: u32 = 60;
 
 /// What becomes of a template whose time is over.
@@ -76,6 +77,13 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
                     }
                 }
             }
+            let is_of_another = control.era() != self.maps.era();
+            // While no daemon ran nobody may have asked after it.
+            let is_left = is_of_another && state == State::Established && !is_gone && is_over;
+            if is_left {
+                self.set_seen(slot, now.wrapping_sub(timeout).wrapping_add(ticks(AGAIN)));
+            }
+            let is_over = is_over && !is_left;
             // One that a packet has changed meanwhile lives on.
             if (is_gone || is_over) && self.end(slot, control, control.in_state(State::Free)) {
                 collected.forgotten += 1;
@@ -87,8 +95,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
                 let silence = now.saturating_sub(seen);
                 self.maps.goes_on(&self.key(slot), control, silence);
             }
-            if control.era() != self.maps.era() && self.change(slot, control, control.in_era(self.maps.era()))
-            {
+            if is_of_another && self.change(slot, control, control.in_era(self.maps.era())) {
                 if state.load() != 0 {
                     self.maps.add_load(control.server(), state.load());
                 }

@@ -213,6 +213,20 @@ fn a_new_daemon_counts_what_an_earlier_one_left() {
 }
 
 #[test]
+fn an_established_flow_of_another_daemons_time_has_a_minute_more() {
+    let mut bucket = Bucket::default();
+    let (old, new) = (World::new(0), World::new(1));
+    let now = 10_000;
+    for (client, state) in [(1, State::Established), (2, State::Udp), (3, State::FinWait)] {
+        table(&mut bucket, &old).insert(&key(client), flow(5, state), None, now - 2000);
+    }
+    let after = table(&mut bucket, &new);
+    assert_eq!(after.collect(now), Collected { forgotten: 2, counted: 1, living: 1 });
+    assert_eq!(after.collect(now + ticks(60)).living, 1);
+    assert_eq!(after.collect(now + ticks(60) + 1).forgotten, 1);
+}
+
+#[test]
 fn a_change_of_state_is_not_lost_to_the_collector() {
     let mut bucket = Bucket::default();
     let (old, new) = (World::new(1), World::new(2));

@@ -24,8 +24,12 @@ const TCP: u8 = libc::IPPROTO_TCP as u8;
 const UDP: u8 = libc::IPPROTO_UDP as u8;
 
 /// A pool is looked at when it has been this one, on a master, for so many ticks, 34 s. So no packet is under way that found another
-/// publication, and whoever went on with a connection that another director had is in the table.
+/// publication, and who had a segment meanwhile of a connection that another director had is in the table.
 const OLD: u32 = 32;
+
+/// The shortest timeout, in seconds, of flows that need not be looked up. What the table hears of one may be a pass and 34 s old, so it
+/// may be over by an eighth of its time too early.
+const LEAST: u32 = 275;
 
 /// Services looked at in one pass, for each has its ring in memory.
 const AT_ONCE: usize = 64;
@@ -106,8 +110,8 @@ impl Settling {
             if ![TCP, UDP].contains(&info.protocol) || !follows_ring(info.scheduler) {
                 continue;
             }
-            if !tables.is_master(info.lease, now) {
-                // Another director has its flows.
+            if !tables.is_master(info.lease, now) || tables.timeout(info.protocol) < LEAST {
+                // Another director has its flows, or they must be heard of at once.
                 if pool.is_settled() {
                     tables.change_pool(place, pool, pool.unsettled());
                 }
@@ -172,7 +176,7 @@ impl Settling {
         let words = (0..asked.rows()).skip(Asked::word_of(hash) as usize).step_by(Asked::WORDS as usize);
         for word in words {
             // SAFETY: the row lies in the mapping.
-            unsafe { Asked::of(asked.pointer(word), hash, self.now) }.ask_late();
+            unsafe { Asked::of(asked.pointer(word), hash, self.now) }.ask();
         }
     }
 }
@@ -182,6 +186,11 @@ impl Tables {
     fn is_master(&self, lease: u16, now: u32) -> bool {
         let until_ns: u64 = self.leases.word(lease.into(), offset_of!(Lease, until_ns));
         until_ns >> TICK_SHIFT >= now.into()
+    }
+
+    /// That of flows of TCP or UDP that are there, in seconds.
+    fn timeout(&self, protocol: u8) -> u32 {
+        self.timeouts.get(0).of(if protocol == TCP { State::Established } else { State::Udp })
     }
 
     /// Where it was published anew meanwhile, nothing changes.

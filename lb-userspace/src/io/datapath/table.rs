@@ -46,7 +46,7 @@ impl<T: Pod> Table<T> {
     fn words(&self, row: usize) -> &[AtomicU64] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         // SAFETY: the row lies inside the mapping, which is aligned to a page, and rows to 8 bytes; the kernel and
-        // the program share the words, so they are only reached atomically.
+        // the program share the words, so here they are only reached atomically; who asks for a `pointer` reads and writes whole words.
         unsafe {
             let start = self.memory.as_ptr().cast::<c_void>().cast::<AtomicU64>().add(row * Self::STRIDE / 8);
             std::slice::from_raw_parts(start, Self::STRIDE / 8)
