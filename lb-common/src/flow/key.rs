@@ -99,6 +99,15 @@ pub trait Key: Pod + Eq {
     /// The word in which its ports are; the next begins with the protocol.
     const PORTS: usize;
 
+    /// Half of it.
+    type Half: Half;
+
+    /// What sets it apart from keys with the same [`Key::shared`].
+    fn own(&self) -> Self::Half;
+
+    /// The VIP and the protocol.
+    fn shared(&self) -> Self::Half;
+
     /// The hash of the key at `place`, which another CPU may be writing; `keys` gives the numbers of
     /// [`crate::hash::Keys`].
     ///
@@ -172,9 +181,59 @@ pub trait Key: Pod + Eq {
     }
 }
 
+/// Words of a key.
+pub trait Half: Pod + Eq + core::fmt::Debug {
+    /// A number whose upper bits tell them apart, by multiplication (Knuth, The Art of Computer Programming, volume 3, section 6.4).
+    fn scattered(self) -> u64;
+}
+
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Half for u64 {
+    #[inline(always)]
+    fn scattered(self) -> u64 {
+        self.wrapping_mul(FACTOR)
+    }
+}
+
+/// Half of a [`Key6`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, Pod, Zeroable)]
+pub struct Half6(u64, u64, u64);
+
+impl PartialEq for Half6 {
+    /// With one branch, of which the verifier follows both sides.
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        (self.0 ^ other.0) | (self.1 ^ other.1) | (self.2 ^ other.2) == 0
+    }
+}
+
+impl Half for Half6 {
+    #[inline(always)]
+    fn scattered(self) -> u64 {
+        let Self(a, b, c) = self;
+        ((a.scattered() ^ b).scattered() ^ c).scattered()
+    }
+}
+
 impl Key for Key4 {
     const WORDS: usize = 4;
     const PORTS: usize = 2;
+
+    type Half = u64;
+
+    #[inline(always)]
+    fn own(&self) -> u64 {
+        let [addresses, rest]: [u64; 2] = bytemuck::must_cast(*self);
+        addresses ^ rest << 32
+    }
+
+    #[inline(always)]
+    fn shared(&self) -> u64 {
+        let [addresses, rest]: [u64; 2] = bytemuck::must_cast(*self);
+        addresses >> 32 | rest >> 32 << 32
+    }
 
     #[inline(always)]
     fn word(&self, at: usize) -> u32 {
@@ -224,6 +283,20 @@ impl Key for Key4 {
 impl Key for Key6 {
     const WORDS: usize = 10;
     const PORTS: usize = 8;
+
+    type Half = Half6;
+
+    #[inline(always)]
+    fn own(&self) -> Half6 {
+        let [a, b, _, d, rest, _]: [u64; 6] = bytemuck::must_cast(*self);
+        Half6(a, b, d ^ rest << 32)
+    }
+
+    #[inline(always)]
+    fn shared(&self) -> Half6 {
+        let [_, _, c, d, rest, _]: [u64; 6] = bytemuck::must_cast(*self);
+        Half6(c, d, rest >> 32)
+    }
 
     #[inline(always)]
     fn word(&self, at: usize) -> u32 {

@@ -6,17 +6,14 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{
-    Key,
-    shared::{copy, same_at},
-};
-use crate::tcp::flag;
+use super::{Half as _, Key};
+use crate::{layout::MAX_SERVERS, tcp::flag};
 
 /// Sets there are of each CPU; a power of two.
 const SETS: usize = 1 << SET_BITS;
-const SET_BITS: u32 = 14;
+const SET_BITS: u32 = 12;
 /// Flows in a set; of IPv4 those of one cache line.
-const WAYS: usize = 2;
+const WAYS: usize = 6;
 
 /// Where packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,22 +26,37 @@ pub struct Way {
     pub lease: u16,
 }
 
-/// One flow.
+/// Flows of one moment. Places that are free repeat the first.
 #[repr(C, align(32))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Recent<K> {
+#[derive(Clone, Copy, Debug)]
+struct Set<K: Key> {
+    /// The moment's number.
+    moment: u32,
+    /// By flows, their [`Way::server`].
+    servers: [u16; WAYS],
+    /// By flows, [`Key::own`]; the rest of the key is with the server.
+    own: [K::Half; WAYS],
+}
+
+/// What the flows of a real server have in common.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Server<K: Key> {
     /// [`Way::hop`].
     hop: u64,
-    /// From the low end: [`Way::server`], [`Way::lease`], and the moment.
-    rest: u64,
-    /// Whose flow it is.
-    key: K,
+    /// The moment's number.
+    moment: u32,
+    /// [`Way::lease`].
+    lease: u16,
+    reserved: u16,
+    /// [`Key::shared`]. Under a firewall mark there may be others.
+    shared: K::Half,
 }
 
 /// A row of `recent4` or `recent6`: one CPU's flows.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
-pub struct Recents<K> {
+pub struct Recents<K: Key> {
     /// Another number, in 32 bits and never 0, with every change of a service or a real server: the controller's.
     pub change: u64,
     /// The tick, and in the low half the change, in which this moment began.
@@ -59,14 +71,12 @@ pub struct Recents<K> {
     /// For how many it was last.
     rested: u64,
     reserved: u64,
-    sets: [[Recent<K>; WAYS]; SETS],
+    /// By rows of `servers`.
+    servers: [Server<K>; MAX_SERVERS],
+    sets: [Set<K>; SETS],
 }
 
-// SAFETY: repr(C), every field is Pod, and 8 + 8 bytes and the key leave no padding at an alignment of 32.
-unsafe impl<K: Key> Pod for Recent<K> {}
-// SAFETY: all-zero is nobody's.
-unsafe impl<K: Key> Zeroable for Recent<K> {}
-// SAFETY: repr(C), and its words and sets leave no padding at an alignment of 64.
+// SAFETY: repr(C), every field is Pod or words of such, and the servers and the sets, of 64 and 160 bytes, leave no padding.
 unsafe impl<K: Key> Pod for Recents<K> {}
 // SAFETY: all-zero is nobody's.
 unsafe impl<K: Key> Zeroable for Recents<K> {}
@@ -78,9 +88,9 @@ const REST: [u64; 2] = [7, 63];
 
 /// The flows among which a packet's may be.
 #[derive(Clone, Copy)]
-pub struct RecentSet<K> {
+pub struct RecentSet<K: Key> {
     row: *mut Recents<K>,
-    flows: *mut [Recent<K>; WAYS],
+    set: *mut Set<K>,
     moment: u32,
 }
 
@@ -114,32 +124,70 @@ impl<K: Key> RecentSet<K> {
                 return None;
             }
             let moment = (&raw const (*row).moment).read() as u32;
-            Some(Self { row, flows: &raw mut (*row).sets[set_of(key)], moment })
+            Some(Self { row, set: &raw mut (*row).sets[set_of(key)], moment })
+        }
+    }
+
+    /// Is anything kept in this moment?
+    #[inline(always)]
+    fn is_begun(&self) -> bool {
+        // SAFETY: the set is valid (contract of `of`).
+        unsafe { (&raw const (*self.set).moment).read() == self.moment }
+    }
+
+    #[inline(always)]
+    fn own(&self, at: usize) -> K::Half {
+        // SAFETY: the set is valid (contract of `of`) and callers count below WAYS.
+        unsafe { (&raw const (*self.set).own[at]).read() }
+    }
+
+    #[inline(always)]
+    fn put(&self, at: usize, own: K::Half, server: u16) {
+        // SAFETY: as in `own`, and nobody else writes to it.
+        unsafe {
+            (&raw mut (*self.set).own[at]).write(own);
+            (&raw mut (*self.set).servers[at]).write(server);
         }
     }
 
     #[inline(always)]
-    const fn flow(&self, at: usize) -> *mut Recent<K> {
-        // SAFETY: the set is valid (contract of `of`) and callers count below WAYS.
-        unsafe { &raw mut (*self.flows)[at] }
+    fn server(&self, row: u16) -> *mut Server<K> {
+        // SAFETY: the row is valid (contract of `of`), and there are so many servers.
+        unsafe { &raw mut (*self.row).servers[usize::from(row) % MAX_SERVERS] }
     }
 
     /// Where packets of the flow with this key go in this moment, if that is known.
     #[inline(always)]
     pub fn find(&self, key: &K) -> Option<Way> {
-        let mut at = 0;
-        while at < WAYS {
-            let flow = self.flow(at);
-            // SAFETY: the set is valid, and its keys are aligned.
-            unsafe {
-                let rest = (&raw const (*flow).rest).read();
-                if (rest >> 32) as u32 == self.moment && same_at(key, &raw const (*flow).key) {
-                    let (server, lease) = (rest as u16, (rest >> 16) as u16);
-                    (*self.row).found += 1;
-                    return Some(Way { hop: (&raw const (*flow).hop).read(), server, lease });
-                }
+        if !self.is_begun() {
+            return None;
+        }
+        let row = self.server_of(key.own())?;
+        let server = self.server(row);
+        // SAFETY: the server is valid, and what is kept in this moment has its server kept with it.
+        unsafe {
+            if (&raw const (*server).shared).read() != key.shared() {
+                return None;
             }
-            at += 1;
+            (*self.row).found += 1;
+            let (hop, lease) = ((&raw const (*server).hop).read(), (&raw const (*server).lease).read());
+            Some(Way { hop, server: row, lease })
+        }
+    }
+
+    /// The row of the server of a flow that is kept.
+    #[inline(always)]
+    fn server_of(&self, own: K::Half) -> Option<u16> {
+        // The place in bytes, so that nothing is left to multiply.
+        let (step, mut offset) = (size_of::<u16>(), 0);
+        while offset < step * WAYS {
+            if self.own(offset / step) == own {
+                // SAFETY: as in `own`.
+                return Some(unsafe {
+                    (&raw const (*self.set).servers).byte_add(offset).cast::<u16>().read()
+                });
+            }
+            offset += step;
         }
         None
     }
@@ -148,34 +196,57 @@ impl<K: Key> RecentSet<K> {
     /// packets that [open or end](changes) connections.
     #[inline(always)]
     pub fn keep(&self, key: &K, way: Way) {
-        let mut at = 0;
-        while at < WAYS {
-            let flow = self.flow(at);
+        if !self.keep_server(key, way) || !self.keep_own(key.own(), way.server) {
+            // SAFETY: the contract of `of`.
+            unsafe { miss(self.row) };
+        }
+    }
+
+    /// Keeps the server, unless it is there with what this flow does not share.
+    #[inline(always)]
+    fn keep_server(&self, key: &K, way: Way) -> bool {
+        let server = self.server(way.server);
+        // SAFETY: the server is valid, and nobody else writes to it.
+        unsafe {
+            if (&raw const (*server).moment).read() == self.moment {
+                return (&raw const (*server).shared).read() == key.shared();
+            }
+            (&raw mut (*server).moment).write(self.moment);
+            (&raw mut (*server).hop).write(way.hop);
+            (&raw mut (*server).lease).write(way.lease);
+            (&raw mut (*server).shared).write(key.shared());
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn keep_own(&self, own: K::Half, server: u16) -> bool {
+        if !self.is_begun() {
             // SAFETY: the set is valid, and nobody else writes to it.
-            unsafe {
-                if ((&raw const (*flow).rest).read() >> 32) as u32 != self.moment {
-                    let rest = u64::from(self.moment) << 32 | u64::from(way.lease) << 16;
-                    (&raw mut (*flow).rest).write(rest | u64::from(way.server));
-                    (&raw mut (*flow).hop).write(way.hop);
-                    copy(key, &raw mut (*flow).key);
-                    return;
-                }
+            unsafe { (&raw mut (*self.set).moment).write(self.moment) };
+            let mut at = 0;
+            while at < WAYS {
+                self.put(at, own, server);
+                at += 1;
+            }
+            return true;
+        }
+        let (first, mut at) = (self.own(0), 1);
+        while at < WAYS {
+            if self.own(at) == first {
+                self.put(at, own, server);
+                return true;
             }
             at += 1;
         }
-        // SAFETY: the contract of `of`.
-        unsafe { miss(self.row) };
+        false
     }
 
     /// Keeps nothing any longer.
     #[inline(always)]
     pub fn forget(&self) {
-        let mut at = 0;
-        while at < WAYS {
-            // SAFETY: the set is valid, and nobody else writes to it.
-            unsafe { (&raw mut (*self.flow(at)).rest).write(0) };
-            at += 1;
-        }
+        // SAFETY: the set is valid, and nobody else writes to it.
+        unsafe { (&raw mut (*self.set).moment).write(0) };
     }
 }
 
@@ -185,7 +256,7 @@ impl<K: Key> RecentSet<K> {
 /// # Safety
 /// `row` is valid and aligned, and nobody else writes to what is written here.
 #[inline(always)]
-unsafe fn begin<K>(row: *mut Recents<K>) {
+unsafe fn begin<K: Key>(row: *mut Recents<K>) {
     // SAFETY: the contract.
     let Recents { moment, rest, rested, found, missed, .. } = unsafe { &mut *row };
     *moment = u64::from((*moment as u32).wrapping_add(1));
@@ -204,7 +275,7 @@ unsafe fn begin<K>(row: *mut Recents<K>) {
 /// # Safety
 /// `row` is valid and aligned, and nobody else writes there.
 #[inline(always)]
-pub unsafe fn miss<K>(row: *mut Recents<K>) {
+pub unsafe fn miss<K: Key>(row: *mut Recents<K>) {
     // SAFETY: the contract.
     unsafe { (*row).missed += 1 };
 }
@@ -215,147 +286,12 @@ pub const fn changes(flags: u8) -> bool {
     flags & (flag::SYN | flag::FIN | flag::RST) != 0
 }
 
-/// The number of a key's set, by multiplication (Knuth, The Art of Computer Programming, volume 3, section 6.4). Who chooses
-/// addresses that meet in one set has their packets, and those of who is there, go the longer way.
+/// The number of a key's set. Who chooses addresses that meet in one set has their packets, and those of who is there, go the
+/// longer way.
 #[inline(always)]
 fn set_of<K: Key>(key: &K) -> usize {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (mut sum, mut at) = (0, 0);
-    while at < K::WORDS {
-        let word = u64::from(key.word(at)) | u64::from(key.word(at + 1)) << 32;
-        sum = (sum ^ word).wrapping_mul(FACTOR);
-        at += 2;
-    }
-    (sum >> (64 - SET_BITS)) as usize
+    (key.own().scattered() >> (64 - SET_BITS)) as usize
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use std::{boxed::Box, vec, vec::Vec};
-
-    use super::*;
-    use crate::{
-        flow::{Key4, State},
-        opening::after,
-    };
-
-    const WAY: Way = Way { hop: 0x0003_0605_0403_0201, server: 7, lease: 2 };
-    const TCP: u8 = 6;
-    const UDP: u8 = 17;
-
-    struct Row(Box<Recents<Key4>>);
-
-    impl Row {
-        fn new() -> Self {
-            // SAFETY: all-zero is nobody's.
-            let mut row = unsafe { Box::<Recents<Key4>>::new_zeroed().assume_init() };
-            row.change = 1;
-            Self(row)
-        }
-
-        fn ask(&mut self, key: &Key4, now: u32) -> Option<RecentSet<Key4>> {
-            // SAFETY: the row is there for longer than any set is used here, and nobody else writes to it.
-            unsafe { RecentSet::of(&raw mut *self.0, key, now) }
-        }
-
-        fn set(&mut self, key: &Key4, now: u32) -> RecentSet<Key4> {
-            self.ask(key, now).expect("it does not rest")
-        }
-
-        fn keep(&mut self, key: &Key4, now: u32) {
-            self.set(key, now).keep(key, WAY);
-        }
-
-        fn find(&mut self, key: &Key4, now: u32) -> Option<Way> {
-            self.set(key, now).find(key)
-        }
-    }
-
-    fn key(number: u32) -> Key4 {
-        Key4 { client: number.to_be_bytes(), vip: [192, 0, 2, 1], protocol: UDP, ..Key4::default() }
-    }
-
-    /// So many keys of one set.
-    fn neighbours(count: usize) -> Vec<Key4> {
-        let first = key(0);
-        (0..).map(key).filter(|key| set_of(key) == set_of(&first)).take(count).collect()
-    }
-
-    #[test]
-    fn a_flow_is_known_until_the_next_tick_or_change() {
-        let (mut row, own, other) = (Row::new(), key(1), key(2));
-        assert_eq!(row.find(&own, 9), None);
-        row.keep(&own, 9);
-        assert_eq!((row.find(&own, 9), row.find(&other, 9)), (Some(WAY), None));
-        assert_eq!(row.find(&own, 10), None);
-        row.keep(&own, 10);
-        row.0.change += 1;
-        assert_eq!(row.find(&own, 10), None);
-        row.keep(&own, 10);
-        assert_eq!(row.find(&own, 10), Some(WAY));
-        row.0.change -= 1;
-        assert_eq!(row.find(&own, 10), None, "a moment does not come again");
-    }
-
-    #[test]
-    fn who_is_there_stays_for_the_moment() {
-        let (mut row, keys) = (Row::new(), neighbours(WAYS + 1));
-        for key in &keys {
-            row.keep(key, 5);
-        }
-        let known = |row: &mut Row, now| keys.iter().filter(|key| row.find(key, now).is_some()).count();
-        assert_eq!((known(&mut row, 5), row.find(&keys[WAYS], 5)), (WAYS, None));
-        row.keep(&keys[WAYS], 6);
-        assert_eq!((known(&mut row, 6), row.find(&keys[WAYS], 6)), (1, Some(WAY)));
-        row.set(&keys[0], 6).forget();
-        assert_eq!(known(&mut row, 6), 0);
-    }
-
-    #[test]
-    fn nothing_is_asked_for_a_while_where_most_look_in_vain() {
-        let (mut row, keys) = (Row::new(), neighbours(WAYS + 1));
-        let look = |row: &mut Row, now, in_vain: u64| {
-            for key in &keys {
-                row.keep(key, now);
-            }
-            assert_eq!(row.find(&keys[0], now), Some(WAY));
-            (1..in_vain).for_each(|_| row.keep(&keys[WAYS], now));
-        };
-        let mut now = 0;
-        for rest in [0, 7, 15, 31, 63, 63] {
-            now += 1;
-            for tick in 0..rest {
-                assert!(row.ask(&keys[0], now + tick).is_none(), "{tick} of {rest}");
-            }
-            now += rest;
-            look(&mut row, now, WORTH + 1);
-        }
-        (1..64).for_each(|tick| assert!(row.ask(&keys[0], now + tick).is_none(), "{tick}"));
-        now += 64;
-        look(&mut row, now, WORTH);
-        look(&mut row, now + 1, WORTH + 1);
-        (2..9).for_each(|tick| assert!(row.ask(&keys[0], now + tick).is_none(), "{tick}"));
-        assert!(row.ask(&keys[0], now + 9).is_some(), "as short as at first");
-    }
-
-    #[test]
-    fn no_packet_changes_a_steady_flow_that_may_ask() {
-        for state in (0..32).map(State::from_number) {
-            let is_steady = state.is_steady();
-            assert_eq!(is_steady, state == State::Established || state == State::Udp, "{state:?}");
-            let protocol = if state == State::Udp { UDP } else { TCP };
-            for flags in (0..=u8::MAX).filter(|flags| is_steady && !changes(*flags)) {
-                assert_eq!(after(state, protocol, flags), state, "{flags:#x}");
-            }
-        }
-    }
-
-    #[test]
-    fn keys_are_spread_over_all_sets() {
-        let mut flows = vec![0_u32; SETS];
-        (0..10 * SETS as u32).for_each(|number| flows[set_of(&key(number))] += 1);
-        let [least, most] = [flows.iter().min(), flows.iter().max()].map(|count| *count.expect("sets"));
-        assert!(least >= 1 && most <= 30, "{least} to {most} of 10 in the mean");
-    }
-}
+mod tests;
