@@ -219,6 +219,14 @@ pub(crate) fn load_of(loads: *mut Loads, server: u32) -> Load {
     Load::from_word(unsafe { load_word(loads, server).read_volatile() })
 }
 
+/// The two counts as they stand, of which one that is negative means 0.
+#[inline(always)]
+pub(crate) fn counts_of(loads: *mut Loads, server: u32) -> Load {
+    let counts = load_word(loads, server).cast::<u32>();
+    // SAFETY: the two halves of one aligned word in the map, active connections first.
+    unsafe { Load { active: counts.read_volatile(), inactive: counts.add(1).read_volatile() } }
+}
+
 /// Where the connections of a real server are counted.
 #[inline(always)]
 pub(crate) fn load_word(loads: *mut Loads, server: u32) -> *mut u64 {

@@ -199,36 +199,52 @@ const OVF: u8 = Scheduler::Ovf as u8;
 /// A search for the server with the least cost.
 struct Scan {
     found: Cost,
+    /// First row in `members`, and how many there are.
     base: u32,
+    rows: u32,
+    /// All counts of connections; one that is negative is not what it says ([`Load::from_word`]).
+    counts: u32,
 }
+
+/// Rows that one call compares. A call for each would cost as much as its comparisons where calls and returns are guarded
+/// against speculation.
+const ROWS: u32 = 2;
 
 /// One by each scheduler, so that the program has its measure in its instructions.
 #[inline(never)]
 fn least_by<const SCHEDULER: u8>(base: u32, len: u16) -> u64 {
-    let mut scan = Scan { found: Cost::NONE, base };
     let rows = u32::from(len).div_ceil(MEMBERS as u32);
+    let mut scan = Scan { found: Cost::NONE, base, rows, counts: 0 };
     // SAFETY: the helper calls `compare` with this scan, and no longer than it runs.
-    unsafe { bpf_loop(rows, compare::<SCHEDULER> as *mut c_void, (&raw mut scan).cast(), 0) };
-    scan.found.server().map_or(NOBODY, u64::from)
+    unsafe { bpf_loop(rows.div_ceil(ROWS), compare::<SCHEDULER> as *mut c_void, (&raw mut scan).cast(), 0) };
+    if scan.counts.cast_signed() < 0 { SEARCH } else { scan.found.server().map_or(NOBODY, u64::from) }
 }
 
-/// Compares the servers in the next row; 1 ends the search. A call for each would cost more than its comparison where calls
-/// and returns are guarded against speculation.
+/// Compares the servers in the next rows; 1 ends the search.
 #[inline(never)]
-extern "C" fn compare<const SCHEDULER: u8>(row: u32, scan: *mut Scan) -> i64 {
+extern "C" fn compare<const SCHEDULER: u8>(call: u32, scan: *mut Scan) -> i64 {
     let Some(scheduler) = Scheduler::from_number(SCHEDULER) else { return 1 };
     let measure = Measure::of(scheduler);
     let Some(loads) = maps::LOADS.row(0) else { return 1 };
     // SAFETY: `least_by` has made it.
-    let Some(members) = maps::MEMBERS.row(unsafe { (*scan).base } + row) else { return 1 };
-    let mut place = 0;
-    while place < MEMBERS {
-        let Member { server, weight } = maps::member_of(members, place);
-        let load = if scheduler.is_by_load() { maps::load_of(loads, server.into()) } else { Load::default() };
-        let candidate = Candidate { server, weight, load, ..Candidate::default() };
-        // SAFETY: as above.
-        unsafe { (*scan).found.lower(measure.cost(&candidate)) };
-        place += 1;
+    let scan = unsafe { &mut *scan };
+    let (first, mut row) = (call * ROWS, 0);
+    while row < ROWS && first + row < scan.rows {
+        let Some(members) = maps::MEMBERS.row(scan.base + first + row) else { return 1 };
+        let mut place = 0;
+        while place < MEMBERS {
+            let Member { server, weight } = maps::member_of(members, place);
+            let mut load = Load::default();
+            if scheduler.is_by_load() {
+                load = maps::counts_of(loads, server.into());
+                let counts = &raw mut scan.counts;
+                // SAFETY: a valid place. The compiler would keep every count up to the end, to put them together there.
+                unsafe { counts.write_volatile(counts.read_volatile() | load.active | load.inactive) };
+            }
+            scan.found.lower(measure.cost(&Candidate { server, weight, load, ..Candidate::default() }));
+            place += 1;
+        }
+        row += 1;
     }
     0
 }

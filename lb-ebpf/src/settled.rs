@@ -8,7 +8,7 @@ use lb_common::{
 use network_types::ip::IpProto;
 
 use crate::{
-    family::Family, lookup::Rows as _, maps, opening::AGAIN, pick::named_by_ring, service::Found,
+    family::Family, maps, opening::AGAIN, pick::named_by_ring, service::Found,
     verdict::Outcome,
 };
 

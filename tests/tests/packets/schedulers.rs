@@ -315,6 +315,33 @@ fn the_largest_pool_is_searched_whole() {
 }
 
 #[test]
+fn a_count_below_0_is_none() {
+    use Scheduler::{Lc, Nq, Ovf, Sed, Wlc};
+    let mut random = Random(8);
+    let wanted = (FIRST_PORT..).zip([Lc, Wlc, Sed, Nq, Ovf]).map(|(port, scheduler)| {
+        let pool = Pool::without_limits(Family::V4, 3);
+        let mut wanted = service(port, scheduler.into(), pool, &mut random);
+        for (server, weight) in wanted.servers_mut().iter_mut().zip([5, 9, 5]) {
+            server.weight = weight;
+        }
+        wanted
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let bench = director(&wanted);
+    let busy = Load { active: 2, inactive: 2 };
+    // What ended in the moment before it was added.
+    let below = [(u32::MAX, 1), (1, u32::MAX), (u32::MAX, u32::MAX)];
+    for (place, wanted) in wanted.iter().enumerate() {
+        for (active, inactive) in below {
+            set_loads(&bench, place * 3, &[busy, Load { active, inactive }, busy]);
+            let client = (Family::V4.client(), 1024 + random.below(60_000) as u16);
+            let picked = serve(&bench, Family::V4, client, wanted.key.port);
+            assert_eq!(picked, Some(1), "{:?}, {active:#x} active, {inactive:#x} inactive", wanted.method);
+        }
+    }
+}
+
+#[test]
 fn two_choices_take_the_idle_server_more_often_and_weight_zero_never() {
     let mut random = Random(7);
     let pool = Pool::without_limits(Family::V4, 3);
