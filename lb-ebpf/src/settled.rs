@@ -7,10 +7,7 @@ use lb_common::{
 };
 use network_types::ip::IpProto;
 
-use crate::{
-    family::Family, maps, opening::AGAIN, pick::named_by_ring, service::Found,
-    verdict::Outcome,
-};
+use crate::{family::Family, maps, opening::AGAIN, pick::named_by_ring, service::Found, verdict::Outcome};
 
 /// The packet in this CPU's scratch row: an [`crate::verdict::Outcome`] by the ring if its flow is not to be looked up, and else
 /// [`AGAIN`].
