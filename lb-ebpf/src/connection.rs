@@ -108,7 +108,7 @@ pub(crate) fn serve<F: Family>(
     let is_tried = opens_alone(about.0, about.1) && begins_plainly(service.info.scheduler, about, port);
     if is_tried {
         home.fetch();
-        if maps::has(maps::SETTLES) {
+        if maps::has(maps::SETTLES) && service.pool().is_settled() {
             // What is kept may be by the ring, and of no flow.
             forget::<F>(packet);
         }
