@@ -193,7 +193,7 @@ impl<K: Key> RecentSet<K> {
     }
 
     /// Keeps that, if there is room in this moment, of a flow in a [steady](super::State::is_steady) state: one that it leaves only by
-    /// packets that [open or end](changes) connections.
+    /// packets that [open or end](changes) connections. Or of one that goes by its service's ring, whatever the table has of it.
     #[inline(always)]
     pub fn keep(&self, key: &K, way: Way) {
         if !self.keep_server(key, way) || !self.keep_own(key.own(), way.server) {
