@@ -261,18 +261,18 @@ impl Director {
     /// When there is no such map.
     pub fn settled(&self) -> Result<[usize; 2]> {
         let dump = self.dump("services")?;
-        let rows = dump
-            .as_array()
-            .context("no list")?
-            .iter()
-            .filter_map(|row| row.pointer("/formatted/value/slots"));
-        let slots = rows.filter_map(|slots| slots.as_array()).flatten();
+        let rows = dump.as_array().with_context(|| format!("no rows in {dump}"))?;
+        let slots = rows.iter().filter_map(|row| row.pointer("/formatted/value/slots")?.as_array());
         let mut settled = [0; 2];
-        for slot in slots {
-            let number = |name| slot.pointer(name).and_then(serde_json::Value::as_u64);
-            let (protocol, byte) = (number("/info/protocol"), number("/info/scheduler"));
-            let epoch = number("/pool/epoch").with_context(|| format!("no epoch in {slot}"))? as u16;
-            if protocol != Some(0) && byte.is_some_and(|byte| follows_ring(byte as u8)) {
+        ensure!(slots.clone().count() == rows.len(), "rows without slots: {dump}");
+        for slot in slots.flatten() {
+            let number = |name: &str| {
+                let field = slot.pointer(name).and_then(serde_json::Value::as_u64);
+                field.with_context(|| format!("no {name} in {slot}"))
+            };
+            let (protocol, byte) = (number("/info/protocol")?, number("/info/scheduler")?);
+            let epoch = number("/pool/epoch")? as u16;
+            if protocol != 0 && follows_ring(byte as u8) {
                 settled[usize::from(epoch & Pool::SETTLED == 0)] += 1;
             }
         }

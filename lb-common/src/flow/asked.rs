@@ -4,7 +4,7 @@
 //! So whoever needs to hear asks: the program of a connection that has just begun, the collector of one that has been silent for
 //! a while, and the next segment is looked up. Who shares a bit with another is looked up too.
 
-use super::{State, Timeouts};
+use super::{State, Timeouts, ticks};
 
 /// Flows in half of a word: one half is of this spell of time, the other of the one before. Above them stands which it is.
 const FLOWS: u32 = 28;
@@ -107,12 +107,8 @@ pub const fn is_its_tick(hash: u32, now: u32) -> bool {
 ///
 /// One that has not been established always does, one that is established after a while. One that closes does in its last eighth: hardly
 /// any has segments then, there are many of them, and those that do are closed by one side only.
-///
-/// # Safety
-/// `timeouts` is valid.
-pub unsafe fn wants_to_hear(state: State, silence: u32, timeouts: *const Timeouts) -> bool {
-    // SAFETY: the contract.
-    let ticks = unsafe { Timeouts::at(timeouts, state) };
+pub fn wants_to_hear(state: State, silence: u32, timeouts: &Timeouts) -> bool {
+    let ticks = ticks(timeouts.of(state));
     let since = match state {
         State::Established => SILENCE,
         _ if state.is_closing() => ticks.saturating_sub(LAST_TICKS.max(ticks / LAST_PART)),
@@ -201,10 +197,7 @@ mod tests {
     #[test]
     fn the_silent_are_asked_after_before_their_time_is_over() {
         let timeouts = Timeouts::default();
-        let begins = |state| {
-            // SAFETY: a reference.
-            (0..1000).find(|&silence| unsafe { wants_to_hear(state, silence, &raw const timeouts) })
-        };
+        let begins = |state| (0..1000).find(|&silence| wants_to_hear(state, silence, &timeouts));
         let rows = [
             (State::SynRecv, 0),
             (State::Midway, 0),

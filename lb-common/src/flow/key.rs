@@ -1,6 +1,10 @@
 //! Whose flow it is: the keys of flows and of templates.
 
+mod half;
+
 use bytemuck::{Pod, Zeroable};
+
+pub use half::{Half, Half6};
 
 use crate::layout::{Address, MARK_PROTOCOL};
 
@@ -181,42 +185,6 @@ pub trait Key: Pod + Eq {
     }
 }
 
-/// Words of a key.
-pub trait Half: Pod + Eq + core::fmt::Debug {
-    /// A number whose upper bits tell them apart, by multiplication (Knuth, The Art of Computer Programming, volume 3, section 6.4).
-    fn scattered(self) -> u64;
-}
-
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-
-impl Half for u64 {
-    #[inline(always)]
-    fn scattered(self) -> u64 {
-        self.wrapping_mul(FACTOR)
-    }
-}
-
-/// Half of a [`Key6`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, Pod, Zeroable)]
-pub struct Half6(u64, u64, u64);
-
-impl PartialEq for Half6 {
-    /// With one branch, of which the verifier follows both sides.
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        (self.0 ^ other.0) | (self.1 ^ other.1) | (self.2 ^ other.2) == 0
-    }
-}
-
-impl Half for Half6 {
-    #[inline(always)]
-    fn scattered(self) -> u64 {
-        let Self(a, b, c) = self;
-        ((a.scattered() ^ b).scattered() ^ c).scattered()
-    }
-}
-
 impl Key for Key4 {
     const WORDS: usize = 4;
     const PORTS: usize = 2;
@@ -289,13 +257,13 @@ impl Key for Key6 {
     #[inline(always)]
     fn own(&self) -> Half6 {
         let [a, b, _, d, rest, _]: [u64; 6] = bytemuck::must_cast(*self);
-        Half6(a, b, d ^ rest << 32)
+        Half6::from([a, b, d ^ rest << 32])
     }
 
     #[inline(always)]
     fn shared(&self) -> Half6 {
         let [_, _, c, d, rest, _]: [u64; 6] = bytemuck::must_cast(*self);
-        Half6(c, d, rest >> 32)
+        Half6::from([c, d, rest >> 32])
     }
 
     #[inline(always)]

@@ -17,7 +17,7 @@ pub use atomic::Atomic;
 #[cfg(target_has_atomic = "64")]
 pub use atomic::Host;
 pub use chain::{ATTEMPTS, Chain, Inserted};
-pub use key::{FTP, Half, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
+pub use key::{FTP, Half, Half6, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
 pub use lately::Lately;
 pub use recent::{RecentSet, Recents, Way, changes, miss};
 pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};

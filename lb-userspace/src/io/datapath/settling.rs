@@ -45,6 +45,8 @@ pub(super) struct Settling {
     rings: HashMap<u16, Ring>,
     /// By rows of `policies`: the services that are settled.
     settled: HashSet<u16>,
+    /// Those of this pass.
+    timeouts: Timeouts,
     /// The tick of this turn.
     now: u32,
 }
@@ -88,7 +90,7 @@ impl Settling {
         };
         let tables = is_of_use.then(open).transpose()?;
         let (since, rings, settled) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Ok(Self { tables, since, rings, settled, now: 0 })
+        Ok(Self { tables, since, rings, settled, timeouts: Timeouts::default(), now: 0 })
     }
 
     /// A turn of a pass begins at the tick `now`.
@@ -102,6 +104,7 @@ impl Settling {
         let Some(tables @ Tables { services, members, .. }) = &self.tables else { return };
         self.rings.clear();
         self.settled.clear();
+        self.timeouts = tables.timeouts.get(0);
         let before = std::mem::take(&mut self.since);
         for place in (0..services.rows()).flat_map(|row| (0..SERVICE_SLOTS).map(move |slot| (row, slot))) {
             let said = said(services, place);
@@ -110,7 +113,8 @@ impl Settling {
             if ![TCP, UDP].contains(&info.protocol) || !follows_ring(info.scheduler) {
                 continue;
             }
-            if !tables.is_master(info.lease, now) || tables.timeout(info.protocol) < LEAST {
+            let state = if info.protocol == TCP { State::Established } else { State::Udp };
+            if !tables.is_master(info.lease, now) || self.timeouts.of(state) < LEAST {
                 // Another director has its flows, or they must be heard of at once.
                 if pool.is_settled() {
                     tables.change_pool(place, pool, pool.unsettled());
@@ -165,11 +169,8 @@ impl Settling {
 
     /// Asks after a flow of TCP if the table needs to hear of it.
     fn ask(&self, key: &impl Key, state: State, silence: u32) {
-        let Some(Tables { timeouts, asked, keys, .. }) = &self.tables else { return };
-        // SAFETY: the row lies in the mapping.
-        let is_needed =
-            key.protocol() == TCP && unsafe { wants_to_hear(state, silence, timeouts.pointer(0)) };
-        if !is_needed {
+        let Some(Tables { asked, keys, .. }) = &self.tables else { return };
+        if key.protocol() != TCP || !wants_to_hear(state, silence, &self.timeouts) {
             return;
         }
         let hash = key.hash(|at| keys[at]);
@@ -186,11 +187,6 @@ impl Tables {
     fn is_master(&self, lease: u16, now: u32) -> bool {
         let until_ns: u64 = self.leases.word(lease.into(), offset_of!(Lease, until_ns));
         until_ns >> TICK_SHIFT >= now.into()
-    }
-
-    /// That of flows of TCP or UDP that are there, in seconds.
-    fn timeout(&self, protocol: u8) -> u32 {
-        self.timeouts.get(0).of(if protocol == TCP { State::Established } else { State::Udp })
     }
 
     /// Where it was published anew meanwhile, nothing changes.
