@@ -17,7 +17,7 @@ impl Half for u64 {
     }
 }
 
-/// Half of a [`Key6`].
+/// Half of a [`Key6`](super::Key6).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, Pod, Zeroable)]
 pub struct Half6(u64, u64, u64);
