@@ -16,7 +16,7 @@ pub(crate) use self::{v4::V4, v6::V6};
 use crate::{
     access::Frame,
     flow::Work,
-    verdict::{Verdict, drop},
+    verdict::{Verdict, aside, drop},
 };
 
 /// The network header, as far as it matters.
@@ -134,7 +134,7 @@ pub(crate) trait Family: Copy {
 pub(crate) fn packet<F: Family>(frame: &Frame, head: &Head) -> Result<Packet<F::Key>, Verdict> {
     let transport = transport::Transport::parse(frame, head.protocol, head.transport, head.len)?;
     let Ends { source, destination } =
-        F::addresses(frame, head.offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        F::addresses(frame, head.offset).ok_or_else(|| aside(drop(Counter::DropTruncatedIp)))?;
     let key = F::key(source, destination, [transport.source, transport.destination], head.protocol);
     Ok(Packet { key, flags: transport.flags })
 }

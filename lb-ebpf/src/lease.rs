@@ -8,7 +8,7 @@ use crate::{
     clock, link,
     lookup::Rows as _,
     maps,
-    verdict::{Verdict, pass},
+    verdict::{Verdict, aside, pass},
 };
 
 /// A lease that is nearer to its end is measured by the exact clock, which costs more. The coarse one is behind
@@ -20,15 +20,15 @@ const LAG_NS: u64 = 100_000_000;
 /// virtual MAC address ([`link::Link::vmac`]) that is not the service's own.
 #[inline(always)]
 pub(crate) fn check(row: u16, sent_to: u32, coarse_ns: u64) -> Result<(), Verdict> {
-    let lease = maps::LEASES.row(u32::from(row)).ok_or(pass(Counter::PassNotMaster))?;
+    let lease = maps::LEASES.row(u32::from(row)).ok_or_else(|| aside(pass(Counter::PassNotMaster)))?;
     // SAFETY: the row lies in the map, aligned; the controller replaces the time whole and never the address.
     let (until, vmac) =
         unsafe { ((&raw const (*lease).until_ns).read_volatile(), (&raw const (*lease).vmac).read()) };
     if sent_to != 0 && sent_to != link::word(vmac) {
-        return Err(pass(Counter::PassOtherHost));
+        return Err(aside(pass(Counter::PassOtherHost)));
     }
     if until <= coarse_ns + LAG_NS && until <= clock::exact_ns() {
-        return Err(pass(Counter::PassNotMaster));
+        return Err(aside(pass(Counter::PassNotMaster)));
     }
     Ok(())
 }

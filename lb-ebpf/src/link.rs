@@ -12,7 +12,7 @@ use network_types::{
 use crate::{
     access::Frame,
     maps,
-    verdict::{Verdict, drop, pass},
+    verdict::{Verdict, aside, drop, pass},
 };
 
 /// The most VLAN tags before the network layer (802.1ad: one outer, one inner).
@@ -38,18 +38,18 @@ pub(crate) struct Link {
 /// `lease` says.
 #[inline(always)]
 pub(crate) fn parse(frame: &Frame) -> Result<Link, Verdict> {
-    let ethernet = frame.at::<EthHdr>(0).ok_or(drop(Counter::DropTruncatedLink))?;
+    let ethernet = frame.at::<EthHdr>(0).ok_or_else(|| aside(drop(Counter::DropTruncatedLink)))?;
     // SAFETY: `at` checked the bounds, and neither read asks for alignment. The first is the address and two bytes more.
     let (to, mut protocol) = unsafe {
         (ethernet.cast::<u64>().read_unaligned(), (&raw const (*ethernet).ether_type).read_unaligned())
     };
-    let (port, vmac) = port_of(frame, to).ok_or(pass(Counter::PassOtherHost))?;
+    let (port, vmac) = port_of(frame, to).ok_or_else(|| aside(pass(Counter::PassOtherHost)))?;
     let mut offset = EthHdr::LEN;
     let mut tags = 0;
     while tags < MAX_TAGS
         && (protocol == EtherType::Ieee8021q as u16 || protocol == EtherType::Ieee8021ad as u16)
     {
-        let tag = frame.read::<VlanHdr>(offset).ok_or(drop(Counter::DropTruncatedLink))?;
+        let tag = frame.read::<VlanHdr>(offset).ok_or_else(|| aside(drop(Counter::DropTruncatedLink)))?;
         protocol = tag.ether_type;
         offset += VlanHdr::LEN;
         tags += 1;

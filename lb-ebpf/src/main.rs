@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 #![expect(internal_features, reason = "core's atomics have no compare and swap on the BPF targets")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 
 mod access;
 mod answer;

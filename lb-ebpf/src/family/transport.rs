@@ -5,7 +5,7 @@ use network_types::{ip::IpProto, tcp::TcpHdr, udp::UdpHdr};
 
 use crate::{
     access::Frame,
-    verdict::{Verdict, drop, pass},
+    verdict::{Verdict, aside, drop, pass},
 };
 
 /// What is read of it.
@@ -43,22 +43,22 @@ impl Transport {
     /// Reads the header at `offset`, of which the IP length leaves `len` bytes.
     #[inline(always)]
     pub(super) fn parse(frame: &Frame, protocol: u8, offset: usize, len: usize) -> Result<Self, Verdict> {
-        let truncated = drop(Counter::DropTruncatedTransport);
+        let truncated = || aside(drop(Counter::DropTruncatedTransport));
         let (size, ports, flags) = if protocol == IpProto::Tcp as u8 {
-            let header = frame.at::<[u8; TcpHdr::LEN]>(offset).ok_or(truncated)?;
+            let header = frame.at::<[u8; TcpHdr::LEN]>(offset).ok_or_else(truncated)?;
             // SAFETY: `at` checked the bounds; bytes have no alignment.
             (TcpHdr::LEN, header.cast(), unsafe { header.cast::<u8>().add(TCP_FLAGS).read() })
         } else if protocol == IpProto::Udp as u8 {
-            (UdpHdr::LEN, frame.at::<[u8; UdpHdr::LEN]>(offset).ok_or(truncated)?.cast(), 0)
+            (UdpHdr::LEN, frame.at::<[u8; UdpHdr::LEN]>(offset).ok_or_else(truncated)?.cast(), 0)
         } else if protocol == IpProto::Sctp as u8 {
-            let header = frame.at::<[u8; SCTP_HEADER]>(offset).ok_or(truncated)?;
-            let flags = sctp(frame, offset, len).ok_or(truncated)?;
+            let header = frame.at::<[u8; SCTP_HEADER]>(offset).ok_or_else(truncated)?;
+            let flags = sctp(frame, offset, len).ok_or_else(truncated)?;
             (SCTP_HEADER + size_of::<Chunk>(), header.cast::<[u16; 2]>(), flags)
         } else {
-            return Err(pass(Counter::PassProtocol));
+            return Err(aside(pass(Counter::PassProtocol)));
         };
         if len < size {
-            return Err(truncated);
+            return Err(truncated());
         }
         // SAFETY: every header begins with them; the read asks for no alignment.
         let [source, destination] = unsafe { ports.read_unaligned() };

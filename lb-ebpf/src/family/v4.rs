@@ -16,7 +16,7 @@ use crate::{
     fragment,
     lookup::Rows as _,
     maps, mark, opening, plain, related, settled,
-    verdict::{Verdict, answer, drop, pass},
+    verdict::{Verdict, answer, aside, drop, pass},
 };
 
 /// IPv4.
@@ -38,18 +38,18 @@ impl Family for V4 {
 
     #[inline(always)]
     fn head(frame: &Frame, offset: usize) -> Result<Head, Verdict> {
-        let header = frame.at::<Ipv4Hdr>(offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        let header = frame.at::<Ipv4Hdr>(offset).ok_or_else(|| aside(drop(Counter::DropTruncatedIp)))?;
         let Fields { version, header_len, bytes, fragment, protocol } = Fields::of(header);
         if version != 4 || header_len < Ipv4Hdr::LEN || bytes < header_len {
-            return Err(drop(Counter::DropBadHeader));
+            return Err(aside(drop(Counter::DropBadHeader)));
         }
         if !frame.reaches(offset, bytes) {
-            return Err(drop(Counter::DropTruncatedIp));
+            return Err(aside(drop(Counter::DropTruncatedIp)));
         }
         let mut piece = Piece::Whole;
         if fragment & (OFFSET | MORE) != 0 {
             if !is_balanced(protocol) && protocol != Self::ICMP {
-                return Err(pass(Counter::PassProtocol));
+                return Err(aside(pass(Counter::PassProtocol)));
             }
             piece = if fragment & OFFSET != 0 { Piece::Later } else { Piece::First };
         }
@@ -104,13 +104,13 @@ impl Family for V4 {
 
     #[inline(always)]
     fn hop(frame: &Frame, offset: usize) -> Result<(), Verdict> {
-        let header = frame.at::<Ipv4Hdr>(offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        let header = frame.at::<Ipv4Hdr>(offset).ok_or_else(|| aside(drop(Counter::DropTruncatedIp)))?;
         // SAFETY: `at` checked the bounds, and neither the read nor the write asks for alignment.
         unsafe {
             let place = (&raw mut (*header).ttl).cast::<[u16; 2]>();
             let [ttl, check] = place.read_unaligned();
             if ttl as u8 <= 1 {
-                return Err(answer(Counter::AnswerTtl));
+                return Err(aside(answer(Counter::AnswerTtl)));
             }
             // The TTL is the low byte, and its neighbour the protocol.
             place.write_unaligned([ttl - 1, checksum::after_ttl_decrement(check)]);

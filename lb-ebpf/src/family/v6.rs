@@ -14,7 +14,7 @@ use crate::{
     fragment,
     lookup::Rows as _,
     maps, mark, opening, plain, related, settled,
-    verdict::{Verdict, answer, drop, pass},
+    verdict::{Verdict, answer, aside, drop, pass},
 };
 
 /// IPv6.
@@ -29,30 +29,30 @@ impl Family for V6 {
 
     #[inline(always)]
     fn head(frame: &Frame, offset: usize) -> Result<Head, Verdict> {
-        let header = frame.at::<Ipv6Hdr>(offset).ok_or(drop(Counter::DropTruncatedIp))?;
+        let header = frame.at::<Ipv6Hdr>(offset).ok_or_else(|| aside(drop(Counter::DropTruncatedIp)))?;
         let Fields { version, payload, next } = Fields::of(header);
         if version != 6 {
-            return Err(drop(Counter::DropBadHeader));
+            return Err(aside(drop(Counter::DropBadHeader)));
         }
         let bytes = Ipv6Hdr::LEN + payload;
         if !frame.reaches(offset, bytes) {
-            return Err(drop(Counter::DropTruncatedIp));
+            return Err(aside(drop(Counter::DropTruncatedIp)));
         }
         let mut walk = Walk::none(next);
         if !is_balanced(next) && next != Self::ICMP {
             if !is_extension(next) {
-                return Err(pass(Counter::PassProtocol));
+                return Err(aside(pass(Counter::PassProtocol)));
             }
             walk = Walk::from_word(extensions(frame.ctx, offset as u32, u32::from(next)))?;
             // Whatever a first piece carries, those behind it must go where it goes.
             let is_whole = matches!(walk.piece, Piece::Whole);
             if is_whole && !is_balanced(walk.protocol) && walk.protocol != Self::ICMP {
-                return Err(pass(Counter::PassProtocol));
+                return Err(aside(pass(Counter::PassProtocol)));
             }
         }
         let at = usize::from(walk.at);
         if at > bytes {
-            return Err(drop(Counter::DropTruncatedIp));
+            return Err(aside(drop(Counter::DropTruncatedIp)));
         }
         let Walk { protocol, piece, fragment, .. } = walk;
         let (transport, identification) = (offset + at, offset + usize::from(fragment) + IDENTIFICATION);
@@ -106,11 +106,12 @@ impl Family for V6 {
     #[inline(always)]
     fn hop(frame: &Frame, offset: usize) -> Result<(), Verdict> {
         const HOP_LIMIT: usize = 7;
-        let limit = frame.at::<u8>(offset + HOP_LIMIT).ok_or(drop(Counter::DropTruncatedIp))?;
+        let limit =
+            frame.at::<u8>(offset + HOP_LIMIT).ok_or_else(|| aside(drop(Counter::DropTruncatedIp)))?;
         // SAFETY: `at` checked the bounds.
         unsafe {
             if *limit <= 1 {
-                return Err(answer(Counter::AnswerTtl));
+                return Err(aside(answer(Counter::AnswerTtl)));
             }
             *limit -= 1;
         }
@@ -236,7 +237,7 @@ impl Walk {
     #[inline(always)]
     fn from_word(word: u64) -> Result<Self, Verdict> {
         if word == LOST {
-            return Err(drop(Counter::DropBadHeader));
+            return Err(aside(drop(Counter::DropBadHeader)));
         }
         let word = access::forgotten(word);
         let piece = match (word >> 8) as u8 {

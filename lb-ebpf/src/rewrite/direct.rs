@@ -14,7 +14,7 @@ use crate::{
     family::Family,
     flow::Target,
     link, maps,
-    verdict::{Verdict, drop, too_big},
+    verdict::{Verdict, aside, drop, too_big},
 };
 
 /// Where in a [`NextHop`] as one number its port begins.
@@ -32,15 +32,15 @@ pub(super) fn send<F: Family>(
     let hop = target.hop;
     let egress = forgotten(hop >> PORT_SHIFT) as usize;
     if egress >= MAX_PORTS {
-        return Err(drop(Counter::DropNoPort));
+        return Err(aside(drop(Counter::DropNoPort)));
     }
     let own = link::mac_and_mtu(egress);
     let mtu = link::mtu(own);
     if bytes > u64::from(mtu) {
-        return Err(too_big(mtu));
+        return Err(aside(too_big(mtu)));
     }
     F::hop(frame, offset)?;
-    let ethernet = frame.at::<EthHdr>(0).ok_or(drop(Counter::DropTruncatedLink))?;
+    let ethernet = frame.at::<EthHdr>(0).ok_or_else(|| aside(drop(Counter::DropTruncatedLink)))?;
     // SAFETY: `at` checked the bounds.
     unsafe { link::readdress(ethernet, hop, own) };
     if egress == usize::from(port) {
