@@ -2,12 +2,15 @@
 //! up only so that its time and state go on.
 
 use lb_common::{
-    flow::{Asked, Key as _, Lately, SILENCE, State, changes, is_its_tick},
+    flow::{Asked, Key as _, Lately, State, Timeouts, changes, is_its_tick, patience},
     opening::FTP_DATA,
 };
 use network_types::ip::IpProto;
 
-use crate::{family::Family, maps, opening::AGAIN, pick::named_by_ring, service::Found, verdict::Outcome};
+use crate::{
+    family::Family, lookup::Rows as _, maps, opening::AGAIN, pick::named_by_ring, service::Found,
+    verdict::Outcome,
+};
 
 /// The packet in this CPU's scratch row: an [`crate::verdict::Outcome`] by the ring if its flow is not to be looked up, and else
 /// [`AGAIN`].
@@ -86,12 +89,19 @@ extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
             ask(protocol, hash, now);
         }
     } else if is_tcp
-        && (is_changed || now.wrapping_sub(seen) >= SILENCE)
+        && (is_changed || now.wrapping_sub(seen) >= patience_with(state))
         && let Some(asked) = asked(hash, now)
     {
         asked.answer();
     }
     0
+}
+
+/// After how many ticks of silence a flow in this state is asked after.
+#[inline(always)]
+fn patience_with(state: State) -> u32 {
+    // SAFETY: the row lies in the map.
+    maps::TIMEOUTS.row(0).map_or(0, |row| patience(unsafe { Timeouts::at(row, state) }))
 }
 
 /// Whether somebody asks after flows with a hash.

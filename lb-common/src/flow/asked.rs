@@ -12,8 +12,8 @@ const SPELL_SHIFT: u32 = 2 * FLOWS;
 /// The ticks of a spell: 2^4, 17 s.
 const SPELL_TICKS: u32 = 4;
 
-/// The ticks of silence after which an established flow is asked after: 34 s.
-pub const SILENCE: u32 = 32;
+/// An established flow is asked after when it was silent for this part of its time.
+const FIRST_PART: u32 = 8;
 /// A flow that closes is asked after in this part of its time, its last, and for so many ticks at least: longer than a pass takes.
 const LAST_PART: u32 = 8;
 const LAST_TICKS: u32 = 8;
@@ -103,14 +103,21 @@ pub const fn is_its_tick(hash: u32, now: u32) -> bool {
     (hash >> 13 ^ now) & (REGULARLY - 1) == 0
 }
 
+/// For how many ticks an established flow with this timeout, in ticks, may have been silent when it is asked after. It has had its own
+/// tick by then, if its time is not short, so that hardly anybody is asked after who has segments all the time.
+#[inline(always)]
+pub const fn patience(timeout: u32) -> u32 {
+    timeout / FIRST_PART
+}
+
 /// Does a flow of TCP in this state, of which the table has heard nothing for so many ticks, want to hear of its next segment?
 ///
-/// One that has not been established always does, one that is established after a while. One that closes does in its last eighth: hardly
+/// One that has not been established always does, one that is established after an eighth of its time. One that closes does in its last eighth: hardly
 /// any has segments then, there are many of them, and those that do are closed by one side only.
 pub fn wants_to_hear(state: State, silence: u32, timeouts: &Timeouts) -> bool {
     let ticks = ticks(timeouts.of(state));
     let since = match state {
-        State::Established => SILENCE,
+        State::Established => patience(ticks),
         _ if state.is_closing() => ticks.saturating_sub(LAST_TICKS.max(ticks / LAST_PART)),
         _ => 0,
     };
@@ -196,12 +203,12 @@ mod tests {
 
     #[test]
     fn the_silent_are_asked_after_before_their_time_is_over() {
-        let timeouts = Timeouts::default();
+        let mut timeouts = Timeouts::default();
         let begins = |state| (0..1000).find(|&silence| wants_to_hear(state, silence, &timeouts));
         let rows = [
             (State::SynRecv, 0),
             (State::Midway, 0),
-            (State::Established, 32),
+            (State::Established, 104),
             (State::FinWait, 98),
             (State::LastAck, 20),
             (State::Close, 2),
@@ -209,5 +216,8 @@ mod tests {
         for (state, since) in rows {
             assert_eq!(begins(state), Some(since), "{state:?}");
         }
+        timeouts.set(State::Established, 275);
+        let is_asked_after = |silence| wants_to_hear(State::Established, silence, &timeouts);
+        assert_eq!([31, 32].map(is_asked_after), [false, true]);
     }
 }

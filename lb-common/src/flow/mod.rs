@@ -12,7 +12,7 @@ mod shared;
 mod state;
 mod timeouts;
 
-pub use asked::{Asked, SILENCE, is_its_tick, wants_to_hear};
+pub use asked::{Asked, is_its_tick, patience, wants_to_hear};
 pub use atomic::Atomic;
 #[cfg(target_has_atomic = "64")]
 pub use atomic::Host;

@@ -151,7 +151,7 @@ fn a_segment_is_looked_up_only_where_its_flow_is_asked_after() {
         let flows = bench.flows().expect("maps");
         flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
     };
-    for (silence, expected) in [(0, 0..FEW), (20, 0..FEW), (40, CLIENTS.len()..CLIENTS.len() + 1)] {
+    for (silence, expected) in [(0, 0..FEW), (100, 0..FEW), (110, CLIENTS.len()..CLIENTS.len() + 1)] {
         forget_moment(&mut bench);
         bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
         all(&bench, opens);
@@ -165,11 +165,11 @@ fn a_segment_is_looked_up_only_where_its_flow_is_asked_after() {
     forget_moment(&mut bench);
     all(&bench, opens);
     talk(&bench, acknowledges);
-    age(&bench, 40).expect("maps");
+    age(&bench, 110).expect("maps");
     pass(&bench);
     forget_moment(&mut bench);
     talk(&bench, acknowledges);
-    let is_heard_of = |slot: &Slot<Key4>| bench::tick().is_ok_and(|now| now - slot.seen < 40);
+    let is_heard_of = |slot: &Slot<Key4>| bench::tick().is_ok_and(|now| now - slot.seen < 110);
     assert_eq!(bench.count_slots(is_heard_of).expect("maps"), CLIENTS.len());
     let found = looked_up(&mut bench);
     assert!(found < FEW, "{found} were looked up though they had been");

@@ -27,8 +27,8 @@ const UDP: u8 = libc::IPPROTO_UDP as u8;
 /// publication, and who had a segment meanwhile of a connection that another director had is in the table.
 const OLD: u32 = 32;
 
-/// The shortest timeout, in seconds, of flows that need not be looked up. What the table hears of one may be a pass and 34 s old, so it
-/// may be over by an eighth of its time too early.
+/// The shortest timeout, in seconds, of flows that need not be looked up. What the table hears of one may be old by a pass and an
+/// eighth of its time, or of one of UDP by 34 s, so it may be over by so much too early.
 const LEAST: u32 = 275;
 
 /// Services looked at in one pass, for each has its ring in memory.
