@@ -112,8 +112,8 @@ pub const fn patience(timeout: u32) -> u32 {
 
 /// Does a flow of TCP in this state, of which the table has heard nothing for so many ticks, want to hear of its next segment?
 ///
-/// One that has not been established always does, one that is established after an eighth of its time. One that closes does in its last eighth: hardly
-/// any has segments then, there are many of them, and those that do are closed by one side only.
+/// One that has not been established always does, one that is established after an eighth of its time. One that closes does in its
+/// last eighth: hardly any has segments then, there are many of them, and those that do are closed by one side only.
 pub fn wants_to_hear(state: State, silence: u32, timeouts: &Timeouts) -> bool {
     let ticks = ticks(timeouts.of(state));
     let since = match state {
