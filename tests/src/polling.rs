@@ -48,13 +48,16 @@ struct LinkCreate {
 
 /// A program that passes everything, on an interface for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Polling {
+pub struct Polling {
     _link: OwnedFd,
 }
 
 impl Polling {
     /// Attaches to `port` in `netns`.
-    pub(crate) fn start(netns: &Netns, port: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn start(netns: &Netns, port: &str) -> Result<Self> {
         let link = netns.enter(|| attach(port));
         Ok(Self { _link: link.with_context(|| format!("a passing XDP program on {port}"))? })
     }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_TX},
+    bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX},
     btf_maps::{Array, LruHashMap, PerCpuArray},
     helpers::bpf_redirect,
     macros::{btf_map, xdp},
@@ -71,6 +71,9 @@ static RECENT: LruHashMap<[u32; 3], u64, 2_097_152> = LruHashMap::new();
 #[btf_map(name = "missed")]
 static MISSED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
+/// As on the wire.
+const IPV4: [u8; 2] = [8, 0];
+
 /// The least that Ethernet allows, without the check sequence.
 const FRAME: usize = 60;
 
@@ -135,7 +138,7 @@ pub fn generate(ctx: XdpContext) -> u32 {
         frame.write_unaligned(Packet {
             to: load.to,
             from: load.from,
-            ethertype: [8, 0],
+            ethertype: IPV4,
             ip,
             check: check(&ip, source, load.vip),
             source,
@@ -193,6 +196,22 @@ pub fn sink(ctx: XdpContext) -> u32 {
         }
     }
     XDP_DROP
+}
+
+/// A director with one real server and nothing else to do: what is for the address goes to the MAC address.
+#[xdp]
+pub fn relay(ctx: XdpContext) -> u32 {
+    let (Some(load), Some(frame)) = (LOAD.get(0), headers(&ctx)) else { return XDP_PASS };
+    let frame = frame.cast_mut();
+    // SAFETY: a frame whose bounds were checked.
+    unsafe {
+        if (*frame).ethertype != IPV4 || (*frame).destination != load.vip {
+            return XDP_PASS;
+        }
+        (*frame).from = (*frame).to;
+        (*frame).to = load.to;
+    }
+    XDP_TX
 }
 
 /// The floor: two MAC addresses change places.

@@ -1,9 +1,11 @@
 //! `cargo xtask bench latency`: how long one datagram and its echo take, one at a time: to a real server directly, to a
-//! virtual address through xlvs, and to another one through a host that forwards by the kernel, on one switch in one run.
+//! virtual address through xlvs, to another one through a host that forwards by the kernel, and to one through a program in a
+//! driver that does no more than send it there, which is what a veth pair takes for that; on one switch in one run.
 //!
 //! ```text
 //!   client ---- switch ---- director:  xlvs       --\
-//!      ^                    forwarder: ip_forward ---> real server: echo
+//!      |                    forwarder: ip_forward ---> real server: echo
+//!      ^                    relay:     XDP_TX     --/
 //!      \_______________________ the answer, straight back ______/
 //! ```
 
@@ -14,19 +16,24 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::echo::UdpEcho;
+use lb_tests::polling::Polling;
 use lb_tests::process::come_first;
 use lb_tests::{Lab, Plan, wait, with_lab};
 use serde_json::{Value, json};
 
 use super::document::{Better, Document, Measurement};
 use super::spread::Spread;
+use super::traffic::Traffic;
 
 const PORT: u16 = 7777;
 /// The virtual address whose packets the forwarder forwards.
 const FORWARDED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
+/// The one whose packets the relay sends on.
+const RELAYED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 102);
 /// How long an answer may take.
 const BOUND: Duration = Duration::from_secs(1);
-const NAMES: [&str; 3] = ["no director", "kernel forwarding", "xlvs rr"];
+const WAYS: usize = 4;
+const NAMES: [&str; WAYS] = ["no director", "kernel forwarding", "XDP_TX to one server", "xlvs rr"];
 /// The row that others are compared with.
 const FORWARDING: usize = 1;
 
@@ -43,13 +50,14 @@ pub(super) struct Arguments {
 
 /// Measures and prints a table for each percentile.
 pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()> {
-    let mut times: [Vec<Vec<f64>>; 3] = Default::default();
-    with_lab(&Plan::servers(2), |lab| {
+    let mut times: [Vec<Vec<f64>>; WAYS] = Default::default();
+    with_lab(&Plan::servers(3), |lab| {
         let server = lab.servers[0].address;
         forward(lab)?;
+        let _relay = relay(lab)?;
         let service = VirtualServer::new(lab.vip(), PORT, Protocol::Udp, "rr").unchecked(server, 1);
         lab.balance(&service, 1)?;
-        let ways = [server, FORWARDED, lab.vip()].map(|address| SocketAddrV4::new(address, PORT));
+        let ways = [server, FORWARDED, RELAYED, lab.vip()].map(|address| SocketAddrV4::new(address, PORT));
         let echo = |&way: &SocketAddrV4| UdpEcho::mirror(lab.servers[0].netns(), way);
         let _echoes: Vec<UdpEcho> = ways.iter().map(echo).collect::<Result<_>>()?;
         let before = lab.director.status()?.service()?.packets;
@@ -86,6 +94,18 @@ fn forward(lab: &Lab) -> Result<()> {
     lab.client().netns().ip(&format!("route add {FORWARDED}/32 via {} dev net0", forwarder.address)).map(drop)
 }
 
+/// Makes the third server of the lab send on what is for an address of the first one, until the programs are dropped.
+fn relay(lab: &Lab) -> Result<(Traffic, Polling)> {
+    let (server, relay) = (&lab.servers[0], &lab.servers[2]);
+    server.netns().ip(&format!("addr add {RELAYED}/32 dev lo"))?;
+    let mut traffic = Traffic::new()?;
+    traffic.relay(RELAYED, server.netns().mac("net0")?)?;
+    let polling = Polling::start(lab.switch().netns(), "rs3")?;
+    relay.netns().enter(|| traffic.attach("relay", "net0"))?;
+    lab.client().netns().ip(&format!("route add {RELAYED}/32 via {} dev net0", relay.address))?;
+    Ok((traffic, polling))
+}
+
 /// A socket by which one way is asked.
 struct Way {
     socket: UdpSocket,
@@ -116,11 +136,11 @@ impl Way {
 
 /// Microseconds that each answer took, sorted, of each way. The ways are asked in turns, one request each, so that whatever else
 /// the machine does meets all of them alike.
-fn ask(ways: &[SocketAddrV4; 3], requests: u32) -> Result<[Vec<f64>; 3]> {
+fn ask(ways: &[SocketAddrV4; WAYS], requests: u32) -> Result<[Vec<f64>; WAYS]> {
     come_first()?;
     let ways = ways.iter().zip(NAMES).map(|(&to, name)| Way::new(to, name));
     let ways: Vec<Way> = ways.collect::<Result<_>>()?;
-    let mut times: [Vec<f64>; 3] = Default::default();
+    let mut times: [Vec<f64>; WAYS] = Default::default();
     // Neighbours are asked for, and the flow is opened.
     for way in &ways {
         way.ask(0)?;
@@ -144,7 +164,7 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 /// Prints what was measured; ratios are to the kernel's forwarding.
-fn table(title: &str, rounds: u32, times: &[Vec<Vec<f64>>; 3], percent: usize) -> Measurement {
+fn table(title: &str, rounds: u32, times: &[Vec<Vec<f64>>; WAYS], percent: usize) -> Measurement {
     println!(
         "\n{title:<32} us [{:>6} {:>6} {:>6}]  to forwarding; medians of {rounds} rounds",
         "least", "median", "most"

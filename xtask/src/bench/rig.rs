@@ -13,7 +13,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::EbpfLoader;
 use lb_common::sched::Scheduler;
 use lb_tests::config::Protocol;
 use lb_tests::director::Director;
@@ -26,7 +25,6 @@ use super::peer::{Memory, Sharing};
 use super::pool::{self, Pool};
 use super::subject::{Program, Subject};
 use super::traffic::{Figure, Load, Segment, Traffic};
-use crate::workspace;
 
 /// Where frames are sent to, in every namespace of a program under test.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
@@ -125,10 +123,7 @@ impl Rig {
         let name = netns::unique_name();
         let dir = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
         let source = Netns::create(&format!("{name}-source"))?;
-        let object = workspace::bench_object();
-        let ebpf =
-            EbpfLoader::new().load_file(&object).with_context(|| format!("loading {}", object.display()))?;
-        let mut traffic = Traffic::new(ebpf)?;
+        let mut traffic = Traffic::new()?;
         let mut hosts = Vec::new();
         for (number, (program, setting)) in programs.enumerate() {
             let (name, end) = (format!("{name}-{number}"), format!("end{number}"));

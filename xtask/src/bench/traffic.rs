@@ -1,20 +1,23 @@
 //! Drives the generator and reads what came back: the bench's BPF object from outside.
 
+use std::net::Ipv4Addr;
 use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramInfo, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader};
 use lb_tests::config::Protocol;
+use lb_tests::frame::Mac;
 use lb_tests::netns::Netns;
 use lb_tests::process::come_first;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::turns::Turns;
+use crate::workspace;
 
 /// Bytes of a frame, the least Ethernet allows (without the frame check sequence).
 pub(super) const FRAME: usize = 60;
@@ -104,9 +107,12 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Loads the object's programs.
-    pub(super) fn new(ebpf: Ebpf) -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
+        let object = workspace::bench_object();
+        let ebpf =
+            EbpfLoader::new().load_file(&object).with_context(|| format!("loading {}", object.display()))?;
         let mut traffic = Self { ebpf };
-        for name in ["generate", "sink", "swap", "lru"] {
+        for name in ["generate", "sink", "swap", "lru", "relay"] {
             traffic.program(name)?.load().with_context(|| format!("the kernel refuses {name}"))?;
         }
         Ok(traffic)
@@ -152,6 +158,24 @@ impl Traffic {
         row.copy_from_slice(&fields.concat());
         Array::<_, [u8; LOAD]>::try_from(self.map("load")?)?.set(0, row, 0)?;
         Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, load.first, 0)?)
+    }
+
+    /// Sets what `relay` sends on, and where.
+    pub(super) fn relay(&self, vip: Ipv4Addr, to: Mac) -> Result<()> {
+        self.load(&Load {
+            ifindex: 0,
+            first: 0,
+            flows: 1,
+            step: 0,
+            vip: vip.octets(),
+            to,
+            from: [0; 6],
+            port: 0,
+            ports: 1,
+            protocol: Protocol::Udp,
+            segment: Segment::Going,
+            is_translated: false,
+        })
     }
 
     /// Sends `frames` frames from the namespace `source` on one CPU, and counts what comes back, to the first so many
