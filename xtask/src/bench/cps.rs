@@ -16,6 +16,7 @@ use lb_tests::config::Protocol;
 use serde_json::json;
 
 use super::document::Document;
+use super::fill::wait_forgotten;
 use super::peer::Memory;
 use super::pool::Pool;
 use super::rig::{Rig, Setting};
@@ -131,6 +132,11 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     for round in 0..arguments.rounds as usize {
         for turn in 0..frames.len() {
             let place = (round + turn) % frames.len();
+            if arguments.table == Room::Free
+                && let Some(director) = run.rig.director(&run.subjects[place])
+            {
+                wait_forgotten(director)?;
+            }
             table.add(place, run.open(place, frames[place])?);
         }
     }

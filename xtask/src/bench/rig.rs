@@ -158,6 +158,11 @@ impl Rig {
         self.hosts.iter().filter_map(Host::director)
     }
 
+    /// The daemon of a subject that is of one.
+    pub(super) fn director(&self, subject: &Subject) -> Option<&Director> {
+        self.hosts[subject.host].director()
+    }
+
     /// A program by itself.
     pub(super) fn alone(&self, subject: &Subject) -> Result<Alone<'_>> {
         match &self.hosts[subject.host].runs {

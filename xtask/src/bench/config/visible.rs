@@ -1,23 +1,20 @@
 //! How long a change takes until the XDP program can see it, with as many real servers as there may be: from the start
 //! of the command to the change of the word that names a service's list, in the map that the program looks services up in.
 
-use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{MapData, MapInfo};
 use lb_common::layout::MAX_SERVERS;
 use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::director::Director;
 use lb_tests::process::output;
 use lb_tests::{Plan, with_lab};
-use memmap2::{Mmap, MmapOptions};
 use serde_json::json;
 
 use super::{FIRST_HOST, HOSTS, add_hosts};
 use crate::bench::document::{Better, Measurement};
+use crate::bench::mapped::Mapped;
 use crate::bench::spread::Spread;
 use crate::bench::threads::{turns, worked};
 use crate::bench::{milliseconds, virtual_address};
@@ -44,14 +41,14 @@ pub(super) fn measure(rounds: u32) -> Result<Measurement> {
     with_lab(&Plan::servers(1), |lab| {
         add_hosts(lab)?;
         lab.director.start(&file(1))?;
-        let watched = Watched::new(&lab.director.pin_dir().join("services"))?;
+        let services = Mapped::new(&lab.director.pin_dir().join("services"))?;
         let last = format!("10.77.0.{}", FIRST_HOST + POOL - 1);
         let first = format!("10.77.0.{FIRST_HOST}");
         let adm = |arguments: &[&str]| output(&mut lab.director.adm(arguments)).map(drop);
         let mut kinds = KINDS.map(|_| Vec::new());
         let mut take = |kind: usize, change: &dyn Fn() -> Result<()>| {
             let before = worked(&turns(&lab.director)?);
-            let time = watched.after(change)?;
+            let time = after(&services, change)?;
             let spent = worked(&turns(&lab.director)?).saturating_sub(before);
             kinds[kind].push((milliseconds(time), milliseconds(spent)));
             anyhow::Ok(())
@@ -94,50 +91,26 @@ fn reload(director: &Director, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A map of the program's, seen from outside without a system call.
-struct Watched {
-    map: Mmap,
-}
-
-impl Watched {
-    fn new(pin: &Path) -> Result<Self> {
-        let data = MapData::from_pin(pin).with_context(|| pin.display().to_string())?;
-        let info: MapInfo = data.info()?;
-        let length = info.value_size() as usize * info.max_entries() as usize;
-        // SAFETY: rows of an array are there as long as the mapping is, and are read as single words below.
-        let map = unsafe { MmapOptions::new().len(length).map(&data.fd().as_fd()) };
-        Ok(Self { map: map.with_context(|| format!("mapping {}", pin.display()))? })
-    }
-
-    /// How long after the beginning of `change` the map was another; `change` is waited for.
-    fn after(&self, change: &dyn Fn() -> Result<()>) -> Result<Duration> {
-        let before: Vec<u64> = self.words().collect();
-        let start = Instant::now();
-        scope(|scope| {
-            let seen = scope.spawn(|| {
-                while start.elapsed() < BOUND {
-                    if self.words().ne(before.iter().copied()) {
-                        return Some(start.elapsed());
-                    }
-                    sleep(LOOK);
+/// How long after the beginning of `change` the map is another; `change` is waited for.
+fn after(map: &Mapped, change: &dyn Fn() -> Result<()>) -> Result<Duration> {
+    let before: Vec<u64> = map.words().collect();
+    let start = Instant::now();
+    scope(|scope| {
+        let seen = scope.spawn(|| {
+            while start.elapsed() < BOUND {
+                if map.words().ne(before.iter().copied()) {
+                    return Some(start.elapsed());
                 }
-                None
-            });
-            change()?;
-            match seen.join() {
-                Ok(seen) => seen.context("the map has not changed"),
-                Err(panic) => std::panic::resume_unwind(panic),
+                sleep(LOOK);
             }
-        })
-    }
-
-    fn words(&self) -> impl Iterator<Item = u64> {
-        #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins with a page")]
-        let first = self.map.as_ptr().cast::<u64>();
-        // SAFETY: an aligned word within the mapping; others write whole words.
-        let word = move |at| unsafe { first.add(at).read_volatile() };
-        (0..self.map.len() / size_of::<u64>()).map(word)
-    }
+            None
+        });
+        change()?;
+        match seen.join() {
+            Ok(seen) => seen.context("the map has not changed"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// As many real servers as there may be, without checks; the first one has the weight.
