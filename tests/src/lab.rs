@@ -103,6 +103,11 @@ impl Lab {
         &self.switch
     }
 
+    /// The same to be changed.
+    pub const fn switch_mut(&mut self) -> &mut Switch {
+        &mut self.switch
+    }
+
     /// The router that has the client behind it.
     ///
     /// # Errors

@@ -67,6 +67,11 @@ impl Switch {
         Ok(())
     }
 
+    /// Lets other programs take the place of those of [`Self::poll`].
+    pub fn give_way(&mut self) {
+        self.polled.clear();
+    }
+
     /// Takes the link of `port` down, as if the cable were pulled, or puts it back.
     ///
     /// # Errors

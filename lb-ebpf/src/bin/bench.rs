@@ -4,7 +4,7 @@
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX},
-    btf_maps::{Array, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     helpers::bpf_redirect,
     macros::{btf_map, xdp},
     programs::XdpContext,
@@ -70,6 +70,12 @@ static RECENT: LruHashMap<[u32; 3], u64, 2_097_152> = LruHashMap::new();
 /// How often `recent` had to be written.
 #[btf_map(name = "missed")]
 static MISSED: PerCpuArray<u64, 1> = PerCpuArray::new();
+/// Who hangs on a port of the switch, and the port's interface.
+#[btf_map(name = "ports")]
+static PORTS: HashMap<[u8; 6], u32, 16> = HashMap::new();
+/// Frames that were handed on.
+#[btf_map(name = "handed")]
+static HANDED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// As on the wire.
 const IPV4: [u8; 2] = [8, 0];
@@ -212,6 +218,20 @@ pub fn relay(ctx: XdpContext) -> u32 {
         (*frame).to = load.to;
     }
     XDP_TX
+}
+
+/// A switch that hands frames on as network cards do, before they are packets of a stack. The bridge has those for whom it knows
+/// no port.
+#[xdp]
+pub fn hand_on(ctx: XdpContext) -> u32 {
+    // SAFETY: a frame whose bounds were checked; rows are written before and stay.
+    let port = headers(&ctx).and_then(|frame| unsafe { PORTS.get((*frame).to) });
+    let (Some(&port), Some(handed)) = (port, HANDED.get_ptr_mut(0)) else { return XDP_PASS };
+    // SAFETY: this CPU's row, and a helper with numbers.
+    unsafe {
+        *handed += 1;
+        bpf_redirect(port, 0) as u32
+    }
 }
 
 /// The floor: two MAC addresses change places.

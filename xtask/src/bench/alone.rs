@@ -7,7 +7,7 @@ use aya::programs::{ProgramInfo, TestRun as _, TestRunOptions, Xdp, loaded_progr
 use aya_obj::programs::XdpAttachType;
 use lb_tests::netns::Netns;
 
-use super::traffic::{FRAME, take_a_cpu};
+use super::traffic::{Cpu, FRAME, take_a_cpu};
 
 /// A program and where it is attached.
 pub(super) struct Alone<'a> {
@@ -44,7 +44,7 @@ impl<'a> Alone<'a> {
     /// Runs it on the frame anew for each number, so many times as that says, on one CPU.
     pub(super) fn run(&self, frame: &[u8; FRAME], repeats: &[u32]) -> Result<Vec<Ran>> {
         self.netns.enter(|| {
-            take_a_cpu()?;
+            take_a_cpu(Cpu::Last)?;
             let index = nix::net::if_::if_nametoindex(self.interface)?;
             // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
             let words = [0, FRAME as u32, 0, index, 0, 0].map(u32::to_ne_bytes);

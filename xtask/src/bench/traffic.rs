@@ -6,7 +6,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Array, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{Program, ProgramInfo, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use lb_tests::config::Protocol;
@@ -112,7 +112,7 @@ impl Traffic {
         let ebpf =
             EbpfLoader::new().load_file(&object).with_context(|| format!("loading {}", object.display()))?;
         let mut traffic = Self { ebpf };
-        for name in ["generate", "sink", "swap", "lru", "relay"] {
+        for name in ["generate", "sink", "swap", "lru", "relay", "hand_on"] {
             traffic.program(name)?.load().with_context(|| format!("the kernel refuses {name}"))?;
         }
         Ok(traffic)
@@ -160,6 +160,18 @@ impl Traffic {
         Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, load.first, 0)?)
     }
 
+    /// Makes a port of a switch hand on what others send to a host, from the namespace of the calling thread.
+    pub(super) fn hand_on(&mut self, port: &str, host: Mac) -> Result<()> {
+        let port = self.attach("hand_on", port)?;
+        let ports = self.ebpf.map_mut("ports").context("the object has no map ports")?;
+        Ok(HashMap::<_, Mac, u32>::try_from(ports)?.insert(host, port, 0)?)
+    }
+
+    /// How many frames were.
+    pub(super) fn handed(&self) -> Result<u64> {
+        self.sum("handed")
+    }
+
     /// Sets what `relay` sends on, and where.
     pub(super) fn relay(&self, vip: Ipv4Addr, to: Mac) -> Result<()> {
         self.load(&Load {
@@ -193,7 +205,7 @@ impl Traffic {
             let sending = scope.spawn(move || {
                 source.join()?;
                 // A receiver that is gone has failed, and is asked for why.
-                let _ = tell.send(Turns::of_this_thread(take_a_cpu()?)?);
+                let _ = tell.send(Turns::of_this_thread(take_a_cpu(Cpu::Last)?)?);
                 send(generator, frames)
             });
             let sampling = scope.spawn(move || {
@@ -231,7 +243,12 @@ impl Traffic {
 
     /// Frames that the bare program with a table had not seen before.
     pub(super) fn missed(&self) -> Result<u64> {
-        Ok(PerCpuArray::<_, u64>::try_from(self.map("missed")?)?.get(&0, 0)?.iter().sum())
+        self.sum("missed")
+    }
+
+    /// What all CPUs have counted in a map.
+    fn sum(&self, map: &str) -> Result<u64> {
+        Ok(PerCpuArray::<_, u64>::try_from(self.map(map)?)?.get(&0, 0)?.iter().sum())
     }
 
     fn generator(&self) -> Result<&Xdp> {
@@ -278,18 +295,26 @@ impl Traffic {
     }
 }
 
-/// Keeps the calling thread on the last CPU it may use, before all others there, and says which: the veth's work follows
-/// the generator to that CPU. It lasts as long as the thread.
-pub(super) fn take_a_cpu() -> Result<usize> {
+/// A CPU of those that a thread may use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cpu {
+    First,
+    Last,
+}
+
+/// Keeps the calling thread on one CPU, before all others there, and says which: a veth's work follows who sends to that
+/// CPU. It lasts as long as the thread.
+pub(super) fn take_a_cpu(cpu: Cpu) -> Result<usize> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-    let last = last.context("this thread may use no CPU")?;
+    let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+    let taken = if cpu == Cpu::First { cpus.next() } else { cpus.next_back() };
+    let taken = taken.context("this thread may use no CPU")?;
     let mut one = CpuSet::new();
-    one.set(last)?;
-    sched_setaffinity(this, &one).context("keeping the generator on one CPU")?;
+    one.set(taken)?;
+    sched_setaffinity(this, &one).context("keeping a thread on one CPU")?;
     come_first()?;
-    Ok(last)
+    Ok(taken)
 }
 
 /// What a thread returned.
