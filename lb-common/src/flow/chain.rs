@@ -158,7 +158,7 @@ impl<K: Key, A: Atomic, M: Maps<K>> Chain<K, A, M> {
             return false;
         }
         // Nobody else changes a slot that is claimed.
-        if !home.has_one(flow.tag()) || home.spilled() != 0 || !stands() {
+        if !home.has_only(free.slot(), flow.tag()) || home.spilled() != 0 || !stands() {
             home.store(free.slot(), claimed.in_state(State::Free));
             return false;
         }
@@ -304,12 +304,17 @@ impl<K: Key, A: Atomic, M: Maps<K>> Shared<K, A, M> {
         Place::NONE
     }
 
-    /// Is there one entry with this tag, settled or not?
+    /// Is what this CPU has in the slot `own` the one entry with this tag, settled or not?
     #[inline(always)]
-    fn has_one(&self, tag: u16) -> bool {
+    fn has_only(&self, own: usize, tag: u16) -> bool {
+        let words: [Word; SLOTS] = [self.control(0), self.control(1), self.control(2), self.control(3)];
+        // Most buckets have nothing else, which is the number of a free slot's state in all of them.
+        if own == 0 && Word(words[1].0 | words[2].0 | words[3].0).state() == State::Free {
+            return true;
+        }
         let (mut entries, mut slot) = (0, 0);
         while slot < SLOTS {
-            entries += self.control(slot).is_entry(tag);
+            entries += words[slot].is_entry(tag);
             slot += 1;
         }
         entries == 1
