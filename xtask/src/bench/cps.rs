@@ -37,7 +37,7 @@ const LRU_FLOWS: u32 = 1 << 21;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Rounds; the median of them is shown
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Real servers in each pool, beside one of weight 0 (except under sh and dh, which refuse what hashes to it)
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [3, 64, 1024],
