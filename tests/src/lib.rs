@@ -31,7 +31,7 @@ pub mod nginx;
 pub mod node;
 mod packet_socket;
 pub mod plan;
-pub mod polling;
+mod polling;
 pub mod post;
 pub mod probe;
 pub mod process;

@@ -48,7 +48,7 @@ struct LinkCreate {
 
 /// A program that passes everything, on an interface for as long as this lives.
 #[derive(Debug)]
-pub struct Polling {
+pub(crate) struct Polling {
     _link: OwnedFd,
 }
 
@@ -57,7 +57,7 @@ impl Polling {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn start(netns: &Netns, port: &str) -> Result<Self> {
+    pub(crate) fn start(netns: &Netns, port: &str) -> Result<Self> {
         let link = netns.enter(|| attach(port));
         Ok(Self { _link: link.with_context(|| format!("a passing XDP program on {port}"))? })
     }

@@ -26,7 +26,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use lb_tests::config::{Protocol, VirtualServer};
 use lb_tests::netns::Netns;
-use lb_tests::polling::Polling;
 use lb_tests::{Lab, Plan, wait, with_lab};
 use serde_json::{Value, json};
 
@@ -99,10 +98,10 @@ fn measure(switching: Switching, arguments: &Arguments) -> Result<[Vec<Vec<f64>>
     with_lab(&Plan::servers(3), |lab| {
         let server = lab.servers[0].address;
         let mut traffic = Traffic::new()?;
-        let _polling = match switching {
-            Switching::Packets => Some(Polling::start(lab.switch().netns(), RELAY_PORT)?),
-            Switching::Frames => hand_on(lab, &mut traffic).map(|()| None)?,
-        };
+        match switching {
+            Switching::Packets => lab.switch_mut().poll(RELAY_PORT)?,
+            Switching::Frames => hand_on(lab, &mut traffic)?,
+        }
         forward(lab)?;
         relay(lab, &mut traffic)?;
         let service = VirtualServer::new(lab.vip(), PORT, Protocol::Udp, "rr").unchecked(server, 1);

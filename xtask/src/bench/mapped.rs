@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::slice;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, MapInfo};
@@ -22,22 +24,12 @@ impl Mapped {
         Ok(Self { map: map.with_context(|| format!("mapping {}", pin.display()))? })
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.map.len() / size_of::<u64>()
-    }
-
-    /// One of them as it is at this moment, for others write to it.
-    pub(super) fn word(&self, at: usize) -> u64 {
-        assert!(at < self.len(), "word {at} of {}", self.len());
+    /// All of them; others write to them.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        let words = self.map.len() / size_of::<u64>();
         #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins with a page")]
-        let first = self.map.as_ptr().cast::<u64>();
-        // SAFETY: an aligned word within the mapping; others write whole words.
-        unsafe { first.add(at).read_volatile() }
-    }
-
-    /// All of them, one after the other.
-    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
-        (0..self.len()).map(|at| self.word(at))
+        let first = self.map.as_ptr().cast::<AtomicU64>();
+        // SAFETY: so many aligned words lie in the mapping, which lives as long; others write whole words, and here none is written.
+        unsafe { slice::from_raw_parts(first, words) }
     }
 }

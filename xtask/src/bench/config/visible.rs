@@ -1,6 +1,7 @@
 //! How long a change takes until the XDP program can see it, with as many real servers as there may be: from the start
 //! of the command to the change of the word that names a service's list, in the map that the program looks services up in.
 
+use std::sync::atomic::Ordering;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -93,12 +94,13 @@ fn reload(director: &Director, text: &str) -> Result<()> {
 
 /// How long after the beginning of `change` the map is another; `change` is waited for.
 fn after(map: &Mapped, change: &dyn Fn() -> Result<()>) -> Result<Duration> {
-    let before: Vec<u64> = map.words().collect();
+    let words = || map.words().iter().map(|word| word.load(Ordering::Relaxed));
+    let before: Vec<u64> = words().collect();
     let start = Instant::now();
     scope(|scope| {
         let seen = scope.spawn(|| {
             while start.elapsed() < BOUND {
-                if map.words().ne(before.iter().copied()) {
+                if words().ne(before.iter().copied()) {
                     return Some(start.elapsed());
                 }
                 sleep(LOOK);
