@@ -92,16 +92,9 @@ pub(crate) fn serve<F: Family>(
     let (about, port) = ((packet.key.protocol(), packet.flags), packet.key.client_port());
     let is_settled =
         maps::has(maps::SETTLES) && !opens_alone(about.0, about.1) && service.pool().is_settled();
-    if is_settled {
-        note::<F>(packet, hash, now, Phase::Found);
-        // Who cannot be reached is found in the table, where it says so.
-        let said = F::settled(service.number);
-        if said != AGAIN
-            && let Ok((target, _)) = recorded(said)
-        {
-            keep::<F>(service, packet, &target);
-            return Ok((target, false));
-        }
+    if is_settled && let Some(target) = settled::server::<F>(service, packet, hash, now) {
+        keep::<F>(service, packet, &target);
+        return Ok((target, false));
     }
     let home = flows::<F>(hash).home().ok_or(drop(Counter::DropFlowTableFull))?;
     // Hardly any of these is of a flow that is there, and who records it finds that out.

@@ -111,8 +111,6 @@ pub(crate) trait Family: Copy {
     fn open(service: u32) -> u64;
     /// The exported function for most of it: [`crate::plain::open_plainly`].
     fn open_plainly(service: u32) -> u64;
-    /// The exported function for services whose pools are settled: [`crate::settled::settled`].
-    fn settled(service: u32) -> u64;
     /// The exported function that takes one step of that: [`crate::opening::decide`].
     fn decide(service: u32) -> u64;
     /// The exported function that records what is in the scratch row: [`crate::opening::record`].

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     counters::{Counter, Counters},
-    flow::{Asked, Bucket, Key4, Key6, Recents, Timeouts},
+    flow::{Asked, Bucket, Key4, Key6, Looks, Recents, Timeouts},
     fragment::{Datagram, Early, First},
     hash::{Keys, MAX_WORDS},
     layout::{
@@ -57,6 +57,9 @@ pub(crate) static RECENT6: Array<Recents<Key6>, 1, MMAPABLE> = Array::new();
 /// Words of [`lb_common::flow::Lately`], for each CPU as many.
 #[btf_map(name = "lately")]
 pub(crate) static LATELY: Array<u64, 1> = Array::new();
+/// How many packets are looked for there.
+#[btf_map(name = "looks")]
+pub(crate) static LOOKS: PerCpuArray<Looks, 1> = PerCpuArray::new();
 /// Words of [`Asked`], for each CPU [`Asked::WORDS`].
 #[btf_map(name = "asked")]
 pub(crate) static ASKED: Array<u64, 1, MMAPABLE> = Array::new();

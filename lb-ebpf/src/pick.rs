@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_loop};
 use lb_common::{
     flow::{Atomic as _, Key},
-    layout::{CursorRow, Load, MEMBERS, Member, ring_place},
+    layout::{CursorRow, Load, MEMBERS, Member, Pool, ring_place},
     sched::{
         Candidate, Cost, Cursor, Measure, Memory, Method, Request, Scheduler, Search, bucket_of, takes_turn,
         turned,
@@ -140,31 +140,26 @@ fn turn(service: &Found, scheduler: Scheduler) -> Option<Turn> {
 #[inline(always)]
 fn in_ring(service: &Found, method: Method, request: &Request) -> u64 {
     let pool = service.pool();
-    let bucket = bucket_of(method, request);
-    let Some(member) = maps::member(pool.base, u32::from(ring_place(pool.len)) + bucket) else {
-        return SEARCH;
-    };
-    let overloaded = limit::is_overloaded(member.server);
-    let takes = pool.len > 0 && member.weight > 0 && !overloaded;
-    // The pool's rows may have been given to its next publication while they were read.
-    if service.pool() != pool || (!takes && method.flags.fallback) {
-        return SEARCH;
-    }
-    if takes { u64::from(member.server) } else { NOBODY }
+    let said = named(pool, method, request);
+    if service.pool() != pool || (said == NOBODY && method.flags.fallback) { SEARCH } else { said }
 }
 
-/// The server in the packet's bucket of the service's ring, if it takes connections and can be sent to.
+/// The row of the server in the packet's bucket of a pool's ring, or [`NOBODY`] where that takes no connection. It is so if the
+/// pool is still this one afterwards, for its rows may be given to the next publication while they are read.
+#[inline(always)]
+pub(crate) fn named(pool: Pool, method: Method, request: &Request) -> u64 {
+    let place = u32::from(ring_place(pool.len)) + bucket_of(method, request);
+    let Some(Member { server, weight }) = maps::member(pool.base, place) else { return NOBODY };
+    let overloaded = limit::is_overloaded(server);
+    if pool.len > 0 && weight > 0 && !overloaded { u64::from(server) } else { NOBODY }
+}
+
+/// The same for a service, if it can be sent to.
 #[inline(always)]
 pub(crate) fn by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<Target> {
-    Target::new(named_by_ring(service, packet)?, None).ok()
-}
-
-/// The row of that server, which may be out of reach.
-#[inline(always)]
-pub(crate) fn named_by_ring<K: Key>(service: &Found, packet: &Packet<K>) -> Option<u16> {
     let method = Method::from_number(service.info.scheduler)?;
     let said = in_ring(service, method, &request(packet, 0));
-    if said > u64::from(u16::MAX) { None } else { Some(said as u16) }
+    if said > u64::from(u16::MAX) { None } else { Target::new(said as u16, None).ok() }
 }
 
 /// The pick of a scheduler that compares all servers by their cost, where none has limits: what these add is much for the

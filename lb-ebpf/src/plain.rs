@@ -44,7 +44,7 @@ fn try_plainly<F: Family>(service: u32, work: &mut Work<F::Key>) -> Option<Outco
         return None;
     }
     if maps::has(maps::SETTLES) && service.pool().is_settled() {
-        settled::ask(about.0, work.hash, work.now);
+        settled::begins(about.0, work.hash, work.now);
     }
     let picked = pick::pick_at_once(&service, &work.packet)?;
     let target = Target::new(picked.server, None).ok()?;

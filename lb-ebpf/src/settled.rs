@@ -1,49 +1,103 @@
 //! A packet to a service whose pool is [settled](lb_common::layout::Pool::SETTLED): the ring says whose it is, and its flow is looked
 //! up only so that its time and state go on.
 
+use bytemuck::{Pod, Zeroable};
 use lb_common::{
-    flow::{Asked, Key as _, Lately, State, Timeouts, changes, is_its_tick, patience},
+    flow::{Asked, Key as _, Lately, Looks, State, Timeouts, changes, is_its_tick, patience},
+    layout::Pool,
     opening::FTP_DATA,
+    sched::{Method, Request},
 };
 use network_types::ip::IpProto;
 
 use crate::{
-    family::Family, lookup::Rows as _, maps, opening::AGAIN, pick::named_by_ring, service::Found,
-    verdict::Outcome,
+    family::{Family, Packet},
+    flow::Target,
+    lookup::Rows as _,
+    maps,
+    pick::{NOBODY, named},
+    service::Found,
 };
 
-/// The packet in this CPU's scratch row: an [`crate::verdict::Outcome`] by the ring if its flow is not to be looked up, and else
-/// [`AGAIN`].
+/// The real server of a packet with this hash to a service that is settled, if its flow is not to be looked up.
 ///
-/// Apart from the way of other packets, for the verifier would follow both together.
+/// Who cannot be sent to is found in the table, where it says so.
 #[inline(always)]
-pub(crate) fn settled<F: Family>(service: u32) -> u64 {
-    try_settled::<F>(service).map_or(AGAIN, |row| Outcome::new(row, false).word())
+pub(crate) fn server<F: Family>(
+    service: &Found,
+    packet: &Packet<F::Key>,
+    hash: u32,
+    now: u32,
+) -> Option<Target> {
+    let key = &packet.key;
+    let client = Client {
+        address: key.client().fold(),
+        port: key.client_port(),
+        protocol: key.protocol(),
+        flags: packet.flags,
+    };
+    let row = ask_ring(
+        bytemuck::must_cast(service.pool()),
+        service.info.scheduler.into(),
+        bytemuck::must_cast(client),
+        u64::from(key.vip().fold()) << 32 | u64::from(hash),
+        now,
+    );
+    // Nothing is settled as soon as it is published: so this is the pool whose ring was asked.
+    if row > u64::from(u16::MAX) || !service.pool().is_settled() {
+        return None;
+    }
+    Target::new(row as u16, None).ok()
 }
 
-#[inline(always)]
-fn try_settled<F: Family>(service: u32) -> Option<u16> {
-    let (service, work) = (Found::at(service)?, F::work()?);
-    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
-    let (packet, hash, now) = unsafe { (&(*work).packet, (*work).hash, (*work).now) };
+/// What the ring and the table are to know of a packet.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Client {
+    /// Folded.
+    address: u32,
+    port: u16,
+    protocol: u8,
+    /// [`Packet::flags`].
+    flags: u8,
+}
+
+/// The server that the ring of a pool has for a [`Client`] by a method, with its destination, folded, in the upper half of a word and
+/// its flow's hash in the lower; [`NOBODY`] where the table is to be asked.
+///
+/// Apart from the way of other packets, for the verifier would follow both together, and all of it numbers, so that it looks at nothing
+/// which the packet's own way has found already.
+#[unsafe(no_mangle)]
+extern "C" fn ask_ring(pool: u64, method: u32, client: u64, destination: u64, now: u32) -> u64 {
+    let (pool, client): (Pool, Client) = (bytemuck::must_cast(pool), bytemuck::must_cast(client));
+    let hash = destination as u32;
+    let is_tcp = client.protocol == IpProto::Tcp as u8;
     // The first of these is of no connection of ours.
-    if packet.key.client_port() == FTP_DATA || changes(packet.flags) {
-        return None;
+    if client.port == FTP_DATA || changes(client.flags) || is_its_tick(hash, now, is_tcp) {
+        return NOBODY;
     }
-    if is_its_tick(hash, now) || !is_known(packet.key.protocol(), hash, now)? {
-        return None;
+    let Some(method) = Method::from_number(method as u8) else { return NOBODY };
+    if is_known(is_tcp, hash, now) != Some(true) {
+        return NOBODY;
     }
-    let row = named_by_ring(&service, packet)?;
-    // Nothing is settled as soon as it is published: so this is the pool whose ring was asked.
-    if service.pool().is_settled() { Some(row) } else { None }
+    let request = Request {
+        client: client.address,
+        client_port: client.port,
+        destination: (destination >> 32) as u32,
+        ..Request::default()
+    };
+    named(pool, method, &request)
 }
 
 /// Does the table need to hear nothing of the flow's next packet? Of TCP, unless somebody asks. Of UDP, whose flows begin without a
-/// sign, if this CPU has seen the flow lately, which is noted here.
+/// sign, if this CPU has seen the flow lately, which is noted here, or does not look for it.
 #[inline(always)]
-fn is_known(protocol: u8, hash: u32, now: u32) -> Option<bool> {
-    if protocol == IpProto::Tcp as u8 {
+fn is_known(is_tcp: bool, hash: u32, now: u32) -> Option<bool> {
+    if is_tcp {
         return Some(!asked(hash, now)?.is());
+    }
+    if !looks()?.is_due(now) {
+        return Some(true);
     }
     let lately = lately(hash, now)?;
     let is_known = lately.has();
@@ -55,13 +109,23 @@ fn is_known(protocol: u8, hash: u32, now: u32) -> Option<bool> {
 
 /// The flow's next packet is to be looked up, for its state is not yet what it will be.
 #[inline(always)]
-pub(crate) fn ask(protocol: u8, hash: u32, now: u32) {
-    if protocol == IpProto::Tcp as u8 {
+fn ask(is_tcp: bool, hash: u32, now: u32) {
+    if is_tcp {
         if let Some(asked) = asked(hash, now) {
             asked.ask();
         }
     } else if let Some(lately) = lately(hash, now) {
         lately.forget();
+    }
+}
+
+/// A flow of this protocol and hash begins, whose next packet is to be looked up.
+#[inline(always)]
+pub(crate) fn begins(protocol: u8, hash: u32, now: u32) {
+    let is_tcp = protocol == IpProto::Tcp as u8;
+    ask(is_tcp, hash, now);
+    if !is_tcp && let Some(looks) = looks() {
+        looks.begun();
     }
 }
 
@@ -77,16 +141,16 @@ pub(crate) fn looked_up(
     heard(hash, now, seen, u32::from(protocol) | u32::from(is_changed) << 8 | (state as u32) << 16);
 }
 
-/// The same with its last three in a number: apart, as [`settled`] is.
+/// The same with its last three in a number: apart, as [`ask_ring`] is.
 #[unsafe(no_mangle)]
 extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
     let (protocol, is_changed, state) =
         (about as u8, about >> 8 & 1 != 0, State::from_number((about >> 16) as u8));
     let is_tcp = protocol == IpProto::Tcp as u8;
-    if !state.is_steady() || (is_changed && !is_tcp) {
+    if !state.is_steady() {
         // What closes has no further packets, but for those that the collector asks after.
         if !state.is_closing() {
-            ask(protocol, hash, now);
+            ask(is_tcp, hash, now);
         }
     } else if is_tcp
         && (is_changed || now.wrapping_sub(seen) >= patience_with(state))
@@ -102,6 +166,13 @@ extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
 fn patience_with(state: State) -> u32 {
     // SAFETY: the row lies in the map.
     maps::TIMEOUTS.row(0).map_or(0, |row| patience(unsafe { Timeouts::at(row, state) }))
+}
+
+/// What this CPU knows of its looks.
+#[inline(always)]
+fn looks() -> Option<&'static mut Looks> {
+    // SAFETY: this CPU's copy of the row is its own, and one packet uses it at a time.
+    maps::LOOKS.row(0).map(|row| unsafe { &mut *row })
 }
 
 /// Whether somebody asks after flows with a hash.

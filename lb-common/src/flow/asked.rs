@@ -17,8 +17,9 @@ const FIRST_PART: u32 = 8;
 /// A flow that closes is asked after in this part of its time, its last, and for so many ticks at least: longer than a pass takes.
 const LAST_PART: u32 = 8;
 const LAST_TICKS: u32 = 8;
-/// One tick in so many, each flow's own, its segments are looked up in any case.
-const REGULARLY: u32 = 64;
+/// One tick in so many, each flow's own, its packets are looked up in any case: of TCP, and of UDP, of which the table hears in other
+/// ways as well.
+const REGULARLY: [u32; 2] = [64, 256];
 
 /// The bit of a flow in a word of one CPU. The collector writes there too: where both do, one of the questions may be lost, and the
 /// collector comes again.
@@ -95,12 +96,13 @@ impl Asked {
     }
 }
 
-/// Is this the tick in which the segments of a flow with this hash are looked up in any case? So who is unknown is recorded, and who
-/// has segments all the time is heard of whoever else is there.
+/// Is this the tick in which the packets of a flow with this hash are looked up in any case? So who is unknown is recorded, and who
+/// has packets all the time is heard of whoever else is there.
 #[inline(always)]
-pub const fn is_its_tick(hash: u32, now: u32) -> bool {
+pub const fn is_its_tick(hash: u32, now: u32, is_tcp: bool) -> bool {
+    let [tcp, udp] = REGULARLY;
     // The bits above those that choose the word.
-    (hash >> 13 ^ now) & (REGULARLY - 1) == 0
+    (hash >> 13 ^ now) & (if is_tcp { tcp } else { udp } - 1) == 0
 }
 
 /// For how many ticks an established flow with this timeout, in ticks, may have been silent when it is asked after. It has had its own
@@ -196,8 +198,11 @@ mod tests {
 
     #[test]
     fn every_flow_has_its_tick() {
-        for hash in (0..1 << 20).step_by(0x777) {
-            assert_eq!((NOW..NOW + REGULARLY).filter(|&now| is_its_tick(hash, now)).count(), 1, "{hash:#x}");
+        for (is_tcp, every) in [(true, 64), (false, 256)] {
+            for hash in (0..1 << 20).step_by(0x777) {
+                let ticks = (NOW..NOW + every).filter(|&now| is_its_tick(hash, now, is_tcp));
+                assert_eq!(ticks.count(), 1, "{hash:#x}");
+            }
         }
     }
 

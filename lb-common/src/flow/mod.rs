@@ -1,12 +1,14 @@
 //! The rows of the bucketed flow table: slots and their life. `shared` has the protocol by which several CPUs look
 //! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over, `recent` has
-//! those of this moment once more, `lately` knows which of UDP were seen, and `asked` which of TCP are to be looked for.
+//! those of this moment once more, `lately` knows which of UDP were seen (`looks`: of how many that is asked), and `asked` which
+//! of TCP are to be looked for.
 
 mod asked;
 mod atomic;
 mod chain;
 mod key;
 mod lately;
+mod looks;
 mod recent;
 mod shared;
 mod state;
@@ -19,6 +21,7 @@ pub use atomic::Host;
 pub use chain::{ATTEMPTS, Chain, Inserted};
 pub use key::{FTP, Half, Half6, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
 pub use lately::Lately;
+pub use looks::Looks;
 pub use recent::{RecentSet, Recents, Way, changes, miss};
 pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};
 pub use state::State;

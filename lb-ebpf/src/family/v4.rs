@@ -15,7 +15,7 @@ use crate::{
     flow::Work,
     fragment,
     lookup::Rows as _,
-    maps, mark, opening, plain, related, settled,
+    maps, mark, opening, plain, related,
     verdict::{Verdict, answer, aside, drop, pass},
 };
 
@@ -151,11 +151,6 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn settled(service: u32) -> u64 {
-        settled4(service)
-    }
-
-    #[inline(always)]
     fn decide(service: u32) -> u64 {
         decide4(service)
     }
@@ -234,11 +229,6 @@ extern "C" fn open4(service: u32) -> u64 {
 #[unsafe(no_mangle)]
 extern "C" fn open_plainly4(service: u32) -> u64 {
     plain::open_plainly::<V4>(service)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn settled4(service: u32) -> u64 {
-    settled::settled::<V4>(service)
 }
 
 #[unsafe(no_mangle)]

@@ -13,7 +13,7 @@ use crate::{
     flow::Work,
     fragment,
     lookup::Rows as _,
-    maps, mark, opening, plain, related, settled,
+    maps, mark, opening, plain, related,
     verdict::{Verdict, answer, aside, drop, pass},
 };
 
@@ -146,11 +146,6 @@ impl Family for V6 {
     #[inline(always)]
     fn open_plainly(service: u32) -> u64 {
         open_plainly6(service)
-    }
-
-    #[inline(always)]
-    fn settled(service: u32) -> u64 {
-        settled6(service)
     }
 
     #[inline(always)]
@@ -321,11 +316,6 @@ extern "C" fn open6(service: u32) -> u64 {
 #[unsafe(no_mangle)]
 extern "C" fn open_plainly6(service: u32) -> u64 {
     plain::open_plainly::<V6>(service)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn settled6(service: u32) -> u64 {
-    settled::settled::<V6>(service)
 }
 
 #[unsafe(no_mangle)]

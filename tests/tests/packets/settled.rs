@@ -3,8 +3,13 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
+use anyhow::Context as _;
+use aya::{
+    maps::{Map, MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
 use lb_common::{
-    flow::{Bucket, Key4, Slot, State},
+    flow::{Bucket, Key4, Looks, Slot, State},
     layout::{Lease, NO_VMAC, NextHop, Policy, ServiceBucket},
     sched::{Flags, Method, Scheduler},
     tcp::flag,
@@ -131,6 +136,53 @@ fn a_flow_that_was_seen_lately_is_not_looked_up() {
         (servers, with, without)
     });
     assert_eq!([with, without].concat(), servers);
+}
+
+/// Lets this CPU have had so many packets in a tick that it looks for few of them, unless so many flows began.
+fn had_many(bench: &Bench, begun: u32) {
+    let mut looks = Looks::default();
+    let before = bench::tick().expect("a clock") - 1;
+    for _packet in 0..1 << 18 {
+        looks.is_due(before);
+    }
+    for _flow in 0..begun {
+        looks.begun();
+    }
+    let set = || {
+        let map = bench.ebpf().map("looks").context("a map")?;
+        let Map::PerCpuArray(data) = map else { anyhow::bail!("of another kind") };
+        let mut rows = PerCpuArray::try_from(Map::PerCpuArray(MapData::from_id(data.info()?.id())?))?;
+        let all: Vec<[u32; 4]> = vec![bytemuck::cast(looks); nr_cpus().map_err(|(_file, error)| error)?];
+        Ok(rows.set(0, PerCpuValues::try_from(all)?, 0)?)
+    };
+    set().expect("the row of each CPU");
+}
+
+#[test]
+fn where_there_are_many_packets_and_hardly_a_flow_begins_few_are_looked_for() {
+    in_one_spell(|| {
+        let mut bench = director(&[service(UDP, 53, Scheduler::Mh, THREE)]);
+        let servers = talk(&bench, asks);
+        settle(&bench);
+        assert_eq!(settled(&bench), 1);
+        let forget_all = |bench: &Bench| {
+            bench.clear::<8>("lately").expect("a map");
+            bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
+        };
+        let recorded = |bench: &mut Bench| {
+            forget_moment(bench);
+            assert_eq!(all(bench, asks), servers, "by the ring");
+            bench.count_slots(|_| true).expect("maps")
+        };
+        forget_all(&bench);
+        had_many(&bench, 0);
+        let first = recorded(&mut bench);
+        assert!(first < FEW, "{first} were looked for");
+        assert!((0..400).any(|_round| recorded(&mut bench) == CLIENTS.len()), "one is never looked for");
+        forget_all(&bench);
+        had_many(&bench, 1 << 13);
+        assert_eq!(recorded(&mut bench), CLIENTS.len(), "where flows begin each is looked for");
+    });
 }
 
 #[test]
