@@ -13,7 +13,7 @@ use crate::{
     maps,
     opening::{AGAIN, Phase},
     pick::by_ring,
-    plain::open_anew,
+    plain::FOUND,
     service::Found,
     settled,
     verdict::{Outcome, Verdict, drop},
@@ -90,9 +90,11 @@ pub(crate) fn serve<F: Family>(
     }
     let hash = hash::<F>(&packet.key);
     let (about, port) = ((packet.key.protocol(), packet.flags), packet.key.client_port());
-    let is_settled =
-        maps::has(maps::SETTLES) && !opens_alone(about.0, about.1) && service.pool().is_settled();
-    if is_settled && let Some(target) = settled::server::<F>(service, packet, hash, now) {
+    let is_settled = maps::has(maps::SETTLES) && service.pool().is_settled();
+    if is_settled
+        && !opens_alone(about.0, about.1)
+        && let Some(target) = settled::server::<F>(service, packet, hash, now)
+    {
         keep::<F>(service, packet, &target);
         return Ok((target, false));
     }
@@ -101,14 +103,13 @@ pub(crate) fn serve<F: Family>(
     let is_tried = opens_alone(about.0, about.1) && begins_plainly(service.info.scheduler, about, port);
     if is_tried {
         home.fetch();
-        if maps::has(maps::SETTLES) && service.pool().is_settled() {
+        if is_settled {
             // What is kept may be by the ring, and of no flow.
             forget::<F>(packet);
         }
-        note::<F>(packet, hash, now, Phase::Unknown);
-        match F::open_plainly(service.number) {
-            AGAIN => {}
-            outcome => return recorded(outcome),
+        let outcome = F::open_plainly(service.number, packet, hash, now);
+        if outcome & AGAIN == 0 {
+            return recorded(outcome);
         }
     }
     let found = home.find(&packet.key, tag(hash));
@@ -145,7 +146,7 @@ pub(crate) fn serve<F: Family>(
     opened::<F>(service, packet, hash, now, phase)
 }
 
-/// The same where no plain hit decides.
+/// The same where no plain hit decides: most connections have a shorter way than [`crate::opening::open`].
 #[inline(always)]
 fn opened<F: Family>(
     service: &Found,
@@ -154,8 +155,12 @@ fn opened<F: Family>(
     now: u32,
     phase: Phase,
 ) -> Result<(Target, bool), Verdict> {
-    note::<F>(packet, hash, now, phase);
-    recorded(open_anew::<F>(service.number))
+    let mut outcome = F::open_plainly(service.number, packet, hash, now);
+    if outcome & AGAIN != 0 {
+        note::<F>(packet, hash, now, if outcome == FOUND { Phase::Found } else { phase });
+        outcome = F::open(service.number);
+    }
+    recorded(outcome)
 }
 
 /// What an exported function says of the packet, in its real server.

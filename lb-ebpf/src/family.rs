@@ -110,7 +110,7 @@ pub(crate) trait Family: Copy {
     /// The exported function for what is no plain hit in the flow table: [`crate::opening::open`].
     fn open(service: u32) -> u64;
     /// The exported function for most of it: [`crate::plain::open_plainly`].
-    fn open_plainly(service: u32) -> u64;
+    fn open_plainly(service: u32, packet: &Packet<Self::Key>, hash: u32, now: u32) -> u64;
     /// The exported function that takes one step of that: [`crate::opening::decide`].
     fn decide(service: u32) -> u64;
     /// The exported function that records what is in the scratch row: [`crate::opening::record`].

@@ -57,9 +57,9 @@ pub(crate) static RECENT6: Array<Recents<Key6>, 1, MMAPABLE> = Array::new();
 /// Words of [`lb_common::flow::Lately`], for each CPU as many.
 #[btf_map(name = "lately")]
 pub(crate) static LATELY: Array<u64, 1> = Array::new();
-/// How many packets are looked for there.
+/// How many packets are looked for there: one row for each CPU.
 #[btf_map(name = "looks")]
-pub(crate) static LOOKS: PerCpuArray<Looks, 1> = PerCpuArray::new();
+static LOOKS: Array<Looks, 1, MMAPABLE> = Array::new();
 /// Words of [`Asked`], for each CPU [`Asked::WORDS`].
 #[btf_map(name = "asked")]
 pub(crate) static ASKED: Array<u64, 1, MMAPABLE> = Array::new();
@@ -163,6 +163,13 @@ pub(crate) fn lately(hash: u32) -> Option<*mut u64> {
     // SAFETY: a valid static; a helper without arguments.
     let (mask, cpu) = unsafe { ((&raw const LATELY_MASK).read_volatile(), bpf_get_smp_processor_id()) };
     LATELY.row(cpu * (mask + 1) + (hash & mask))
+}
+
+/// What this CPU knows of its looks.
+#[inline(always)]
+pub(crate) fn looks() -> Option<*mut Looks> {
+    // SAFETY: a helper without arguments.
+    LOOKS.row(unsafe { bpf_get_smp_processor_id() })
 }
 
 /// The word of `asked` that tells this CPU of flows with this hash.

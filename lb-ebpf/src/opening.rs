@@ -18,6 +18,7 @@ use crate::{
     flow::{Entry, Target, Work, flows, hash},
     limit, maps, pick,
     service::Found,
+    settled,
     verdict::{Outcome, Verdict, answer, drop, pass},
 };
 
@@ -85,6 +86,13 @@ pub(crate) fn open<F: Family>(service: u32) -> u64 {
         if said == RECORD {
             said = F::record();
             if said & DONE != 0 {
+                if maps::has(maps::SETTLES)
+                    && let Some(service) = Found::at(service)
+                {
+                    // SAFETY: as above.
+                    let Work { packet, hash, now, .. } = unsafe { &*work };
+                    settled::begins(&service, packet.key.protocol(), *hash, *now);
+                }
                 return said & !DONE;
             }
             if said != UNREACHED {

@@ -6,54 +6,40 @@ use lb_common::{
 };
 
 use crate::{
-    family::Family,
-    flow::{Target, Work, flows},
-    limit, maps,
-    opening::{AGAIN, Phase},
+    family::{Family, Packet},
+    flow::{Target, flows},
+    limit,
+    opening::AGAIN,
     pick,
     service::Found,
     settled,
     verdict::Outcome,
 };
 
-/// The packet in this CPU's scratch row, for which most have a shorter way than [`crate::opening::open`]: an [`Outcome`].
-#[inline(always)]
-pub(crate) fn open_anew<F: Family>(service: u32) -> u64 {
-    match F::open_plainly(service) {
-        AGAIN => F::open(service),
-        outcome => outcome,
-    }
-}
-
 /// The whole way of what most connections are: the flow table has nothing of the packet, its service's policy nothing to say, the
-/// server that is picked is reached, and a slot of the flow's bucket is free. Else [`AGAIN`], and the row says how far the packet
-/// has come.
+/// server that is picked is reached, and a slot of the flow's bucket is free: an [`Outcome`]. Else [`AGAIN`], or [`FOUND`].
 #[inline(always)]
-pub(crate) fn open_plainly<F: Family>(service: u32) -> u64 {
-    let Some(work) = F::work() else { return AGAIN };
-    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
-    try_plainly::<F>(service, unsafe { &mut *work }).map_or(AGAIN, Outcome::word)
+pub(crate) fn open_plainly<F: Family>(service: u32, packet: &Packet<F::Key>, hash: u32, now: u32) -> u64 {
+    try_plainly::<F>(service, packet, hash, now).unwrap_or(AGAIN)
 }
 
+/// Not recorded: somebody else may have done so.
+pub(crate) const FOUND: u64 = AGAIN | 1;
+
 #[inline(always)]
-fn try_plainly<F: Family>(service: u32, work: &mut Work<F::Key>) -> Option<Outcome> {
+fn try_plainly<F: Family>(service: u32, packet: &Packet<F::Key>, hash: u32, now: u32) -> Option<u64> {
     let service = Found::at(service)?;
-    let (about, port) = ((work.packet.key.protocol(), work.packet.flags), work.packet.key.client_port());
-    if !begins_plainly(service.info.scheduler, about, port) || service.info.port != work.packet.key.vip_port()
-    {
+    let (about, port) = ((packet.key.protocol(), packet.flags), packet.key.client_port());
+    if !begins_plainly(service.info.scheduler, about, port) || service.info.port != packet.key.vip_port() {
         return None;
     }
-    if maps::has(maps::SETTLES) && service.pool().is_settled() {
-        settled::begins(about.0, work.hash, work.now);
-    }
-    let picked = pick::pick_at_once(&service, &work.packet)?;
+    let picked = pick::pick_at_once(&service, packet)?;
     let target = Target::new(picked.server, None).ok()?;
-    let flow = Word::new(target.row, target.generation, tag(work.hash), first(about.0, about.1));
-    // Where it is not recorded, another CPU may have done so.
-    work.phase = Phase::Found as u32;
-    if !flows::<F>(work.hash).insert_free(&work.packet.key, flow, work.now, || picked.take()) {
-        return None;
+    let flow = Word::new(target.row, target.generation, tag(hash), first(about.0, about.1));
+    if !flows::<F>(hash).insert_free(&packet.key, flow, now, || picked.take()) {
+        return Some(FOUND);
     }
+    settled::begins(&service, about.0, hash, now);
     limit::changed(target.row);
-    Some(Outcome::new(target.row, true))
+    Some(Outcome::new(target.row, true).word())
 }

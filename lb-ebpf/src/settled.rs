@@ -90,14 +90,11 @@ extern "C" fn ask_ring(pool: u64, method: u32, client: u64, destination: u64, no
 }
 
 /// Does the table need to hear nothing of the flow's next packet? Of TCP, unless somebody asks. Of UDP, whose flows begin without a
-/// sign, if this CPU has seen the flow lately, which is noted here, or does not look for it.
+/// sign, if this CPU has seen the flow lately, which is noted here; where it does not look for it, as of TCP.
 #[inline(always)]
 fn is_known(is_tcp: bool, hash: u32, now: u32) -> Option<bool> {
-    if is_tcp {
+    if is_tcp || !looks()?.is_due(now) {
         return Some(!asked(hash, now)?.is());
-    }
-    if !looks()?.is_due(now) {
-        return Some(true);
     }
     let lately = lately(hash, now)?;
     let is_known = lately.has();
@@ -107,25 +104,31 @@ fn is_known(is_tcp: bool, hash: u32, now: u32) -> Option<bool> {
     Some(is_known)
 }
 
-/// The flow's next packet is to be looked up, for its state is not yet what it will be.
+/// The flow's next packet is to be looked up, for its state is not yet what it will be: it begins, or is under way.
 #[inline(always)]
-fn ask(is_tcp: bool, hash: u32, now: u32) {
-    if is_tcp {
-        if let Some(asked) = asked(hash, now) {
-            asked.ask();
+fn ask(is_tcp: bool, hash: u32, now: u32, begins: bool) {
+    if !is_tcp {
+        if let Some(lately) = lately(hash, now) {
+            lately.forget();
         }
-    } else if let Some(lately) = lately(hash, now) {
-        lately.forget();
+        let Some(looks) = looks() else { return };
+        if begins {
+            looks.begun();
+        }
+        if !looks.is_seldom(now) {
+            return;
+        }
+    }
+    if let Some(asked) = asked(hash, now) {
+        asked.ask();
     }
 }
 
-/// A flow of this protocol and hash begins, whose next packet is to be looked up.
+/// A flow of this protocol and hash to a service was recorded: where that is settled, its next packet is to be looked up.
 #[inline(always)]
-pub(crate) fn begins(protocol: u8, hash: u32, now: u32) {
-    let is_tcp = protocol == IpProto::Tcp as u8;
-    ask(is_tcp, hash, now);
-    if !is_tcp && let Some(looks) = looks() {
-        looks.begun();
+pub(crate) fn begins(service: &Found, protocol: u8, hash: u32, now: u32) {
+    if maps::has(maps::SETTLES) && service.pool().is_settled() {
+        ask(protocol == IpProto::Tcp as u8, hash, now, true);
     }
 }
 
@@ -150,10 +153,9 @@ extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
     if !state.is_steady() {
         // What closes has no further packets, but for those that the collector asks after.
         if !state.is_closing() {
-            ask(is_tcp, hash, now);
+            ask(is_tcp, hash, now, false);
         }
-    } else if is_tcp
-        && (is_changed || now.wrapping_sub(seen) >= patience_with(state))
+    } else if (is_changed || now.wrapping_sub(seen) >= patience_with(state))
         && let Some(asked) = asked(hash, now)
     {
         asked.answer();
@@ -165,14 +167,14 @@ extern "C" fn heard(hash: u32, now: u32, seen: u32, about: u32) -> u32 {
 #[inline(always)]
 fn patience_with(state: State) -> u32 {
     // SAFETY: the row lies in the map.
-    maps::TIMEOUTS.row(0).map_or(0, |row| patience(unsafe { Timeouts::at(row, state) }))
+    maps::TIMEOUTS.row(0).map_or(0, |row| patience(state, unsafe { Timeouts::at(row, state) }))
 }
 
 /// What this CPU knows of its looks.
 #[inline(always)]
 fn looks() -> Option<&'static mut Looks> {
-    // SAFETY: this CPU's copy of the row is its own, and one packet uses it at a time.
-    maps::LOOKS.row(0).map(|row| unsafe { &mut *row })
+    // SAFETY: the row is this CPU's own, and one packet uses it at a time; others only read it.
+    maps::looks().map(|row| unsafe { &mut *row })
 }
 
 /// Whether somebody asks after flows with a hash.

@@ -2,7 +2,8 @@
 //!
 //! Where a [settled](crate::layout::Pool::SETTLED) pool's ring says whose a segment is, its flow in the table hears nothing of it.
 //! So whoever needs to hear asks: the program of a connection that has just begun, the collector of one that has been silent for
-//! a while, and the next segment is looked up. Who shares a bit with another is looked up too.
+//! a while, and the next segment is looked up. Who shares a bit with another is looked up too. Of UDP that is done where few packets
+//! are [looked for](super::Looks).
 
 use super::{State, Timeouts, ticks};
 
@@ -17,9 +18,11 @@ const FIRST_PART: u32 = 8;
 /// A flow that closes is asked after in this part of its time, its last, and for so many ticks at least: longer than a pass takes.
 const LAST_PART: u32 = 8;
 const LAST_TICKS: u32 = 8;
+/// A flow of UDP, whose end nobody says, is in this part of its time.
+const LAST_PART_OF_UDP: u32 = 4;
 /// One tick in so many, each flow's own, its packets are looked up in any case: of TCP, and of UDP, of which the table hears in other
 /// ways as well.
-const REGULARLY: [u32; 2] = [64, 256];
+const REGULARLY: [u32; 2] = [64, 128];
 
 /// The bit of a flow in a word of one CPU. The collector writes there too: where both do, one of the questions may be lost, and the
 /// collector comes again.
@@ -91,8 +94,11 @@ impl Asked {
     #[inline(always)]
     pub fn answer(&self) {
         let (word, _) = self.read();
-        // SAFETY: the contract of `of`.
-        unsafe { self.word.write_volatile(word & !(self.bit | self.bit << FLOWS)) };
+        let bits = self.bit | self.bit << FLOWS;
+        if word & bits != 0 {
+            // SAFETY: the contract of `of`.
+            unsafe { self.word.write_volatile(word & !bits) };
+        }
     }
 }
 
@@ -105,25 +111,28 @@ pub const fn is_its_tick(hash: u32, now: u32, is_tcp: bool) -> bool {
     (hash >> 13 ^ now) & (if is_tcp { tcp } else { udp } - 1) == 0
 }
 
-/// For how many ticks an established flow with this timeout, in ticks, may have been silent when it is asked after. It has had its own
-/// tick by then, if its time is not short, so that hardly anybody is asked after who has segments all the time.
+/// For how many ticks a flow in this state and with this timeout, in ticks, may have been silent when it is asked after. A steady one has
+/// had its own tick by then, if its time is not short, so that hardly anybody is asked after who has packets all the time.
+///
+/// A connection that has not been established is asked after always, one that is established after an eighth of its time. One that
+/// closes is in its last eighth: hardly any has segments then, there are many of them, and those that do are closed by one side only.
+/// A flow of UDP is in its last quarter, for most of those that are silent so long are over.
 #[inline(always)]
-pub const fn patience(timeout: u32) -> u32 {
-    timeout / FIRST_PART
+pub const fn patience(state: State, timeout: u32) -> u32 {
+    match state {
+        State::Established => timeout / FIRST_PART,
+        State::Udp | State::UdpFirst => timeout - timeout / LAST_PART_OF_UDP,
+        _ if state.is_closing() => {
+            let last = timeout / LAST_PART;
+            timeout.saturating_sub(if last > LAST_TICKS { last } else { LAST_TICKS })
+        }
+        _ => 0,
+    }
 }
 
-/// Does a flow of TCP in this state, of which the table has heard nothing for so many ticks, want to hear of its next segment?
-///
-/// One that has not been established always does, one that is established after an eighth of its time. One that closes does in its
-/// last eighth: hardly any has segments then, there are many of them, and those that do are closed by one side only.
-pub fn wants_to_hear(state: State, silence: u32, timeouts: &Timeouts) -> bool {
-    let ticks = ticks(timeouts.of(state));
-    let since = match state {
-        State::Established => patience(ticks),
-        _ if state.is_closing() => ticks.saturating_sub(LAST_TICKS.max(ticks / LAST_PART)),
-        _ => 0,
-    };
-    silence >= since
+/// Does a flow in this state, of which the table has heard nothing for so many ticks, want to hear of its next packet?
+pub const fn wants_to_hear(state: State, silence: u32, timeouts: &Timeouts) -> bool {
+    silence >= patience(state, ticks(timeouts.of(state)))
 }
 
 #[cfg(test)]
@@ -198,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_flow_has_its_tick() {
-        for (is_tcp, every) in [(true, 64), (false, 256)] {
+        for (is_tcp, every) in [(true, 64), (false, 128)] {
             for hash in (0..1 << 20).step_by(0x777) {
                 let ticks = (NOW..NOW + every).filter(|&now| is_its_tick(hash, now, is_tcp));
                 assert_eq!(ticks.count(), 1, "{hash:#x}");
@@ -217,6 +226,8 @@ mod tests {
             (State::FinWait, 98),
             (State::LastAck, 20),
             (State::Close, 2),
+            (State::UdpFirst, 210),
+            (State::Udp, 210),
         ];
         for (state, since) in rows {
             assert_eq!(begins(state), Some(since), "{state:?}");

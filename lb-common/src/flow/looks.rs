@@ -6,14 +6,14 @@ use bytemuck::{Pod, Zeroable};
 /// With fewer packets in a tick, 244 000 in a second, there is little to be saved.
 const MANY: u32 = 1 << 18;
 /// One packet in so many is looked for then.
-const SELDOM: u32 = 16;
+const SELDOM: u32 = 64;
 /// Scatters the numbers of those packets, so that nobody's packets, whatever their turns, are always others: 2^32 by the golden ratio.
 const SCATTER: u32 = 0x9e37_79b9;
 /// Hardly a flow begins if not one in so many of what is looked for does.
 const STEADY: u32 = 64;
 
-/// What one CPU knows of its looks.
-#[repr(C)]
+/// What one CPU knows of its looks, in a cache line that no other CPU writes to.
+#[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 pub struct Looks {
     /// The tick that is counted.
@@ -24,6 +24,7 @@ pub struct Looks {
     packets: u32,
     /// Flows that began in this tick, of those that were looked for.
     begun: u32,
+    reserved: [u32; 12],
 }
 
 impl Looks {
@@ -35,6 +36,12 @@ impl Looks {
         }
         self.packets = self.packets.wrapping_add(1);
         self.seldom == 0 || self.packets.wrapping_mul(SCATTER) < u32::MAX / SELDOM
+    }
+
+    /// Is only one packet in so many looked for? Whoever asks may have seen the clock a little before this CPU or after it.
+    #[inline(always)]
+    pub const fn is_seldom(&self, now: u32) -> bool {
+        self.seldom != 0 && now.wrapping_sub(self.tick).wrapping_add(1) < 4
     }
 
     /// A flow has begun.
@@ -54,7 +61,7 @@ impl Looks {
         } else {
             self.seldom.saturating_sub(1)
         };
-        *self = Self { tick: now, seldom, packets: 0, begun: 0 };
+        *self = Self { tick: now, seldom, packets: 0, begun: 0, reserved: [0; 12] };
     }
 }
 
@@ -78,7 +85,7 @@ mod tests {
         looks
     }
 
-    fn is_one_in_sixteen(looks: u32, packets: u32) -> bool {
+    fn is_seldom(looks: u32, packets: u32) -> bool {
         looks.abs_diff(packets / SELDOM) < 9
     }
 
@@ -91,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn one_in_sixteen_is_where_there_are_many_of_flows_that_are_there() {
+    fn few_are_where_there_are_many_of_flows_that_are_there() {
         let mut row = Looks::default();
         assert_eq!(looks(&mut row, 7, MANY, u32::MAX), MANY, "not known yet");
-        assert!(is_one_in_sixteen(looks(&mut row, 8, MANY, u32::MAX), MANY));
-        assert!(is_one_in_sixteen(looks(&mut row, 9, 1600, u32::MAX), 1600));
-        assert!(is_one_in_sixteen(looks(&mut row, 10, 160, u32::MAX), 160), "few, once");
+        assert!(is_seldom(looks(&mut row, 8, MANY, u32::MAX), MANY));
+        assert!(is_seldom(looks(&mut row, 9, 1600, u32::MAX), 1600));
+        assert!(is_seldom(looks(&mut row, 10, 160, u32::MAX), 160), "few, once");
         assert_eq!(looks(&mut row, 11, 100, u32::MAX), 100, "few again");
     }
 
@@ -105,7 +112,7 @@ mod tests {
         let mut row = Looks::default();
         assert_eq!(looks(&mut row, 7, MANY, STEADY - 1), MANY);
         assert_eq!(looks(&mut row, 8, MANY, STEADY + 1), MANY, "too many began");
-        assert!(is_one_in_sixteen(looks(&mut row, 9, MANY, STEADY - 1), MANY));
+        assert!(is_seldom(looks(&mut row, 9, MANY, STEADY - 1), MANY));
         assert_eq!(looks(&mut row, 10, MANY, STEADY - 1), MANY, "too many of those looked for");
     }
 
@@ -114,10 +121,10 @@ mod tests {
         for flows in [1, 7, 8, 1000, 4096, 1 << 17] {
             let mut row = Looks { tick: 7, seldom: 1, ..Looks::default() };
             let mut missed = vec![0; flows];
-            for packet in 0..flows * 100 {
+            for packet in 0..flows * 1000 {
                 let missed = &mut missed[packet % flows];
                 *missed = if row.is_due(7) { 0 } else { *missed + 1 };
-                assert!(*missed < 120, "{flows}: one is never looked for");
+                assert!(*missed < 480, "{flows}: one is never looked for");
             }
         }
     }

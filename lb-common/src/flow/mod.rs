@@ -1,7 +1,7 @@
 //! The rows of the bucketed flow table: slots and their life. `shared` has the protocol by which several CPUs look
 //! flows up, count and forget them, `chain` that by which they record them; `timeouts` says when they are over, `recent` has
 //! those of this moment once more, `lately` knows which of UDP were seen (`looks`: of how many that is asked), and `asked` which
-//! of TCP are to be looked for.
+//! are to be looked for.
 
 mod asked;
 mod atomic;

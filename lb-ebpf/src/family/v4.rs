@@ -9,7 +9,7 @@ use lb_common::{
 };
 use network_types::ip::{IpProto, Ipv4Hdr};
 
-use super::{Ends, Family, Head, Piece, is_balanced};
+use super::{Ends, Family, Head, Packet, Piece, is_balanced};
 use crate::{
     access::Frame,
     flow::Work,
@@ -146,8 +146,9 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn open_plainly(service: u32) -> u64 {
-        open_plainly4(service)
+    fn open_plainly(service: u32, packet: &Packet<Key4>, hash: u32, now: u32) -> u64 {
+        let [addresses, rest]: [u64; 2] = bytemuck::must_cast(packet.key);
+        open_plainly4(service, addresses, rest | u64::from(packet.flags) << FLAGS_SHIFT, hash, now)
     }
 
     #[inline(always)]
@@ -227,9 +228,14 @@ extern "C" fn open4(service: u32) -> u64 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn open_plainly4(service: u32) -> u64 {
-    plain::open_plainly::<V4>(service)
+extern "C" fn open_plainly4(service: u32, addresses: u64, rest: u64, hash: u32, now: u32) -> u64 {
+    let key = bytemuck::must_cast([addresses, rest & !(0xff << FLAGS_SHIFT)]);
+    let packet = Packet { key, flags: (rest >> FLAGS_SHIFT) as u8 };
+    plain::open_plainly::<V4>(service, &packet, hash, now)
 }
+
+/// Where the flags lie beside the second half of a key, whose last bytes are always zero.
+const FLAGS_SHIFT: u32 = 56;
 
 #[unsafe(no_mangle)]
 extern "C" fn decide4(service: u32) -> u64 {

@@ -7,13 +7,16 @@ use lb_common::{
 };
 use network_types::ip::{IpProto, Ipv6Hdr};
 
-use super::{Ends, Family, Head, Piece, is_balanced};
+use super::{Ends, Family, Head, Packet, Piece, is_balanced};
 use crate::{
     access::{self, Frame},
+    connection::note,
     flow::Work,
     fragment,
     lookup::Rows as _,
-    maps, mark, opening, plain, related,
+    maps, mark,
+    opening::{self, AGAIN, Phase},
+    plain, related,
     verdict::{Verdict, answer, aside, drop, pass},
 };
 
@@ -144,7 +147,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn open_plainly(service: u32) -> u64 {
+    fn open_plainly(service: u32, packet: &Packet<Key6>, hash: u32, now: u32) -> u64 {
+        note::<Self>(packet, hash, now, Phase::Unknown);
         open_plainly6(service)
     }
 
@@ -315,7 +319,10 @@ extern "C" fn open6(service: u32) -> u64 {
 
 #[unsafe(no_mangle)]
 extern "C" fn open_plainly6(service: u32) -> u64 {
-    plain::open_plainly::<V6>(service)
+    let Some(work) = V6::work() else { return AGAIN };
+    // SAFETY: the row is this CPU's own, and one packet uses it at a time.
+    let Work { packet, hash, now, .. } = unsafe { &*work };
+    plain::open_plainly::<V6>(service, packet, *hash, *now)
 }
 
 #[unsafe(no_mangle)]

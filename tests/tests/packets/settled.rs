@@ -3,11 +3,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use anyhow::Context as _;
-use aya::{
-    maps::{Map, MapData, PerCpuArray, PerCpuValues},
-    util::nr_cpus,
-};
+use aya::util::nr_cpus;
 use lb_common::{
     flow::{Bucket, Key4, Looks, Slot, State},
     layout::{Lease, NO_VMAC, NextHop, Policy, ServiceBucket},
@@ -149,12 +145,9 @@ fn busy(begun: u32, packets: usize) -> Looks {
 }
 
 fn set_looks(bench: &Bench, looks: Looks) -> anyhow::Result<()> {
-    let Map::PerCpuArray(data) = bench.ebpf().map("looks").context("a map")? else {
-        anyhow::bail!("of another kind")
-    };
-    let mut rows = PerCpuArray::try_from(Map::PerCpuArray(MapData::from_id(data.info()?.id())?))?;
-    let all: Vec<[u32; 4]> = vec![bytemuck::cast(looks); nr_cpus().map_err(|(_file, error)| error)?];
-    Ok(rows.set(0, PerCpuValues::try_from(all)?, 0)?)
+    let mut rows = array::<{ size_of::<Looks>() }>(bench.ebpf(), "looks")?;
+    let cpus = nr_cpus().map_err(|(_file, error)| error)?;
+    (0..cpus).try_for_each(|cpu| Ok(rows.set(cpu as u32, bytemuck::cast::<_, [u8; _]>(looks), 0)?))
 }
 
 #[test]
@@ -168,18 +161,37 @@ fn where_there_are_many_packets_and_hardly_a_flow_begins_few_are_looked_for() {
             bench.clear::<8>("lately").expect("a map");
             bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
         };
-        let recorded = |bench: &mut Bench, looks: Looks| {
+        let send = |bench: &mut Bench, looks: Looks| {
             forget_moment(bench);
             set_looks(bench, looks).expect("the row of each CPU");
             assert_eq!(all(bench, asks), servers, "by the ring");
+        };
+        let recorded = |bench: &mut Bench, looks: Looks| {
+            send(bench, looks);
             bench.count_slots(|_| true).expect("maps")
         };
         forget_all(&bench);
         let first = recorded(&mut bench, busy(0, 0));
         assert!(first < FEW, "{first} were looked for");
-        let are_all =
-            (1..200).any(|round| recorded(&mut bench, busy(0, round * CLIENTS.len())) == CLIENTS.len());
+        let mut had = 0;
+        let mut go_on = || {
+            had += CLIENTS.len();
+            busy(0, had)
+        };
+        let are_all = (1..40).any(|_several| {
+            (1..10).for_each(|_round| send(&mut bench, go_on()));
+            recorded(&mut bench, go_on()) == CLIENTS.len()
+        });
         assert!(are_all, "one is never looked for");
+        // Between two ticks, after which what the CPU knows is another.
+        let are_asked_after = (0..20).filter(|_round| {
+            forget_all(&bench);
+            let begun = recorded(&mut bench, go_on());
+            send(&mut bench, go_on());
+            let steady = bench.count_slots(|slot| slot.state() == State::Udp).expect("maps");
+            (1..=steady).contains(&begun)
+        });
+        assert!(are_asked_after.count() > 10, "who begins is not asked after");
         forget_all(&bench);
         assert_eq!(
             recorded(&mut bench, busy(1 << 13, 0)),
@@ -187,6 +199,36 @@ fn where_there_are_many_packets_and_hardly_a_flow_begins_few_are_looked_for() {
             "where flows begin each is looked for"
         );
     });
+}
+
+#[test]
+fn where_few_are_looked_for_the_silent_are_asked_after() {
+    let rows = [
+        (true, 0, 0..FEW),
+        (true, 200, 0..FEW),
+        // But for those that are looked for.
+        (true, 215, CLIENTS.len() - 2..CLIENTS.len() + 1),
+        (false, 215, 0..FEW),
+    ];
+    for (is_busy, silence, expected) in rows {
+        let looks = || if is_busy { busy(0, 1) } else { Looks::default() };
+        let found = in_one_spell(|| {
+            let mut bench = director(&[service(UDP, 53, Scheduler::Mh, THREE)]);
+            settle(&bench);
+            talk(&bench, asks);
+            all(&bench, asks);
+            age(&bench, silence).expect("maps");
+            set_looks(&bench, looks()).expect("the row of each CPU");
+            let flows = bench.flows().expect("maps");
+            flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
+            forget_moment(&mut bench);
+            bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
+            set_looks(&bench, busy(0, 0)).expect("the row of each CPU");
+            all(&bench, asks);
+            bench.count_slots(|_| true).expect("maps")
+        });
+        assert!(expected.contains(&found), "{found} were looked up after {silence} ticks");
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XLVS_BPF_OBJECT"));
 /// Maps that go on over a restart where their sizes allow it.
 const KEPT: [&str; 5] = ["flows4", "flows6", "server_stats", "counters", "timeouts"];
 /// Maps that are made anew at every start.
-const FRESH: [&str; 18] = [
+const FRESH: [&str; 19] = [
     "fragments",
     "early",
     "services",
@@ -70,6 +70,7 @@ const FRESH: [&str; 18] = [
     "recent6",
     "lately",
     "asked",
+    "looks",
     "mark_rules",
     "ports",
     "layout",

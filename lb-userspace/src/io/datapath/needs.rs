@@ -40,6 +40,8 @@ pub(super) struct Rows {
     pub(super) lately: usize,
     /// The same in `asked`.
     pub(super) asked: usize,
+    /// Of `looks`.
+    pub(super) looks: usize,
 }
 
 impl Rows {
@@ -55,10 +57,10 @@ impl Rows {
         features: u32,
     ) -> anyhow::Result<Self> {
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
-        let (lately, asked) = if features & feature::SETTLES == 0 {
-            (1, 1)
+        let (lately, asked, looks) = if features & feature::SETTLES == 0 {
+            (1, 1, 1)
         } else {
-            (lately_words(settings.flow_slots, cpus), Asked::WORDS as usize)
+            (lately_words(settings.flow_slots, cpus), Asked::WORDS as usize, cpus)
         };
         Ok(Self {
             services: table.buckets.len(),
@@ -71,6 +73,7 @@ impl Rows {
             flows: flow_rows(settings.flow_slots, wanted),
             lately,
             asked,
+            looks,
         })
     }
 
@@ -95,6 +98,7 @@ impl Rows {
             ("recent6", recent6),
             ("lately", self.cpus * self.lately),
             ("asked", self.cpus * self.asked),
+            ("looks", self.looks),
         ] {
             loader.map_max_entries(name, rows as u32);
         }

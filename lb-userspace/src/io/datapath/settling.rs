@@ -7,7 +7,7 @@ use std::{
 };
 
 use lb_common::{
-    flow::{Asked, Key, State, TICK_SHIFT, Timeouts, Word, wants_to_hear},
+    flow::{Asked, Key, Looks, State, TICK_SHIFT, Timeouts, Word, wants_to_hear},
     hash::Keys,
     layout::{
         Lease, MEMBERS, Members, Pool, SERVICE_SLOTS, ServerInfo, Service, ServiceBucket, ServiceInfo,
@@ -28,7 +28,8 @@ const UDP: u8 = libc::IPPROTO_UDP as u8;
 const OLD: u32 = 32;
 
 /// The shortest timeout, in seconds, of flows that need not be looked up. What the table hears of one may be old by a pass and an
-/// eighth of its time, or of one of UDP by 34 s, so it may be over by so much too early.
+/// eighth of its time, or of one of UDP by 34 s, so it may be over by so much too early; where few packets of UDP are looked for, by a
+/// pass and three quarters.
 const LEAST: u32 = 275;
 
 /// Services looked at in one pass, for each has its ring in memory.
@@ -47,6 +48,8 @@ pub(super) struct Settling {
     settled: HashSet<u16>,
     /// Those of this pass.
     timeouts: Timeouts,
+    /// The CPUs that look for few packets of UDP in this pass.
+    seldom: Vec<usize>,
     /// The tick of this turn.
     now: u32,
 }
@@ -59,6 +62,7 @@ struct Tables {
     timeouts: Table<Timeouts>,
     /// For each CPU [`Asked::WORDS`].
     asked: Table<u64>,
+    looks: Table<Looks>,
     keys: Keys,
 }
 
@@ -85,12 +89,14 @@ impl Settling {
                 leases: Table::open(map_data(&datapath.ebpf, "leases")?)?,
                 timeouts: Table::open(map_data(&datapath.ebpf, "timeouts")?)?,
                 asked: Table::open(map_data(&datapath.ebpf, "asked")?)?,
+                looks: Table::open(map_data(&datapath.ebpf, "looks")?)?,
                 keys: datapath.constants.flow_keys,
             })
         };
         let tables = is_of_use.then(open).transpose()?;
         let (since, rings, settled) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Ok(Self { tables, since, rings, settled, timeouts: Timeouts::default(), now: 0 })
+        let (timeouts, seldom) = (Timeouts::default(), Vec::new());
+        Ok(Self { tables, since, rings, settled, timeouts, seldom, now: 0 })
     }
 
     /// A turn of a pass begins at the tick `now`.
@@ -105,6 +111,7 @@ impl Settling {
         self.rings.clear();
         self.settled.clear();
         self.timeouts = tables.timeouts.get(0);
+        self.seldom = (0..tables.looks.rows()).filter(|&cpu| tables.looks.get(cpu).is_seldom(now)).collect();
         let before = std::mem::take(&mut self.since);
         for place in (0..services.rows()).flat_map(|row| (0..SERVICE_SLOTS).map(move |slot| (row, slot))) {
             let said = said(services, place);
@@ -167,17 +174,18 @@ impl Settling {
         }
     }
 
-    /// Asks after a flow of TCP if the table needs to hear of it.
+    /// Asks after a flow if the table needs to hear of it: after one of TCP every CPU, after one of UDP those that look for few.
     fn ask(&self, key: &impl Key, state: State, silence: u32) {
-        let Some(Tables { asked, keys, .. }) = &self.tables else { return };
-        if key.protocol() != TCP || !wants_to_hear(state, silence, &self.timeouts) {
+        let Some(tables) = &self.tables else { return };
+        let is_tcp = key.protocol() == TCP;
+        if (!is_tcp && self.seldom.is_empty()) || !wants_to_hear(state, silence, &self.timeouts) {
             return;
         }
-        let hash = key.hash(|at| keys[at]);
-        let words = (0..asked.rows()).skip(Asked::word_of(hash) as usize).step_by(Asked::WORDS as usize);
-        for word in words {
-            // SAFETY: the row lies in the mapping.
-            unsafe { Asked::of(asked.pointer(word), hash, self.now) }.ask();
+        let hash = key.hash(|at| tables.keys[at]);
+        if is_tcp {
+            (0..tables.cpus()).for_each(|cpu| tables.ask(cpu, hash, self.now));
+        } else {
+            self.seldom.iter().for_each(|&cpu| tables.ask(cpu, hash, self.now));
         }
     }
 }
@@ -187,6 +195,17 @@ impl Tables {
     fn is_master(&self, lease: u16, now: u32) -> bool {
         let until_ns: u64 = self.leases.word(lease.into(), offset_of!(Lease, until_ns));
         until_ns >> TICK_SHIFT >= now.into()
+    }
+
+    const fn cpus(&self) -> usize {
+        self.looks.rows()
+    }
+
+    /// Asks a CPU after the flow with this hash.
+    fn ask(&self, cpu: usize, hash: u32, now: u32) {
+        let word = cpu * Asked::WORDS as usize + Asked::word_of(hash) as usize;
+        // SAFETY: the row lies in the mapping.
+        unsafe { Asked::of(self.asked.pointer(word), hash, now) }.ask();
     }
 
     /// Where it was published anew meanwhile, nothing changes.
