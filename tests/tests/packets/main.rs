@@ -2,6 +2,7 @@
 
 mod answers;
 mod answers6;
+mod asked;
 mod beginnings;
 mod bench;
 mod both;

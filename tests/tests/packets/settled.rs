@@ -3,9 +3,8 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use aya::util::nr_cpus;
 use lb_common::{
-    flow::{Bucket, Key4, Looks, Slot, State},
+    flow::{Bucket, Key4, State},
     layout::{Lease, NO_VMAC, NextHop, Policy, ServiceBucket},
     sched::{Flags, Method, Scheduler},
     tcp::flag,
@@ -25,40 +24,40 @@ use crate::{
 };
 
 const TWO: &[(u8, u16)] = &[(1, 1), (2, 1)];
-const THREE: &[(u8, u16)] = &[(1, 1), (2, 1), (3, 1)];
+pub(crate) const THREE: &[(u8, u16)] = &[(1, 1), (2, 1), (3, 1)];
 /// Clients, by the last octet of their addresses.
-const CLIENTS: std::ops::Range<u8> = 1..65;
+pub(crate) const CLIENTS: std::ops::Range<u8> = 1..65;
 /// More than are looked up because they have their tick.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 fn client(last: u8) -> ([u8; 4], u16) {
     ([192, 0, 2, last], 4000)
 }
 
-fn asks(last: u8) -> Vec<u8> {
+pub(crate) fn asks(last: u8) -> Vec<u8> {
     datagram(client(last), 53)
 }
 
-fn opens(last: u8) -> Vec<u8> {
+pub(crate) fn opens(last: u8) -> Vec<u8> {
     segment(client(last), (VIP, 80), flag::SYN)
 }
 
-fn acknowledges(last: u8) -> Vec<u8> {
+pub(crate) fn acknowledges(last: u8) -> Vec<u8> {
     segment(client(last), (VIP, 80), flag::ACK)
 }
 
-fn director(services: &[Wanted]) -> Bench {
+pub(crate) fn director(services: &[Wanted]) -> Bench {
     pin_to(0).expect("the CPU is there");
     resolved(Bench::new(services).expect("the program loads"))
 }
 
 /// The servers that the clients' packets go to.
-fn all(bench: &Bench, packet: fn(u8) -> Vec<u8>) -> Vec<Option<u8>> {
+pub(crate) fn all(bench: &Bench, packet: fn(u8) -> Vec<u8>) -> Vec<Option<u8>> {
     CLIENTS.map(|last| served(bench, &packet(last))).collect()
 }
 
 /// The same when their flows are long there.
-fn talk(bench: &Bench, packet: fn(u8) -> Vec<u8>) -> Vec<Option<u8>> {
+pub(crate) fn talk(bench: &Bench, packet: fn(u8) -> Vec<u8>) -> Vec<Option<u8>> {
     let servers = all(bench, packet);
     assert_eq!([(); 2].map(|()| all(bench, packet)), [servers.clone(), servers.clone()]);
     servers
@@ -74,7 +73,7 @@ pub(crate) fn settle(bench: &Bench) {
 }
 
 /// Makes the table have heard of every flow so many ticks earlier.
-fn age(bench: &Bench, ticks: u32) -> anyhow::Result<()> {
+pub(crate) fn age(bench: &Bench, ticks: u32) -> anyhow::Result<()> {
     let mut rows = array::<{ size_of::<Bucket<Key4>>() }>(bench.ebpf(), "flows4")?;
     for row in 0..rows.len() {
         let mut bucket: Bucket<Key4> = bytemuck::pod_read_unaligned(&rows.get(&row, 0)?);
@@ -85,7 +84,7 @@ fn age(bench: &Bench, ticks: u32) -> anyhow::Result<()> {
 }
 
 /// Pools that are settled.
-fn settled(bench: &Bench) -> usize {
+pub(crate) fn settled(bench: &Bench) -> usize {
     let buckets = bench.rows::<ServiceBucket, { size_of::<ServiceBucket>() }>("services").expect("maps");
     buckets.iter().flat_map(|bucket| bucket.slots).filter(|service| service.pool.is_settled()).count()
 }
@@ -132,145 +131,6 @@ fn a_flow_that_was_seen_lately_is_not_looked_up() {
         (servers, with, without)
     });
     assert_eq!([with, without].concat(), servers);
-}
-
-/// A CPU that had so many packets in the last tick that it looks for few of them, unless so many flows began, and had some in this one.
-fn busy(begun: u32, packets: usize) -> Looks {
-    let (mut looks, now) = (Looks::default(), bench::tick().expect("a clock"));
-    let mut had = |tick, packets| (0..packets).filter(|_packet| looks.is_due(tick)).count();
-    had(now - 1, 1 << 18);
-    had(now, packets);
-    (0..begun).for_each(|_flow| looks.begun());
-    looks
-}
-
-fn set_looks(bench: &Bench, looks: Looks) -> anyhow::Result<()> {
-    let mut rows = array::<{ size_of::<Looks>() }>(bench.ebpf(), "looks")?;
-    let cpus = nr_cpus().map_err(|(_file, error)| error)?;
-    (0..cpus).try_for_each(|cpu| Ok(rows.set(cpu as u32, bytemuck::cast::<_, [u8; _]>(looks), 0)?))
-}
-
-#[test]
-fn where_there_are_many_packets_and_hardly_a_flow_begins_few_are_looked_for() {
-    in_one_spell(|| {
-        let mut bench = director(&[service(UDP, 53, Scheduler::Mh, THREE)]);
-        let servers = talk(&bench, asks);
-        settle(&bench);
-        assert_eq!(settled(&bench), 1);
-        let forget_all = |bench: &Bench| {
-            bench.clear::<8>("lately").expect("a map");
-            bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
-        };
-        let send = |bench: &mut Bench, looks: Looks| {
-            forget_moment(bench);
-            set_looks(bench, looks).expect("the row of each CPU");
-            assert_eq!(all(bench, asks), servers, "by the ring");
-        };
-        let recorded = |bench: &mut Bench, looks: Looks| {
-            send(bench, looks);
-            bench.count_slots(|_| true).expect("maps")
-        };
-        forget_all(&bench);
-        let first = recorded(&mut bench, busy(0, 0));
-        assert!(first < FEW, "{first} were looked for");
-        let mut had = 0;
-        let mut go_on = || {
-            had += CLIENTS.len();
-            busy(0, had)
-        };
-        let are_all = (1..40).any(|_several| {
-            (1..10).for_each(|_round| send(&mut bench, go_on()));
-            recorded(&mut bench, go_on()) == CLIENTS.len()
-        });
-        assert!(are_all, "one is never looked for");
-        // Between two ticks, after which what the CPU knows is another.
-        let are_asked_after = (0..20).filter(|_round| {
-            forget_all(&bench);
-            let begun = recorded(&mut bench, go_on());
-            send(&mut bench, go_on());
-            let steady = bench.count_slots(|slot| slot.state() == State::Udp).expect("maps");
-            (1..=steady).contains(&begun)
-        });
-        assert!(are_asked_after.count() > 10, "who begins is not asked after");
-        forget_all(&bench);
-        assert_eq!(
-            recorded(&mut bench, busy(1 << 13, 0)),
-            CLIENTS.len(),
-            "where flows begin each is looked for"
-        );
-    });
-}
-
-#[test]
-fn where_few_are_looked_for_the_silent_are_asked_after() {
-    let rows = [
-        (true, 0, 0..FEW),
-        (true, 200, 0..FEW),
-        // But for those that are looked for.
-        (true, 215, CLIENTS.len() - 2..CLIENTS.len() + 1),
-        (false, 215, 0..FEW),
-    ];
-    for (is_busy, silence, expected) in rows {
-        let looks = || if is_busy { busy(0, 1) } else { Looks::default() };
-        let found = in_one_spell(|| {
-            let mut bench = director(&[service(UDP, 53, Scheduler::Mh, THREE)]);
-            settle(&bench);
-            talk(&bench, asks);
-            all(&bench, asks);
-            age(&bench, silence).expect("maps");
-            set_looks(&bench, looks()).expect("the row of each CPU");
-            let flows = bench.flows().expect("maps");
-            flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
-            forget_moment(&mut bench);
-            bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
-            set_looks(&bench, busy(0, 0)).expect("the row of each CPU");
-            all(&bench, asks);
-            bench.count_slots(|_| true).expect("maps")
-        });
-        assert!(expected.contains(&found), "{found} were looked up after {silence} ticks");
-    }
-}
-
-#[test]
-fn a_segment_is_looked_up_only_where_its_flow_is_asked_after() {
-    let mut bench = director(&[service(TCP, 80, Scheduler::Mh, THREE)]);
-    settle(&bench);
-    all(&bench, opens);
-    let servers = talk(&bench, acknowledges);
-    let established = |slot: &Slot<Key4>| slot.state() == State::Established;
-    assert_eq!(bench.count_slots(established).expect("maps"), CLIENTS.len(), "who began was asked after");
-    let looked_up = |bench: &mut Bench| {
-        forget_moment(bench);
-        bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
-        assert_eq!(all(bench, acknowledges), servers);
-        bench.count_slots(|_| true).expect("maps")
-    };
-    let pass = |bench: &Bench| {
-        let flows = bench.flows().expect("maps");
-        flows.collect(0..flows.rows(), bench::tick().expect("a clock"));
-    };
-    for (silence, expected) in [(0, 0..FEW), (100, 0..FEW), (110, CLIENTS.len()..CLIENTS.len() + 1)] {
-        forget_moment(&mut bench);
-        bench.clear::<{ size_of::<Bucket<Key4>>() }>("flows4").expect("maps");
-        all(&bench, opens);
-        talk(&bench, acknowledges);
-        age(&bench, silence).expect("maps");
-        pass(&bench);
-        let found = looked_up(&mut bench);
-        assert!(expected.contains(&found), "{found} were looked up after {silence} ticks");
-    }
-    // Who is heard of is asked after no longer.
-    forget_moment(&mut bench);
-    all(&bench, opens);
-    talk(&bench, acknowledges);
-    age(&bench, 110).expect("maps");
-    pass(&bench);
-    forget_moment(&mut bench);
-    talk(&bench, acknowledges);
-    let is_heard_of = |slot: &Slot<Key4>| bench::tick().is_ok_and(|now| now - slot.seen < 110);
-    assert_eq!(bench.count_slots(is_heard_of).expect("maps"), CLIENTS.len());
-    let found = looked_up(&mut bench);
-    assert!(found < FEW, "{found} were looked up though they had been");
 }
 
 #[test]
