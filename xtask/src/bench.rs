@@ -17,6 +17,7 @@ mod fill;
 mod flows;
 mod ipvs_vm;
 mod latency;
+mod load;
 mod machine;
 mod mapped;
 mod memory;

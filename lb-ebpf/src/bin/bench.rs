@@ -16,10 +16,6 @@ use aya_ebpf::{
 struct Load {
     /// Interface that the frames are put into.
     ifindex: u32,
-    /// Number of flows; each has its turn once before any has its second.
-    flows: u32,
-    /// From one flow to the next, less than `flows` and without a common divisor.
-    step: u32,
     /// Destination address, as on the wire.
     vip: [u8; 4],
     /// Destination MAC address.
@@ -42,6 +38,20 @@ struct Load {
     reserved: u8,
 }
 
+/// The flows of one CPU's generator.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Part {
+    /// The number of the first.
+    first: u32,
+    /// How many there are; each has its turn once before any has its second.
+    flows: u32,
+    /// From one to the next, less than `flows` and without a common divisor.
+    step: u32,
+    /// How far behind the first the next one is.
+    next: u32,
+}
+
 /// What came back.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -57,9 +67,9 @@ const SERVERS: usize = 1024;
 
 #[btf_map(name = "load")]
 static LOAD: Array<Load, 1> = Array::new();
-/// The next flow's number. One generator runs at a time.
-#[btf_map(name = "next")]
-static NEXT: Array<u32, 1> = Array::new();
+/// One generator runs on a CPU.
+#[btf_map(name = "part")]
+static PART: PerCpuArray<Part, 1> = PerCpuArray::new();
 #[btf_map(name = "arrived")]
 static ARRIVED: PerCpuArray<Arrived, 1> = PerCpuArray::new();
 /// How many of these went to each real server.
@@ -122,14 +132,15 @@ fn headers(ctx: &XdpContext) -> Option<*const Packet> {
 /// Writes a whole frame of the next flow and puts it into the veth pair.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
-    let (Some(load), Some(next), Some(frame)) = (LOAD.get(0), NEXT.get_ptr_mut(0), packet(&ctx)) else {
+    let (Some(load), Some(part), Some(frame)) = (LOAD.get(0), PART.get_ptr_mut(0), packet(&ctx)) else {
         return XDP_ABORTED;
     };
-    // SAFETY: nobody else uses the row now, and the frame's bounds were checked.
+    // SAFETY: the row is this CPU's own, and the frame's bounds were checked.
     unsafe {
-        let flow = *next;
-        let following = flow + load.step;
-        *next = if following < load.flows { following } else { following - load.flows };
+        let Part { first, flows, step, next } = *part;
+        let flow = first.wrapping_add(next);
+        let following = next + step;
+        (*part).next = if following < flows { following } else { following - flows };
         let source = (CLIENTS + flow % ADDRESSES).to_be_bytes();
         let port = FIRST_PORT + (flow / ADDRESSES) as u16;
         let service = u16::from_be_bytes(load.port).wrapping_add(flow as u16 & load.port_mask);

@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [3, 64, 1024],
           value_parser = clap::value_parser!(u16).range(1..=MAX_POOL as i64))]
     servers: Vec<u16>,
-    /// Most frames in each measurement; fewer where that would take longer than a third of a second
+    /// Most frames of each CPU in each measurement; fewer where that would take longer than a third of a second
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
     frames: u32,
     /// Schedulers, or `all`
@@ -59,6 +59,9 @@ pub(super) struct Arguments {
     /// Datagrams that are each scheduled by themselves, so that no flow is recorded
     #[arg(long, conflicts_with_all = ["table", "peer"])]
     ops: bool,
+    /// CPUs that send at once; the cable has as many queues
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    cpus: u16,
 }
 
 /// The flow table during the measurements.
@@ -97,8 +100,12 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
     for &servers in &arguments.servers {
         let table = measure(arguments, usize::from(servers))?;
         print!("{table}");
-        let setup =
-            json!({ "rounds": arguments.rounds, "frames": arguments.frames, "one_packet": arguments.ops });
+        let setup = json!({
+            "rounds": arguments.rounds,
+            "frames": arguments.frames,
+            "one_packet": arguments.ops,
+            "cpus": arguments.cpus,
+        });
         document.add(table.measurement("cps", setup));
     }
     Ok(())
@@ -110,8 +117,9 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
     let schedulers = &arguments.schedulers.0;
     let programs = Program::all(&arguments.beside, &arguments.peers.peer)?;
     let (one_packet, transport) = (arguments.ops, transport(arguments.ops));
-    let memory = Memory::Short;
-    let setting = Setting { transport, one_packet, memory, ..Setting::usual(schedulers, pool, flow_slots) };
+    let (memory, cpus) = (Memory::Short, usize::from(arguments.cpus));
+    let setting =
+        Setting { transport, one_packet, memory, cpus, ..Setting::usual(schedulers, pool, flow_slots) };
     let rig = Rig::alike(&programs, setting)?;
     for peer in &arguments.peers.peer {
         peer.check_room(arguments.frames, "--frames")?;
@@ -128,7 +136,7 @@ fn measure(arguments: &Arguments, servers: usize) -> Result<Table> {
         frames.push((as_many as u32).clamp(FEW, arguments.frames));
     }
     let title = if one_packet { ALONE } else { arguments.table.title() };
-    let mut table = Table::new(Traffic::New(servers, title), run.subjects.clone());
+    let mut table = Table::new(Traffic::New(servers, title), run.rig.cpus(), run.subjects.clone());
     for round in 0..arguments.rounds as usize {
         for turn in 0..frames.len() {
             let place = (round + turn) % frames.len();

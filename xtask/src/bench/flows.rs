@@ -48,9 +48,12 @@ pub(super) struct Arguments {
     beside: Beside,
     #[command(flatten)]
     pub(super) peers: Peers,
-    /// Frames in each measurement, at least one of each flow
+    /// Frames of each CPU in each measurement, at least one of each flow
     #[arg(long, value_name = "N", default_value_t = 3_000_000, value_parser = clap::value_parser!(u32).range(10_000..))]
     frames: u32,
+    /// CPUs that send at once, each flows of its own; the cable has as many queues
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    cpus: u16,
 }
 
 /// What the flows are of.
@@ -99,7 +102,14 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
         !one_packet || arguments.peers.peer.is_empty(),
         "--protocol ops: the peers would remember connections; leave out --peer"
     );
-    let setting = Setting { transport, one_packet, ..Setting::usual(schedulers, pool, flow_slots) };
+    let cpus = usize::from(arguments.cpus);
+    for &flows in &arguments.flows {
+        ensure!(
+            flows as usize >= cpus,
+            "--flows {flows}: fewer than the {cpus} CPUs that have each their own"
+        );
+    }
+    let setting = Setting { transport, one_packet, cpus, ..Setting::usual(schedulers, pool, flow_slots) };
     let mut rig = Rig::alike(&programs, setting)?;
     for peer in &arguments.peers.peer {
         peer.check_room(most, "--flows")?;
@@ -120,6 +130,7 @@ pub(super) fn main(arguments: &Arguments, document: &mut Document) -> Result<()>
             "flow_slots": flow_slots,
             "rounds": arguments.rounds,
             "frames": arguments.frames.max(flows),
+            "cpus": cpus,
         });
         document.add(table.measurement("flows", setup));
     }
@@ -144,7 +155,7 @@ pub(super) fn measure(
     for subject in subjects {
         rig.warm_up(subject, flows, frames)?;
     }
-    let mut table = Table::new(what, subjects.to_vec());
+    let mut table = Table::new(what, rig.cpus(), subjects.to_vec());
     for round in 0..rounds as usize {
         for turn in 0..subjects.len() {
             let row = (round + turn) % subjects.len();

@@ -97,7 +97,7 @@ fn measure(switching: Switching, arguments: &Arguments) -> Result<[Vec<Vec<f64>>
     let mut times: [Vec<Vec<f64>>; WAYS] = Default::default();
     with_lab(&Plan::servers(3), |lab| {
         let server = lab.servers[0].address;
-        let mut traffic = Traffic::new()?;
+        let mut traffic = Traffic::new(1)?;
         match switching {
             Switching::Packets => lab.switch_mut().poll(RELAY_PORT)?,
             Switching::Frames => hand_on(lab, &mut traffic)?,

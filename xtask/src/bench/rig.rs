@@ -21,10 +21,11 @@ use lb_tests::wait;
 use tempfile::TempDir;
 
 use super::alone::Alone;
+use super::load::{Load, Segment};
 use super::peer::{Memory, Sharing};
 use super::pool::{self, Pool};
 use super::subject::{Program, Subject};
-use super::traffic::{Figure, Load, Segment, Traffic};
+use super::traffic::{Figure, Traffic};
 
 /// Where frames are sent to, in every namespace of a program under test.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
@@ -60,6 +61,8 @@ pub(super) struct Setting<'a> {
     pub(super) flow_slots: u32,
     /// How long peers remember.
     pub(super) memory: Memory,
+    /// From so many CPUs at once frames are sent, and as many queues has the cable.
+    pub(super) cpus: usize,
 }
 
 impl Setting<'_> {
@@ -76,6 +79,7 @@ impl Setting<'_> {
             one_packet: false,
             flow_slots,
             memory: Memory::Long,
+            cpus: 1,
         }
     }
 }
@@ -123,11 +127,13 @@ impl Rig {
         let name = netns::unique_name();
         let dir = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
         let source = Netns::create(&format!("{name}-source"))?;
-        let mut traffic = Traffic::new()?;
+        let programs: Vec<_> = programs.collect();
+        let cpus = programs.iter().map(|(_, setting)| setting.cpus).max().unwrap_or(1);
+        let mut traffic = Traffic::new(cpus)?;
         let mut hosts = Vec::new();
-        for (number, (program, setting)) in programs.enumerate() {
+        for (number, (program, setting)) in programs.into_iter().enumerate() {
             let (name, end) = (format!("{name}-{number}"), format!("end{number}"));
-            let netns = connect(&name, &source, &end)?;
+            let netns = connect(&name, &source, &end, cpus)?;
             let end = source.enter(|| traffic.attach("sink", &end))?;
             let dir = dir.path().join(&name);
             fs::create_dir(&dir)?;
@@ -153,6 +159,11 @@ impl Rig {
         Ok(Self { hosts, traffic, fresh: 0, source, _dir: dir })
     }
 
+    /// From how many CPUs at once frames are sent.
+    pub(super) const fn cpus(&self) -> usize {
+        self.traffic.cpus()
+    }
+
     /// The daemons of all binaries.
     pub(super) fn directors(&self) -> impl Iterator<Item = &Director> {
         self.hosts.iter().filter_map(Host::director)
@@ -174,7 +185,7 @@ impl Rig {
     /// Lets a program see every flow, in the order of their numbers.
     pub(super) fn warm_up(&mut self, subject: &Subject, flows: u32, frames: u32) -> Result<()> {
         // Twice at least, because the first time a frame may be lost.
-        let load = Load { step: u32::from(flows > 1), ..self.load(subject, flows) };
+        let load = Load { is_in_order: true, ..self.load(subject, flows) };
         self.send(subject, &load, frames.max(2 * flows))?;
         if load.protocol == Protocol::Tcp {
             let load = Load { segment: Segment::Going, ..load };
@@ -215,7 +226,7 @@ impl Rig {
 
     /// Sends frames of which each is the first of its flow, and checks who was sent them.
     pub(super) fn open(&mut self, subject: &Subject, frames: u32) -> Result<Figure> {
-        let load = Load { first: self.fresh, step: 1, ..self.load(subject, u32::MAX) };
+        let load = Load { first: self.fresh, is_in_order: true, ..self.load(subject, u32::MAX) };
         self.fresh = self.fresh.wrapping_add(frames);
         let figure = self.send(subject, &load, frames)?;
         ensure_all(subject, &figure)?;
@@ -250,7 +261,7 @@ impl Rig {
             ifindex: host.end,
             first: 0,
             flows,
-            step: step(flows),
+            is_in_order: false,
             vip: VIP.octets(),
             to: DIRECTOR_MAC,
             from: pool::mac(0),
@@ -299,21 +310,12 @@ fn ensure_first(figure: &Figure) -> Result<()> {
     Ok(())
 }
 
-/// Visiting flows so far apart shows no two near ones together, as memory laid out by arrival would like.
-fn step(flows: u32) -> u32 {
-    let golden = u64::from(flows) * 618 / 1000;
-    (golden as u32..flows).find(|&step| gcd(step, flows) == 1).unwrap_or(0)
-}
-
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// The namespace `name` at the other end of a cable from the source, with an address of a director.
-fn connect(name: &str, source: &Netns, end: &str) -> Result<Netns> {
+/// The namespace `name` at the other end of a cable from the source with so many queues, with an address of a director.
+fn connect(name: &str, source: &Netns, end: &str, queues: usize) -> Result<Netns> {
     let netns = Netns::create(name)?;
+    let queues = format!("numtxqueues {queues} numrxqueues {queues}");
     source.ip(&format!(
-        "link add {end} type veth peer name {INTERFACE} address {} netns {name}",
+        "link add {end} {queues} type veth peer name {INTERFACE} {queues} address {} netns {name}",
         text(DIRECTOR_MAC)
     ))?;
     source.ip(&format!("link set {end} up"))?;
@@ -367,22 +369,4 @@ fn wait_settled(director: &Director) -> Result<()> {
             _ => ControlFlow::Continue(format!("{settled} are and {others} are not")),
         })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_round_visits_every_flow_once() {
-        for flows in [1, 2, 3, 7, 10, 100, 10_000, 65_536] {
-            let step = step(flows);
-            let mut seen = vec![false; flows as usize];
-            let mut flow = 0;
-            for _ in 0..flows {
-                assert!(!std::mem::replace(&mut seen[flow as usize], true), "{flows} flows, step {step}");
-                flow = (flow + step) % flows;
-            }
-        }
-    }
 }

@@ -53,12 +53,19 @@ impl Traffic {
 /// The figures of every program, one for each round.
 pub(super) struct Table {
     traffic: Traffic,
+    /// From so many at once it came.
+    cpus: usize,
     rows: Vec<(Subject, Vec<Figure>)>,
 }
 
 impl Table {
-    pub(super) fn new(traffic: Traffic, subjects: Vec<Subject>) -> Self {
-        Self { traffic, rows: subjects.into_iter().map(|subject| (subject, Vec::new())).collect() }
+    pub(super) fn new(traffic: Traffic, cpus: usize, subjects: Vec<Subject>) -> Self {
+        Self { traffic, cpus, rows: subjects.into_iter().map(|subject| (subject, Vec::new())).collect() }
+    }
+
+    fn title(&self) -> String {
+        let title = self.traffic.title();
+        if self.cpus > 1 { format!("{title}, {} CPUs", self.cpus) } else { title }
     }
 
     /// Adds the next round's figure of the program in this row.
@@ -138,7 +145,7 @@ impl Table {
 
     /// All of it for the file of figures, with what it was measured with.
     pub(super) fn measurement(&self, bench: &str, setup: Value) -> Measurement {
-        let title = self.traffic.title();
+        let title = self.title();
         let mut measurement = Measurement::new(bench, title, "Mpps", Better::More).with(setup);
         for (subject, figures) in &self.rows {
             let row = self.row(figures);
@@ -169,8 +176,8 @@ impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "\n{:<36} Mpps [{:>6} {:>6} {:>6}]  ns/packet  to the floor  to LRU    lost",
-            self.traffic.title(),
+            "\n{:<38} Mpps [{:>6} {:>6} {:>6}]  ns/packet  to the floor  to LRU    lost",
+            self.title(),
             "least",
             "median",
             "most"
@@ -180,7 +187,7 @@ impl fmt::Display for Table {
             let Row { mpps, to_floor, to_lru, lost, opened } = self.row(figures);
             write!(
                 out,
-                "  {:<34}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {:>12}  {:>6}  {:>4.2} %",
+                "  {:<36}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {:>12}  {:>6}  {:>4.2} %",
                 self.traffic.name(subject),
                 mpps.least,
                 mpps.median,
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         let subjects = Subject::of(&[Program::Swap, Program::Lru], &[]);
-        let mut table = Table::new(Traffic::Established(Protocol::Udp, 1, ""), subjects);
+        let mut table = Table::new(Traffic::Established(Protocol::Udp, 1, ""), 1, subjects);
         for (floor, other) in [(10_000_000, 5_000_000), (2_000_000, 1_000_000), (8_000_000, 4_000_000)] {
             table.add(0, figure(floor));
             table.add(1, figure(other));

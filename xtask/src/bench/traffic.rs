@@ -6,8 +6,9 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::programs::{Program, ProgramInfo, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
+use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use lb_tests::config::Protocol;
 use lb_tests::frame::Mac;
@@ -16,13 +17,12 @@ use lb_tests::process::come_first;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use super::load::{Load, ROW, Segment};
 use super::turns::Turns;
 use crate::workspace;
 
 /// Bytes of a frame, the least Ethernet allows (without the frame check sequence).
 pub(super) const FRAME: usize = 60;
-/// Bytes of the row that says what is sent.
-const LOAD: usize = 36;
 /// Frames that the generator hands over at once.
 const BATCH: u32 = 64;
 /// How often the sink's count is read.
@@ -30,47 +30,10 @@ const SAMPLING: Duration = Duration::from_millis(2);
 /// How long a frame may be under way after the generator has ended.
 const SETTLING: Duration = Duration::from_millis(100);
 
-/// What the generator sends, and so what the sink expects.
-pub(super) struct Load {
-    /// The interface to send into.
-    pub(super) ifindex: u32,
-    /// The flow it begins with.
-    pub(super) first: u32,
-    /// Number of flows.
-    pub(super) flows: u32,
-    /// From one flow to the next.
-    pub(super) step: u32,
-    /// Destination address.
-    pub(super) vip: [u8; 4],
-    /// Destination MAC address, and the source of what comes back.
-    pub(super) to: [u8; 6],
-    /// Source MAC address, and the destination of what comes back; its last two bytes may differ there.
-    pub(super) from: [u8; 6],
-    /// First destination port.
-    pub(super) port: u16,
-    /// Number of ports, a power of two; flows have them by turns.
-    pub(super) ports: u16,
-    /// Datagrams, or segments.
-    pub(super) protocol: Protocol,
-    /// What segments are.
-    pub(super) segment: Segment,
-    /// Whether what comes back may have the destination address of the real server.
-    pub(super) is_translated: bool,
-}
-
-/// What a TCP segment is for.
-#[derive(Clone, Copy)]
-pub(super) enum Segment {
-    /// SYN
-    Opening,
-    /// ACK
-    Going,
-}
-
 /// One measurement.
 #[derive(Clone)]
 pub(super) struct Figure {
-    /// Million packets that came back in a second in which the generator had its CPU.
+    /// Million packets that came back in a second in which generators had their CPUs.
     pub(super) mpps: f64,
     /// Frames sent.
     pub(super) sent: u64,
@@ -78,7 +41,7 @@ pub(super) struct Figure {
     pub(super) returned: u64,
     /// Frames that the program under test took for a flow's first, where it can be asked.
     pub(super) opened: Option<u64>,
-    /// The part of the time in which other programs had the generator's CPU, where it can be told.
+    /// The part of the time in which other programs had a generator's CPU, where it can be told.
     pub(super) taken: Option<f64>,
     /// Frames that came back right, by the number of their real server.
     pub(super) received: Vec<u64>,
@@ -96,22 +59,27 @@ impl Figure {
 struct Sample {
     at: Instant,
     returned: u64,
-    /// For how long the generator's CPU was taken in all, where it can be told.
+    /// For how long a generator's CPU was taken in all, where it can be told.
     taken: Option<Duration>,
 }
 
 /// The loaded object.
 pub(super) struct Traffic {
     ebpf: Ebpf,
+    /// Those that generate.
+    cpus: Vec<usize>,
 }
 
 impl Traffic {
-    /// Loads the object's programs.
-    pub(super) fn new() -> Result<Self> {
+    /// Loads the object's programs, to generate on so many CPUs at once.
+    pub(super) fn new(cpus: usize) -> Result<Self> {
+        let allowed = allowed_cpus()?;
+        ensure!(allowed.len() >= cpus, "--cpus {cpus}: there are {} here", allowed.len());
+        let cpus = allowed.into_iter().rev().take(cpus).collect();
         let object = workspace::bench_object();
         let ebpf =
             EbpfLoader::new().load_file(&object).with_context(|| format!("loading {}", object.display()))?;
-        let mut traffic = Self { ebpf };
+        let mut traffic = Self { ebpf, cpus };
         for name in ["generate", "sink", "swap", "lru", "relay", "hand_on"] {
             traffic.program(name)?.load().with_context(|| format!("the kernel refuses {name}"))?;
         }
@@ -126,6 +94,11 @@ impl Traffic {
         Ok(nix::net::if_::if_nametoindex(interface)?)
     }
 
+    /// How many CPUs generate at once.
+    pub(super) const fn cpus(&self) -> usize {
+        self.cpus.len()
+    }
+
     /// What the kernel says of a program.
     pub(super) fn info(&self, program: &str) -> Result<ProgramInfo> {
         let program =
@@ -133,31 +106,15 @@ impl Traffic {
         Ok(program.info()?)
     }
 
-    /// Sets what is sent from now on.
+    /// Sets what is sent from now on: every CPU has flows of its own, as network cards deal them out.
     pub(super) fn load(&self, load: &Load) -> Result<()> {
-        let protocol = match load.protocol {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-        };
-        let tcp_flags = match load.segment {
-            Segment::Opening => 0x02,
-            Segment::Going => 0x10,
-        };
-        let mut row = [0; LOAD];
-        let fields: [&[u8]; 9] = [
-            &load.ifindex.to_ne_bytes(),
-            &load.flows.to_ne_bytes(),
-            &load.step.to_ne_bytes(),
-            &load.vip,
-            &load.to,
-            &load.from,
-            &load.port.to_be_bytes(),
-            &(load.ports - 1).to_ne_bytes(),
-            &[protocol, tcp_flags, u8::from(load.is_translated), 0],
-        ];
-        row.copy_from_slice(&fields.concat());
-        Array::<_, [u8; LOAD]>::try_from(self.map("load")?)?.set(0, row, 0)?;
-        Ok(Array::<_, u32>::try_from(self.map("next")?)?.set(0, load.first, 0)?)
+        Array::<_, [u8; ROW]>::try_from(self.map("load")?)?.set(0, load.row(), 0)?;
+        let mut rows = vec![[0; 4]; nr_cpus().map_err(|(_, error)| error)?];
+        for (&cpu, part) in self.cpus.iter().zip(load.parts(self.cpus() as u32)) {
+            rows[cpu] = part;
+        }
+        let mut parts = PerCpuArray::<_, [u32; 4]>::try_from(self.map("part")?)?;
+        Ok(parts.set(0, PerCpuValues::try_from(rows)?, 0)?)
     }
 
     /// Makes a port of a switch hand on what others send to a host, from the namespace of the calling thread.
@@ -178,7 +135,7 @@ impl Traffic {
             ifindex: 0,
             first: 0,
             flows: 1,
-            step: 0,
+            is_in_order: true,
             vip: vip.octets(),
             to,
             from: [0; 6],
@@ -190,40 +147,47 @@ impl Traffic {
         })
     }
 
-    /// Sends `frames` frames from the namespace `source` on one CPU, and counts what comes back, to the first so many
+    /// Sends `frames` frames from each CPU in the namespace `source`, and counts what comes back, to the first so many
     /// real servers each by itself.
     ///
     /// A call takes milliseconds to begin and to end, in which the kernel changes code and waits for all CPUs. So the
-    /// count is read meanwhile, and the rate is that between the first and the last twentieth.
+    /// count is read meanwhile, and the rate is that between the first and the last twentieth, while all of them send.
     pub(super) fn measure(&mut self, source: &Netns, frames: u32, servers: usize) -> Result<Figure> {
         let received_before = self.received(servers)?;
-        let [right_before, wrong_before] = self.arrived()?;
+        let before = self.arrived_by_cpu()?;
+        let [right_before, wrong_before] = sum_of(&before);
         let generator = self.generator()?;
         let (tell, told) = mpsc::channel();
         let this = &*self;
         let samples = thread::scope(|scope| {
-            let sending = scope.spawn(move || {
-                source.join()?;
-                // A receiver that is gone has failed, and is asked for why.
-                let _ = tell.send(Turns::of_this_thread(take_a_cpu(Cpu::Last)?)?);
-                send(generator, frames)
-            });
+            let generate = |cpu| {
+                let tell = tell.clone();
+                scope.spawn(move || {
+                    source.join()?;
+                    keep_to(cpu)?;
+                    // A receiver that is gone has failed, and is asked for why.
+                    let _ = tell.send(Turns::of_this_thread(cpu)?);
+                    send(generator, frames)
+                })
+            };
+            let sending: Vec<_> = self.cpus.iter().map(|&cpu| generate(cpu)).collect();
+            drop(tell);
             let sampling = scope.spawn(move || {
                 come_first()?;
+                // Fewer where one has failed.
+                let turns: Vec<Turns> = told.iter().take(sending.len()).collect();
                 let mut samples = Vec::new();
-                if let Ok(turns) = told.recv() {
-                    while !sending.is_finished() {
-                        samples.extend(this.sample(&turns, right_before)?);
-                        thread::sleep(SAMPLING);
-                    }
+                while !sending.iter().any(ScopedJoinHandle::is_finished) {
+                    samples.extend(this.sample(&turns, &before)?);
+                    thread::sleep(SAMPLING);
                 }
                 anyhow::Ok((samples, sending))
             });
             let (samples, sending) = joined(sampling)?;
-            joined(sending)?;
+            sending.into_iter().try_for_each(joined)?;
             anyhow::Ok(samples)
         })?;
-        let sent = u64::from(frames);
+        let sent = u64::from(frames) * self.cpus() as u64;
         let [right, wrong] = self.settled(right_before + wrong_before + sent)?;
         let (returned, wrong) = (right - right_before, wrong - wrong_before);
         ensure!(wrong == 0, "{wrong} frames came back wrong and {returned} right");
@@ -235,10 +199,16 @@ impl Traffic {
         Ok(Figure { mpps, sent, returned, opened: None, taken, received })
     }
 
-    /// What has come back now, unless the generator has ended.
-    fn sample(&self, turns: &Turns, right_before: u64) -> Result<Option<Sample>> {
-        let (at, returned) = (Instant::now(), self.arrived()?[0] - right_before);
-        Ok(turns.taken().ok().map(|taken| Sample { at, returned, taken }))
+    /// What has come back now, unless a generator has not begun, or has ended.
+    fn sample(&self, turns: &[Turns], before: &[[u64; 2]]) -> Result<Option<Sample>> {
+        let (at, arrived) = (Instant::now(), self.arrived_by_cpu()?);
+        if self.cpus.iter().any(|&cpu| arrived[cpu] == before[cpu]) {
+            return Ok(None);
+        }
+        let returned = sum_of(&arrived)[0] - sum_of(before)[0];
+        let taken = turns.iter().map(Turns::taken).collect::<Result<Option<Vec<Duration>>>>().ok();
+        let mean = |taken: Vec<Duration>| taken.iter().sum::<Duration>() / self.cpus() as u32;
+        Ok(taken.map(|taken| Sample { at, returned, taken: taken.map(mean) }))
     }
 
     /// Frames that the bare program with a table had not seen before.
@@ -272,8 +242,12 @@ impl Traffic {
 
     /// Frames that came back right and wrong in all.
     fn arrived(&self) -> Result<[u64; 2]> {
-        let rows = PerCpuArray::<_, [u64; 2]>::try_from(self.map("arrived")?)?.get(&0, 0)?;
-        Ok(rows.iter().fold([0; 2], |sum, row| [sum[0] + row[0], sum[1] + row[1]]))
+        Ok(sum_of(&self.arrived_by_cpu()?))
+    }
+
+    /// The same for each CPU: a veth's work is that of the CPU that sends.
+    fn arrived_by_cpu(&self) -> Result<Vec<[u64; 2]>> {
+        Ok(PerCpuArray::<_, [u64; 2]>::try_from(self.map("arrived")?)?.get(&0, 0)?.to_vec())
     }
 
     /// Frames that came back right in all, for each of the first so many real servers.
@@ -295,6 +269,11 @@ impl Traffic {
     }
 }
 
+/// What all CPUs have counted.
+fn sum_of(rows: &[[u64; 2]]) -> [u64; 2] {
+    rows.iter().fold([0; 2], |sum, row| [sum[0] + row[0], sum[1] + row[1]])
+}
+
 /// A CPU of those that a thread may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cpu {
@@ -305,16 +284,25 @@ pub(super) enum Cpu {
 /// Keeps the calling thread on one CPU, before all others there, and says which: a veth's work follows who sends to that
 /// CPU. It lasts as long as the thread.
 pub(super) fn take_a_cpu(cpu: Cpu) -> Result<usize> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this)?;
-    let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-    let taken = if cpu == Cpu::First { cpus.next() } else { cpus.next_back() };
-    let taken = taken.context("this thread may use no CPU")?;
-    let mut one = CpuSet::new();
-    one.set(taken)?;
-    sched_setaffinity(this, &one).context("keeping a thread on one CPU")?;
-    come_first()?;
+    let cpus = allowed_cpus()?;
+    let taken = if cpu == Cpu::First { cpus.first() } else { cpus.last() };
+    let &taken = taken.context("this thread may use no CPU")?;
+    keep_to(taken)?;
     Ok(taken)
+}
+
+/// Those that the calling thread may use.
+fn allowed_cpus() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect())
+}
+
+/// Keeps the calling thread on a CPU, before all others there.
+fn keep_to(cpu: usize) -> Result<()> {
+    let mut one = CpuSet::new();
+    one.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &one).context("keeping a thread on one CPU")?;
+    come_first()
 }
 
 /// What a thread returned.
