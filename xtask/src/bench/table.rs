@@ -65,7 +65,7 @@ impl Table {
 
     fn title(&self) -> String {
         let title = self.traffic.title();
-        if self.cpus > 1 { format!("{title}, {} CPUs", self.cpus) } else { title }
+        if self.cpus > 1 { format!("{title}, from {} CPUs", self.cpus) } else { title }
     }
 
     /// Adds the next round's figure of the program in this row.
@@ -176,7 +176,7 @@ impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "\n{:<38} Mpps [{:>6} {:>6} {:>6}]  ns/packet  to the floor  to LRU    lost",
+            "\n{:<44} Mpps [{:>6} {:>6} {:>6}]  ns/packet  to the floor  to LRU    lost",
             self.title(),
             "least",
             "median",
@@ -187,7 +187,7 @@ impl fmt::Display for Table {
             let Row { mpps, to_floor, to_lru, lost, opened } = self.row(figures);
             write!(
                 out,
-                "  {:<36}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {:>12}  {:>6}  {:>4.2} %",
+                "  {:<42}      [{:>6.3} {:>6.3} {:>6.3}]  {:>9.1}  {:>12}  {:>6}  {:>4.2} %",
                 self.traffic.name(subject),
                 mpps.least,
                 mpps.median,

@@ -281,14 +281,11 @@ pub(super) enum Cpu {
     Last,
 }
 
-/// Keeps the calling thread on one CPU, before all others there, and says which: a veth's work follows who sends to that
-/// CPU. It lasts as long as the thread.
-pub(super) fn take_a_cpu(cpu: Cpu) -> Result<usize> {
+/// Keeps the calling thread on one CPU, as [`keep_to`] does.
+pub(super) fn take_a_cpu(cpu: Cpu) -> Result<()> {
     let cpus = allowed_cpus()?;
     let taken = if cpu == Cpu::First { cpus.first() } else { cpus.last() };
-    let &taken = taken.context("this thread may use no CPU")?;
-    keep_to(taken)?;
-    Ok(taken)
+    keep_to(*taken.context("this thread may use no CPU")?)
 }
 
 /// Those that the calling thread may use.
@@ -297,7 +294,8 @@ fn allowed_cpus() -> Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect())
 }
 
-/// Keeps the calling thread on a CPU, before all others there.
+/// Keeps the calling thread on a CPU, before all others there: a veth's work follows who sends to that CPU. It lasts as long as the
+/// thread.
 fn keep_to(cpu: usize) -> Result<()> {
     let mut one = CpuSet::new();
     one.set(cpu)?;

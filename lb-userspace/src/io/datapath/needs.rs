@@ -40,8 +40,6 @@ pub(super) struct Rows {
     pub(super) lately: usize,
     /// The same in `asked`.
     pub(super) asked: usize,
-    /// Of `looks`.
-    pub(super) looks: usize,
 }
 
 impl Rows {
@@ -57,10 +55,10 @@ impl Rows {
         features: u32,
     ) -> anyhow::Result<Self> {
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
-        let (lately, asked, looks) = if features & feature::SETTLES == 0 {
-            (1, 1, 1)
+        let (lately, asked) = if features & feature::SETTLES == 0 {
+            (1, 1)
         } else {
-            (lately_words(settings.flow_slots, cpus), Asked::WORDS as usize, cpus)
+            (lately_words(settings.flow_slots, cpus), Asked::WORDS as usize)
         };
         Ok(Self {
             services: table.buckets.len(),
@@ -73,7 +71,6 @@ impl Rows {
             flows: flow_rows(settings.flow_slots, wanted),
             lately,
             asked,
-            looks,
         })
     }
 
@@ -98,7 +95,7 @@ impl Rows {
             ("recent6", recent6),
             ("lately", self.cpus * self.lately),
             ("asked", self.cpus * self.asked),
-            ("looks", self.looks),
+            ("looks", self.cpus),
         ] {
             loader.map_max_entries(name, rows as u32);
         }

@@ -62,6 +62,7 @@ struct Tables {
     timeouts: Table<Timeouts>,
     /// For each CPU [`Asked::WORDS`].
     asked: Table<u64>,
+    /// A row for each CPU.
     looks: Table<Looks>,
     keys: Keys,
 }
@@ -182,11 +183,9 @@ impl Settling {
             return;
         }
         let hash = key.hash(|at| tables.keys[at]);
-        if is_tcp {
-            (0..tables.cpus()).for_each(|cpu| tables.ask(cpu, hash, self.now));
-        } else {
-            self.seldom.iter().for_each(|&cpu| tables.ask(cpu, hash, self.now));
-        }
+        (0..tables.looks.rows())
+            .filter(|cpu| is_tcp || self.seldom.contains(cpu))
+            .for_each(|cpu| tables.ask(cpu, hash, self.now));
     }
 }
 
@@ -195,10 +194,6 @@ impl Tables {
     fn is_master(&self, lease: u16, now: u32) -> bool {
         let until_ns: u64 = self.leases.word(lease.into(), offset_of!(Lease, until_ns));
         until_ns >> TICK_SHIFT >= now.into()
-    }
-
-    const fn cpus(&self) -> usize {
-        self.looks.rows()
     }
 
     /// Asks a CPU after the flow with this hash.
