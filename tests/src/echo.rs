@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::netns::Netns;
+use crate::wait;
 
 /// A running server; it ends when the value goes out of scope.
 #[derive(Debug)]
@@ -36,8 +37,7 @@ impl UdpEcho {
     }
 
     fn spawn(netns: &Netns, address: SocketAddr, name: Option<String>) -> Result<Self> {
-        let socket =
-            netns.enter(|| UdpSocket::bind(address).with_context(|| format!("bind {address}/udp")))?;
+        let socket = netns.enter(|| wait::bound(address, || UdpSocket::bind(address)))?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);

@@ -14,7 +14,7 @@ use nix::sys::socket::{
 };
 
 use crate::netns::Netns;
-use crate::socket;
+use crate::{socket, wait};
 
 /// How often it is looked whether it is to end.
 const TURN: Duration = Duration::from_millis(20);
@@ -60,7 +60,7 @@ impl Rude {
     /// When the address cannot be bound.
     pub fn tcp(netns: &Netns, address: impl Into<SocketAddr>, speech: Speech) -> Result<Self> {
         let address = address.into();
-        let bind = || TcpListener::bind(address).with_context(|| format!("bind {address}/tcp"));
+        let bind = || wait::bound(address, || TcpListener::bind(address));
         let listener = netns.enter(bind)?;
         listener.set_nonblocking(true)?;
         Ok(Self::spawn(move |stop| take(&listener, &speech, stop)))
@@ -76,7 +76,7 @@ impl Rude {
         answers: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
     ) -> Result<Self> {
         let address = address.into();
-        let bind = || UdpSocket::bind(address).with_context(|| format!("bind {address}/udp"));
+        let bind = || wait::bound(address, || UdpSocket::bind(address));
         let socket = netns.enter(bind)?;
         socket.set_read_timeout(Some(TURN))?;
         Ok(Self::spawn(move |stop| answer(&socket, &answers, stop)))

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::netns::Netns;
+use crate::wait;
 
 /// Milliseconds after which the thread looks whether it is to end.
 const LOOK: u16 = 100;
@@ -30,8 +31,7 @@ impl TcpEcho {
     /// When the address cannot be bound.
     pub fn start(netns: &Netns, address: impl Into<SocketAddr>) -> Result<Self> {
         let address = address.into();
-        let listener =
-            netns.enter(|| TcpListener::bind(address).with_context(|| format!("bind {address}/tcp")))?;
+        let listener = netns.enter(|| wait::bound(address, || TcpListener::bind(address)))?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);

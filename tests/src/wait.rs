@@ -1,17 +1,21 @@
 //! Waiting for conditions, always with a bound, and giving up when the operator interrupts.
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Enough for a virtual router to move: a tracked script, three intervals of a second and the skew, a slow machine.
 pub const TAKEOVER: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(20);
+/// A process executes its program sooner.
+const EXECUTION: Duration = Duration::from_secs(5);
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -64,6 +68,20 @@ pub fn closely<T>(
     asking(what, bound, Duration::from_micros(500), probe)
 }
 
+/// Binds a socket as `bind` does; while `address` is in use, again. Whatever process another thread starts has a copy of all
+/// sockets here until it executes its program, so that an address stays in use whose socket has just been closed.
+///
+/// # Errors
+/// What `bind` failed with, or that the address stays in use.
+pub fn bound<T>(address: impl Display, mut bind: impl FnMut() -> io::Result<T>) -> Result<T> {
+    closely("an address", EXECUTION, || match bind() {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            Ok(ControlFlow::Continue(format!("bind {address}: {error}")))
+        }
+        bound => bound.map(ControlFlow::Break).with_context(|| format!("bind {address}")),
+    })
+}
+
 fn asking<T>(
     what: &str,
     bound: Duration,
@@ -81,5 +99,33 @@ fn asking<T>(
             bail!("waited {bound:?} for {what}, in vain: {missing}");
         }
         std::thread::sleep(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_waited_for_while_somebody_has_a_copy_of_its_socket() -> Result<()> {
+        let first = TcpListener::bind("127.0.0.1:0")?;
+        let (address, copy) = (first.local_addr()?, first.try_clone()?);
+        drop(first);
+        let mut refused = 0;
+        let mut copy = Some(copy);
+        let _again = bound(address, || {
+            let bound = TcpListener::bind(address);
+            if bound.is_err() {
+                refused += 1;
+                copy = None;
+            }
+            bound
+        })?;
+        assert_eq!(refused, 1);
+        let error = bound("192.0.2.1:1", || TcpListener::bind("192.0.2.1:1")).expect_err("no such address");
+        assert_eq!(error.to_string(), "bind 192.0.2.1:1");
+        Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! The servers of a stage: small ones of every protocol that is checked, each a task that can be ended at once.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
@@ -15,6 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::scenario::Answer;
+use crate::wait;
 
 /// Bytes of a datagram, at most.
 const DATAGRAM: usize = 1500;
@@ -112,7 +113,9 @@ impl Servers {
         serve: impl Fn(TcpStream) -> F + Send + 'static,
     ) -> Result<()> {
         self.refuse(address).await;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("bind {address}/tcp"))?;
+        let listener = wait::bound(address, || net::TcpListener::bind(address))?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let running = tokio::spawn(async move {
             let mut streams = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -130,7 +133,9 @@ impl Servers {
         answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<()> {
         self.refuse(address).await;
-        let socket = UdpSocket::bind(address).await.with_context(|| format!("bind {address}/udp"))?;
+        let socket = wait::bound(address, || net::UdpSocket::bind(address))?;
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
         let running = tokio::spawn(async move {
             let mut bytes = [0; DATAGRAM];
             loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lb_tests::client::tally;
-use lb_tests::{Lab, Plan, with_lab};
+use lb_tests::{Lab, Plan, wait, with_lab};
 
 const BOUND: Duration = Duration::from_secs(15);
 
@@ -206,7 +206,8 @@ fn a_server_that_echoes_no_more_is_down() -> Result<()> {
 fn an_unreachable_udp_port_takes_a_server_out() -> Result<()> {
     with_lab(&Plan::servers(2), |lab| {
         let address = (lab.servers[0].address, 7777);
-        let bind = |lab: &Lab| lab.servers[0].netns().enter(|| Ok(UdpSocket::bind(address)?));
+        let bind = || wait::bound("UDP port 7777", || UdpSocket::bind(address));
+        let bind = |lab: &Lab| lab.servers[0].netns().enter(bind);
         let socket = bind(lab)?;
         watch(lab, "UDP_CHECK {\n connect_port 7777\n connect_timeout 0.3\n retry 0\n }", "")?;
         drop(socket);
