@@ -14,7 +14,17 @@ use serde_json::Value;
 use super::document::{Better, Document, Measurement, Row};
 
 /// Facts of the machine that figures of two files should have in common.
-const FACTS: [&str; 7] = ["kernel", "cpu", "cpus", "jit", "mitigations", "driver", "frame_bytes"];
+const FACTS: [&str; 9] = [
+    "kernel",
+    "cpu",
+    "family_model_stepping",
+    "caches",
+    "cpus",
+    "jit",
+    "mitigations",
+    "driver",
+    "frame_bytes",
+];
 
 /// Arguments of `cargo xtask bench compare`.
 #[derive(Args)]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{command, workspace};
 
+const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 const VULNERABILITIES: &str = "/sys/devices/system/cpu/vulnerabilities";
 
 /// The machine now, and the commit that is checked out, if that is what was built.
@@ -16,8 +17,10 @@ pub(super) fn machine(is_built: bool) -> Result<Value> {
     let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let cpu = read("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let of_cpu = |name: &str| {
-        cpu.lines().find_map(|line| Some(line.strip_prefix(name)?.split_once(": ")?.1.to_owned()))
+        let mut facts = cpu.lines().filter_map(|line| line.split_once(':'));
+        facts.find_map(|(fact, text)| (fact.trim() == name).then(|| text.trim().to_owned()))
     };
+    let model: Option<Vec<_>> = ["cpu family", "model", "stepping"].into_iter().map(of_cpu).collect();
     let memory = read("/proc/meminfo").unwrap_or_default();
     let is_virtual = of_cpu("flags").map(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor"));
     Ok(json!({
@@ -25,6 +28,8 @@ pub(super) fn machine(is_built: bool) -> Result<Value> {
         "commit": is_built.then(commit).flatten(),
         "kernel": read("/proc/sys/kernel/osrelease"),
         "cpu": of_cpu("model name"),
+        "family_model_stepping": model.map(|numbers| numbers.join("/")),
+        "caches": caches(),
         "cpus": std::thread::available_parallelism()?.get(),
         "virtual": is_virtual,
         "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -46,6 +51,16 @@ fn commit() -> Option<String> {
     let is_changed =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
     Some(if is_changed { format!("{hash} with changes") } else { hash })
+}
+
+/// How large the caches are that the first processor has or shares, by level and kind.
+fn caches() -> BTreeMap<String, String> {
+    let read = |index: u32, fact: &str| {
+        fs::read_to_string(format!("{CACHES}/index{index}/{fact}")).ok().map(|text| text.trim().to_owned())
+    };
+    let cache =
+        |index| Some((format!("L{} {}", read(index, "level")?, read(index, "type")?), read(index, "size")?));
+    (0..).map_while(cache).collect()
 }
 
 /// What the kernel does against each vulnerability of the processor.
