@@ -10,7 +10,7 @@ use lb_common::{
 use crate::{
     connection,
     family::{Family, Packet},
-    lookup::Rows as _,
+    lookup::{Rows as _, any},
     maps, mark,
     opening::Phase,
     verdict::{Verdict, pass},
@@ -141,8 +141,10 @@ pub(crate) fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
             if info as u32 & DOOR == door
                 && (&raw const (*service).vip).cast::<[u64; 2]>().read_volatile() == vip.halves()
             {
-                let number = row * SERVICE_SLOTS as u32 + slot as u32;
-                return Some(Found { slot: service, number, info: bytemuck::must_cast(info) });
+                let slot = any(slot as u32) % SERVICE_SLOTS as u32;
+                let number = row * SERVICE_SLOTS as u32 + slot;
+                let slot = &raw const (*bucket).slots[slot as usize];
+                return Some(Found { slot, number, info: bytemuck::must_cast(info) });
             }
         }
         slot += 1;

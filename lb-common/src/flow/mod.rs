@@ -22,7 +22,7 @@ pub use chain::{ATTEMPTS, Chain, Inserted};
 pub use key::{FTP, Half, Half6, KIND_FLOW, KIND_TEMPLATE, Key, Key4, Key6, Parts, TemplateForm};
 pub use lately::Lately;
 pub use looks::Looks;
-pub use recent::{RecentSet, Recents, Way, changes, miss};
+pub use recent::{RecentSet, Recents, Way, changes, miss, room};
 pub use shared::{Collected, Entry, Hit, Maps, Over, Shared};
 pub use state::State;
 pub use timeouts::{Timeouts, ticks};

@@ -1,4 +1,5 @@
-//! Where packets of the flows of this moment go: some ten thousand for each CPU, close together.
+//! Where packets of the flows of this moment go: some ten thousand for each CPU, close together, and four times as many in
+//! a wider space where they are so many.
 //!
 //! Nothing is kept here but what the tables of services, flows and real servers said. It is worth that until the clock's next
 //! tick, which is when a flow's last-seen time has to be written again, or until one of a service or a real server is changed.
@@ -11,7 +12,9 @@ use crate::{layout::MAX_SERVERS, tcp::flag};
 
 /// Sets there are of each CPU; a power of two.
 const SETS: usize = 1 << SET_BITS;
-const SET_BITS: u32 = 12;
+const SET_BITS: u32 = 14;
+/// As many of them are used while flows find room there; a power of two.
+const NEAR: usize = 1 << 12;
 /// Flows in a set; of IPv4 those of one cache line.
 const WAYS: usize = 6;
 
@@ -61,16 +64,21 @@ pub struct Recents<K: Key> {
     pub change: u64,
     /// The tick, and in the low half the change, in which this moment began.
     since: u64,
-    /// The moment's number.
-    moment: u64,
+    /// The moment's number, in 32 bits.
+    pub moment: u64,
     /// For how many moments nothing is asked or kept.
     rest: u64,
-    /// Packets that found their flow in this moment, and those for whose flow there was no room.
-    found: u64,
+    /// Packets that found their flow in this moment.
+    pub found: u64,
+    /// Those for whose flow there was no room.
+    pub crowded: u64,
+    /// Those that left nothing to be found for other reasons.
     missed: u64,
-    /// For how many it was last.
+    /// For how many it rested last.
     rested: u64,
-    reserved: u64,
+    /// [`room`]: the controller's.
+    pub room: u64,
+    reserved: [u64; 7],
     /// By rows of `servers`.
     servers: [Server<K>; MAX_SERVERS],
     sets: [Set<K>; SETS],
@@ -124,7 +132,8 @@ impl<K: Key> RecentSet<K> {
                 return None;
             }
             let moment = (&raw const (*row).moment).read() as u32;
-            Some(Self { row, set: &raw mut (*row).sets[set_of(key)], moment })
+            let room = (&raw const (*row).room).read_volatile();
+            Some(Self { row, set: &raw mut (*row).sets[set_of(key, room)], moment })
         }
     }
 
@@ -198,7 +207,7 @@ impl<K: Key> RecentSet<K> {
     pub fn keep(&self, key: &K, way: Way) {
         if !self.keep_server(key, way) || !self.keep_own(key.own(), way.server) {
             // SAFETY: the contract of `of`.
-            unsafe { miss(self.row) };
+            unsafe { (*self.row).crowded += 1 };
         }
     }
 
@@ -258,19 +267,19 @@ impl<K: Key> RecentSet<K> {
 #[inline(always)]
 unsafe fn begin<K: Key>(row: *mut Recents<K>) {
     // SAFETY: the contract.
-    let Recents { moment, rest, rested, found, missed, .. } = unsafe { &mut *row };
+    let Recents { moment, rest, rested, found, crowded, missed, .. } = unsafe { &mut *row };
     *moment = u64::from((*moment as u32).wrapping_add(1));
     if *rest > 0 {
         *rest -= 1;
     } else {
-        let is_worth_it = *missed <= WORTH * *found;
+        let is_worth_it = *crowded + *missed <= WORTH * *found;
         *rested = if is_worth_it { 0 } else { (2 * *rested + 1).clamp(REST[0], REST[1]) };
         *rest = *rested;
     }
-    (*found, *missed) = (0, 0);
+    (*found, *crowded, *missed) = (0, 0, 0);
 }
 
-/// Takes note of a packet that looked in vain and leaves nothing to be found.
+/// Takes note of a packet that looked in vain and leaves nothing to be found, not for want of room.
 ///
 /// # Safety
 /// `row` is valid and aligned, and nobody else writes there.
@@ -286,11 +295,38 @@ pub const fn changes(flags: u8) -> bool {
     flags & (flag::SYN | flag::FIN | flag::RST) != 0
 }
 
-/// The number of a key's set. Who chooses addresses that meet in one set has their packets, and those of who is there, go the
-/// longer way.
+/// Where there is no room for more than one packet in so many that have it, all sets are used,
+const CROWDED: u64 = 8;
+/// and after so many moments, about five minutes, it is tried whether the near ones are enough again.
+const LONG: u32 = 256;
+
+/// [`Recents::room`] of the near sets alone.
+const NEAR_SETS: u64 = 0;
+/// The same of all sets.
+const ALL_SETS: u64 = (SETS - NEAR) as u64;
+
+/// What [`Recents::room`] is to be where it has been `room` for `age` moments, and a CPU has counted so many packets in this one.
+///
+/// No sooner than after two moments another: what is forgotten in one set in a moment must not be known in another.
+pub const fn room(room: u64, age: u32, found: u64, crowded: u64) -> u64 {
+    // Who finds no room comes after those who had taken it and may not have found themselves yet.
+    let have_room = found + (NEAR * WAYS) as u64;
+    if age < 2 {
+        room
+    } else if CROWDED * crowded > have_room {
+        ALL_SETS
+    } else if age >= LONG {
+        NEAR_SETS
+    } else {
+        room
+    }
+}
+
+/// The number of a key's set among those that are used. Who chooses addresses that meet in one set has their packets, and those of
+/// who is there, go the longer way.
 #[inline(always)]
-fn set_of<K: Key>(key: &K) -> usize {
-    (key.own().scattered() >> (64 - SET_BITS)) as usize
+fn set_of<K: Key>(key: &K, room: u64) -> usize {
+    (key.own().scattered() >> (64 - SET_BITS) & ((NEAR as u64 - 1) | room)) as usize
 }
 
 #[cfg(test)]

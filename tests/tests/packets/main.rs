@@ -8,6 +8,7 @@ mod bench;
 mod both;
 mod budget;
 mod connections;
+mod crowds;
 mod explained;
 mod fragments;
 mod frame;

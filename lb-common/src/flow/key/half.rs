@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 /// Words of a key.
 pub trait Half: Pod + Eq + core::fmt::Debug {
-    /// A number whose upper bits tell them apart, by multiplication (Knuth, The Art of Computer Programming, volume 3, section 6.4).
+    /// A number whose upper bits tell them apart, by multiplication (Knuth, The Art of Computer Programming, volume 3, section 6.4)
+    /// with bits from further down added, for some rows of addresses are rows of such products too.
     fn scattered(self) -> u64;
 }
 
@@ -13,7 +14,8 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Half for u64 {
     #[inline(always)]
     fn scattered(self) -> u64 {
-        self.wrapping_mul(FACTOR)
+        let product = self.wrapping_mul(FACTOR);
+        product ^ product << 10
     }
 }
 
@@ -41,6 +43,8 @@ impl Half for Half6 {
     #[inline(always)]
     fn scattered(self) -> u64 {
         let Self(a, b, c) = self;
-        ((a.scattered() ^ b).scattered() ^ c).scattered()
+        // What sets addresses apart are the upper bits of the second word, and products have them in no lower ones.
+        let address = a.wrapping_mul(FACTOR) ^ b;
+        ((address ^ address >> 32).wrapping_mul(FACTOR) ^ c).scattered()
     }
 }

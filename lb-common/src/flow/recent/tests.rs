@@ -48,7 +48,7 @@ fn key(number: u32) -> Key4 {
 /// So many keys of one set.
 fn neighbours(count: usize) -> Vec<Key4> {
     let first = key(0);
-    (0..).map(key).filter(|key| set_of(key) == set_of(&first)).take(count).collect()
+    (0..).map(key).filter(|key| set_of(key, ALL_SETS) == set_of(&first, ALL_SETS)).take(count).collect()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_flow_is_known_until_the_next_tick_or_change() {
 /// Of keys that differ in one bit, and of two whose own halves are equal, neither is taken for the other, whether its server is the
 /// same or not.
 fn is_itself<K: Key + core::fmt::Debug>(key: K, double: K, bits: impl Iterator<Item = (usize, u8)>) {
-    assert_eq!((key.own(), set_of(&key)), (double.own(), set_of(&double)));
+    assert_eq!((key.own(), set_of(&key, ALL_SETS)), (double.own(), set_of(&double, ALL_SETS)));
     let others = bits.map(|(byte, bit)| {
         let mut other = key;
         bytemuck::bytes_of_mut(&mut other)[byte] ^= 1 << bit;
@@ -164,6 +164,46 @@ fn nothing_is_asked_for_a_while_where_most_look_in_vain() {
 }
 
 #[test]
+fn many_flows_have_more_room_as_long_as_they_are_many() {
+    const EACH: u64 = 50;
+    let places = (NEAR * WAYS) as u32;
+    let (mut row, mut since) = (Row::new(), 0);
+    // The part of so many flows that is known, and what the controller makes of it.
+    let mut moment = |flows: u32, now: u32| {
+        for key in (0..flows).map(key) {
+            row.keep(&key, now);
+        }
+        let known = (0..flows).filter(|number| row.find(&key(*number), now).is_some()).count();
+        // As many packets as flows of a moment have.
+        row.0.found *= EACH;
+        row.0.crowded += (u64::from(flows) - known as u64) * EACH;
+        let next = room(row.0.room, now - since, row.0.found, row.0.crowded);
+        if next != row.0.room {
+            (row.0.room, since) = (next, now);
+        }
+        (known as f64 / f64::from(flows), next)
+    };
+    assert!(matches!(moment(2 * places, 1), (0.4..=0.5, NEAR_SETS)), "too soon");
+    assert!(matches!(moment(places / 2, 2), (0.97..=1.0, NEAR_SETS)));
+    assert!(matches!(moment(2 * places, 3), (0.4..=0.5, ALL_SETS)));
+    assert!(matches!(moment(2 * places, 4), (0.97..=1.0, ALL_SETS)));
+    for now in 5..3 + LONG {
+        assert!(matches!(moment(100, now), (1.0, ALL_SETS)), "{now}");
+    }
+    assert!(matches!(moment(2 * places, 3 + LONG), (0.97..=1.0, NEAR_SETS)), "it is tried");
+    assert!(matches!(moment(2 * places, 4 + LONG), (0.4..=0.5, NEAR_SETS)), "too soon");
+    assert!(matches!(moment(4 * places, 5 + LONG), (0.2..=0.3, ALL_SETS)));
+    assert!(matches!(moment(4 * places, 6 + LONG), (0.8..=0.9, ALL_SETS)));
+}
+
+#[test]
+fn flows_that_come_first_are_no_crowd() {
+    let some = (NEAR * WAYS) as u64 / CROWDED;
+    assert_eq!(room(NEAR_SETS, 9, 0, some), NEAR_SETS);
+    assert_eq!(room(NEAR_SETS, 9, 0, some + 1), ALL_SETS);
+}
+
+#[test]
 fn no_packet_changes_a_steady_flow_that_may_ask() {
     for state in (0..32).map(State::from_number) {
         let is_steady = state.is_steady();
@@ -175,10 +215,42 @@ fn no_packet_changes_a_steady_flow_that_may_ask() {
     }
 }
 
+/// The part of the first so many flows that finds no room, of clients with such addresses and ports.
+fn crowded<K: Key>(flows: u32, room: u64, key: impl Fn(u32) -> K) -> f64 {
+    let mut sets = vec![0_usize; SETS];
+    (0..flows).for_each(|number| sets[set_of(&key(number), room)] += 1);
+    sets.iter().map(|flows| flows.saturating_sub(WAYS)).sum::<usize>() as f64 / f64::from(flows)
+}
+
 #[test]
-fn keys_are_spread_over_all_sets() {
-    let mut flows = vec![0_u32; SETS];
-    (0..10 * SETS as u32).for_each(|number| flows[set_of(&key(number))] += 1);
-    let [least, most] = [flows.iter().min(), flows.iter().max()].map(|count| *count.expect("sets"));
-    assert!(least >= 1 && most <= 30, "{least} to {most} of 10 in the mean");
+fn no_addresses_find_less_room_than_chance_would_give_them() {
+    type Client = fn(u32) -> (u32, u16);
+    const FIRST: u32 = u32::from_be_bytes([10, 1, 0, 0]);
+    let clients: [(&str, Client); 5] = [
+        ("addresses in a row", |number| (FIRST + number, 40_000)),
+        ("networks in a row", |number| (FIRST + (number << 8), 40_000)),
+        ("ports in a row", |number| (FIRST + number / 20_000, (20_000 + number % 20_000) as u16)),
+        ("256 addresses, each with ports in a row", |number| {
+            (FIRST + number % 256, (32_768 + number / 256) as u16)
+        }),
+        ("4096 with every other port", |number| (FIRST + number % 4096, (32_768 + number / 4096 * 2) as u16)),
+    ];
+    // Of so many in Poisson's law: 1.6, 15 and 17 in a hundred.
+    for (flows, room, most) in
+        [(12_000, NEAR_SETS, 0.03), (24_000, NEAR_SETS, 0.18), (100_000, ALL_SETS, 0.20)]
+    {
+        for (what, client) in clients {
+            let v4 = crowded(flows, room, |number| {
+                let (address, port) = client(number);
+                Key4 { client: address.to_be_bytes(), client_port: port.to_be_bytes(), ..key(0) }
+            });
+            let v6 = crowded(flows, room, |number| {
+                let (address, port) = client(number);
+                let mut client = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                client[12..].copy_from_slice(&address.to_be_bytes());
+                Key6 { client, client_port: port.to_be_bytes(), ..Key6::default() }
+            });
+            assert!(v4 < most && v6 < most, "{flows} flows, {what}: {v4} and {v6}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ use lb_common::{
     layout::{Load, Loads, MAX_SERVERS, Policy, Server, ServerInfo},
 };
 
-use super::{Datapath, map_data, publish::load_at, settling::Settling, table::Table};
+use super::{Datapath, map_data, publish::load_at, recent::Room, settling::Settling, table::Table};
 
 /// Every flow there is; the program works on the same rows at the same time.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub struct Flows {
     suspects4: RefCell<Suspects<Key4>>,
     suspects6: RefCell<Suspects<Key6>>,
     settling: RefCell<Settling>,
+    room4: RefCell<Room<Key4>>,
+    room6: RefCell<Room<Key6>>,
 }
 
 /// The templates whose time is over and of which is not known yet whether a flow goes by them: that takes a pass
@@ -134,6 +136,8 @@ impl Flows {
         settling.borrow_mut().go_on(now);
         if rows.start == 0 {
             settling.borrow_mut().begin();
+            self.room4.borrow_mut().give();
+            self.room6.borrow_mut().give();
         }
         let mut collected = [Collected::default(); 2];
         collected[0] = collect(v4, beside, Watch { suspects: suspects4, settling }, first, now);
@@ -168,7 +172,9 @@ impl Datapath {
         };
         let (suspects4, suspects6) = (RefCell::default(), RefCell::default());
         let settling = RefCell::new(Settling::open(self)?);
-        Ok(Flows { maps: Arc::new(maps), suspects4, suspects6, settling })
+        let room4 = RefCell::new(Room::open(&self.ebpf, "recent4")?);
+        let room6 = RefCell::new(Room::open(&self.ebpf, "recent6")?);
+        Ok(Flows { maps: Arc::new(maps), suspects4, suspects6, settling, room4, room6 })
     }
 
     /// After what silence flows are forgotten.

@@ -1,9 +1,10 @@
-//! Where packets of the flows of this moment go, which the program keeps for each CPU: a change makes it forget.
+//! Where packets of the flows of this moment go, which the program keeps for each CPU: a change makes it forget, and how much room
+//! there is for that depends on how many flows there are.
 
 use std::mem::offset_of;
 
 use aya::Ebpf;
-use lb_common::flow::{Key4, Key6, Recents};
+use lb_common::flow::{Key, Key4, Key6, Recents, room};
 
 use super::{map_data, table::Table};
 
@@ -35,4 +36,45 @@ impl Recent {
             self.v6.set_word(cpu, offset_of!(Recents<Key6>, change), &change);
         }
     }
+}
+
+/// How much room each CPU has for flows, in one of these maps.
+#[derive(Debug)]
+pub(super) struct Room<K: Key> {
+    rows: Table<Recents<K>>,
+    /// By CPUs, the moment in which it was changed.
+    since: Vec<u32>,
+}
+
+impl<K: Key> Room<K> {
+    /// Opens the map with this name.
+    pub(super) fn open(ebpf: &Ebpf, map: &str) -> anyhow::Result<Self> {
+        let rows = Table::open(map_data(ebpf, map)?)?;
+        let since = (0..rows.rows()).map(|cpu| moment(&rows, cpu)).collect();
+        Ok(Self { rows, since })
+    }
+
+    /// Gives each CPU as much as the flows of its moment need.
+    pub(super) fn give(&mut self) {
+        let Self { rows, since } = self;
+        for (cpu, since) in since.iter_mut().enumerate() {
+            let now = moment(rows, cpu);
+            let [given, found, crowded] = [
+                offset_of!(Recents<K>, room),
+                offset_of!(Recents<K>, found),
+                offset_of!(Recents<K>, crowded),
+            ]
+            .map(|at| rows.word(cpu, at));
+            let next = room(given, now.wrapping_sub(*since), found, crowded);
+            if next != given {
+                rows.set_word(cpu, offset_of!(Recents<K>, room), &next);
+                *since = now;
+            }
+        }
+    }
+}
+
+/// The number of a CPU's moment.
+fn moment<K: Key>(rows: &Table<Recents<K>>, cpu: usize) -> u32 {
+    rows.word::<u64>(cpu, offset_of!(Recents<K>, moment)) as u32
 }
