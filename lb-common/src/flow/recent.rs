@@ -106,7 +106,8 @@ impl<K: Key> RecentSet<K> {
     /// Those of a key at a tick; none while it is not worth to ask.
     ///
     /// # Safety
-    /// `row` is valid and aligned for as long as the value is used, and but for [`Recents::change`] nobody else writes to it.
+    /// `row` is valid and aligned for as long as the value is used, and but for [`Recents::change`] and
+    /// [`Recents::room`] nobody else writes to it.
     #[inline(always)]
     pub unsafe fn of(row: *mut Recents<K>, key: &K, now: u32) -> Option<Self> {
         // SAFETY: the contract.
