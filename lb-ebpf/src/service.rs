@@ -141,6 +141,7 @@ pub(crate) fn look_up(vip: &Address, port: u16, protocol: u8) -> Option<Found> {
             if info as u32 & DOOR == door
                 && (&raw const (*service).vip).cast::<[u64; 2]>().read_volatile() == vip.halves()
             {
+                // All that follows is one way for the verifier, whichever slot it is.
                 let slot = any(slot as u32) % SERVICE_SLOTS as u32;
                 let number = row * SERVICE_SLOTS as u32 + slot;
                 let slot = &raw const (*bucket).slots[slot as usize];
